@@ -1,0 +1,1 @@
+"""Uploader, TaskNode, P2P, Receiver, Signer: plain classes over ports."""

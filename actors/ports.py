@@ -1,0 +1,169 @@
+"""What actors need from each other. Plain classes implement these; ``cluster`` binds them to Ray.
+
+Nothing here knows Ray: a column travels as an opaque reference that an ``ObjectSpace`` made.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from protocol.approvals import Approval
+from protocol.job import SecondaryReceipt
+from protocol.objects import ObjectInfo, StorageParams, StorageProvider
+
+Column = NDArray[np.uint8]
+"""One column of one batch: a flat array of unsigned bytes."""
+
+ColumnRef = Any
+"""An opaque reference to a Column (``ray.ObjectRef`` in a cluster, the array itself without)."""
+
+
+class ObjectSpace(Protocol):
+    """Where columns live between actors."""
+
+    async def put(self, column: Column) -> ColumnRef:
+        """Copy the column in; the caller may reuse its buffer afterwards."""
+
+    async def get(self, ref: ColumnRef) -> Column:
+        """A read-only view. Raises NoSuchPiece when the object is gone (its owner died)."""
+
+
+class Encoder(Protocol):
+    """Makes the m parity columns of a batch beside its data columns."""
+
+    async def encode(self, data: tuple[ColumnRef, ...], m: int) -> tuple[ColumnRef, ...]:
+        """``data``: k columns of equal size. Returns m references. Raises CodingError."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupOrder:
+    """What a primary asks of a secondary: hold this group. Consensus values travel with it."""
+
+    object_info: ObjectInfo
+    params: StorageParams
+    redundancy_index: int
+    batch_segments: int
+    attempt: int
+    approval: Approval
+
+
+class SecondaryGroup(Protocol):
+    """One open replicate group at one secondary. Calls come one after the other.
+
+    Raises SecondaryFailed, SecondaryTimeout, ApprovalError, or what the receiver refused with.
+    """
+
+    @property
+    def batches_acknowledged(self) -> int:
+        """How many leading batches the secondary holds durably already; they are not sent again."""
+
+    async def write_batch(self, batch_index: int, column: ColumnRef) -> None:
+        """Send the next batch. ``column`` holds exactly the bytes of the batch's pieces."""
+
+    async def finish(self) -> SecondaryReceipt:
+        """After the last batch. The receipt is NOT verified yet."""
+
+    async def abort(self) -> None:
+        """Give the group up; the secondary forgets it. Never raises for a dead secondary."""
+
+
+class SecondaryClient(Protocol):
+    """The way to one secondary SP."""
+
+    async def open(self, order: GroupOrder) -> SecondaryGroup: ...
+
+
+class SecondaryDirectory(Protocol):
+    """Finds the way to an SP: an actor in this cluster, or its HTTP endpoint."""
+
+    def client(self, provider: StorageProvider) -> SecondaryClient: ...
+
+
+class SignerPort(Protocol):
+    """Signatures with SP keys, which never leave the Signer. ``sp_address`` is the operator's."""
+
+    async def sign_as_operator(self, sp_address: str, sign_bytes: bytes) -> bytes:
+        """65 bytes over keccak256(sign_bytes): P2P messages."""
+
+    async def sign_as_approver(self, sp_address: str, sign_bytes: bytes) -> bytes:
+        """65 bytes over keccak256(sign_bytes): integrity hashes, approvals for users."""
+
+
+@dataclass(frozen=True, slots=True)
+class SealOrder:
+    """Everything the Signer needs to seal one object; it verifies all of it again."""
+
+    sp_address: str
+    job_id: int
+    epoch: int
+    object_info: ObjectInfo
+    params: StorageParams
+    secondaries: tuple[SecondaryReceipt, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SealTicket:
+    """A seal transaction that is on its way: its nonce and bytes are in the journal."""
+
+    tx_hash: str
+    nonce: int
+    timeout_height: int
+
+
+@dataclass(frozen=True, slots=True)
+class SealOutcome:
+    """The object is sealed; ``tx_hash`` differs from the ticket's when an earlier one won."""
+
+    tx_hash: str
+    height: int
+
+
+class SealerPort(Protocol):
+    async def submit_seal(self, order: SealOrder) -> SealTicket:
+        """Reserve, store, broadcast. A job that already has a living transaction gets that one.
+
+        Raises: SignatureError (a receipt does not verify), TransactionRefused, ChainError.
+        """
+
+    async def watch_seal(self, order: SealOrder, timeout_s: float) -> SealOutcome:
+        """Return once the chain shows the object SEALED, sending identical bytes again meanwhile.
+
+        Raises: SealTimeout, TransactionFailed, TransactionLost, ChainError.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRound:
+    """Verified approvals in the order they arrived, and a reason for every SP that gave none."""
+
+    accepted: tuple[Approval, ...]
+    not_accepted: tuple[tuple[str, str], ...]
+    """(operator address, reason): refused, expired, unreachable, no-answer, bad-signature."""
+
+
+class ApprovalSource(Protocol):
+    """P2P as the task node sees it."""
+
+    async def get_secondary_approvals(
+        self, object_info: ObjectInfo, sp_address: str, needed: int, timeout_s: float
+    ) -> ApprovalRound: ...
+
+
+class HotColumns(Protocol):
+    """The data columns that the Uploader still holds in the object space: a cache, no promise."""
+
+    async def hot_columns(
+        self, sp_address: str, object_id: int, batch_index: int
+    ) -> tuple[ColumnRef, ...] | None: ...
+
+    async def release_object(self, sp_address: str, object_id: int) -> None:
+        """The columns of this object are not needed any more."""
+
+
+class TaskWaker(Protocol):
+    async def wake(self) -> None:
+        """There may be work in the job store. Losing the call loses nothing."""

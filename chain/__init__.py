@@ -1,0 +1,1 @@
+"""The Greenfield chain: keys, signatures, transactions, queries, and an embedded chain."""

@@ -1,0 +1,1 @@
+"""Wire dialects of the chain, one module each."""

@@ -1,0 +1,1 @@
+"""The embedded chain: a real server process for development and tests."""

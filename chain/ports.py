@@ -1,0 +1,92 @@
+"""What everyone above ``chain`` may ask of a chain, real or embedded. All calls are async."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from protocol.objects import ActionType, BucketInfo, ObjectInfo, StorageParams, StorageProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    address: str
+    account_number: int
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class GasEstimate:
+    gas_limit: int
+    fee_amount: int
+    fee_denom: str
+
+
+@dataclass(frozen=True, slots=True)
+class BroadcastResult:
+    """The answer of broadcast_tx_sync; ``code`` 0 means CheckTx accepted it.
+
+    ``already_known`` is set when the node said that it has this very transaction already.
+    """
+
+    tx_hash: str
+    code: int
+    codespace: str
+    log: str
+    already_known: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionResult:
+    """A transaction in a block."""
+
+    tx_hash: str
+    height: int
+    code: int
+    codespace: str
+    log: str
+    data: bytes
+    events: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
+
+
+class ChainClient(Protocol):
+    """Raises ChainUnavailable when no answer came, ChainAnswerInvalid when it made no sense."""
+
+    async def chain_id(self) -> str: ...
+
+    async def latest_height(self) -> int: ...
+
+    async def storage_params(self) -> StorageParams: ...
+
+    async def storage_providers(self) -> tuple[StorageProvider, ...]: ...
+
+    async def head_bucket(self, bucket_name: str) -> BucketInfo:
+        """Raises NoSuchBucket."""
+
+    async def head_object(self, bucket_name: str, object_name: str) -> ObjectInfo:
+        """Raises NoSuchObject (also when the bucket is missing)."""
+
+    async def head_object_by_id(self, object_id: int) -> ObjectInfo:
+        """Raises NoSuchObject."""
+
+    async def verify_permission(
+        self, operator: str, bucket_name: str, object_name: str, action: ActionType
+    ) -> bool:
+        """True for EFFECT_ALLOW. ``operator`` may be empty. Raises NoSuchBucket, NoSuchObject."""
+
+    async def account(self, address: str) -> Account:
+        """Raises NoSuchAccount."""
+
+    async def is_stream_active(self, payment_address: str) -> bool:
+        """Whether the payment account's stream record is ACTIVE; a missing record counts as
+        active (an account that owes nothing has none)."""
+
+    async def simulate(self, tx_bytes: bytes) -> GasEstimate:
+        """Raises TransactionRefused with the node's text."""
+
+    async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult: ...
+
+    async def transaction(self, tx_hash: str) -> TransactionResult | None:
+        """The transaction if it is in a block, else None."""
+
+    async def close(self) -> None: ...

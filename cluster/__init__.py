@@ -1,0 +1,1 @@
+"""Configuration, topology, launch, client and command line."""

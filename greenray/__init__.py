@@ -1,0 +1,1 @@
+"""The storage-provider upload path of Greenfield on Ray."""

@@ -1,0 +1,309 @@
+"""The error tree: one subclass per fact.
+
+Every error carries what happened, where (which object, file, setting or provider) and what to do
+next. ``reason`` is part of the contract: it appears in JSON output, in job rows and in logs, and
+never changes its spelling. All arguments are positional so that errors survive pickling across Ray.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GreenrayError(Exception):
+    """Base of everything greenray raises on purpose."""
+
+    reason: ClassVar[str] = "internal-error"
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, what: str, where: str = "", next_step: str = "") -> None:
+        super().__init__(what, where, next_step)
+        self.what = what
+        self.where = where
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        text = f"{self.where}: {self.what}" if self.where else self.what
+        return f"{text}. {self.next_step}" if self.next_step else text
+
+
+# --- input that cannot be accepted -------------------------------------------------------------
+
+
+class InvalidInput(GreenrayError):
+    """Something a person or a peer gave us is malformed."""
+
+    reason = "invalid-input"
+
+
+class InvalidSetting(InvalidInput):
+    reason = "invalid-setting"
+
+
+class InvalidPieceKey(InvalidInput):
+    reason = "invalid-piece-key"
+
+
+class InvalidName(InvalidInput):
+    reason = "invalid-name"
+
+
+class InvalidHeader(InvalidInput):
+    reason = "invalid-header"
+
+
+class EmptyPayload(InvalidInput):
+    reason = "empty-payload"
+
+
+class UnreadableFile(InvalidInput):
+    reason = "unreadable-file"
+
+
+class PayloadTooLarge(InvalidInput):
+    reason = "payload-too-large"
+
+
+class PayloadSizeMismatch(InvalidInput):
+    """Fewer or more bytes arrived than the object declares on chain."""
+
+    reason = "payload-size-mismatch"
+
+
+class IntegrityHashMismatch(GreenrayError):
+    reason = "integrity-hash-mismatch"
+
+
+class CorruptPiece(GreenrayError):
+    """Stored bytes no longer have the checksum that was recorded for them."""
+
+    reason = "corrupt-piece"
+
+
+# --- redundancy coding -------------------------------------------------------------------------
+
+
+class CodingError(GreenrayError):
+    reason = "coding-error"
+
+
+class InvalidShape(CodingError):
+    """k and m outside k > 0, m >= 0, k + m <= 256."""
+
+    reason = "invalid-shape"
+
+
+class TooFewShards(CodingError):
+    reason = "too-few-shards"
+
+
+class ShardSizeMismatch(CodingError):
+    reason = "shard-size-mismatch"
+
+
+class CodecUnavailable(CodingError):
+    reason = "codec-unavailable"
+
+
+class SelfTestFailed(CodingError):
+    reason = "self-test-failed"
+
+
+# --- permission and identity -------------------------------------------------------------------
+
+
+class SignatureError(GreenrayError):
+    reason = "bad-signature"
+
+
+class RequestTampered(SignatureError):
+    reason = "request-tampered"
+
+
+class AccessDenied(GreenrayError):
+    reason = "access-denied"
+
+
+class ApprovalError(GreenrayError):
+    """The approval is not this SP's own, has expired, or is for another object."""
+
+    reason = "approval-error"
+
+
+class WrongRedundancyIndex(InvalidInput):
+    reason = "wrong-redundancy-index"
+
+
+# --- objects and jobs --------------------------------------------------------------------------
+
+
+class NoSuchBucket(GreenrayError):
+    reason = "no-such-bucket"
+
+
+class NoSuchObject(GreenrayError):
+    reason = "no-such-object"
+
+
+class NoSuchAccount(GreenrayError):
+    reason = "no-such-account"
+
+
+class NoSuchPiece(GreenrayError):
+    reason = "no-such-piece"
+
+
+class NoSuchJob(GreenrayError):
+    reason = "no-such-job"
+
+
+class WrongObjectStatus(GreenrayError):
+    reason = "wrong-object-status"
+
+
+class AlreadyUploaded(GreenrayError):
+    reason = "already-uploaded"
+
+
+class IllegalTransition(GreenrayError):
+    """The event is not in the transition table for the job's state."""
+
+    reason = "illegal-transition"
+
+
+class StaleJob(GreenrayError):
+    """Compare-and-set failed: another owner (epoch) or another state is in the row."""
+
+    reason = "stale-job"
+
+
+# --- replication -------------------------------------------------------------------------------
+
+
+class TooFewApprovals(GreenrayError):
+    reason = "too-few-approvals"
+    retryable = True
+
+
+class SecondariesExhausted(GreenrayError):
+    reason = "secondaries-exhausted"
+    retryable = True
+
+
+class SecondaryFailed(GreenrayError):
+    reason = "secondary-failed"
+    retryable = True
+
+
+class SecondaryTimeout(SecondaryFailed):
+    reason = "secondary-timeout"
+
+
+class SecondaryLied(SecondaryFailed):
+    """A secondary returned an integrity hash or signature that does not verify."""
+
+    reason = "secondary-lied"
+
+
+class GroupNotOpen(GreenrayError):
+    reason = "group-not-open"
+    retryable = True
+
+
+# --- chain -------------------------------------------------------------------------------------
+
+
+class ChainError(GreenrayError):
+    reason = "chain-error"
+    retryable = True
+
+
+class ChainUnavailable(ChainError):
+    reason = "chain-unavailable"
+
+
+class ChainAnswerInvalid(ChainError):
+    reason = "chain-answer-invalid"
+
+
+class TransactionRefused(ChainError):
+    """CheckTx or simulation refused the transaction; ``codespace/code: log`` is in ``what``."""
+
+    reason = "transaction-refused"
+
+    def __init__(
+        self, what: str, where: str = "", next_step: str = "", codespace: str = "", code: int = 0
+    ) -> None:
+        super().__init__(what, where, next_step)
+        self.args = (what, where, next_step, codespace, code)
+        self.codespace = codespace
+        self.code = code
+
+
+class TransactionFailed(TransactionRefused):
+    """The transaction is in a block and failed there."""
+
+    reason = "transaction-failed"
+
+
+class TransactionLost(ChainError):
+    """Its timeout height has passed and it is in no block."""
+
+    reason = "transaction-lost"
+
+
+class SealTimeout(ChainError):
+    reason = "seal-timeout"
+
+
+class UnknownStorageProvider(ChainError):
+    reason = "unknown-storage-provider"
+
+
+class KeyMissing(GreenrayError):
+    reason = "key-missing"
+
+
+class KeystoreError(GreenrayError):
+    reason = "keystore-error"
+
+
+# --- machine and cluster -----------------------------------------------------------------------
+
+
+class StoreError(GreenrayError):
+    reason = "store-error"
+    retryable = True
+
+
+class NoSpaceLeft(StoreError):
+    reason = "no-space-left"
+
+
+class PortInUse(GreenrayError):
+    reason = "port-in-use"
+
+
+class AlreadyRunning(GreenrayError):
+    reason = "already-running"
+
+
+class NotRunning(GreenrayError):
+    reason = "not-running"
+
+
+class SharedMemoryTooSmall(GreenrayError):
+    reason = "shared-memory-too-small"
+
+
+class ComponentUnavailable(GreenrayError):
+    """An actor died or does not answer; it is restarted, the call may be made again."""
+
+    reason = "component-unavailable"
+    retryable = True
+
+
+class BadAnswer(GreenrayError):
+    """A gateway or peer answered with an error; the HTTP status and code are in ``what``."""
+
+    reason = "bad-answer"

@@ -1,0 +1,1 @@
+"""PieceStore and JobStore."""
