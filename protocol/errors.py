@@ -177,6 +177,13 @@ class StaleJob(GreenrayError):
     reason = "stale-job"
 
 
+class OwnerLost(GreenrayError):
+    """The process that received the payload is gone; the client may put it again."""
+
+    reason = "owner-lost"
+    retryable = True
+
+
 # --- replication -------------------------------------------------------------------------------
 
 
