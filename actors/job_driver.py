@@ -1,0 +1,225 @@
+"""Drives one claimed job from where its row says it is to SEAL_OBJECT_DONE, or to an error.
+
+Each step is: do the work, commit the event, go on with the row that came back. Everything needed
+to continue is in the row, so a driver may start in any state.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from actors.batch_source import BatchSource, StoredObject
+from actors.ports import (
+    ApprovalSource,
+    Encoder,
+    HotColumns,
+    ObjectSpace,
+    SealerPort,
+    SealOrder,
+    SecondaryDirectory,
+)
+from actors.provider_book import ProviderBook
+from actors.replication import ReplicationRun, ReplicationSettings
+from protocol.errors import GreenrayError, StaleJob, TooFewApprovals
+from protocol.job import (
+    EventKind,
+    JobContext,
+    JobError,
+    JobEvent,
+    JobState,
+    retry_delay_s,
+)
+from protocol.layout import PayloadLayout
+from protocol.replication_plan import ReplicationPlan
+from storage.ports import JobStore, JobUpdate, PieceStore
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSettings:
+    approval_timeout_s: float = 10.0
+    seal_timeout_s: float = 120.0
+    retry_base_s: float = 1.0
+    retry_cap_s: float = 300.0
+    replication: ReplicationSettings = field(default_factory=ReplicationSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverPorts:
+    """Everything a driver needs of the world."""
+
+    job_store: JobStore
+    piece_stores: dict[str, PieceStore]
+    approvals: ApprovalSource
+    secondaries: SecondaryDirectory
+    sealer: SealerPort
+    encoder: Encoder
+    object_space: ObjectSpace
+    hot_columns: HotColumns
+    providers: ProviderBook
+    clock: Callable[[], float]
+
+
+_FAILURE_EVENTS = {
+    JobState.UPLOAD_OBJECT_DONE: EventKind.REPLICATE_FAILED,
+    JobState.REPLICATE_OBJECT_DOING: EventKind.REPLICATE_FAILED,
+    JobState.SIGN_OBJECT_DOING: EventKind.SIGN_FAILED,
+    JobState.SEAL_OBJECT_TX_DOING: EventKind.SEAL_FAILED,
+}
+
+
+class JobDriver:
+    """One claim of one job."""
+
+    def __init__(self, job: JobContext, ports: DriverPorts, settings: DriverSettings) -> None:
+        self._job = job
+        self._ports = ports
+        self._settings = settings
+        self._steps: dict[JobState, Callable[[], Awaitable[None]]] = {
+            JobState.UPLOAD_OBJECT_DONE: self._start_replicating,
+            JobState.REPLICATE_OBJECT_DOING: self._replicate,
+            JobState.REPLICATE_OBJECT_DONE: self._start_signing,
+            JobState.REPLICATE_OBJECT_ERROR: self._retry,
+            JobState.SIGN_OBJECT_DOING: self._sign,
+            JobState.SIGN_OBJECT_DONE: self._start_watching,
+            JobState.SIGN_OBJECT_ERROR: self._retry,
+            JobState.SEAL_OBJECT_TX_DOING: self._watch,
+            JobState.SEAL_OBJECT_ERROR: self._retry,
+        }
+
+    async def run(self) -> JobContext:
+        """The job after this claim: sealed, given up, or waiting for its next attempt.
+
+        Raises StaleJob when somebody else owns the job now; nothing more is written then.
+        """
+        while not self._job.final:
+            try:
+                await self._steps[self._job.state]()
+            except StaleJob:
+                raise
+            except Exception as error:
+                await self._fail(error)
+                break
+        return self._job
+
+    # --- steps ---------------------------------------------------------------------------------
+
+    async def _start_replicating(self) -> None:
+        await self._record(JobEvent(EventKind.REPLICATE_STARTED))
+
+    async def _replicate(self) -> None:
+        job = self._job
+        if not self._has_usable_approvals():
+            await self._collect_approvals()
+        layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
+        source = BatchSource(
+            StoredObject(job.sp_address, job.object_id, layout),
+            piece_store=self._ports.piece_stores[job.sp_address],
+            hot_columns=self._ports.hot_columns,
+            object_space=self._ports.object_space,
+            encoder=self._ports.encoder,
+        )
+        run = ReplicationRun(
+            self._job,
+            source=source,
+            secondaries=self._ports.secondaries,
+            providers=self._ports.providers,
+            record=self._record,
+            settings=self._settings.replication,
+        )
+        await run.run()
+        await self._record(JobEvent(EventKind.REPLICATE_FINISHED))
+        await self._ports.hot_columns.release_object(job.sp_address, job.object_id)
+
+    def _has_usable_approvals(self) -> bool:
+        """Approvals on record that are still valid for every index that is not finished."""
+        if not self._job.approvals:
+            return False
+        now = self._ports.clock()
+        missing = ReplicationPlan.of(self._job).assignments()
+        return all(approval.expired_time > now for approval in missing.values())
+
+    async def _collect_approvals(self) -> None:
+        job = self._job
+        needed = job.params.n
+        answers = await self._ports.approvals.get_secondary_approvals(
+            job.object_info, job.sp_address, needed, self._settings.approval_timeout_s
+        )
+        held = {r.operator_address for r in job.secondaries}
+        usable = [a for a in answers.accepted if a.sp_operator_address not in held]
+        if len(usable) + len(held) < needed:
+            reasons = "; ".join(f"{sp}: {reason}" for sp, reason in answers.not_accepted)
+            raise TooFewApprovals(
+                f"{len(usable) + len(held)} of {needed} secondaries approved"
+                + (f" ({reasons})" if reasons else ""),
+                job.object_info.name,
+                "It is tried again; bring the missing storage providers back",
+            )
+        await self._record(JobEvent(EventKind.APPROVALS_COLLECTED, approvals=answers.accepted))
+
+    async def _start_signing(self) -> None:
+        await self._record(JobEvent(EventKind.SIGN_STARTED))
+
+    async def _sign(self) -> None:
+        ticket = await self._ports.sealer.submit_seal(self._seal_order())
+        await self._record(JobEvent(EventKind.SIGN_FINISHED, seal_tx_hash=ticket.tx_hash))
+
+    async def _start_watching(self) -> None:
+        await self._record(JobEvent(EventKind.SEAL_WATCH_STARTED))
+
+    async def _watch(self) -> None:
+        outcome = await self._ports.sealer.watch_seal(
+            self._seal_order(), self._settings.seal_timeout_s
+        )
+        await self._record(
+            JobEvent(
+                EventKind.SEAL_FINISHED, seal_tx_hash=outcome.tx_hash, seal_height=outcome.height
+            )
+        )
+
+    async def _retry(self) -> None:
+        await self._record(JobEvent(EventKind.RETRY_DUE))
+
+    # --- recording -----------------------------------------------------------------------------
+
+    def _seal_order(self) -> SealOrder:
+        job = self._job
+        return SealOrder(
+            job.sp_address, job.job_id, job.epoch, job.object_info, job.params, job.secondaries
+        )
+
+    async def _record(self, event: JobEvent) -> JobContext:
+        job = self._job
+        update = JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event)
+        after = await self._ports.job_store.apply(update)
+        self._job = after
+        return after
+
+    async def _fail(self, error: Exception) -> None:
+        """Write why the step failed and when it is tried again, or that it never will be."""
+        job = self._job
+        if not isinstance(error, GreenrayError):
+            log.exception("a step of job %d of %s broke", job.job_id, job.object_info.name)
+        reason = error.reason if isinstance(error, GreenrayError) else GreenrayError.reason
+        retryable = not isinstance(error, GreenrayError) or error.retryable
+        now = self._ports.clock()
+        delay_s = retry_delay_s(
+            job.attempt, random.random(), self._settings.retry_base_s, self._settings.retry_cap_s
+        )
+        job_error = JobError(reason, str(error) or type(error).__name__, retryable)
+        kind = _FAILURE_EVENTS.get(job.state)
+        if kind is None:
+            raise error
+        await self._record(JobEvent(kind, error=job_error, next_attempt_at=now + delay_s))
+        log.warning("%s: %s (%s)", job.object_info.name, error, reason)
+        if not retryable or now + delay_s > job.deadline_at:
+            await self._give_up()
+
+    async def _give_up(self) -> None:
+        await self._record(JobEvent(EventKind.GIVEN_UP))
+        log.error("%s is given up: %s", self._job.object_info.name, self._job.error)
+        await self._ports.sealer.reject_seal(self._seal_order())

@@ -1,0 +1,207 @@
+"""One replication run: every missing replicate group goes to its secondary, all in parallel.
+
+Batches are made once and handed to one stream per secondary through short queues, so that a slow
+secondary slows the producer and memory stays bounded. A secondary that fails, lies or times out is
+replaced by a spare and the run goes round again for its index.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+from actors.batch_source import BatchSource
+from actors.ports import ColumnRef, GroupOrder, SecondaryDirectory, SecondaryGroup
+from actors.provider_book import ProviderBook
+from chain.crypto import recover_signer
+from protocol.approvals import Approval
+from protocol.errors import GreenrayError, NoSuchPiece, SecondaryTimeout, StaleJob
+from protocol.integrity import verify_receipt
+from protocol.job import EventKind, JobContext, JobEvent, ReplacedSecondary, SecondaryReceipt
+from protocol.layout import PayloadLayout
+from protocol.objects import StorageProvider
+from protocol.replication_plan import ReplicationPlan
+
+T = TypeVar("T")
+
+Record = Callable[[JobEvent], Awaitable[JobContext]]
+"""Commits one event of the job and returns the job after it."""
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationSettings:
+    window_batches: int = 1
+    """Batches that may wait for one secondary."""
+    batch_timeout_s: float = 60.0
+    """For one call to a secondary: open, one batch, finish."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Assignment:
+    redundancy_index: int
+    provider: StorageProvider
+    approval: Approval
+
+
+@dataclass(slots=True)
+class _Stream:
+    assignment: _Assignment
+    group: SecondaryGroup
+    queue: asyncio.Queue[tuple[int, ColumnRef] | None]
+    failed: asyncio.Event
+
+
+class ReplicationRun:
+    """Replicates one job's object; the job's record says what is done already."""
+
+    def __init__(
+        self,
+        job: JobContext,
+        *,
+        source: BatchSource,
+        secondaries: SecondaryDirectory,
+        providers: ProviderBook,
+        record: Record,
+        settings: ReplicationSettings,
+    ) -> None:
+        self._job = job
+        self._layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
+        self._source = source
+        self._secondaries = secondaries
+        self._providers = providers
+        self._record = record
+        self._settings = settings
+
+    async def run(self) -> JobContext:
+        """Until every index has a verified receipt on record.
+
+        Raises: SecondariesExhausted, TooFewApprovals; StoreError, NoSuchPiece, CodingError when
+        the primary's own data cannot be read; StaleJob when the job has another owner.
+        """
+        while True:
+            plan = ReplicationPlan.of(self._job)
+            missing = plan.assignments()
+            if not missing:
+                return self._job
+            assignments = [
+                _Assignment(index, await self._providers.get(a.sp_operator_address), a)
+                for index, a in sorted(missing.items())
+            ]
+            await self._round(assignments)
+
+    async def _round(self, assignments: list[_Assignment]) -> None:
+        opened = await asyncio.gather(*(self._open(a) for a in assignments))
+        streams = [s for s in opened if s is not None]
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                for stream in streams:
+                    tasks.create_task(self._serve(stream))
+                tasks.create_task(self._produce(streams))
+        except ExceptionGroup as failures:
+            # A secondary's failure never gets here; this is our own data or our own journal.
+            raise failures.exceptions[0] from None
+
+    async def _open(self, assignment: _Assignment) -> _Stream | None:
+        job = self._job
+        order = GroupOrder(
+            job.object_info,
+            job.params,
+            assignment.redundancy_index,
+            job.batch_segments,
+            job.attempt,
+            assignment.approval,
+        )
+        client = self._secondaries.client(assignment.provider)
+        try:
+            group = await self._within(client.open(order), "open")
+        except StaleJob:
+            raise
+        except GreenrayError as error:
+            await self._replace(assignment, error)
+            return None
+        queue: asyncio.Queue[tuple[int, ColumnRef] | None] = asyncio.Queue(
+            self._settings.window_batches
+        )
+        return _Stream(assignment, group, queue, asyncio.Event())
+
+    async def _produce(self, streams: list[_Stream]) -> None:
+        """Make each batch once and hand it to every stream that still needs it."""
+        for batch_index in range(self._layout.batch_count):
+            eager = [
+                s
+                for s in streams
+                if not s.failed.is_set() and batch_index >= s.group.batches_acknowledged
+            ]
+            if not eager:
+                continue
+            wanted = [s.assignment.redundancy_index for s in eager]
+            columns = await self._source.columns(batch_index, wanted)
+            for stream in eager:
+                item = (batch_index, columns[stream.assignment.redundancy_index])
+                await self._offer(stream, item)
+        for stream in streams:
+            await self._offer(stream, None)
+
+    async def _offer(self, stream: _Stream, item: tuple[int, ColumnRef] | None) -> None:
+        """Wait for room in the stream's window, unless the stream fails meanwhile."""
+        put = asyncio.create_task(stream.queue.put(item))
+        failed = asyncio.create_task(stream.failed.wait())
+        try:
+            await asyncio.wait((put, failed), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            put.cancel()
+            failed.cancel()
+
+    async def _serve(self, stream: _Stream) -> None:
+        """Send what arrives, finish, verify, record; on failure replace the secondary."""
+        assignment = stream.assignment
+        try:
+            while (item := await stream.queue.get()) is not None:
+                await self._send(stream, *item)
+            receipt = await self._within(stream.group.finish(), "finish")
+            verify_receipt(receipt, self._job.object_info, assignment.provider, recover_signer)
+        except GreenrayError as error:
+            stream.failed.set()
+            await stream.group.abort()
+            await self._replace(assignment, error)
+        else:
+            await self._finished(receipt)
+
+    async def _send(self, stream: _Stream, batch_index: int, column: ColumnRef) -> None:
+        try:
+            await self._within(stream.group.write_batch(batch_index, column), "write_batch")
+        except NoSuchPiece:
+            # The object space lost the column, not the secondary: read it again from the store.
+            index = stream.assignment.redundancy_index
+            again = await self._source.columns(batch_index, [index], cold=True)
+            await self._within(stream.group.write_batch(batch_index, again[index]), "write_batch")
+
+    async def _within(self, call: Awaitable[T], step: str) -> T:
+        timeout_s = self._settings.batch_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await call
+        except TimeoutError:
+            raise SecondaryTimeout(f"no answer to {step} within {timeout_s:g} s") from None
+
+    async def _finished(self, receipt: SecondaryReceipt) -> None:
+        self._absorb(await self._record(JobEvent(EventKind.SECONDARY_FINISHED, receipt=receipt)))
+
+    async def _replace(self, assignment: _Assignment, error: GreenrayError) -> None:
+        replaced = ReplacedSecondary(
+            assignment.redundancy_index,
+            assignment.provider.operator_address,
+            error.reason,
+            str(error),
+        )
+        self._absorb(await self._record(JobEvent(EventKind.SECONDARY_REPLACED, replaced=replaced)))
+
+    def _absorb(self, job: JobContext) -> None:
+        """Keep the latest row: events that share a commit may be answered in any order."""
+
+        def facts(row: JobContext) -> int:
+            return len(row.secondaries) + len(row.replaced)
+
+        self._job = max(self._job, job, key=facts)

@@ -1,0 +1,112 @@
+"""The state directory: everything that must survive, and the lock that one ``up`` holds on it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from protocol.errors import AlreadyRunning, NotRunning, StoreError
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayAddress:
+    """Where one hosted SP can be reached."""
+
+    operator_address: str
+    endpoint: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetworkFile:
+    """What clients need to find a running network; it is removed when the network stops."""
+
+    pid: int
+    chain_endpoint: str
+    chain_id: str
+    dialect: str
+    gateways: tuple[GatewayAddress, ...]
+    user_key_name: str
+
+
+class StateDir:
+    """Paths below one directory. Only ``lock`` creates anything."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.chain_home = self.root / "chain"
+        self.genesis_file = self.root / "genesis.json"
+        self.keys_file = self.root / "keys.json"
+        self.job_store_file = self.root / "jobs.sqlite"
+        self.log_dir = self.root / "logs"
+        self._network_file = self.root / "network.json"
+        self._lock: IO[str] | None = None
+
+    def pieces(self, operator_address: str) -> Path:
+        return self.root / "pieces" / operator_address.lower()
+
+    def lock(self) -> None:
+        """Become the only owner of this directory until ``unlock`` or the end of the process.
+
+        Raises AlreadyRunning, StoreError.
+        """
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.log_dir.mkdir(exist_ok=True)
+            lock = (self.root / "lock").open("a+")
+        except OSError as error:
+            raise StoreError(
+                f"the state directory cannot be used ({error.strerror})",
+                str(self.root),
+                "Choose another with --state-dir",
+            ) from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise AlreadyRunning(
+                "another greenray network is running on this state directory",
+                str(self.root),
+                "Stop it with 'greenray down', or choose another with --state-dir",
+            ) from None
+        self._lock = lock
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def is_locked(self) -> bool:
+        """Whether some process holds the lock."""
+        path = self.root / "lock"
+        if not path.exists():
+            return False
+        with path.open("a+") as probe:
+            try:
+                fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                return True
+        return False
+
+    def write_network(self, network: NetworkFile) -> None:
+        temporary = self._network_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(asdict(network), indent=2) + "\n")
+        os.replace(temporary, self._network_file)
+
+    def remove_network(self) -> None:
+        self._network_file.unlink(missing_ok=True)
+
+    def read_network(self) -> NetworkFile:
+        """Raises NotRunning."""
+        if not self.is_locked() or not self._network_file.exists():
+            raise NotRunning(
+                "no network is running here",
+                str(self.root),
+                "Start one with 'greenray up', or name another with --state-dir",
+            )
+        raw = json.loads(self._network_file.read_text())
+        gateways = tuple(GatewayAddress(**g) for g in raw.pop("gateways"))
+        return NetworkFile(**raw, gateways=gateways)
