@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from protocol.approvals import Approval
 from protocol.job import SecondaryReceipt
 from protocol.objects import ObjectInfo, StorageParams, StorageProvider
+from storage.ports import GroupKey
 
 Column = NDArray[np.uint8]
 """One column of one batch: a flat array of unsigned bytes."""
@@ -49,6 +50,47 @@ class GroupOrder:
     batch_segments: int
     attempt: int
     approval: Approval
+
+
+class ReceiverPort(Protocol):
+    """Takes replicate groups for the SPs hosted here. Every call names the SP it is meant for.
+
+    ``column`` is a top-level argument, so that a cluster can pass a reference and deliver the
+    array. Any call may raise ComponentUnavailable when the process behind it is gone.
+    """
+
+    async def order_for(
+        self, sp_address: str, approval: Approval, redundancy_index: int
+    ) -> GroupOrder:
+        """Complete what replicate-piece does not carry: the chain's parameters, a batch size, and
+        an attempt of its own, so that no two requests ever write into one column."""
+
+    async def open(self, sp_address: str, order: GroupOrder) -> int:
+        """Check the approval and open the group, or find it again.
+
+        Returns how many leading batches are held durably; all of them once it is finished.
+        Raises: ApprovalError, SignatureError, WrongRedundancyIndex, NoSuchObject,
+        WrongObjectStatus, InvalidInput, ChainError, StoreError.
+        """
+
+    async def write_batch(
+        self, sp_address: str, key: GroupKey, batch_index: int, column: ColumnRef
+    ) -> None:
+        """Hold the next batch durably. The same batch again changes nothing.
+
+        Raises: GroupNotOpen (open it again), InvalidInput (a gap, or other bytes than before),
+        PayloadSizeMismatch, StoreError.
+        """
+
+    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+        """Compare with the chain's checksum, then sign. Called again: the same receipt.
+
+        Raises: GroupNotOpen, InvalidInput (batches are missing), IntegrityHashMismatch (nothing
+        is kept), StoreError.
+        """
+
+    async def abort(self, sp_address: str, key: GroupKey) -> None:
+        """Forget the unfinished group and its bytes. Idempotent; a finished group stays."""
 
 
 class SecondaryGroup(Protocol):
