@@ -30,7 +30,7 @@ from protocol.job import (
     JobError,
     JobEvent,
     JobState,
-    retry_delay_s,
+    next_attempt_at,
 )
 from protocol.layout import PayloadLayout
 from protocol.replication_plan import ReplicationPlan
@@ -159,14 +159,14 @@ class JobDriver:
                 job.object_info.name,
                 "It is tried again; bring the missing storage providers back",
             )
-        await self._record(JobEvent(EventKind.APPROVALS_COLLECTED, approvals=answers.accepted))
+        await self._record(JobEvent.approvals_collected(answers.accepted))
 
     async def _start_signing(self) -> None:
         await self._record(JobEvent(EventKind.SIGN_STARTED))
 
     async def _sign(self) -> None:
         ticket = await self._ports.sealer.submit_seal(self._seal_order())
-        await self._record(JobEvent(EventKind.SIGN_FINISHED, seal_tx_hash=ticket.tx_hash))
+        await self._record(JobEvent.sign_finished(ticket.tx_hash))
 
     async def _start_watching(self) -> None:
         await self._record(JobEvent(EventKind.SEAL_WATCH_STARTED))
@@ -175,11 +175,7 @@ class JobDriver:
         outcome = await self._ports.sealer.watch_seal(
             self._seal_order(), self._settings.seal_timeout_s
         )
-        await self._record(
-            JobEvent(
-                EventKind.SEAL_FINISHED, seal_tx_hash=outcome.tx_hash, seal_height=outcome.height
-            )
-        )
+        await self._record(JobEvent.seal_finished(outcome.height, outcome.tx_hash))
 
     async def _retry(self) -> None:
         await self._record(JobEvent(EventKind.RETRY_DUE))
@@ -202,21 +198,25 @@ class JobDriver:
     async def _fail(self, error: Exception) -> None:
         """Write why the step failed and when it is tried again, or that it never will be."""
         job = self._job
-        if not isinstance(error, GreenrayError):
-            log.exception("a step of job %d of %s broke", job.job_id, job.object_info.name)
-        reason = error.reason if isinstance(error, GreenrayError) else GreenrayError.reason
-        retryable = not isinstance(error, GreenrayError) or error.retryable
-        now = self._ports.clock()
-        delay_s = retry_delay_s(
-            job.attempt, random.random(), self._settings.retry_base_s, self._settings.retry_cap_s
-        )
-        job_error = JobError(reason, str(error) or type(error).__name__, retryable)
         kind = _FAILURE_EVENTS.get(job.state)
         if kind is None:
             raise error
-        await self._record(JobEvent(kind, error=job_error, next_attempt_at=now + delay_s))
-        log.warning("%s: %s (%s)", job.object_info.name, error, reason)
-        if not retryable or now + delay_s > job.deadline_at:
+        if isinstance(error, GreenrayError):
+            job_error = JobError.of(error)
+        else:
+            log.exception("a step of %s broke", job.where)
+            message = f"{type(error).__name__}: {error}"
+            job_error = JobError(GreenrayError.reason, message, retryable=True)
+        due = next_attempt_at(
+            job,
+            self._ports.clock(),
+            random.random(),
+            self._settings.retry_base_s,
+            self._settings.retry_cap_s,
+        )
+        await self._record(JobEvent.failed(kind, job_error, due))
+        log.warning("%s: %s (%s)", job.object_info.name, job_error.message, job_error.reason)
+        if due is None or not job_error.retryable:
             await self._give_up()
 
     async def _give_up(self) -> None:

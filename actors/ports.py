@@ -177,6 +177,9 @@ class SealerPort(Protocol):
         Raises: SealTimeout, TransactionFailed, TransactionLost, ChainError.
         """
 
+    async def reject_seal(self, order: SealOrder) -> None:
+        """Give the object up on chain, where the dialect can; a refusal is only reported."""
+
 
 @dataclass(frozen=True, slots=True)
 class ApprovalRound:

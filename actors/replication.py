@@ -19,7 +19,7 @@ from chain.crypto import recover_signer
 from protocol.approvals import Approval
 from protocol.errors import GreenrayError, NoSuchPiece, SecondaryTimeout, StaleJob
 from protocol.integrity import verify_receipt
-from protocol.job import EventKind, JobContext, JobEvent, ReplacedSecondary, SecondaryReceipt
+from protocol.job import JobContext, JobEvent, SecondaryReceipt
 from protocol.layout import PayloadLayout
 from protocol.objects import StorageProvider
 from protocol.replication_plan import ReplicationPlan
@@ -187,16 +187,16 @@ class ReplicationRun:
             raise SecondaryTimeout(f"no answer to {step} within {timeout_s:g} s") from None
 
     async def _finished(self, receipt: SecondaryReceipt) -> None:
-        self._absorb(await self._record(JobEvent(EventKind.SECONDARY_FINISHED, receipt=receipt)))
+        self._absorb(await self._record(JobEvent.secondary_finished(receipt)))
 
     async def _replace(self, assignment: _Assignment, error: GreenrayError) -> None:
-        replaced = ReplacedSecondary(
+        event = JobEvent.secondary_replaced(
             assignment.redundancy_index,
             assignment.provider.operator_address,
             error.reason,
             str(error),
         )
-        self._absorb(await self._record(JobEvent(EventKind.SECONDARY_REPLACED, replaced=replaced)))
+        self._absorb(await self._record(event))
 
     def _absorb(self, job: JobContext) -> None:
         """Keep the latest row: events that share a commit may be answered in any order."""
