@@ -1,0 +1,198 @@
+"""A small chain in memory that implements ``chain.ports.ChainClient``.
+
+It is a model, not a mock: accounts, buckets and objects live in it, statuses change through its
+methods, and queries answer from that state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from chain.ports import Account, TransactionResult
+from protocol.errors import (
+    ChainUnavailable,
+    NoSuchAccount,
+    NoSuchBucket,
+    NoSuchObject,
+)
+from protocol.objects import (
+    ActionType,
+    BucketInfo,
+    ObjectInfo,
+    ObjectStatus,
+    RedundancyType,
+    StorageParams,
+    StorageProvider,
+    Visibility,
+)
+
+CREATE_AT = 1684137600
+
+
+class FakeChain:
+    """``providers`` are registered and in service; ``params`` are the consensus parameters."""
+
+    def __init__(
+        self, providers: Iterable[StorageProvider] = (), params: StorageParams | None = None
+    ) -> None:
+        self.params = params or StorageParams()
+        self.providers = list(providers)
+        self.height = 100
+        self.accounts: dict[str, Account] = {}
+        self.buckets: dict[str, BucketInfo] = {}
+        self.objects: dict[tuple[str, str], ObjectInfo] = {}
+        self.grants: set[tuple[str, str, str, ActionType]] = set()
+        """(operator, bucket, object, action) that a policy allows."""
+        self.frozen_payment_addresses: set[str] = set()
+        self.transactions: dict[str, TransactionResult] = {}
+        self.unavailable = False
+        self.calls: list[str] = []
+        """Names of the queries made, in order."""
+
+    # --- what tests do to it -------------------------------------------------------------------
+
+    def add_account(self, address: str, sequence: int = 0) -> Account:
+        account = Account(address, len(self.accounts) + 1, sequence)
+        self.accounts[address] = account
+        return account
+
+    def add_bucket(self, owner: str, bucket_name: str, primary_sp_address: str) -> BucketInfo:
+        bucket = BucketInfo(
+            owner=owner,
+            bucket_name=bucket_name,
+            visibility=Visibility.VISIBILITY_TYPE_PRIVATE,
+            id=len(self.buckets) + 1,
+            create_at=CREATE_AT,
+            payment_address=owner,
+            primary_sp_address=primary_sp_address,
+        )
+        self.buckets[bucket_name] = bucket
+        return bucket
+
+    def add_object(
+        self,
+        bucket_name: str,
+        object_name: str,
+        payload_size: int,
+        checksums: tuple[bytes, ...],
+        *,
+        redundancy_type: RedundancyType = RedundancyType.REDUNDANCY_EC_TYPE,
+        visibility: Visibility = Visibility.VISIBILITY_TYPE_INHERIT,
+        content_type: str = "application/octet-stream",
+    ) -> ObjectInfo:
+        """CREATED, or SEALED at once when it is empty (protocol 04 §10.2)."""
+        info = ObjectInfo(
+            owner=self.buckets[bucket_name].owner,
+            bucket_name=bucket_name,
+            object_name=object_name,
+            id=len(self.objects) + 1,
+            payload_size=payload_size,
+            visibility=visibility,
+            content_type=content_type,
+            create_at=CREATE_AT,
+            object_status=(
+                ObjectStatus.OBJECT_STATUS_CREATED
+                if payload_size
+                else ObjectStatus.OBJECT_STATUS_SEALED
+            ),
+            redundancy_type=redundancy_type,
+            checksums=checksums,
+        )
+        self.objects[bucket_name, object_name] = info
+        return info
+
+    def seal_object(
+        self, bucket_name: str, object_name: str, secondaries: tuple[str, ...] = ()
+    ) -> ObjectInfo:
+        sealed = replace(
+            self.objects[bucket_name, object_name],
+            object_status=ObjectStatus.OBJECT_STATUS_SEALED,
+            secondary_sp_addresses=secondaries,
+        )
+        self.objects[bucket_name, object_name] = sealed
+        return sealed
+
+    # --- ChainClient ---------------------------------------------------------------------------
+
+    async def chain_id(self) -> str:
+        self._called("chain_id")
+        return "greenfield_9000-1741"
+
+    async def latest_height(self) -> int:
+        self._called("latest_height")
+        return self.height
+
+    async def storage_params(self) -> StorageParams:
+        self._called("storage_params")
+        return self.params
+
+    async def storage_providers(self) -> tuple[StorageProvider, ...]:
+        self._called("storage_providers")
+        return tuple(self.providers)
+
+    async def head_bucket(self, bucket_name: str) -> BucketInfo:
+        self._called("head_bucket")
+        try:
+            return self.buckets[bucket_name]
+        except KeyError:
+            raise NoSuchBucket("no such bucket on chain", bucket_name) from None
+
+    async def head_object(self, bucket_name: str, object_name: str) -> ObjectInfo:
+        self._called("head_object")
+        try:
+            return self.objects[bucket_name, object_name]
+        except KeyError:
+            raise NoSuchObject("no such object on chain", f"{bucket_name}/{object_name}") from None
+
+    async def head_object_by_id(self, object_id: int) -> ObjectInfo:
+        self._called("head_object_by_id")
+        for info in self.objects.values():
+            if info.id == object_id:
+                return info
+        raise NoSuchObject("no such object on chain", f"object {object_id}")
+
+    async def verify_permission(
+        self, operator: str, bucket_name: str, object_name: str, action: ActionType
+    ) -> bool:
+        self._called("verify_permission")
+        if bucket_name not in self.buckets:
+            raise NoSuchBucket("no such bucket on chain", bucket_name)
+        bucket = self.buckets[bucket_name]
+        info = self.objects.get((bucket_name, object_name))
+        if info is None and object_name:
+            raise NoSuchObject("no such object on chain", f"{bucket_name}/{object_name}")
+        if operator == bucket.owner:
+            return True
+        if action is ActionType.ACTION_GET_OBJECT and _is_public(bucket, info):
+            return True
+        return (operator, bucket_name, object_name, action) in self.grants
+
+    async def account(self, address: str) -> Account:
+        self._called("account")
+        try:
+            return self.accounts[address]
+        except KeyError:
+            raise NoSuchAccount("no such account on chain", address) from None
+
+    async def is_stream_active(self, payment_address: str) -> bool:
+        self._called("is_stream_active")
+        return payment_address not in self.frozen_payment_addresses
+
+    async def transaction(self, tx_hash: str) -> TransactionResult | None:
+        self._called("transaction")
+        return self.transactions.get(tx_hash.upper())
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _called(self, name: str) -> None:
+        if self.unavailable:
+            raise ChainUnavailable("the chain does not answer", "fake chain", "Start it.")
+        self.calls.append(name)
+
+
+def _is_public(bucket: BucketInfo, info: ObjectInfo | None) -> bool:
+    inherited = info is None or info.visibility is Visibility.VISIBILITY_TYPE_INHERIT
+    visibility = bucket.visibility if inherited or info is None else info.visibility
+    return visibility is Visibility.VISIBILITY_TYPE_PUBLIC_READ
