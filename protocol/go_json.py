@@ -1,11 +1,16 @@
-"""JSON exactly as Go's encoding/json writes it: compact, HTML-safe, optionally sorted."""
+"""JSON exactly as Go's encoding/json (Go 1.20, which built the v0.2 programs) writes it.
+
+Python's ``json`` already agrees on ``\\n \\r \\t``, on ``\\u00xx`` for the other control characters
+and on raw U+007F; the differences are mended here.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
-# Go replaces these inside strings; outside of strings they cannot occur in compact JSON.
+# None of these can occur outside of strings in compact JSON.
 _HTML_SAFE = str.maketrans(
     {
         "<": "\\u003c",
@@ -15,12 +20,27 @@ _HTML_SAFE = str.maketrans(
         "\u2029": "\\u2029",
     }
 )
+# Go learnt the short forms \b and \f only in 1.22. An escaped backslash is consumed as one unit, so
+# that the text of a literal backslash followed by "b" stays what it is.
+_ESCAPE = re.compile(r"\\.")
+_LONG_FORMS = {"\\b": "\\u0008", "\\f": "\\u000c"}
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def replace_surrogates(text: str) -> str:
+    """``text`` with U+FFFD for every lone surrogate, as Go reads and writes what is not UTF-8."""
+    return _SURROGATE.sub("\ufffd", text)
 
 
 def dump(value: Any, *, sort_keys: bool) -> str:
-    """Compact JSON text of ``value`` with Go's escaping of <, >, &, U+2028 and U+2029."""
-    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=sort_keys)
-    return text.translate(_HTML_SAFE)
+    """Compact JSON text of ``value`` with Go's escaping; always encodable as UTF-8."""
+    text = json.dumps(
+        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
+    )
+    if "\\" in text:
+        text = _ESCAPE.sub(lambda m: _LONG_FORMS.get(m[0], m[0]), text)
+    return replace_surrogates(text.translate(_HTML_SAFE))
 
 
 def sorted_compact(value: Any) -> bytes:
