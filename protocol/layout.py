@@ -7,9 +7,10 @@ themselves, which every secondary receives.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from protocol.errors import InvalidInput
+from protocol.errors import InvalidInput, InvalidShape
 from protocol.objects import ObjectInfo, RedundancyType, StorageParams
 
 SEGMENTS = -1
@@ -20,15 +21,29 @@ DEFAULT_BATCH_SEGMENTS = 4
 
 @dataclass(frozen=True, slots=True)
 class ColumnLayout:
-    """A sequence of pieces, all of ``piece_size_bytes`` but the last.
+    """A sequence of pieces, all of ``piece_size_bytes`` but the last, which may be shorter.
 
     ``batch_pieces`` is how many pieces one append carries (a store may keep one object per append).
+
+    Raises:
+        InvalidInput: sizes that no column has; out-of-range indices likewise, in every method.
     """
 
     piece_count: int
     piece_size_bytes: int
     last_piece_size_bytes: int
     batch_pieces: int = DEFAULT_BATCH_SEGMENTS
+
+    def __post_init__(self) -> None:
+        empty = self.piece_size_bytes == self.last_piece_size_bytes == 0
+        filled = 0 < self.last_piece_size_bytes <= self.piece_size_bytes
+        if self.batch_pieces <= 0 or not (
+            (self.piece_count == 0 and empty) or (self.piece_count > 0 and filled)
+        ):
+            raise InvalidInput(
+                f"{self.piece_count} pieces of {self.piece_size_bytes} bytes, the last of "
+                f"{self.last_piece_size_bytes}, {self.batch_pieces} per batch, are not a column"
+            )
 
     @property
     def size_bytes(self) -> int:
@@ -61,6 +76,8 @@ class ColumnLayout:
 
     def prefix_size_bytes(self, batches: int) -> int:
         """Bytes of the first ``batches`` batches."""
+        if not 0 <= batches <= self.batch_count:
+            raise InvalidInput(f"{batches} batches of {self.batch_count}")
         return min(batches * self.batch_pieces * self.piece_size_bytes, self.size_bytes)
 
     def _check(self, index: int) -> None:
@@ -70,7 +87,12 @@ class ColumnLayout:
 
 @dataclass(frozen=True, slots=True)
 class PayloadLayout:
-    """All arithmetic of one object. Everyone asks this value, nobody divides on their own."""
+    """All arithmetic of one object. Everyone asks this value, nobody divides on their own.
+
+    Raises:
+        InvalidInput: sizes that no object has; out-of-range indices likewise, in every method.
+        InvalidShape: k and m outside k > 0, m >= 0, k + m <= 256 (protocol 01 §3).
+    """
 
     payload_size_bytes: int
     segment_size_bytes: int
@@ -85,6 +107,8 @@ class PayloadLayout:
                 f"payload of {self.payload_size_bytes} bytes in segments of "
                 f"{self.segment_size_bytes}, {self.batch_segments} per batch, is not a layout"
             )
+        if self.k <= 0 or self.m < 0 or self.k + self.m > 256:
+            raise InvalidShape(f"{self.k}+{self.m} is not a shape for redundancy coding")
 
     @classmethod
     def of(
@@ -126,22 +150,25 @@ class PayloadLayout:
     @property
     def segments(self) -> ColumnLayout:
         """The primary's column: whole segments."""
-        count = self.segment_count
-        last = self.segment_length(count - 1) if count else 0
-        first = self.segment_length(0) if count else 0
-        return ColumnLayout(count, first, last, self.batch_segments)
+        return self._column(self.segment_length)
 
     @property
     def pieces(self) -> ColumnLayout:
         """Any one secondary's column; all redundancy indices have the same."""
-        count = self.segment_count
-        last = self.shard_size(count - 1) if count else 0
-        first = self.shard_size(0) if count else 0
-        return ColumnLayout(count, first, last, self.batch_segments)
+        return self._column(self.shard_size)
 
     def column(self, redundancy_index: int) -> ColumnLayout:
+        if not SEGMENTS <= redundancy_index < self.n:
+            raise InvalidInput(
+                f"redundancy index {redundancy_index} is outside {SEGMENTS}..{self.n - 1}"
+            )
         return self.segments if redundancy_index == SEGMENTS else self.pieces
 
     @property
     def batch_count(self) -> int:
         return self.segments.batch_count
+
+    def _column(self, piece_size: Callable[[int], int]) -> ColumnLayout:
+        count = self.segment_count
+        first, last = (piece_size(0), piece_size(count - 1)) if count else (0, 0)
+        return ColumnLayout(count, first, last, self.batch_segments)
