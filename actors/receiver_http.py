@@ -12,7 +12,6 @@ from collections.abc import AsyncIterable, Mapping
 import numpy as np
 
 from actors.ports import Column, ObjectSpace, ReceiverPort
-from protocol.approvals import Approval, approval_from_header
 from protocol.errors import (
     ApprovalError,
     ComponentUnavailable,
@@ -27,6 +26,7 @@ from protocol.errors import (
 )
 from protocol.job import SecondaryReceipt
 from protocol.layout import ColumnLayout, PayloadLayout
+from protocol.receiving import ReplicatePieceHeaders, parse_replicate_headers
 from storage.ports import GroupKey
 
 OBJECT_ID_HEADER = "X-Gnfd-Object-Id"
@@ -77,18 +77,18 @@ async def receive_group(
         EmptyPayload, PayloadSizeMismatch, IntegrityHashMismatch, StoreError: the body is not, or
             cannot be stored; nothing is left behind.
     """
-    approval, redundancy_index, piece_size_bytes = _parse_headers(headers)
-    order = await receiver.order_for(sp_address, approval, redundancy_index)
+    claims = _parse_headers(headers)
+    order = await receiver.order_for(sp_address, claims.approval, claims.redundancy_index)
     layout = PayloadLayout.of(order.object_info, order.params, order.batch_segments).pieces
-    if piece_size_bytes != layout.piece_size_bytes:
+    if claims.piece_size_bytes != layout.piece_size_bytes:
         raise InvalidHeader(
-            f"{PIECE_SIZE_HEADER} is {piece_size_bytes}, pieces of this object have "
+            f"{PIECE_SIZE_HEADER} is {claims.piece_size_bytes}, pieces of this object have "
             f"{layout.piece_size_bytes} bytes",
             order.object_info.name,
         )
-    await receiver.open(sp_address, order)
-    key = GroupKey(sp_address, order.object_info.id, redundancy_index, order.attempt)
-    body_writer = _BodyWriter(receiver, key, layout, space)
+    batches_held = await receiver.open(sp_address, order)
+    key = GroupKey(sp_address, claims.object_id, claims.redundancy_index, order.attempt)
+    body_writer = _BodyWriter(receiver, key, layout, batches_held, space)
     finished = False
     try:
         async for chunk in body:
@@ -110,29 +110,27 @@ def receipt_headers(receipt: SecondaryReceipt) -> dict[str, str]:
     }
 
 
-def _parse_headers(headers: Mapping[str, str]) -> tuple[Approval, int, int]:
+def _parse_headers(headers: Mapping[str, str]) -> ReplicatePieceHeaders:
     values = {name.lower(): value for name, value in headers.items()}
-    object_id = _decimal(values, OBJECT_ID_HEADER)
-    redundancy_index = _decimal(values, REDUNDANCY_INDEX_HEADER)
-    piece_size_bytes = _decimal(values, PIECE_SIZE_HEADER)
-    approval = approval_from_header(values.get(APPROVAL_HEADER.lower(), ""))
-    if approval.object_info.id != object_id:
+    claims = parse_replicate_headers(
+        values.get(OBJECT_ID_HEADER.lower(), ""),
+        values.get(REDUNDANCY_INDEX_HEADER.lower(), ""),
+        values.get(PIECE_SIZE_HEADER.lower(), ""),
+        values.get(APPROVAL_HEADER.lower(), ""),
+    )
+    if claims.approval.object_info.id != claims.object_id:
         raise ApprovalError(
-            f"the approval is for object {approval.object_info.id}", f"object {object_id}"
+            f"the approval is for object {claims.approval.object_info.id}",
+            f"object {claims.object_id}",
+            "Ask the secondary for an approval of this object",
         )
-    return approval, redundancy_index, piece_size_bytes
-
-
-def _decimal(values: Mapping[str, str], name: str) -> int:
-    text = values.get(name.lower(), "")
-    if not (text.isascii() and text.removeprefix("-").isdigit()):
-        raise InvalidHeader("the value is not a decimal number", name)
-    return int(text)
+    return claims
 
 
 class _BodyWriter:
     """Cuts a body into the batches of a column and writes them one after the other.
 
+    Batches that are held already (a finished group is sent again) are read and dropped.
     Two buffers take turns: one fills from the socket while the other is hashed and stored.
     """
 
@@ -141,11 +139,13 @@ class _BodyWriter:
         receiver: ReceiverPort,
         key: GroupKey,
         layout: ColumnLayout,
+        batches_held: int,
         space: ObjectSpace | None,
     ) -> None:
         self._receiver = receiver
         self._key = key
         self._layout = layout
+        self._batches_held = batches_held
         self._space = space
         largest = layout.batch_size_bytes(0)
         self._filling: Column = np.empty(largest, dtype=np.uint8)
@@ -180,13 +180,14 @@ class _BodyWriter:
     async def cancel(self) -> None:
         """Wait for a batch that is on its way; its outcome does not matter any more."""
         if self._writing is not None:
-            await asyncio.wait([self._writing])
+            await asyncio.gather(self._writing, return_exceptions=True)
 
     async def _flush(self) -> None:
         await self._written()
-        column = self._filling[: self._filled]
-        self._writing = asyncio.create_task(self._write(self._batch_index, column))
-        self._filling, self._spare = self._spare, self._filling
+        if self._batch_index >= self._batches_held:
+            column = self._filling[: self._filled]
+            self._writing = asyncio.create_task(self._write(self._batch_index, column))
+            self._filling, self._spare = self._spare, self._filling
         self._filled = 0
         self._batch_index += 1
 
