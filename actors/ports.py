@@ -149,32 +149,48 @@ class SealOrder:
 
 @dataclass(frozen=True, slots=True)
 class SealTicket:
-    """A seal transaction that is on its way: its nonce and bytes are in the journal."""
+    """A seal transaction that is on its way (its nonce and bytes are in the journal), or has
+    arrived already: ``watch_seal`` returns at once then.
+
+    ``tx_hash`` is empty, nonce and height None, when the object is SEALED by a transaction that the
+    journal does not know.
+    """
 
     tx_hash: str
-    nonce: int
-    timeout_height: int
+    nonce: int | None = None
+    timeout_height: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SealOutcome:
-    """The object is sealed; ``tx_hash`` differs from the ticket's when an earlier one won."""
+    """The object is sealed; ``tx_hash`` differs from the ticket's when an earlier one won, and is
+    empty (``height`` None) when the journal does not know the transaction."""
 
     tx_hash: str
-    height: int
+    height: int | None
 
 
 class SealerPort(Protocol):
     async def submit_seal(self, order: SealOrder) -> SealTicket:
         """Reserve, store, broadcast. A job that already has a living transaction gets that one.
 
-        Raises: SignatureError (a receipt does not verify), TransactionRefused, ChainError.
+        Raises:
+            SignatureError: the receipts are not n verified ones in index order.
+            UnknownStorageProvider, KeyMissing, NoSuchObject, WrongObjectStatus, StaleJob.
+            InsufficientFunds: the seal address cannot pay; comes back by itself after a refill.
+            TransactionRefused: the node does not take it.
+            ChainUnavailable: what was reserved stays reserved and is sent again by the next call.
         """
 
     async def watch_seal(self, order: SealOrder, timeout_s: float) -> SealOutcome:
         """Return once the chain shows the object SEALED, sending identical bytes again meanwhile.
 
-        Raises: SealTimeout, TransactionFailed, TransactionLost, ChainError.
+        Raises:
+            SealTimeout: not decided within ``timeout_s``; the transaction stays as it is.
+            TransactionFailed: it is in a block with an error.
+            TransactionLost: it is in no block and never will be; ``submit_seal`` makes another.
+            NoSuchObject: the object was cancelled or rejected.
+            InsufficientFunds, ChainUnavailable, StoreError.
         """
 
     async def reject_seal(self, order: SealOrder) -> None:

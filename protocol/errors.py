@@ -70,6 +70,13 @@ class PayloadSizeMismatch(InvalidInput):
     reason = "payload-size-mismatch"
 
 
+class PayloadInterrupted(GreenrayError):
+    """The sender went away, or was silent for too long, in the middle of a payload."""
+
+    reason = "payload-interrupted"
+    retryable = True
+
+
 class IntegrityHashMismatch(GreenrayError):
     reason = "integrity-hash-mismatch"
 
@@ -245,6 +252,12 @@ class TransactionRefused(ChainError):
         self.args = (what, where, next_step, codespace, code)
         self.codespace = codespace
         self.code = code
+
+
+class InsufficientFunds(TransactionRefused):
+    """The signing address cannot pay the fee; waiting for coins, nothing is wrong with the rest."""
+
+    reason = "insufficient-funds"
 
 
 class TransactionFailed(TransactionRefused):
