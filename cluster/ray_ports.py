@@ -31,34 +31,46 @@ def translate(error: Exception, where: str) -> Exception:
         return cause
     if isinstance(cause, _LOST_OBJECT):
         return NoSuchPiece(f"the object store lost a column ({type(cause).__name__})", where)
+    if isinstance(cause, ray_errors.ActorDiedError) and isinstance(cause.__cause__, GreenrayError):
+        return cause.__cause__
     if isinstance(cause, ray_errors.RayActorError | ray_errors.WorkerCrashedError):
         return ComponentUnavailable(f"the process is away ({type(cause).__name__})", where)
     return cause if isinstance(cause, Exception) else error
 
 
-class RemotePort:
-    """Makes an actor handle look like the plain class behind it: methods can be awaited and raise
-    our errors. References given as arguments stay top-level, so that Ray resolves them."""
+class NamedPort:
+    """Makes a named actor look like the plain class behind it: methods can be awaited and raise
+    our errors. References given as arguments stay top-level, so that Ray resolves them.
 
-    def __init__(self, handle: Any, name: str) -> None:
-        self._handle = handle
+    The handle is looked up at the first call and stays valid when Ray starts the actor again.
+    """
+
+    def __init__(self, name: str) -> None:
         self._name = name
+        self._handle: Any = None
 
     def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
-        remote_method = getattr(self._handle, method)
+        if method.startswith("_"):  # copying and pickling probe for these
+            raise AttributeError(method)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            where = f"{self._name}.{method}"
+            if self._handle is None:
+                try:
+                    self._handle = await asyncio.to_thread(ray.get_actor, self._name)
+                except ValueError:
+                    raise ComponentUnavailable("the actor is not there yet", where) from None
             try:
-                return await remote_method.remote(*args, **kwargs)
+                return await getattr(self._handle, method).remote(*args, **kwargs)
             except ray_errors.RayError as error:
-                raise translate(error, f"{self._name}.{method}") from None
+                raise translate(error, where) from None
 
         return call
 
 
-def remote_port(handle: Any, port: type[T]) -> T:
-    """``handle`` as the port it implements."""
-    return cast(T, RemotePort(handle, port.__name__))
+def named_port(name: str, port: type[T]) -> T:
+    """The actor ``name`` as the port it implements."""
+    return cast(T, NamedPort(name))
 
 
 class RayObjectSpace:

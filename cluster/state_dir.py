@@ -29,7 +29,9 @@ class NetworkFile:
     chain_id: str
     dialect: str
     gateways: tuple[GatewayAddress, ...]
+    keys_file: str
     user_key_name: str
+    started_at: float
 
 
 class StateDir:

@@ -1,0 +1,253 @@
+"""A local network: seven (or more) SPs in one Ray runtime, on the embedded chain or a given one."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from ray import exceptions as ray_errors
+
+from actors.gateway_server import GatewayBinding
+from chain.client import RpcChainClient
+from chain.dialects import get_dialect
+from chain.local.genesis import build_genesis
+from cluster import local_keys
+from cluster.chain_process import ChainProcess
+from cluster.processes import ProcessRecord
+from cluster.ray_actors import NodeConfig, create_actors
+from cluster.ray_cluster import own_process_ids, start_ray, stop_ray
+from cluster.ray_ports import translate
+from cluster.settings import Settings
+from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
+from protocol.errors import (
+    InvalidSetting,
+    PortInUse,
+    UnknownStorageProvider,
+)
+
+log = logging.getLogger(__name__)
+
+HOST = "127.0.0.1"
+
+
+class LocalNetwork:
+    """``start`` brings everything up and claims unfinished jobs, ``stop`` takes it down."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self.state = StateDir(settings.state_dir)
+        self._record = ProcessRecord(self.state.root / "processes.json")
+        self._undo = AsyncExitStack()
+        self._supervised: list[asyncio.Task[None]] = []
+        self.handles: dict[str, Any] = {}
+
+    async def start(self) -> NetworkFile:
+        """Raises AlreadyRunning, PortInUse, SharedMemoryTooSmall, ChainUnavailable, ...; whatever
+        was started before the failure is stopped again."""
+        try:
+            return await self._start()
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def _start(self) -> NetworkFile:
+        self.state.lock()
+        self._undo.callback(self.state.unlock)
+        left = await asyncio.to_thread(self._record.end_all)
+        if left:
+            log.warning("ended %d processes that a crashed network had left", left)
+        chain_task = asyncio.create_task(self._chain())
+        ray_task = asyncio.create_task(self._ray())
+        results = await asyncio.gather(chain_task, ray_task, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
+        endpoint, keys_file = chain_task.result()
+        self._record.write(own_process_ids())
+        config = await self._config(endpoint, keys_file)
+        self.handles = create_actors(config)
+        await self._ready()
+        self._record.write(own_process_ids())
+        return await self._announce(config)
+
+    async def stop(self) -> None:
+        """Stop what was started, last first. Unfinished jobs go on at the next start."""
+        for task in self._supervised:
+            task.cancel()
+        await asyncio.gather(*self._supervised, return_exceptions=True)
+        self._supervised.clear()
+        await self._undo.aclose()
+
+    # --- chain and ray -------------------------------------------------------------------------
+
+    async def _chain(self) -> tuple[str, Path]:
+        """(endpoint, key file) of the chain, started if it is ours."""
+        chain = self._settings.chain
+        if chain.endpoint is not None:
+            if chain.keys_file is None:
+                raise InvalidSetting(
+                    "an existing chain needs the keys of its storage providers",
+                    "--chain-endpoint",
+                    "Give the key file with --keys",
+                )
+            return chain.endpoint, chain.keys_file
+        if not self.state.genesis_file.exists():
+            self._make_genesis()
+        process = await ChainProcess.start(
+            home=self.state.chain_home,
+            genesis=self.state.genesis_file,
+            port=chain.port,
+            block_interval_s=chain.block_interval_s,
+            log_file=self.state.log_dir / "chain.log",
+        )
+        self._undo.push_async_callback(process.stop)
+        return process.endpoint, self.state.keys_file
+
+    def _make_genesis(self) -> None:
+        """Keys, gateway ports and genesis of a new local network, written once."""
+        sps = self._settings.sps
+        local_keys.make_key_file(self.state.keys_file, sps)
+        ports = _gateway_ports(self._settings.gateway.port, sps)
+        genesis = build_genesis(
+            addresses=local_keys.addresses(self.state.keys_file),
+            endpoints=[f"http://{HOST}:{port}" for port in ports],
+            chain_id=local_keys.LOCAL_CHAIN_ID,
+        )
+        temporary = self.state.genesis_file.with_suffix(".tmp")
+        temporary.write_text(json.dumps(genesis, indent=1))
+        os.replace(temporary, self.state.genesis_file)
+
+    async def _ray(self) -> None:
+        settings = self._settings
+        await asyncio.to_thread(
+            start_ray,
+            cpus=settings.cpus,
+            object_store_bytes=settings.budget.object_store_bytes,
+            namespace=f"greenray-{os.getpid()}",
+        )
+        self._undo.push_async_callback(asyncio.to_thread, stop_ray)
+
+    # --- actors --------------------------------------------------------------------------------
+
+    async def _config(self, chain_endpoint: str, keys_file: Path) -> NodeConfig:
+        """Which SPs are hosted here, and where each one's gateway listens."""
+        addresses = local_keys.addresses(keys_file)
+        chain = RpcChainClient(chain_endpoint, get_dialect(self._settings.chain.dialect))
+        try:
+            on_chain = {p.operator_address: p for p in await chain.storage_providers()}
+        finally:
+            await chain.close()
+        bindings = []
+        for index in range(self._settings.sps):
+            address = addresses.get(f"greenray-sp-{index}-operator")
+            if address is None or address not in on_chain:
+                raise UnknownStorageProvider(
+                    f"greenray-sp-{index}-operator is not a storage provider on this chain",
+                    chain_endpoint,
+                    "Check the key file, or remove the state directory of another network",
+                )
+            port = self._port_of(on_chain[address].endpoint)
+            bindings.append(GatewayBinding(address, HOST, port))
+        return NodeConfig(
+            self._settings, self.state.root, chain_endpoint, keys_file, tuple(bindings)
+        )
+
+    def _port_of(self, endpoint: str) -> int:
+        """The port that the chain announces; on someone else's chain any free one if it is taken."""
+        port = urlsplit(endpoint).port or 0
+        if self._settings.chain.endpoint is None or (port and _is_free(port)):
+            return port
+        return _free_ports(1)[0]
+
+    async def _ready(self) -> None:
+        """Every constructor is through and the gateways listen; then unfinished jobs are claimed."""
+        await asyncio.gather(*(self._call(name, "ping") for name in self.handles))
+        # We hold the state directory's lock, so whoever owned a job is gone.
+        await self._call("job_store", "release_all")
+        await self._call("uploader", "listen")
+        for name in ("uploader", "task_node"):
+            self._supervised.append(asyncio.create_task(self._supervise(name)))
+
+    async def _call(self, name: str, method: str) -> Any:
+        """Raises our errors, also those of an actor's constructor."""
+        try:
+            return await getattr(self.handles[name], method).remote()
+        except ray_errors.RayError as error:
+            raise translate(error, f"{name}.{method}") from None
+
+    async def _supervise(self, name: str) -> None:
+        """Keep an actor's ``run`` running across restarts of its process."""
+        while True:
+            try:
+                await self.handles[name].run.remote()
+                return
+            except ray_errors.RayActorError as error:
+                log.warning("%s died and is started again: %s", name, type(error).__name__)
+                await asyncio.sleep(0.2)
+
+    async def _announce(self, config: NodeConfig) -> NetworkFile:
+        chain = RpcChainClient(config.chain_endpoint, get_dialect(self._settings.chain.dialect))
+        try:
+            chain_id = await chain.chain_id()
+        finally:
+            await chain.close()
+        network = NetworkFile(
+            pid=os.getpid(),
+            chain_endpoint=config.chain_endpoint,
+            chain_id=chain_id,
+            dialect=self._settings.chain.dialect,
+            gateways=tuple(
+                GatewayAddress(g.sp_address, f"http://{g.host}:{g.port}") for g in config.gateways
+            ),
+            keys_file=str(config.keys_file),
+            user_key_name=local_keys.USER_KEY_NAME,
+            started_at=time.time(),
+        )
+        self.state.write_network(network)
+        self._undo.callback(self.state.remove_network)
+        return network
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _free_ports(count: int) -> list[int]:
+    """Ports that are free now; all are held open together so that they differ."""
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind((HOST, 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def _gateway_ports(first: int, count: int) -> list[int]:
+    """Raises PortInUse."""
+    if first == 0:
+        return _free_ports(count)
+    ports = list(range(first, first + count))
+    taken = [port for port in ports if not _is_free(port)]
+    if taken:
+        raise PortInUse(
+            f"port {taken[0]} is in use",
+            HOST,
+            "Free it, or choose other ports with gateway.port (0: any free ones)",
+        )
+    return ports
