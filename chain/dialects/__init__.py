@@ -1,1 +1,26 @@
 """Wire dialects of the chain, one module each."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import cast
+
+from chain.dialects.base import Dialect
+from protocol.errors import InvalidSetting
+
+_DIALECTS = {"v0_2": "chain.dialects.v0_2"}
+
+
+def get_dialect(name: str = "v0_2") -> Dialect:
+    """The dialect of that name.
+
+    Raises:
+        InvalidSetting: there is none.
+    """
+    if name not in _DIALECTS:
+        raise InvalidSetting(
+            f"there is no chain dialect {name!r}",
+            "chain dialect",
+            f"Use one of {', '.join(sorted(_DIALECTS))}.",
+        )
+    return cast(Dialect, import_module(_DIALECTS[name]))

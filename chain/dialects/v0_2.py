@@ -1,0 +1,231 @@
+"""The dialect of chain v0.2.0 and v0.2.1: messages, proto-JSON, approvals, EIP-712.
+
+Protocol 04 §1.1, §2, §4. This module is a ``chain.dialects.base.Dialect``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, TypeVar, cast
+
+from chain import proto_json
+from chain.crypto import to_checksum_address
+from chain.dialects.base import Coin, Fault, TransactionTerms
+from chain.dialects.v0_2_messages import (
+    Message,
+    MsgCancelCreateObject,
+    MsgCreateBucket,
+    MsgCreateObject,
+    MsgPutPolicy,
+    MsgRejectSealObject,
+    MsgSealObject,
+    MsgSend,
+    Principal,
+    SpApproval,
+    Statement,
+    decode_message,
+    encode_message,
+    from_wire,
+    message_class,
+    signer_address,
+    to_wire,
+    type_url,
+    wire_class,
+)
+from chain.dialects.v0_2_validation import validate_basic
+from chain.eip712 import numeric_chain_id, typed_data_digest
+from protocol.errors import InvalidInput
+from protocol.go_json import sorted_compact
+
+__all__ = [
+    "NAME",
+    "Coin",
+    "Fault",
+    "Message",
+    "MsgCancelCreateObject",
+    "MsgCreateBucket",
+    "MsgCreateObject",
+    "MsgPutPolicy",
+    "MsgRejectSealObject",
+    "MsgSealObject",
+    "MsgSend",
+    "Principal",
+    "SpApproval",
+    "Statement",
+    "TransactionTerms",
+    "approval_sign_bytes",
+    "decode_message",
+    "eip712_digest",
+    "eip712_typed_data",
+    "encode_message",
+    "message_from_json",
+    "message_to_json",
+    "signer_address",
+    "type_url",
+    "validate_basic",
+    "with_approval",
+]
+
+NAME = "v0_2"
+
+_Approved = TypeVar("_Approved", MsgCreateBucket, MsgCreateObject)
+
+# --- proto-JSON ----------------------------------------------------------------------------------
+
+
+def message_to_json(message: Message) -> dict[str, Any]:
+    """Proto-JSON of the message's fields, in declaration order, without ``@type``."""
+    return proto_json.to_json(to_wire(message))
+
+
+def message_from_json(
+    value: Mapping[str, Any], message_type: type[Message] | None = None
+) -> Message:
+    """Read proto-JSON. The type is ``message_type``, else what ``@type`` says.
+
+    Raises:
+        InvalidInput: no or unknown type, an unknown field, a wrong kind or range.
+    """
+    content = dict(value)
+    if message_type is None:
+        url = content.pop("@type", None)
+        if not isinstance(url, str):
+            raise InvalidInput("the message has no @type")
+        message_type = message_class(url)
+    return cast(Message, from_wire(proto_json.from_json(wire_class(message_type), content)))
+
+
+# --- approvals of the primary SP (04 §2) ---------------------------------------------------------
+
+
+def approval_sign_bytes(message: MsgCreateBucket | MsgCreateObject) -> bytes:
+    """What the primary SP signs: the message with an empty ``sig``, sorted and compact.
+
+    Raises:
+        InvalidInput: the message has no approval to take the expiry height from.
+    """
+    approval = message.primary_sp_approval
+    if approval is None:
+        raise InvalidInput("the message has no primary_sp_approval")
+    unsigned = replace(message, primary_sp_approval=replace(approval, sig=b""))
+    return sorted_compact(message_to_json(unsigned))
+
+
+def with_approval(message: _Approved, expired_height: int, sig: bytes) -> _Approved:
+    """The message with its whole approval replaced."""
+    return replace(message, primary_sp_approval=SpApproval(expired_height, sig))
+
+
+# --- EIP-712 (04 §4) -----------------------------------------------------------------------------
+
+_FIXED_TYPES: dict[str, list[dict[str, str]]] = {
+    name: [dict(zip(("type", "name"), part.split(), strict=True)) for part in text.split(",")]
+    for name, text in {
+        "EIP712Domain": (
+            "string name,string version,uint256 chainId,string verifyingContract,string salt"
+        ),
+        "Tx": (
+            "uint256 account_number,uint256 chain_id,Fee fee,string memo,Msg msg,"
+            "uint256 sequence,uint256 timeout_height"
+        ),
+        "Fee": "Coin[] amount,uint256 gas_limit,string payer,string granter",
+        "Coin": "string denom,uint256 amount",
+    }.items()
+}
+
+
+def eip712_typed_data(message: Message, terms: TransactionTerms) -> dict[str, Any]:
+    """The typed data that a wallet would show; 64-bit integers as decimal text.
+
+    Raises:
+        InvalidInput: the chain id or the signer's address is malformed, a value does not fit.
+    """
+    types = dict(_FIXED_TYPES)
+    content = to_wire(message)
+    chain_number = numeric_chain_id(terms.chain_id)
+    types["Msg"] = [{"name": "type", "type": "string"}]
+    msg = {"type": type_url(message)} | _derive(types, "Msg", "Type", content)
+    return {
+        "types": types,
+        "primaryType": "Tx",
+        "domain": {
+            "name": "Greenfield Tx",
+            "version": "1.0.0",
+            "chainId": chain_number,
+            "verifyingContract": "greenfield",
+            "salt": "0",
+        },
+        "message": {
+            "account_number": str(terms.account_number),
+            "chain_id": str(chain_number),
+            "fee": {
+                "amount": [{"denom": c.denom, "amount": str(c.amount)} for c in terms.fee],
+                "gas_limit": str(terms.gas_limit),
+                "payer": terms.fee_payer or to_checksum_address(signer_address(message)),
+                "granter": terms.fee_granter,
+            },
+            "memo": terms.memo,
+            "msg": msg,
+            "sequence": str(terms.sequence),
+            "timeout_height": str(terms.timeout_height),
+        },
+    }
+
+
+def eip712_digest(message: Message, terms: TransactionTerms) -> bytes:
+    """The 32 bytes that the transaction's signature is over."""
+    return typed_data_digest(eip712_typed_data(message, terms))
+
+
+def _derive(types: dict[str, Any], type_name: str, prefix: str, content: Any) -> dict[str, Any]:
+    """Add the struct type of ``content`` to ``types`` and return its value (04 §4.3).
+
+    The type follows from the value: empty lists and bytes, and absent messages, leave both. Of a
+    list of messages the first one decides.
+    """
+    # A type may be extended (Msg starts with its ``type`` field), and is registered before its
+    # nested types, whose names all differ: they carry the path.
+    declared = types.setdefault(type_name, [])
+    value: dict[str, Any] = {}
+    for field, item in zip(
+        content.DESCRIPTOR.fields, proto_json.to_json(content).values(), strict=True
+    ):
+        kind = proto_json.kind_of(field)
+        if kind == "message":
+            derived = _derive_nested(types, prefix, field, getattr(content, field.name), content)
+            if derived is None:
+                continue
+            kind, item = derived
+        elif item in ([], "") and (field.is_repeated or kind == "bytes"):
+            continue
+        else:
+            # 32- and 64-bit signed integers are caught by the rules for enums and durations.
+            kind = "string" if kind in ("enum", "int32", "int64") else kind
+            kind += "[]" if field.is_repeated else ""
+        declared.append({"name": field.name, "type": kind})
+        value[field.name] = item
+    return value
+
+
+def _derive_nested(
+    types: dict[str, Any], prefix: str, field: Any, nested: Any, parent: Any
+) -> tuple[str, Any] | None:
+    name = prefix + "".join(part[:1].upper() + part[1:] for part in field.name.split("_"))
+    if field.is_repeated:
+        if not nested:
+            return None
+        first, *others = nested
+        items = [_derive(types, name, name, first)]
+        # The other elements keep only what the first one's type has.
+        allowed = {f["name"] for f in types[name]}
+        for other in others:
+            scratch: dict[str, Any] = {}
+            whole = _derive(scratch, name, name, other)
+            items.append({key: item for key, item in whole.items() if key in allowed})
+        return f"{name}[]", items
+    if not parent.HasField(field.name):
+        # An absent time stays in, as empty text.
+        is_time = field.message_type.full_name == "google.protobuf.Timestamp"
+        return ("string", "") if is_time else None
+    return name, _derive(types, name, name, nested)

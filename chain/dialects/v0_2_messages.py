@@ -1,0 +1,257 @@
+"""The messages of v0.2 as values, and their protobuf form (protocol 04 §1.1).
+
+Field names are the chain's. The mapping to protobuf walks the descriptor, so the schema in
+``chain.wire`` is written down once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+from chain import proto_json, wire
+from chain.dialects.base import Coin
+from chain.dialects.v0_2_state import enum_of, uint_of
+from chain.proto_json import Effect, PrincipalType
+from protocol.errors import InvalidInput
+from protocol.objects import ActionType, RedundancyType, Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class SpApproval:
+    """Approval of the primary SP inside a message; valid while height <= ``expired_height``."""
+
+    expired_height: int
+    sig: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCreateBucket:
+    """``payment_address`` empty: the creator pays."""
+
+    creator: str
+    bucket_name: str
+    visibility: Visibility
+    primary_sp_address: str
+    primary_sp_approval: SpApproval | None
+    payment_address: str = ""
+    charged_read_quota: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCreateObject:
+    """``expect_checksums``: 1 + k + m integrity hashes of 32 bytes; sizes in bytes."""
+
+    creator: str
+    bucket_name: str
+    object_name: str
+    payload_size: int
+    visibility: Visibility
+    content_type: str
+    primary_sp_approval: SpApproval | None
+    expect_checksums: tuple[bytes, ...]
+    redundancy_type: RedundancyType = RedundancyType.REDUNDANCY_EC_TYPE
+    expect_secondary_sp_addresses: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MsgSealObject:
+    """``operator`` is the seal address of the primary SP; secondaries in index order."""
+
+    operator: str
+    bucket_name: str
+    object_name: str
+    secondary_sp_addresses: tuple[str, ...]
+    secondary_sp_signatures: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class MsgRejectSealObject:
+    operator: str
+    bucket_name: str
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCancelCreateObject:
+    operator: str
+    bucket_name: str
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgSend:
+    from_address: str
+    to_address: str
+    amount: tuple[Coin, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    type: PrincipalType
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    effect: Effect
+    actions: tuple[ActionType, ...]
+    resources: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MsgPutPolicy:
+    """A policy without expiry and without size limit, which is all that this project grants."""
+
+    operator: str
+    principal: Principal | None
+    resource: str
+    statements: tuple[Statement, ...]
+
+
+Message = (
+    MsgCreateBucket
+    | MsgCreateObject
+    | MsgSealObject
+    | MsgRejectSealObject
+    | MsgCancelCreateObject
+    | MsgSend
+    | MsgPutPolicy
+)
+
+MESSAGE_TYPES: tuple[type[Message], ...] = (
+    MsgCreateBucket,
+    MsgCreateObject,
+    MsgSealObject,
+    MsgRejectSealObject,
+    MsgCancelCreateObject,
+    MsgSend,
+    MsgPutPolicy,
+)
+
+_FULL_NAMES: dict[type[Any], str] = {
+    **{cls: f"greenfield.storage.{cls.__name__}" for cls in MESSAGE_TYPES},
+    MsgSend: "cosmos.bank.v1beta1.MsgSend",
+    Coin: "cosmos.base.v1beta1.Coin",
+    SpApproval: "greenfield.storage.Approval",
+    Principal: "greenfield.permission.Principal",
+    Statement: "greenfield.permission.Statement",
+}
+_CLASSES = {name: cls for cls, name in _FULL_NAMES.items()}
+_BY_TYPE_URL = {f"/{_FULL_NAMES[cls]}": cls for cls in MESSAGE_TYPES}
+_DECIMAL_TEXT = frozenset({"cosmos.base.v1beta1.Coin.amount"})
+
+
+def type_url(message: Message | type[Message]) -> str:
+    cls = message if isinstance(message, type) else type(message)
+    return f"/{_FULL_NAMES[cls]}"
+
+
+def message_class(url: str) -> type[Message]:
+    """Raises InvalidInput for a type URL that this dialect does not know."""
+    if url not in _BY_TYPE_URL:
+        raise InvalidInput(f"the message type {url[:100]!r} is not supported")
+    return _BY_TYPE_URL[url]
+
+
+def wire_class(cls: type[Any]) -> Any:
+    return wire.message_class(_FULL_NAMES[cls])
+
+
+def to_wire(value: Any) -> Any:
+    """The protobuf message of a dataclass of this module.
+
+    Raises:
+        InvalidInput: a number is out of range or a text is not Unicode.
+    """
+    message = wire_class(type(value))()
+    descriptor = message.DESCRIPTOR.fields_by_name
+    for field in fields(value):
+        content = getattr(value, field.name)
+        try:
+            _set_field(message, descriptor[field.name], content)
+        except (ValueError, TypeError) as error:
+            raise InvalidInput(
+                f"the value does not fit: {error}", f"{type(value).__name__}.{field.name}"
+            ) from error
+    return message
+
+
+def _set_field(message: Any, field: Any, content: Any) -> None:
+    if content is None:
+        return
+    if field.is_repeated:
+        converted = [_to_wire_value(field, item) for item in content]
+        getattr(message, field.name).extend(converted)
+    elif proto_json.kind_of(field) == "message":
+        getattr(message, field.name).CopyFrom(to_wire(content))
+    else:
+        setattr(message, field.name, _to_wire_value(field, content))
+
+
+def _to_wire_value(field: Any, content: Any) -> Any:
+    if proto_json.kind_of(field) == "message":
+        return to_wire(content)
+    return str(content) if field.full_name in _DECIMAL_TEXT else content
+
+
+def from_wire(message: Any) -> Any:
+    """The dataclass of a protobuf message.
+
+    Raises:
+        InvalidInput: an unknown enum number, or a set field that the dataclass does not have.
+    """
+    cls = _CLASSES[message.DESCRIPTOR.full_name]
+    known = {field.name for field in fields(cls)}
+    values = {}
+    for field in message.DESCRIPTOR.fields:
+        if field.name in known:
+            values[field.name] = _get_field(message, field)
+        elif message.HasField(field.name):
+            raise InvalidInput(f"{field.name} is not supported", cls.__name__)
+    return cls(**values)
+
+
+def _get_field(message: Any, field: Any) -> Any:
+    content = getattr(message, field.name)
+    if field.is_repeated:
+        return tuple(_from_wire_value(field, item) for item in content)
+    if proto_json.kind_of(field) == "message" and not message.HasField(field.name):
+        return None
+    return _from_wire_value(field, content)
+
+
+def _from_wire_value(field: Any, content: Any) -> Any:
+    match proto_json.kind_of(field):
+        case "message":
+            return from_wire(content)
+        case "enum":
+            return enum_of(proto_json.ENUM_FIELDS[field.full_name], content)
+        case _:
+            return uint_of(content) if field.full_name in _DECIMAL_TEXT else content
+
+
+def encode_message(message: Message) -> bytes:
+    """Protobuf bytes. Raises InvalidInput for values that do not fit."""
+    encoded: bytes = to_wire(message).SerializeToString()
+    return encoded
+
+
+def decode_message(url: str, value: bytes) -> Message:
+    """The message inside an Any; fields that the schema does not know are ignored.
+
+    Raises:
+        InvalidInput: unknown type, not protobuf, or a value that the dialect does not know.
+    """
+    return cast(Message, from_wire(wire.decode(wire_class(message_class(url)), value)))
+
+
+def signer_address(message: Message) -> str:
+    """The account that must sign, as written in the message."""
+    match message:
+        case MsgCreateBucket() | MsgCreateObject():
+            return message.creator
+        case MsgSend():
+            return message.from_address
+        case _:
+            return message.operator

@@ -1,0 +1,194 @@
+"""ValidateBasic of v0.2: what the chain checks in a message before it looks at any state.
+
+The order of the checks and every letter of the texts are the chain's (protocol 04 §10, §12).
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+
+from chain.dialects.base import Coin, Fault
+from chain.dialects.v0_2_messages import (
+    Message,
+    MsgCreateBucket,
+    MsgCreateObject,
+    MsgPutPolicy,
+    MsgSealObject,
+    MsgSend,
+)
+from protocol.objects import Visibility
+
+CHECKSUM_SIZE_BYTES = 32
+
+_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]", re.ASCII)
+_IP_LIKE = re.compile(r"(\d+\.){3}\d+", re.ASCII)
+_DENOM = re.compile(r"[a-zA-Z][a-zA-Z0-9/:._\-]{2,127}", re.ASCII)
+# What Go's strings.TrimSpace removes; Python's strip() also takes U+001C to U+001F.
+_GO_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
+    map(chr, range(0x2000, 0x200B))
+)
+
+
+def validate_basic(message: Message) -> Fault | None:
+    """The first fault of the message, or None. Shared by the embedded chain and get-approval."""
+    match message:
+        case MsgCreateBucket():
+            return _validate_create_bucket(message)
+        case MsgCreateObject():
+            return _validate_create_object(message)
+        case MsgSend():
+            return _validate_send(message)
+        case MsgPutPolicy():
+            return _address_fault("invalid operator address ({})", message.operator)
+        case _:
+            fault = (
+                _address_fault("invalid creator address ({})", message.operator)
+                or bucket_name_fault(message.bucket_name)
+                or object_name_fault(message.object_name)
+            )
+            if fault is None and isinstance(message, MsgSealObject):
+                fault = _first_address_fault(
+                    "invalid secondary sp address ({})", message.secondary_sp_addresses
+                )
+            return fault
+
+
+def _validate_create_bucket(message: MsgCreateBucket) -> Fault | None:
+    return (
+        _address_fault("invalid creator address ({})", message.creator)
+        or _address_fault("invalid primary sp address ({})", message.primary_sp_address)
+        or _approval_fault(message)
+        or _first_address_fault(
+            "invalid store payment address ({})",
+            (message.payment_address,) if message.payment_address else (),
+        )
+        or _visibility_fault(message.visibility)
+        or bucket_name_fault(message.bucket_name)
+    )
+
+
+def _validate_create_object(message: MsgCreateObject) -> Fault | None:
+    return (
+        _address_fault("invalid creator address ({})", message.creator)
+        or _approval_fault(message)
+        or bucket_name_fault(message.bucket_name)
+        or object_name_fault(message.object_name)
+        or _checksum_fault(message.expect_checksums)
+        or _first_address_fault(
+            "invalid sp address ({}) in expect secondary SPs",
+            message.expect_secondary_sp_addresses,
+        )
+        or _visibility_fault(message.visibility)
+    )
+
+
+def _validate_send(message: MsgSend) -> Fault | None:
+    return (
+        _address_fault("invalid from address: {}", message.from_address)
+        or _address_fault("invalid to address: {}", message.to_address)
+        or _coins_fault(message.amount)
+    )
+
+
+def bucket_name_fault(name: str) -> Fault | None:
+    """The chain's text for a bucket name, None when it is valid."""
+    size_bytes = _size_bytes(name)
+    if not name.strip(_GO_SPACE):
+        reason = "Bucket name cannot be empty"
+    elif size_bytes < 3:
+        reason = "Bucket name cannot be shorter than 3 characters"
+    elif size_bytes > 63:
+        reason = "Bucket name cannot be longer than 63 characters"
+    elif _IP_LIKE.fullmatch(name):
+        reason = "Bucket name cannot be an ip address"
+    elif any(pair in name for pair in ("..", ".-", "-.")) or not _BUCKET_NAME.fullmatch(name):
+        reason = "Bucket name contains invalid characters"
+    else:
+        return None
+    return Fault("greenfiled", 1000, f"{reason}: Invalid bucket name")
+
+
+def object_name_fault(name: str) -> Fault | None:
+    """The chain's text for an object name, None when it is valid."""
+    parts = name.strip(_GO_SPACE).split("/")
+    if not name.strip(_GO_SPACE):
+        reason = "Object name cannot be empty"
+    elif _size_bytes(name) > 1024:
+        reason = "Object name cannot be longer than 1024 characters"
+    elif any(part.strip(_GO_SPACE) in (".", "..") for part in parts):
+        reason = "Object name with a bad path component is not supported"
+    elif any("\ud800" <= character <= "\udfff" for character in name):
+        reason = "Object name with non UTF-8 strings is not supported"
+    elif "//" in name:
+        reason = 'Object name contains a "//" is not supported'
+    else:
+        return None
+    return Fault("greenfiled", 1001, f"{reason}: Invalid object name")
+
+
+def address_problem(address: str) -> str | None:
+    """The chain's words for what is wrong with an address, None when it is one."""
+    digits = address.lower().removeprefix("0x")
+    size_bytes = _size_bytes(digits)
+    if not digits.strip(_GO_SPACE):
+        return "empty address string is not allowed"
+    if size_bytes != 40:
+        return f"invalid address hex length: {size_bytes} != 40"
+    for byte in digits.encode(errors="surrogatepass"):
+        if byte not in b"0123456789abcdef":
+            shown = f" '{chr(byte)}'" if chr(byte).isprintable() else ""
+            return f"encoding/hex: invalid byte: U+{byte:04X}{shown}"
+    if not digits.strip("0"):
+        return "empty address string is not allowed"
+    return None
+
+
+def _size_bytes(text: str) -> int:
+    return len(text.encode(errors="surrogatepass"))
+
+
+def _address_fault(template: str, address: str) -> Fault | None:
+    problem = address_problem(address)
+    if problem is None:
+        return None
+    return Fault("sdk", 7, f"{template.format(problem)}: invalid address")
+
+
+def _first_address_fault(template: str, addresses: tuple[str, ...]) -> Fault | None:
+    faults = (_address_fault(template, address) for address in addresses)
+    return next((fault for fault in faults if fault), None)
+
+
+def _approval_fault(message: MsgCreateBucket | MsgCreateObject) -> Fault | None:
+    if message.primary_sp_approval is not None:
+        return None
+    return Fault("storage", 1116, "Empty approvals are not allowed.: Invalid approval of sp")
+
+
+def _visibility_fault(visibility: Visibility) -> Fault | None:
+    if visibility is not Visibility.VISIBILITY_TYPE_UNSPECIFIED:
+        return None
+    return Fault(
+        "storage", 1118, "Unspecified visibility is not allowed.: Invalid type of visibility"
+    )
+
+
+def _checksum_fault(checksums: tuple[bytes, ...]) -> Fault | None:
+    if all(len(checksum) == CHECKSUM_SIZE_BYTES for checksum in checksums):
+        return None
+    return Fault("greenfiled", 1003, "Invalid SHA256 checksum size.: Invalid checksum")
+
+
+def _coins_fault(coins: tuple[Coin, ...]) -> Fault | None:
+    denoms = [coin.denom for coin in coins]
+    valid = (
+        bool(coins)
+        and all(_DENOM.fullmatch(denom) for denom in denoms)
+        and all(coin.amount > 0 for coin in coins)
+        and all(first < second for first, second in pairwise(denoms))
+    )
+    if valid:
+        return None
+    shown = ",".join(f"{coin.amount}{coin.denom}" for coin in coins)
+    return Fault("sdk", 10, f"{shown}: invalid coins")
