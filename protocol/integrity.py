@@ -84,7 +84,8 @@ def verify_receipt(
         signer = recover(sign_bytes, receipt.signature)
     except SignatureError as error:
         raise SecondaryLied(f"the signature is not valid: {error.what}", where) from error
-    if signer != provider.approval_address:
+    # An address is 20 bytes; its letter case is only a checksum of the text.
+    if signer.lower() != provider.approval_address.lower():
         raise SecondaryLied(
             f"the signature is of {signer}, not of its approval key {provider.approval_address}",
             where,
