@@ -1,0 +1,125 @@
+"""Replicate groups of small objects: bytes, orders, approvals, and an object space in memory.
+
+The columns are random: a receiver does not decode, it only holds bytes to the chain's checksums.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from actors.ports import Column, GroupOrder
+from chain.crypto import sign_bytes
+from protocol.approvals import Approval, approval_sign_bytes
+from protocol.integrity import integrity_hash
+from protocol.layout import ColumnLayout, PayloadLayout
+from protocol.objects import ObjectInfo, RedundancyType, StorageParams
+from storage.ports import GroupKey
+from tests.support.fake_chain import FakeChain
+from tests.support.sps import SpKeys
+
+SMALL_SEGMENTS = StorageParams(max_segment_size_bytes=1024)
+NOW = 1_700_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectGroups:
+    """An object on chain and the n columns its secondaries must hold."""
+
+    info: ObjectInfo
+    params: StorageParams
+    columns: tuple[bytes, ...]
+    batch_segments: int = 2
+
+    @property
+    def layout(self) -> ColumnLayout:
+        return PayloadLayout.of(self.info, self.params, self.batch_segments).pieces
+
+    def order(
+        self, sp: SpKeys, redundancy_index: int, *, attempt: int = 0, expired_time: int = NOW + 3600
+    ) -> GroupOrder:
+        approval = approve(sp, self.info, expired_time)
+        return GroupOrder(
+            self.info, self.params, redundancy_index, self.batch_segments, attempt, approval
+        )
+
+    def batches(self, redundancy_index: int) -> list[Column]:
+        layout, column = self.layout, self.columns[redundancy_index]
+        edges = [layout.prefix_size_bytes(batch) for batch in range(layout.batch_count + 1)]
+        return [
+            np.frombuffer(column[start:end], dtype=np.uint8)
+            for start, end in zip(edges, edges[1:], strict=False)
+        ]
+
+    def pieces(self, redundancy_index: int) -> list[bytes]:
+        layout, column = self.layout, self.columns[redundancy_index]
+        return [
+            column[start : start + layout.piece_length(i)]
+            for i, start in ((i, layout.piece_offset(i)) for i in range(layout.piece_count))
+        ]
+
+
+def put_object_on_chain(
+    chain: FakeChain,
+    primary: SpKeys,
+    payload_size: int,
+    *,
+    object_name: str = "photo.jpg",
+    replica: bool = False,
+    batch_segments: int = 2,
+    seed: int = 1,
+) -> ObjectGroups:
+    """Create bucket and object with checksums that fit ``columns``."""
+    redundancy_type = (
+        RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
+    )
+    if "album" not in chain.buckets:
+        chain.add_bucket(primary.address, "album", primary.address)
+    info = chain.add_object("album", object_name, payload_size, (), redundancy_type=redundancy_type)
+    noise = random.Random(seed)
+    size_bytes = PayloadLayout.of(info, chain.params).pieces.size_bytes
+    n = chain.params.n
+    columns = [noise.randbytes(size_bytes) for _ in range(n)]
+    if replica:
+        columns = [columns[0]] * n
+    groups = ObjectGroups(info, chain.params, tuple(columns), batch_segments)
+    hashes = [
+        integrity_hash(hashlib.sha256(piece).digest() for piece in groups.pieces(r))
+        for r in range(n)
+    ]
+    info = replace(info, checksums=(hashes[0], *hashes))
+    chain.objects["album", object_name] = info
+    return replace(groups, info=info)
+
+
+def approve(sp: SpKeys, info: ObjectInfo, expired_time: int = NOW + 3600) -> Approval:
+    """An approval signed by the operator key of ``sp``."""
+    approval = Approval(info, sp.address, expired_time)
+    return replace(approval, signature=sign_bytes(sp.operator, approval_sign_bytes(approval)))
+
+
+def key_of(sp_address: str, order: GroupOrder) -> GroupKey:
+    return GroupKey(sp_address, order.object_info.id, order.redundancy_index, order.attempt)
+
+
+def corrupted(batches: Sequence[Column]) -> list[Column]:
+    """The same batches with one bit of the last byte flipped."""
+    changed = [batch.copy() for batch in batches]
+    changed[-1][-1] ^= 1
+    return changed
+
+
+class LocalSpace:
+    """Implements ``actors.ports.ObjectSpace``: a reference is the array itself."""
+
+    async def put(self, column: Column) -> Column:
+        copy = column.copy()
+        copy.flags.writeable = False
+        return copy
+
+    async def get(self, ref: Column) -> Column:
+        return ref
