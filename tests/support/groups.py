@@ -6,6 +6,7 @@ The columns are random: a receiver does not decode, it only holds bytes to the c
 from __future__ import annotations
 
 import hashlib
+import itertools
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -52,7 +53,7 @@ class ObjectGroups:
         edges = [layout.prefix_size_bytes(batch) for batch in range(layout.batch_count + 1)]
         return [
             np.frombuffer(column[start:end], dtype=np.uint8)
-            for start, end in zip(edges, edges[1:], strict=False)
+            for start, end in itertools.pairwise(edges)
         ]
 
     def pieces(self, redundancy_index: int) -> list[bytes]:
