@@ -109,7 +109,7 @@ class NonceLedger:
         )
         if fate is not Fate.IN_FLIGHT:
             await self._end(row, _STATE_OF_FATE[fate])
-        if result is not None:
+        if fate is Fate.COMMITTED:
             self._sequence_is_at_least(row.nonce + 1)
         return Settled(fate, result)
 

@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 
 from actors.nonce_ledger import NonceLedger
 from chain.crypto import public_key_of
-from chain.dialects import Dialect, Message
+from chain.dialects.base import Dialect, Message
 from chain.ports import BroadcastResult, ChainClient, GasEstimate
-from chain.transactions import sign_transaction, unsigned_for_simulation
+from chain.transactions import FEE_DENOM, sign_transaction, unsigned_for_simulation
 from protocol.errors import (
     ChainError,
     ComponentUnavailable,
@@ -437,7 +437,7 @@ class SealQueue:
             return InsufficientFunds(
                 f"the seal address cannot pay the fee ({what})",
                 f"address {row.signer_address}",
-                f"Send {self._dialect.fee_denom} to it; waiting seals go on by themselves",
+                f"Send {FEE_DENOM} to it; waiting seals go on by themselves",
                 answered.codespace,
                 answered.code,
             )

@@ -19,7 +19,7 @@ from actors.provider_book import ProviderBook
 from actors.seal_queue import QueueSettings, SealQueue, TransactionRequest
 from actors.seal_watcher import SealWatcher, WatchSettings
 from chain import crypto
-from chain.dialects import Dialect, Message
+from chain.dialects.base import Dialect
 from chain.keystore import KeyRing
 from chain.ports import ChainClient
 from protocol.errors import (
@@ -92,7 +92,9 @@ class Signer:
             return SealTicket(outcome.tx_hash)
         row = await queue.submit(
             TransactionRequest(
-                message=self._seal_message(order, queue),
+                message=self._dialect.seal_message(
+                    queue.ledger.address, order.object_info, order.secondaries
+                ),
                 where=order.object_info.name,
                 sp_address=order.sp_address,
                 job_id=order.job_id,
@@ -132,9 +134,7 @@ class Signer:
             return
         queue = self._queue(order.sp_address)
         request = TransactionRequest(
-            message=self._dialect.reject_seal_message(
-                queue.ledger.address, info.bucket_name, info.object_name
-            ),
+            message=self._dialect.reject_seal_message(queue.ledger.address, info),
             where=info.name,
             sp_address=order.sp_address,
             job_id=order.job_id,

@@ -25,7 +25,7 @@ class Fate(Enum):
     COMMITTED = "committed"
     """In a block with code 0."""
     FAILED = "failed"
-    """In a block with another code: fee and nonce are gone."""
+    """Its message failed in a block: fee and nonce are gone."""
     DEAD = "dead"
     """In no block, and it can never be in one."""
 
@@ -49,12 +49,18 @@ def transaction_fate(
 ) -> Fate:
     """The fate of a transaction that was looked up after ``view`` was taken.
 
-    ``code`` is its result in a block, None when it was in none. Nodes index transactions a moment
-    after the block, so "not found" counts only ``settle_blocks`` blocks after its nonce was first
-    seen consumed (``consumed_since_height``), or after its ``timeout_height`` (0: none).
+    ``code`` is its result in a block, None when it was in none. One that a block refused before its
+    message ran (say, for want of fees) has not consumed its nonce, and its bytes may be put into a
+    later block by anybody: it is as undecided as one in the mempool.
+
+    Nodes index transactions a moment after the block, so "not found" counts only ``settle_blocks``
+    blocks after its nonce was first seen consumed (``consumed_since_height``), or after its
+    ``timeout_height`` (0: none).
     """
-    if code is not None:
-        return Fate.COMMITTED if code == 0 else Fate.FAILED
+    if code == 0:
+        return Fate.COMMITTED
+    if code is not None and view.sequence > nonce:
+        return Fate.FAILED
     if view.sequence > nonce and consumed_since_height is not None:
         if view.height >= consumed_since_height + settle_blocks:
             return Fate.DEAD

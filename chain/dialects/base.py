@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
+
+from protocol.job import SecondaryReceipt
+from protocol.objects import ObjectInfo
 
 Message = Any
 """A message dataclass of the dialect in use."""
@@ -46,11 +49,52 @@ class Fault:
     log: str
 
 
+@dataclass(frozen=True, slots=True)
+class Query(Generic[T]):
+    """An ABCI query; ``decode`` raises InvalidInput for an answer that makes no sense."""
+
+    path: str
+    request: bytes
+    decode: Callable[[bytes], T]
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[T]):
+    """``next_key`` empty: this was the last page."""
+
+    items: tuple[T, ...]
+    next_key: bytes
+
+
+class Queries(Protocol):
+    """Questions whose bytes differ between dialects."""
+
+    def storage_params(self) -> Query[StorageParams]: ...
+
+    def storage_providers(self, page_key: bytes, limit: int) -> Query[Page[StorageProvider]]: ...
+
+    def head_bucket(self, bucket_name: str) -> Query[BucketInfo]: ...
+
+    def head_object(self, bucket_name: str, object_name: str) -> Query[ObjectInfo]: ...
+
+    def head_object_by_id(self, object_id: int) -> Query[ObjectInfo]: ...
+
+    def verify_permission(
+        self, operator: str, bucket_name: str, object_name: str, action: ActionType
+    ) -> Query[bool]: ...
+
+
 class Dialect(Protocol):
     """One wire dialect. A module of this package is one; nothing outside compares names."""
 
     @property
-    def NAME(self) -> str: ...
+    def name(self) -> str: ...
+
+    @property
+    def fee_denom(self) -> str: ...
+
+    @property
+    def queries(self) -> Queries: ...
 
     def encode_message(self, message: Message) -> bytes:
         """Protobuf bytes. Raises InvalidInput for values that do not fit."""
@@ -76,8 +120,63 @@ class Dialect(Protocol):
 
     def with_approval(self, message: Message, expired_height: int, sig: bytes) -> Message: ...
 
+    def seal_message(
+        self, operator: str, object_info: ObjectInfo, receipts: Sequence[SecondaryReceipt]
+    ) -> Message:
+        """``operator``: the seal address of the primary; ``receipts`` in index order."""
+
+    def reject_seal_message(self, operator: str, object_info: ObjectInfo) -> Message: ...
+
     def message_to_json(self, message: Message) -> dict[str, Any]: ...
 
     def message_from_json(
         self, value: Mapping[str, Any], message_type: type[Any] | None = None
     ) -> Message: ...
+
+    # Messages are made here, because what they carry differs between dialects.
+
+    def create_bucket_message(
+        self,
+        creator: str,
+        bucket_name: str,
+        primary_sp_address: str,
+        visibility: Visibility,
+        *,
+        payment_address: str = "",
+        charged_read_quota: int = 0,
+    ) -> Message:
+        """With an unsigned approval that never expires, as get-approval wants to see it."""
+
+    def create_object_message(
+        self,
+        creator: str,
+        bucket_name: str,
+        object_name: str,
+        *,
+        payload_size: int,
+        visibility: Visibility,
+        content_type: str,
+        expect_checksums: Sequence[bytes],
+        redundancy_type: RedundancyType,
+    ) -> Message:
+        """As ``create_bucket_message``; ``payload_size`` in bytes."""
+
+    def seal_message(
+        self,
+        seal_address: str,
+        bucket_name: str,
+        object_name: str,
+        secondaries: Sequence[SecondaryReceipt],
+    ) -> Message:
+        """``secondaries`` in index order, one for each index."""
+
+    def reject_seal_message(
+        self, seal_address: str, bucket_name: str, object_name: str
+    ) -> Message: ...
+
+    def cancel_create_object_message(
+        self, operator: str, bucket_name: str, object_name: str
+    ) -> Message: ...
+
+    def send_message(self, sender: str, recipient: str, amount: int) -> Message:
+        """``amount`` in 10**-18 BNB."""

@@ -5,7 +5,7 @@ Protocol 04 §1.1, §2, §4. This module is a ``chain.dialects.base.Dialect``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -37,6 +37,8 @@ from chain.dialects.v0_2_validation import validate_basic
 from chain.eip712 import numeric_chain_id, typed_data_digest
 from protocol.errors import InvalidInput
 from protocol.go_json import sorted_compact
+from protocol.job import SecondaryReceipt
+from protocol.objects import ObjectInfo
 
 __all__ = [
     "NAME",
@@ -61,6 +63,8 @@ __all__ = [
     "encode_message",
     "message_from_json",
     "message_to_json",
+    "reject_seal_message",
+    "seal_message",
     "signer_address",
     "type_url",
     "validate_basic",
@@ -115,6 +119,25 @@ def approval_sign_bytes(message: MsgCreateBucket | MsgCreateObject) -> bytes:
 def with_approval(message: _Approved, expired_height: int, sig: bytes) -> _Approved:
     """The message with its whole approval replaced."""
     return replace(message, primary_sp_approval=SpApproval(expired_height, sig))
+
+
+# --- messages of the seal signer (03 §8) ---------------------------------------------------------
+
+
+def seal_message(
+    operator: str, object_info: ObjectInfo, receipts: Sequence[SecondaryReceipt]
+) -> MsgSealObject:
+    return MsgSealObject(
+        operator,
+        object_info.bucket_name,
+        object_info.object_name,
+        tuple(receipt.operator_address for receipt in receipts),
+        tuple(receipt.signature for receipt in receipts),
+    )
+
+
+def reject_seal_message(operator: str, object_info: ObjectInfo) -> MsgRejectSealObject:
+    return MsgRejectSealObject(operator, object_info.bucket_name, object_info.object_name)
 
 
 # --- EIP-712 (04 §4) -----------------------------------------------------------------------------
