@@ -1,0 +1,102 @@
+"""Which handler a request belongs to, decided from method, host, path and query (06 §1). Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import parse_qsl
+
+APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
+CHALLENGE_PATH = "/greenfield/admin/v1/challenge"
+REPLICATE_PATH = "/greenfield/receiver/v1/replicate-piece"
+
+
+class Route(Enum):
+    PUT_OBJECT = "PutObject"
+    GET_OBJECT = "GetObject"
+    UPLOAD_PROGRESS = "QueryUploadProgress"
+    JOB_STATUS = "QueryJobStatus"
+    """Ours: the job behind an upload, as JSON."""
+    GET_APPROVAL = "GetApproval"
+    REPLICATE_PIECE = "ReplicateObjectPiece"
+    USER_BUCKETS = "GetUserBuckets"
+    NOT_IMPLEMENTED = "NotImplemented"
+    """A route of the protocol that this gateway does not have."""
+    WRONG_METHOD = "WrongMethod"
+    NO_ROUTER = "NoRouter"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    route: Route
+    bucket_name: str = ""
+    object_name: str = ""
+
+
+def match_route(method: str, host: str, path: str, raw_query: str, domain: str = "") -> Match:
+    """Match in the order of the table: virtual-hosted, admin, receiver, path-style.
+
+    Args:
+        host: the Host header, with or without a port.
+        path: the decoded path.
+        domain: the gateway's domain; empty switches virtual hosting off.
+    """
+    queries = {name for name, _ in parse_qsl(raw_query, keep_blank_values=True)}
+    bucket_name = _virtual_bucket(host, domain)
+    wrong_method = False
+    if bucket_name:
+        match = _bucket_route(method, bucket_name, path.removeprefix("/"), queries)
+        if match.route is not Route.WRONG_METHOD:
+            return match
+        wrong_method = True
+    if path in ("", "/"):
+        return Match(Route.USER_BUCKETS if method == "GET" else Route.WRONG_METHOD)
+    for fixed_path, fixed_method, query, route in (
+        (APPROVAL_PATH, "GET", "action", Route.GET_APPROVAL),
+        (CHALLENGE_PATH, "GET", None, Route.NOT_IMPLEMENTED),
+        (REPLICATE_PATH, "PUT", None, Route.REPLICATE_PIECE),
+        ("/auth/request_nonce", "GET", None, Route.NOT_IMPLEMENTED),
+        ("/auth/update_key", "POST", None, Route.NOT_IMPLEMENTED),
+    ):
+        if path == fixed_path and (query is None or query in queries):
+            if method == fixed_method:
+                return Match(route)
+            wrong_method = True
+    if method == "GET" and _is_universal(path):
+        return Match(Route.NOT_IMPLEMENTED)
+    bucket_name, _, object_name = path.removeprefix("/").partition("/")
+    if not bucket_name:
+        return Match(Route.WRONG_METHOD if wrong_method else Route.NO_ROUTER)
+    return _bucket_route(method, bucket_name, object_name, queries)
+
+
+def _bucket_route(
+    method: str, bucket_name: str, object_name: str, queries: Collection[str]
+) -> Match:
+    if not object_name:
+        # bucket-meta, read-quota, list-read-record, and the list of objects
+        return Match(Route.NOT_IMPLEMENTED if method == "GET" else Route.WRONG_METHOD, bucket_name)
+    if method == "PUT":
+        return Match(Route.PUT_OBJECT, bucket_name, object_name)
+    if method != "GET":
+        return Match(Route.WRONG_METHOD, bucket_name, object_name)
+    for query, route in (
+        ("upload-progress", Route.UPLOAD_PROGRESS),
+        ("job-status", Route.JOB_STATUS),
+        ("object-meta", Route.NOT_IMPLEMENTED),
+    ):
+        if query in queries:
+            return Match(route, bucket_name, object_name)
+    return Match(Route.GET_OBJECT, bucket_name, object_name)
+
+
+def _is_universal(path: str) -> bool:
+    first, _, rest = path.removeprefix("/").partition("/")
+    return first in ("download", "view") and "/" in rest.strip("/")
+
+
+def _virtual_bucket(host: str, domain: str) -> str:
+    name, _, _ = host.partition(":")
+    suffix = f".{domain.lower()}"
+    return name[: -len(suffix)] if domain and name.lower().endswith(suffix) else ""
