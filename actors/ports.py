@@ -152,21 +152,20 @@ class SealTicket:
     """A seal transaction that is on its way (its nonce and bytes are in the journal), or has
     arrived already: ``watch_seal`` returns at once then.
 
-    ``tx_hash`` is empty, nonce and height None, when the object is SEALED by a transaction that the
-    journal does not know.
+    All fields are None when the object is SEALED by a transaction that the journal does not know.
     """
 
-    tx_hash: str
+    tx_hash: str | None
     nonce: int | None = None
     timeout_height: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class SealOutcome:
-    """The object is sealed; ``tx_hash`` differs from the ticket's when an earlier one won, and is
-    empty (``height`` None) when the journal does not know the transaction."""
+    """The object is sealed; ``tx_hash`` differs from the ticket's when an earlier one won, and
+    both fields are None when the journal does not know the transaction."""
 
-    tx_hash: str
+    tx_hash: str | None
     height: int | None
 
 

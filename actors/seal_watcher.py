@@ -148,7 +148,7 @@ class SealWatcher:
                 result = await self._chain.transaction(row.tx_hash)
                 if result is not None and result.code == 0:
                     return SealOutcome(result.tx_hash, result.height)
-        return SealOutcome("", None)
+        return SealOutcome(None, None)
 
     async def close(self) -> None:
         if self._poller is not None:

@@ -206,7 +206,8 @@ class JobEvent:
         return cls(EventKind.SECONDARY_REPLACED, replaced=replaced)
 
     @classmethod
-    def sign_finished(cls, seal_tx_hash: str) -> JobEvent:
+    def sign_finished(cls, seal_tx_hash: str | None) -> JobEvent:
+        """No hash: the object turned out sealed by a transaction that the journal does not know."""
         return cls(EventKind.SIGN_FINISHED, seal_tx_hash=seal_tx_hash)
 
     @classmethod
@@ -227,7 +228,7 @@ _EVENT_FIELDS: Mapping[EventKind, tuple[frozenset[str], frozenset[str]]] = Mappi
         _E.APPROVALS_COLLECTED: (frozenset({"approvals"}), frozenset()),
         _E.SECONDARY_FINISHED: (frozenset({"receipt"}), frozenset()),
         _E.SECONDARY_REPLACED: (frozenset({"replaced"}), frozenset()),
-        _E.SIGN_FINISHED: (frozenset({"seal_tx_hash"}), frozenset()),
+        _E.SIGN_FINISHED: (frozenset(), frozenset({"seal_tx_hash"})),
         _E.SEAL_FINISHED: (frozenset(), frozenset({"seal_tx_hash", "seal_height"})),
     }
 )
