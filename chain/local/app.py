@@ -1,0 +1,422 @@
+"""The application: transactions against state, blocks into the database.
+
+Three states, as in the real node: what is committed; the check state above it, in which CheckTx
+counts queued transactions and simulations run; and the state of the block being made.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Any
+
+from chain import wire
+from chain.dialects import v0_2 as dialect
+from chain.local import blocks
+from chain.local.addresses import (
+    DISTRIBUTION,
+    FEE_COLLECTOR,
+    address_text,
+    module_address,
+    parse_address,
+)
+from chain.local.ante import priority, run_ante
+from chain.local.decode import DecodedTransaction, decode_transaction
+from chain.local.events import Event, event, message_log, to_json
+from chain.local.faults import ChainFault, fault, sdk
+from chain.local.genesis import Genesis, genesis_to_json, parse_genesis
+from chain.local.ledger import (
+    NO_GAS_LIMIT,
+    AccountRecord,
+    Context,
+    GasMeter,
+    Rules,
+    get_balance,
+    next_number,
+    put_account,
+    put_balance,
+)
+from chain.local.messages import run_message
+from chain.local.msg_object import NilPointer
+from chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
+from protocol.errors import InvalidInput
+
+_GENESIS_KIND = "genesis"
+_CHAIN_KIND = "chain"
+_APP_HASH_KEY = b"app_hash"
+_RESULTS_HASH_KEY = b"last_results_hash"
+# The accounts of the real node's modules take numbers after those of the genesis.
+_MODULES = (
+    "fee_collector",
+    "distribution",
+    "bonded_tokens_pool",
+    "not_bonded_tokens_pool",
+    "gov",
+    "payment",
+    "sp",
+    "crosschain",
+)
+_VALIDATOR_SHARE_PERCENT = 98
+_COMMISSION_PERCENT = 7
+_MIN_BLOCK_STEP_NS = 1_000_000
+_PANIC_TEXT = (
+    "recovered: runtime error: invalid memory address or nil pointer dereference\nstack:\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class TxResult:
+    """What CheckTx or DeliverTx answers; ``data`` None when the message did not run."""
+
+    code: int = 0
+    codespace: str = ""
+    log: str = ""
+    data: bytes | None = None
+    gas_wanted: int = 0
+    gas_used: int = 0
+    events: tuple[Event, ...] = ()
+    priority: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """As ``tx_result`` of the RPC."""
+        return {
+            "code": self.code,
+            "data": None if self.data is None else blocks.base64_text(self.data),
+            "log": self.log,
+            "info": "",
+            "gas_wanted": str(self.gas_wanted),
+            "gas_used": str(self.gas_used),
+            "events": to_json(self.events),
+            "codespace": self.codespace,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """``response`` is the Any of the message's response."""
+
+    gas_used: int
+    response: Any
+    events: tuple[Event, ...]
+
+
+class SimulationFault(Exception):
+    """A simulation that failed, with the gas of that moment."""
+
+    def __init__(self, cause: ChainFault, gas_wanted: int, gas_used: int) -> None:
+        super().__init__(cause.log)
+        self.cause = cause
+        self.gas_wanted = gas_wanted
+        self.gas_used = gas_used
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The last committed block."""
+
+    height: int
+    time_ns: int
+    hash: bytes
+    app_hash: bytes
+    results_hash: bytes
+    block: Any = field(repr=False)
+
+    @property
+    def time_s(self) -> int:
+        return self.time_ns // 1_000_000_000
+
+
+class Application:
+    """One chain over one database.
+
+    Raises:
+        InvalidInput: no genesis for a new database, or another one than it was started from.
+    """
+
+    def __init__(self, database: ChainDatabase, genesis: Genesis | None, now_ns: int) -> None:
+        self.database = database
+        stored = database.get(_GENESIS_KIND, b"")
+        if stored is not None:
+            started_from = parse_genesis(json.loads(stored))
+            if genesis is not None and genesis_to_json(genesis) != genesis_to_json(started_from):
+                raise InvalidInput(
+                    "the chain in this home was started from another genesis",
+                    started_from.chain_id,
+                    "Leave the genesis away to continue it, or choose another --home",
+                )
+            genesis = started_from
+        if genesis is None:
+            raise InvalidInput("a new chain needs a genesis", "genesis", "Give --genesis FILE")
+        self.rules = Rules(genesis)
+        self.validator = blocks.Validator(genesis.chain_id)
+        if stored is None:
+            self._start(now_ns)
+        self.head = self._load_head()
+        self._check_state = Overlay(database)
+
+    def _start(self, now_ns: int) -> None:
+        """Block 1 carries the genesis, in one commit."""
+        state = Overlay(self.database)
+        document = genesis_to_json(self.rules.genesis)
+        state.put(_GENESIS_KIND, b"", json.dumps(document).encode())
+        _write_genesis(state, self.rules.genesis)
+        self._commit(state, (), (), None, now_ns, [], [])
+
+    def _load_head(self) -> Head:
+        height = self.database.last_height()
+        stored = self.database.block(height)
+        assert stored is not None
+        block = wire.tendermint_types.Block.FromString(stored.block)
+        return Head(
+            height=height,
+            time_ns=blocks.time_ns_of(block.header),
+            hash=stored.hash,
+            app_hash=self.database.get(_CHAIN_KIND, _APP_HASH_KEY) or b"",
+            results_hash=self.database.get(_CHAIN_KIND, _RESULTS_HASH_KEY) or b"",
+            block=block,
+        )
+
+    # --- transactions ------------------------------------------------------------------------
+
+    def check_tx(self, tx_bytes: bytes) -> TxResult:
+        """CheckTx: the ante chain in the check state; the message does not run."""
+        state = Overlay(self._check_state)
+        context = self._check_context(state)
+        try:
+            transaction = self._decode(tx_bytes)
+            context.gas = GasMeter(transaction.gas_limit)
+            run_ante(context, transaction)
+        except ChainFault as error:
+            wanted = context.gas.limit if context.gas.limit != NO_GAS_LIMIT else 0
+            return _refused(error, wanted, context.gas.used)
+        state.apply()
+        return TxResult(
+            log="[]",
+            gas_wanted=transaction.gas_limit,
+            gas_used=context.gas.used,
+            priority=priority(transaction),
+        )
+
+    def simulate(self, tx_bytes: bytes) -> Simulation:
+        """Ante chain and message in a throw-away check state.
+
+        Raises:
+            SimulationFault: what would refuse the transaction.
+        """
+        context = self._check_context(Overlay(self._check_state))
+        context.simulate = True
+        started = False
+        try:
+            transaction = self._decode(tx_bytes)
+            started = True
+            run_ante(context, transaction)
+            response = _run(context, transaction)
+        except ChainFault as error:
+            wanted = context.gas.limit if started else 0
+            raise SimulationFault(error, wanted, context.gas.used) from error
+        return Simulation(context.gas.used, response, tuple(context.events))
+
+    def reset_check_state(self) -> None:
+        """Forget what CheckTx counted; the queue is checked again by its owner."""
+        self._check_state = Overlay(self.database)
+
+    def _check_context(self, state: Overlay) -> Context:
+        return Context(
+            state=state,
+            rules=self.rules,
+            height=self.head.height,
+            time_s=self.head.time_s,
+            is_check=True,
+        )
+
+    def _decode(self, tx_bytes: bytes) -> DecodedTransaction:
+        """Decode, then what the message says of itself (before the ante chain)."""
+        transaction = _decode_once(tx_bytes)
+        if not transaction.messages:
+            raise sdk(18, "must contain at least one message")
+        for _, message in transaction.messages:
+            problem = dialect.validate_basic(message)
+            if problem is not None:
+                raise ChainFault(problem.codespace, problem.code, problem.log)
+        return transaction
+
+    # --- blocks ------------------------------------------------------------------------------
+
+    def make_block(self, transactions: Sequence[bytes], now_ns: int) -> list[TxResult]:
+        """Run the transactions in order and commit a block with all of them."""
+        time_ns = max(now_ns, self.head.time_ns + _MIN_BLOCK_STEP_NS)
+        state = Overlay(self.database)
+        begin_events = _begin_block(state)
+        results = [self._deliver(state, tx_bytes, time_ns) for tx_bytes in transactions]
+        self._commit(state, transactions, results, self.head, time_ns, begin_events, [])
+        self.head = self._load_head()
+        return results
+
+    def _deliver(self, block_state: Overlay, tx_bytes: bytes, time_ns: int) -> TxResult:
+        ante_state = Overlay(block_state)
+        context = Context(
+            state=ante_state,
+            rules=self.rules,
+            height=self.head.height + 1,
+            time_s=time_ns // 1_000_000_000,
+        )
+        try:
+            transaction = self._decode(tx_bytes)
+            context.gas = GasMeter(transaction.gas_limit)
+            run_ante(context, transaction)
+        except ChainFault as error:
+            wanted = context.gas.limit if context.gas.limit != NO_GAS_LIMIT else 0
+            return _refused(error, wanted, context.gas.used)
+        # Fee and sequence are spent whatever the message does.
+        ante_state.apply()
+        ante_events = tuple(context.events)
+        context.events = []
+        context.state = message_state = Overlay(block_state)
+        try:
+            response = _run(context, transaction)
+        except ChainFault as error:
+            return _refused(error, transaction.gas_limit, context.gas.used, ante_events)
+        message_state.apply()
+        return TxResult(
+            log=message_log(context.events),
+            data=message_data(response),
+            gas_wanted=transaction.gas_limit,
+            gas_used=context.gas.used,
+            events=ante_events + tuple(context.events),
+        )
+
+    def _commit(
+        self,
+        state: Overlay,
+        transactions: Sequence[bytes],
+        results: Sequence[TxResult],
+        head: Head | None,
+        time_ns: int,
+        begin_events: list[Event],
+        end_events: list[Event],
+    ) -> None:
+        height = head.height + 1 if head else 1
+        block = blocks.make_block(
+            chain_id=self.rules.chain_id,
+            height=height,
+            time_ns=time_ns,
+            validator=self.validator,
+            previous=head.block if head else None,
+            previous_hash=head.hash if head else b"",
+            app_hash=head.app_hash if head else blocks.EMPTY_HASH,
+            last_results_hash=head.results_hash if head else blocks.EMPTY_HASH,
+            transactions=transactions,
+        )
+        previous_app_hash = head.app_hash if head else b""
+        state.put(_CHAIN_KIND, _APP_HASH_KEY, _app_hash(previous_app_hash, state))
+        state.put(_CHAIN_KIND, _RESULTS_HASH_KEY, _results_hash(results))
+        stored_block = StoredBlock(
+            height=height,
+            hash=blocks.header_hash(block.header),
+            block=block.SerializeToString(),
+            results=json.dumps(
+                {
+                    "begin_block_events": to_json(begin_events),
+                    "end_block_events": to_json(end_events),
+                }
+            ),
+        )
+        stored = [
+            StoredTransaction(
+                height=height,
+                position=position,
+                hash=hashlib.sha256(tx_bytes).digest(),
+                tx_bytes=tx_bytes,
+                result=json.dumps(result.to_json()),
+                tags=_tags(result),
+            )
+            for position, (tx_bytes, result) in enumerate(zip(transactions, results, strict=True))
+        ]
+        self.database.commit(stored_block, state.writes(), stored)
+
+
+def message_data(response: Any) -> bytes:
+    """``data`` of a successful transaction: TxMsgData with the message's response."""
+    data: bytes = wire.abci.TxMsgData(msg_responses=[response]).SerializeToString()
+    return data
+
+
+@lru_cache(maxsize=8192)
+def _decode_once(tx_bytes: bytes) -> DecodedTransaction:
+    return decode_transaction(tx_bytes)
+
+
+def _run(context: Context, transaction: DecodedTransaction) -> Any:
+    type_url, message = transaction.messages[0]
+    try:
+        return run_message(context, type_url, message)
+    except NilPointer as error:
+        raise fault("undefined", 111222, _PANIC_TEXT) from error
+
+
+def _refused(
+    error: ChainFault, gas_wanted: int, gas_used: int, events: tuple[Event, ...] = ()
+) -> TxResult:
+    return TxResult(
+        code=error.code,
+        codespace=error.codespace,
+        log=error.log,
+        gas_wanted=gas_wanted,
+        gas_used=gas_used,
+        events=events,
+    )
+
+
+def _tags(result: TxResult) -> tuple[tuple[str, str], ...]:
+    """What tx_search finds: ``type.key`` and value of each attribute."""
+    return tuple(
+        (f"{one.type}.{key}", value) for one in result.events for key, value in one.attributes
+    )
+
+
+def _app_hash(previous: bytes, state: Overlay) -> bytes:
+    """Chained over everything written, so that it stands for the whole state."""
+    digest = hashlib.sha256(previous)
+    for (kind, key), value in sorted(state.writes().items()):
+        for part in (kind.encode(), key, b"" if value is None else b"\x01" + value):
+            digest.update(len(part).to_bytes(4, "big") + part)
+    return digest.digest()
+
+
+def _results_hash(results: Sequence[TxResult]) -> bytes:
+    rows = [[r.code, (r.data or b"").hex(), r.gas_wanted, r.gas_used] for r in results]
+    return blocks.merkle_root([json.dumps(row).encode() for row in rows])
+
+
+def _begin_block(state: Overlay) -> list[Event]:
+    """The fees of the last block go to the distribution module, which credits the validator."""
+    events: list[Event] = []
+    denom = "BNB"
+    fees = get_balance(state, FEE_COLLECTOR, denom)
+    if fees:
+        put_balance(state, FEE_COLLECTOR, denom, 0)
+        put_balance(state, DISTRIBUTION, denom, get_balance(state, DISTRIBUTION, denom) + fees)
+    amount = f"{fees}{denom}" if fees else ""
+    sender, receiver = address_text(FEE_COLLECTOR), address_text(DISTRIBUTION)
+    events += [
+        event("coin_spent", spender=sender, amount=amount),
+        event("coin_received", receiver=receiver, amount=amount),
+        event("transfer", recipient=receiver, sender=sender, amount=amount),
+        event("message", sender=sender),
+    ]
+    return events
+
+
+def _write_genesis(state: Overlay, genesis: Genesis) -> None:
+    for account in genesis.accounts:
+        address = parse_address(account.address)
+        put_account(state, AccountRecord(address, account.account_number, account.sequence))
+        for denom, amount in account.balance:
+            put_balance(state, address, denom, amount)
+    first_free = max((a.account_number for a in genesis.accounts), default=-1) + 1
+    for name in _MODULES:
+        number = next_number(state, "account", first_free)
+        put_account(state, AccountRecord(module_address(name), number, 0))

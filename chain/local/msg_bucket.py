@@ -1,0 +1,89 @@
+"""MsgCreateBucket (protocol 04 §10.1), and what approvals have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from chain import wire
+from chain.crypto import keccak256
+from chain.dialects import v0_2 as dialect
+from chain.local import payment
+from chain.local.addresses import address_text, parse_address
+from chain.local.events import typed_event
+from chain.local.faults import fault, storage
+from chain.local.genesis import GenesisProvider
+from chain.local.ledger import Context, get_bucket, next_number, put_bucket
+from chain.local.signatures import check_approval_signature
+from protocol.objects import BucketStatus, ProviderStatus, SourceType, Visibility
+
+
+def create_bucket(context: Context, message: dialect.MsgCreateBucket) -> Any:
+    """Raises ChainFault."""
+    creator = address_text(parse_address(message.creator))
+    if get_bucket(context.state, message.bucket_name) is not None:
+        raise storage(1104)
+    payer = message.payment_address or creator
+    if parse_address(payer) != parse_address(creator):
+        # Payment accounts of their own are not part of the embedded chain.
+        raise fault("payment", 1204)
+    check_approval(context, message, parse_address(message.primary_sp_address))
+    bucket = wire.storage.BucketInfo(
+        owner=creator,
+        bucket_name=message.bucket_name,
+        visibility=message.visibility,
+        id=str(next_number(context.state, "bucket", 1)),
+        source_type=SourceType.SOURCE_TYPE_ORIGIN,
+        create_at=context.time_s,
+        payment_address=address_text(parse_address(payer)),
+        primary_sp_address=address_text(parse_address(message.primary_sp_address)),
+        charged_read_quota=message.charged_read_quota,
+        billing_info=wire.storage.BillingInfo(),
+    )
+    payment.charge_read_quota(context, bucket)
+    put_bucket(context.state, bucket)
+    context.emit(
+        typed_event(
+            "greenfield.storage.EventCreateBucket",
+            {
+                "owner": bucket.owner,
+                "bucket_name": bucket.bucket_name,
+                "visibility": Visibility(bucket.visibility).name,
+                "create_at": str(bucket.create_at),
+                "bucket_id": bucket.id,
+                "source_type": SourceType(bucket.source_type).name,
+                "charged_read_quota": str(bucket.charged_read_quota),
+                "payment_address": bucket.payment_address,
+                "primary_sp_address": bucket.primary_sp_address,
+                "status": BucketStatus(bucket.bucket_status).name,
+            },
+        )
+    )
+    return wire.storage.MsgCreateBucketResponse(bucket_id=bucket.id)
+
+
+def check_approval(
+    context: Context,
+    message: dialect.MsgCreateBucket | dialect.MsgCreateObject,
+    primary_sp_address: bytes,
+) -> None:
+    """Expiry, then the primary SP, then its signature over the message (04 §2).
+
+    Raises:
+        ChainFault: storage/1116, storage/1111 or sp/2.
+    """
+    approval = message.primary_sp_approval
+    if approval is None or approval.expired_height < context.height:
+        raise storage(1116, "The approval of sp is expired.")
+    digest = keccak256(dialect.approval_sign_bytes(message))
+    provider = provider_in_service(context, primary_sp_address)
+    check_approval_signature(digest, approval.sig, provider.approval_address)
+
+
+def provider_in_service(context: Context, operator_address: bytes) -> GenesisProvider:
+    """Raises ChainFault: storage/1111 unknown, sp/2 not in service."""
+    provider = context.rules.providers.get(operator_address)
+    if provider is None:
+        raise storage(1111, f"SP operator address: {address_text(operator_address)}")
+    if provider.status != ProviderStatus.STATUS_IN_SERVICE:
+        raise fault("sp", 2)
+    return provider

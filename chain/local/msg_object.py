@@ -1,0 +1,269 @@
+"""CreateObject, SealObject, RejectSealObject and CancelCreateObject (protocol 04 §10.2-10.5)."""
+
+from __future__ import annotations
+
+import base64
+from typing import Any
+
+from chain import wire
+from chain.crypto import keccak256
+from chain.dialects import v0_2 as dialect
+from chain.local import payment, permission
+from chain.local.addresses import address_text, parse_address
+from chain.local.events import typed_event
+from chain.local.faults import fault, greenfiled, storage
+from chain.local.genesis import GenesisProvider
+from chain.local.ledger import (
+    Context,
+    delete_object,
+    get_bucket,
+    get_object,
+    next_number,
+    put_bucket,
+    put_object,
+)
+from chain.local.msg_bucket import check_approval, provider_in_service
+from chain.local.signatures import check_approval_signature
+from protocol.integrity import secondary_sign_bytes
+from protocol.objects import (
+    ActionType,
+    BucketStatus,
+    ObjectStatus,
+    ProviderStatus,
+    RedundancyType,
+    SourceType,
+    Visibility,
+)
+
+
+class NilPointer(Exception):
+    """The recorded node panics here (04 §10.4)."""
+
+
+def create_object(context: Context, message: dialect.MsgCreateObject) -> Any:
+    """Raises ChainFault."""
+    params = context.rules.params.storage
+    creator = parse_address(message.creator)
+    if len(message.expect_checksums) != 1 + params.secondary_count:
+        # The node says 1 + k and needs 1 + k + m.
+        raise greenfiled(
+            1003,
+            f"ExpectChecksums missing, expect: {1 + params.redundant_data_chunk_num},"
+            f" actual: {len(message.expect_checksums)}",
+        )
+    if message.payload_size > params.max_payload_size:
+        raise storage(1115)
+    bucket = _bucket(context, message.bucket_name)
+    if bucket.bucket_status == BucketStatus.BUCKET_STATUS_DISCONTINUED:
+        raise storage(3104)
+    if not permission.is_allowed_in_bucket(
+        context.state, bucket, creator, ActionType.ACTION_CREATE_OBJECT
+    ):
+        raise storage(
+            1107,
+            f"The operator({address_text(creator)}) has no CreateObject permission"
+            f" of the bucket({message.bucket_name})",
+        )
+    secondaries = _expected_secondaries(context, message)
+    check_approval(context, message, parse_address(bucket.primary_sp_address))
+    if get_object(context.state, message.bucket_name, message.object_name) is not None:
+        raise storage(1105)
+    if creator != parse_address(bucket.owner):
+        # The node remembers the creator there, for CancelCreateObject.
+        secondaries.append(address_text(creator))
+    info = wire.storage.ObjectInfo(
+        owner=bucket.owner,
+        bucket_name=message.bucket_name,
+        object_name=message.object_name,
+        payload_size=message.payload_size,
+        visibility=message.visibility,
+        content_type=message.content_type,
+        create_at=context.time_s,
+        redundancy_type=message.redundancy_type,
+        source_type=SourceType.SOURCE_TYPE_ORIGIN,
+        checksums=message.expect_checksums,
+        secondary_sp_addresses=secondaries,
+    )
+    if message.payload_size == 0:
+        info.object_status = ObjectStatus.OBJECT_STATUS_SEALED
+        payment.charge_store_fee(context, bucket, info)
+        put_bucket(context.state, bucket)
+    else:
+        payment.lock_store_fee(context, bucket, info)
+    info.id = str(next_number(context.state, "object", 1))
+    put_object(context.state, info)
+    _emit_create(context, creator, bucket, info)
+    return wire.storage.MsgCreateObjectResponse(object_id=info.id)
+
+
+def seal_object(context: Context, message: dialect.MsgSealObject) -> Any:
+    """Raises ChainFault."""
+    n = context.rules.params.storage.secondary_count
+    addresses, signatures = message.secondary_sp_addresses, message.secondary_sp_signatures
+    if len(addresses) != n:
+        raise greenfiled(1006, f"Missing SP expect ({n}), but ({len(addresses)})")
+    if len(signatures) != n:
+        raise greenfiled(1005, f"Missing SP signatures, expect ({n}), but ({len(signatures)})")
+    bucket = _bucket(context, message.bucket_name)
+    _check_primary(context, message.operator, bucket, "SealObject")
+    info = _object(context, message.bucket_name, message.object_name)
+    if info.object_status != ObjectStatus.OBJECT_STATUS_CREATED:
+        raise storage(1108)
+    operators = [address_text(parse_address(address)) for address in addresses]
+    for index, (operator, signature) in enumerate(zip(operators, signatures, strict=True)):
+        provider = provider_in_service(context, parse_address(operator))
+        document = secondary_sign_bytes(operator, int(info.id), info.checksums[index + 1])
+        check_approval_signature(keccak256(document), signature, provider.approval_address)
+    payment.unlock_store_fee(context, bucket, info)
+    del info.secondary_sp_addresses[:]
+    info.secondary_sp_addresses.extend(operators)
+    info.object_status = ObjectStatus.OBJECT_STATUS_SEALED
+    payment.charge_store_fee(context, bucket, info)
+    put_bucket(context.state, bucket)
+    put_object(context.state, info)
+    context.emit(
+        typed_event(
+            "greenfield.storage.EventSealObject",
+            {
+                "operator": address_text(parse_address(message.operator)),
+                "bucket_name": info.bucket_name,
+                "object_name": info.object_name,
+                "object_id": info.id,
+                "status": ObjectStatus(info.object_status).name,
+                "secondary_sp_addresses": operators,
+            },
+        )
+    )
+    return wire.storage.MsgSealObjectResponse()
+
+
+def reject_seal_object(context: Context, message: dialect.MsgRejectSealObject) -> Any:
+    """Corrected by default; a genesis flag gives the recorded, inverted test (04 §10.4).
+
+    Raises:
+        ChainFault: a refusal.
+        NilPointer: with the flag, for an account that is no seal address.
+    """
+    bucket = _bucket(context, message.bucket_name)
+    info = _created_object(context, message.bucket_name, message.object_name)
+    if context.rules.params.recorded_reject_seal:
+        operator = parse_address(message.operator)
+        if operator not in context.rules.providers_by_seal:
+            raise NilPointer
+        raise storage(1111, f"SP seal address: {address_text(operator)}")
+    _check_primary(context, message.operator, bucket, "RejectSealObject", in_service=True)
+    payment.unlock_store_fee(context, bucket, info)
+    delete_object(context.state, info)
+    context.emit(
+        typed_event(
+            "greenfield.storage.EventRejectSealObject",
+            {
+                "operator": address_text(parse_address(message.operator)),
+                "bucket_name": info.bucket_name,
+                "object_name": info.object_name,
+                "object_id": info.id,
+            },
+        )
+    )
+    return wire.storage.MsgRejectSealObjectResponse()
+
+
+def cancel_create_object(context: Context, message: dialect.MsgCancelCreateObject) -> Any:
+    """By the owner, or by the creator whom the object remembers. Raises ChainFault."""
+    bucket = _bucket(context, message.bucket_name)
+    info = _created_object(context, message.bucket_name, message.object_name)
+    if info.source_type != SourceType.SOURCE_TYPE_ORIGIN:
+        raise storage(1114)
+    operator = parse_address(message.operator)
+    creators = [parse_address(address) for address in info.secondary_sp_addresses[-1:]]
+    if operator not in (parse_address(info.owner), *creators):
+        raise storage(1107, "Only allowed owner/creator to do cancel create object")
+    payment.unlock_store_fee(context, bucket, info)
+    delete_object(context.state, info)
+    context.emit(
+        typed_event(
+            "greenfield.storage.EventCancelCreateObject",
+            {
+                "operator": address_text(operator),
+                "bucket_name": info.bucket_name,
+                "object_name": info.object_name,
+                "primary_sp_address": bucket.primary_sp_address,
+                "object_id": info.id,
+            },
+        )
+    )
+    return wire.storage.MsgCancelCreateObjectResponse()
+
+
+def _bucket(context: Context, bucket_name: str) -> Any:
+    bucket = get_bucket(context.state, bucket_name)
+    if bucket is None:
+        raise storage(1100)
+    return bucket
+
+
+def _object(context: Context, bucket_name: str, object_name: str) -> Any:
+    info = get_object(context.state, bucket_name, object_name)
+    if info is None:
+        raise storage(1101)
+    return info
+
+
+def _created_object(context: Context, bucket_name: str, object_name: str) -> Any:
+    info = _object(context, bucket_name, object_name)
+    if info.object_status != ObjectStatus.OBJECT_STATUS_CREATED:
+        raise storage(1112, f"Object status: {ObjectStatus(info.object_status).name}")
+    return info
+
+
+def _check_primary(
+    context: Context, seal_address: str, bucket: Any, action: str, *, in_service: bool = False
+) -> GenesisProvider:
+    """The seal address must be that of the bucket's primary SP."""
+    operator = parse_address(seal_address)
+    provider = context.rules.providers_by_seal.get(operator)
+    if provider is None:
+        raise storage(1111, f"SP seal address: {address_text(operator)}")
+    if in_service and provider.status != ProviderStatus.STATUS_IN_SERVICE:
+        raise fault("sp", 2)
+    if provider.operator_address != bucket.primary_sp_address:
+        raise storage(1107, f"Only SP's seal address is allowed to {action}")
+    return provider
+
+
+def _expected_secondaries(context: Context, message: dialect.MsgCreateObject) -> list[str]:
+    operators = []
+    for text in message.expect_secondary_sp_addresses:
+        operator = parse_address(text)
+        provider = context.rules.providers.get(operator)
+        if provider is None:
+            raise fault("sp", 1)
+        if provider.status != ProviderStatus.STATUS_IN_SERVICE:
+            raise fault("sp", 2)
+        operators.append(address_text(operator))
+    return operators
+
+
+def _emit_create(context: Context, creator: bytes, bucket: Any, info: Any) -> None:
+    context.emit(
+        typed_event(
+            "greenfield.storage.EventCreateObject",
+            {
+                "creator": address_text(creator),
+                "owner": info.owner,
+                "bucket_name": info.bucket_name,
+                "object_name": info.object_name,
+                "bucket_id": bucket.id,
+                "object_id": info.id,
+                "primary_sp_address": bucket.primary_sp_address,
+                "payload_size": str(info.payload_size),
+                "visibility": Visibility(info.visibility).name,
+                "content_type": info.content_type,
+                "create_at": str(info.create_at),
+                "status": ObjectStatus(info.object_status).name,
+                "redundancy_type": RedundancyType(info.redundancy_type).name,
+                "source_type": SourceType(info.source_type).name,
+                "checksums": [base64.b64encode(c).decode() for c in info.checksums],
+            },
+        )
+    )

@@ -1,0 +1,178 @@
+"""Who may do what: visibility, ownership and policies (protocol 05 §2.4), and MsgPutPolicy.
+
+Policies of accounts on buckets and objects; groups, expiry and size limits are left out.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from chain import proto_json, wire
+from chain.dialects import v0_2 as dialect
+from chain.local.addresses import InvalidAddress, address_text, parse_address
+from chain.local.events import typed_event
+from chain.local.faults import greenfiled, sdk, storage
+from chain.local.ledger import POLICY, Context, get_bucket, get_object, next_number, number_key
+from chain.local.state import State
+from chain.proto_json import Effect, PrincipalType
+from protocol.objects import ActionType, Visibility
+
+_BUCKET, _OBJECT = b"b", b"o"
+_RESOURCE_TYPES = {_BUCKET: "RESOURCE_TYPE_BUCKET", _OBJECT: "RESOURCE_TYPE_OBJECT"}
+_PUBLIC_OBJECT_ACTIONS = frozenset(
+    {
+        ActionType.ACTION_GET_OBJECT,
+        ActionType.ACTION_COPY_OBJECT,
+        ActionType.ACTION_EXECUTE_OBJECT,
+    }
+)
+_PUBLIC_BUCKET_ACTIONS = _PUBLIC_OBJECT_ACTIONS | {ActionType.ACTION_LIST_OBJECT}
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """``statements``: (effect, actions, resource patterns) triples."""
+
+    id: int
+    statements: tuple[tuple[int, tuple[int, ...], tuple[str, ...]], ...]
+
+
+def is_allowed_in_bucket(state: State, bucket: Any, operator: bytes, action: int) -> bool:
+    """The bucket rule; ``operator`` empty means anonymous."""
+    public = bucket.visibility == Visibility.VISIBILITY_TYPE_PUBLIC_READ
+    if public and action in _PUBLIC_BUCKET_ACTIONS:
+        return True
+    if not operator:
+        return False
+    if operator == parse_address(bucket.owner):
+        return True
+    policy = _get_policy(state, _BUCKET, bucket.id, operator)
+    return _evaluate(policy, action, None) == Effect.EFFECT_ALLOW
+
+
+def is_allowed_on_object(
+    state: State, bucket: Any, info: Any, operator: bytes, action: int
+) -> bool:
+    """The object rule; ``operator`` empty means anonymous."""
+    public = info.visibility == Visibility.VISIBILITY_TYPE_PUBLIC_READ or (
+        info.visibility == Visibility.VISIBILITY_TYPE_INHERIT
+        and bucket.visibility == Visibility.VISIBILITY_TYPE_PUBLIC_READ
+    )
+    if public and action in _PUBLIC_OBJECT_ACTIONS:
+        return True
+    if not operator:
+        return False
+    if operator == parse_address(info.owner):
+        return True
+    resource = f"grn:o::{info.bucket_name}/{info.object_name}"
+    by_bucket = _evaluate(_get_policy(state, _BUCKET, bucket.id, operator), action, resource)
+    if by_bucket == Effect.EFFECT_DENY:
+        return False
+    by_object = _evaluate(_get_policy(state, _OBJECT, info.id, operator), action, None)
+    if by_object == Effect.EFFECT_DENY:
+        return False
+    return Effect.EFFECT_ALLOW in (by_bucket, by_object)
+
+
+def put_policy(context: Context, message: dialect.MsgPutPolicy) -> Any:
+    """Raises ChainFault."""
+    operator = parse_address(message.operator)
+    kind, resource_id, owner = _resource(context.state, message.resource)
+    if operator != owner:
+        raise storage(
+            1107,
+            f"The operator({address_text(operator)}) has no permission to put policy"
+            f" of the resource({message.resource})",
+        )
+    principal = _principal(message)
+    previous = _get_policy(context.state, kind, resource_id, principal)
+    policy_id = next_number(context.state, "policy", 1) if previous is None else previous.id
+    document = {
+        "id": policy_id,
+        "statements": [[s.effect, list(s.actions), list(s.resources)] for s in message.statements],
+    }
+    key = _policy_key(kind, resource_id, principal)
+    context.state.put(POLICY, key, json.dumps(document).encode())
+    content = proto_json.to_json(_to_wire(message))
+    context.emit(
+        typed_event(
+            "greenfield.permission.EventPutPolicy",
+            {
+                "policy_id": str(policy_id),
+                "principal": content["principal"],
+                "resource_type": _RESOURCE_TYPES[kind],
+                "resource_id": resource_id,
+                "statements": content["statements"],
+                "expiration_time": None,
+            },
+        )
+    )
+    return wire.storage.MsgPutPolicyResponse(policy_id=str(policy_id))
+
+
+def _to_wire(message: dialect.MsgPutPolicy) -> Any:
+    return wire.storage.MsgPutPolicy.FromString(dialect.encode_message(message))
+
+
+def _principal(message: dialect.MsgPutPolicy) -> bytes:
+    principal = message.principal
+    if principal is None or principal.type != PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT:
+        raise greenfiled(1009, "only accounts can be principals here")
+    try:
+        return parse_address(principal.value)
+    except InvalidAddress as error:
+        raise sdk(7, f"invalid principal account address ({error})") from error
+
+
+def _resource(state: State, name: str) -> tuple[bytes, str, bytes]:
+    """(kind, id, owner) of a Greenfield resource name: ``grn:b::bucket`` or
+    ``grn:o::bucket/object``."""
+    match = re.fullmatch(r"grn:([bo]):[^:]*:(.*)", name, re.DOTALL)
+    if match is None:
+        raise greenfiled(1009, f"regex match error: {name}")
+    if match.group(1) == "b":
+        bucket = get_bucket(state, match.group(2))
+        if bucket is None:
+            raise storage(1100)
+        return _BUCKET, bucket.id, parse_address(bucket.owner)
+    bucket_name, _, object_name = match.group(2).partition("/")
+    info = get_object(state, bucket_name, object_name)
+    if info is None:
+        raise storage(1101)
+    return _OBJECT, info.id, parse_address(info.owner)
+
+
+def _policy_key(kind: bytes, resource_id: str, principal: bytes) -> bytes:
+    return kind + number_key(int(resource_id)) + principal
+
+
+def _get_policy(state: State, kind: bytes, resource_id: str, principal: bytes) -> Policy | None:
+    value = state.get(POLICY, _policy_key(kind, resource_id, principal))
+    if value is None:
+        return None
+    document = json.loads(value)
+    return Policy(
+        document["id"],
+        tuple((effect, tuple(a), tuple(r)) for effect, a, r in document["statements"]),
+    )
+
+
+def _evaluate(policy: Policy | None, action: int, resource: str | None) -> int:
+    """DENY wins over ALLOW; EFFECT_UNSPECIFIED when no statement speaks of the action."""
+    allowed = False
+    for effect, actions, patterns in policy.statements if policy else ():
+        if action not in actions and ActionType.ACTION_TYPE_ALL not in actions:
+            continue
+        if resource is not None and patterns and not _matches(patterns, resource):
+            continue
+        if effect == Effect.EFFECT_DENY:
+            return Effect.EFFECT_DENY
+        allowed = allowed or effect == Effect.EFFECT_ALLOW
+    return Effect.EFFECT_ALLOW if allowed else Effect.EFFECT_UNSPECIFIED
+
+
+def _matches(patterns: tuple[str, ...], resource: str) -> bool:
+    return any(re.search(pattern.replace("*", ".*"), resource) is not None for pattern in patterns)

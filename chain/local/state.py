@@ -1,0 +1,280 @@
+"""Where the chain keeps what it knows: layered in memory, committed per block to SQLite.
+
+State is a map (kind, key) -> bytes; values are protobuf or short text, never changed in place.
+``Overlay`` holds writes above a parent, so that a transaction can be dropped and a check state
+thrown away. ``ChainDatabase`` is the bottom: one SQLite transaction per block writes the state,
+the block, its results and the index together, so a kill leaves the last committed block.
+
+Every value is kept with the height that wrote it, which makes queries of past heights possible.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from protocol.errors import StoreError
+
+StateKey = tuple[str, bytes]
+
+_CACHED_VALUES = 50_000
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (
+    kind TEXT NOT NULL, key BLOB NOT NULL, height INTEGER NOT NULL, value BLOB,
+    PRIMARY KEY (kind, key, height)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS blocks (
+    height INTEGER PRIMARY KEY, hash BLOB NOT NULL, block BLOB NOT NULL, results TEXT NOT NULL
+);
+CREATE INDEX IF NOT EXISTS block_by_hash ON blocks (hash);
+CREATE TABLE IF NOT EXISTS transactions (
+    height INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL,
+    bytes BLOB NOT NULL, result TEXT NOT NULL,
+    PRIMARY KEY (height, position)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS transaction_by_hash ON transactions (hash);
+CREATE TABLE IF NOT EXISTS transaction_tags (
+    tag TEXT NOT NULL, value TEXT NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL,
+    PRIMARY KEY (tag, value, height, position)
+) WITHOUT ROWID;
+"""
+
+
+class State(Protocol):
+    """A map (kind, key) -> bytes."""
+
+    def get(self, kind: str, key: bytes) -> bytes | None: ...
+
+    def put(self, kind: str, key: bytes, value: bytes | None) -> None:
+        """``None`` deletes."""
+
+
+class Overlay:
+    """Writes above ``parent`` that are not its own yet."""
+
+    def __init__(self, parent: State) -> None:
+        self._parent = parent
+        self._writes: dict[StateKey, bytes | None] = {}
+
+    def get(self, kind: str, key: bytes) -> bytes | None:
+        place = (kind, key)
+        if place in self._writes:
+            return self._writes[place]
+        return self._parent.get(kind, key)
+
+    def put(self, kind: str, key: bytes, value: bytes | None) -> None:
+        self._writes[kind, key] = value
+
+    def writes(self) -> Mapping[StateKey, bytes | None]:
+        return self._writes
+
+    def apply(self) -> None:
+        """Hand the writes to the parent."""
+        for (kind, key), value in self._writes.items():
+            self._parent.put(kind, key, value)
+        self._writes = {}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredTransaction:
+    """``result`` is the JSON text of its ``tx_result``; ``hash`` 32 bytes."""
+
+    height: int
+    position: int
+    hash: bytes
+    tx_bytes: bytes
+    result: str
+    tags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoredBlock:
+    """``block`` is a protobuf tendermint.types.Block; ``results`` the JSON text of block_results
+    without its transactions."""
+
+    height: int
+    hash: bytes
+    block: bytes
+    results: str
+
+
+class ChainDatabase:
+    """The committed chain. One connection, used from one thread.
+
+    Raises:
+        StoreError: the file cannot be opened or is not a chain database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            self._db = sqlite3.connect(path, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=FULL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise StoreError(
+                f"the chain's database cannot be opened: {error}",
+                str(path),
+                "Choose another --home, or remove the file to start a new chain",
+            ) from error
+        self._cache: OrderedDict[StateKey, bytes | None] = OrderedDict()
+
+    def close(self) -> None:
+        self._db.close()
+
+    # --- state ---------------------------------------------------------------------------------
+
+    def get(self, kind: str, key: bytes) -> bytes | None:
+        """The newest committed value."""
+        place = (kind, key)
+        if place in self._cache:
+            self._cache.move_to_end(place)
+            return self._cache[place]
+        value = self.get_at(kind, key, None)
+        self._remember(place, value)
+        return value
+
+    def put(self, kind: str, key: bytes, value: bytes | None) -> None:
+        raise StoreError("committed state changes only with a block", kind)
+
+    def get_at(self, kind: str, key: bytes, height: int | None) -> bytes | None:
+        """The value as of ``height`` (None: the newest)."""
+        row = self._db.execute(
+            "SELECT value FROM state WHERE kind = ? AND key = ? AND height <= ?"
+            " ORDER BY height DESC LIMIT 1",
+            (kind, key, _height(height)),
+        ).fetchone()
+        return None if row is None else row[0]
+
+    def scan(
+        self,
+        kind: str,
+        prefix: bytes = b"",
+        *,
+        start: bytes = b"",
+        height: int | None = None,
+        reverse: bool = False,
+    ) -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) in key order, keys starting with ``prefix`` and not before ``start``
+        (reverse: not after it), as of ``height``."""
+        low, high = prefix, prefix + b"\xff" * 40
+        if start and reverse:
+            high = start
+        elif start:
+            low = start
+        order = "DESC" if reverse else "ASC"
+        rows = self._db.execute(
+            "SELECT key, value FROM state AS s WHERE kind = ? AND key >= ? AND key <= ?"
+            " AND height = (SELECT max(height) FROM state"
+            "   WHERE kind = s.kind AND key = s.key AND height <= ?)"
+            f" AND value IS NOT NULL ORDER BY key {order}",
+            (kind, low, high, _height(height)),
+        )
+        yield from rows
+
+    def _remember(self, place: StateKey, value: bytes | None) -> None:
+        self._cache[place] = value
+        self._cache.move_to_end(place)
+        while len(self._cache) > _CACHED_VALUES:
+            self._cache.popitem(last=False)
+
+    # --- blocks --------------------------------------------------------------------------------
+
+    def commit(
+        self,
+        block: StoredBlock,
+        writes: Mapping[StateKey, bytes | None],
+        transactions: Sequence[StoredTransaction],
+    ) -> None:
+        """Write one block and everything that it changed, in one transaction."""
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            self._db.executemany(
+                "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
+                [(kind, key, block.height, value) for (kind, key), value in writes.items()],
+            )
+            self._db.execute(
+                "INSERT INTO blocks VALUES (?, ?, ?, ?)",
+                (block.height, block.hash, block.block, block.results),
+            )
+            self._db.executemany(
+                "INSERT INTO transactions VALUES (?, ?, ?, ?, ?)",
+                [(t.height, t.position, t.hash, t.tx_bytes, t.result) for t in transactions],
+            )
+            self._db.executemany(
+                "INSERT OR IGNORE INTO transaction_tags VALUES (?, ?, ?, ?)",
+                [(tag, value, t.height, t.position) for t in transactions for tag, value in t.tags],
+            )
+            self._db.execute("COMMIT")
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        for place, value in writes.items():
+            self._remember(place, value)
+
+    def last_height(self) -> int:
+        """0 for a chain that has not been initialised."""
+        row = self._db.execute("SELECT max(height) FROM blocks").fetchone()
+        return row[0] or 0
+
+    def first_height(self) -> int:
+        row = self._db.execute("SELECT min(height) FROM blocks").fetchone()
+        return row[0] or 0
+
+    def block(self, height: int) -> StoredBlock | None:
+        row = self._db.execute("SELECT * FROM blocks WHERE height = ?", (height,)).fetchone()
+        return None if row is None else StoredBlock(*row)
+
+    def block_by_hash(self, block_hash: bytes) -> StoredBlock | None:
+        row = self._db.execute("SELECT * FROM blocks WHERE hash = ?", (block_hash,)).fetchone()
+        return None if row is None else StoredBlock(*row)
+
+    # --- transactions --------------------------------------------------------------------------
+
+    def transaction(self, tx_hash: bytes) -> StoredTransaction | None:
+        row = self._db.execute(
+            "SELECT * FROM transactions WHERE hash = ? ORDER BY height, position LIMIT 1",
+            (tx_hash,),
+        ).fetchone()
+        return None if row is None else StoredTransaction(*row)
+
+    def transactions_of(self, height: int) -> list[StoredTransaction]:
+        rows = self._db.execute(
+            "SELECT * FROM transactions WHERE height = ? ORDER BY position", (height,)
+        )
+        return [StoredTransaction(*row) for row in rows]
+
+    def transaction_at(self, height: int, position: int) -> StoredTransaction:
+        row = self._db.execute(
+            "SELECT * FROM transactions WHERE height = ? AND position = ?", (height, position)
+        ).fetchone()
+        return StoredTransaction(*row)
+
+    def latest_hashes(self, count: int) -> list[bytes]:
+        """The hashes of the newest ``count`` transactions, oldest first."""
+        rows = self._db.execute(
+            "SELECT hash FROM transactions ORDER BY height DESC, position DESC LIMIT ?", (count,)
+        ).fetchall()
+        return [row[0] for row in reversed(rows)]
+
+    def positions(self, where: str, arguments: Sequence[str | int]) -> set[tuple[int, int]]:
+        """(height, position) of the tags that match a condition over ``tag`` and ``value``."""
+        rows = self._db.execute(
+            f"SELECT DISTINCT height, position FROM transaction_tags WHERE {where}", arguments
+        )
+        return set(rows)
+
+    def positions_by_height(self, where: str, arguments: Sequence[int]) -> set[tuple[int, int]]:
+        """(height, position) of the transactions that match a condition over ``height``."""
+        rows = self._db.execute(
+            f"SELECT height, position FROM transactions WHERE {where}", arguments
+        )
+        return set(rows)
+
+
+def _height(height: int | None) -> int:
+    return 2**62 if height is None else height
