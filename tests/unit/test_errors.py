@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import ast
+import inspect
+import pickle
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from protocol import errors
+from protocol.errors import GreenrayError
+
+_ROOT = Path(__file__).parents[2]
+_PACKAGES = ("protocol", "coding", "chain", "storage", "actors", "cluster", "greenray")
+
+
+def _tree(base: type[GreenrayError]) -> Iterator[type[GreenrayError]]:
+    yield base
+    for child in base.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from _tree(child)
+
+
+_CLASSES = list(_tree(GreenrayError))
+
+
+def _example(error: type[GreenrayError]) -> GreenrayError:
+    """An error with a different value for every argument."""
+    parameters = list(inspect.signature(error).parameters.values())
+    return error(*(7 if p.annotation == "int" else f"the {p.name}" for p in parameters))
+
+
+def _by_name(error: type[GreenrayError]) -> str:
+    return error.__name__
+
+
+@pytest.mark.parametrize("error", _CLASSES, ids=_by_name)
+def test_error_survives_pickling_with_all_its_attributes(error: type[GreenrayError]) -> None:
+    raised = _example(error)
+    copy = pickle.loads(pickle.dumps(raised))
+    assert type(copy) is error
+    assert vars(copy) == vars(raised)
+    assert {"what", "where", "next_step"} <= vars(raised).keys()
+    assert str(copy) == str(raised)
+
+
+@pytest.mark.parametrize("error", _CLASSES, ids=_by_name)
+def test_reason_is_the_errors_own_in_kebab_case(error: type[GreenrayError]) -> None:
+    assert re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", vars(error)["reason"])
+
+
+def test_no_two_errors_share_a_reason() -> None:
+    reasons = [error.reason for error in _CLASSES]
+    assert len(set(reasons)) == len(reasons)
+
+
+def test_text_says_where_what_and_what_to_do_next() -> None:
+    assert str(GreenrayError("no space left", "/data", "Free some space")) == (
+        "/data: no space left. Free some space"
+    )
+    assert str(GreenrayError("no space left")) == "no space left"
+
+
+def test_every_error_is_declared_in_the_one_place() -> None:
+    known = {error.__name__ for error in _CLASSES}
+    elsewhere = [
+        f"{path.relative_to(_ROOT)}: {node.name}"
+        for package in _PACKAGES
+        for path in sorted((_ROOT / package).rglob("*.py"))
+        if path != Path(errors.__file__)
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ClassDef)
+        for base in node.bases
+        if ast.unparse(base).split(".")[-1] in known
+    ]
+    assert elsewhere == []
