@@ -30,7 +30,7 @@ _BATCH_BYTES = 4 << 20
 
 _PARITY_BYTES = 4 << 20
 _MAX_STRIP_BYTES = 1 << 18
-"""Parity of a large segment is made in strips that stay in the cache: bytes of all m, and of one."""
+"""Parity of a large segment is made in strips that stay in the cache: bytes of all m, of one."""
 
 _BUFFER_BUDGET_BYTES = 256 << 20
 """No more buffers than fit in here, apart from the two that any segment size needs."""
