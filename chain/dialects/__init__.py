@@ -5,8 +5,10 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from chain.dialects.base import Dialect
+from chain.dialects.base import Dialect, Message
 from protocol.errors import InvalidSetting
+
+__all__ = ["Dialect", "Message", "get_dialect"]
 
 _DIALECTS = {"v0_2": "chain.dialects.v0_2"}
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, TypeVar
 
 from protocol.job import SecondaryReceipt
-from protocol.objects import ObjectInfo
+from protocol.objects import (
+    ActionType,
+    BucketInfo,
+    ObjectInfo,
+    RedundancyType,
+    StorageParams,
+    StorageProvider,
+    Visibility,
+)
+
+T = TypeVar("T")
 
 Message = Any
 """A message dataclass of the dialect in use."""
@@ -120,13 +130,6 @@ class Dialect(Protocol):
 
     def with_approval(self, message: Message, expired_height: int, sig: bytes) -> Message: ...
 
-    def seal_message(
-        self, operator: str, object_info: ObjectInfo, receipts: Sequence[SecondaryReceipt]
-    ) -> Message:
-        """``operator``: the seal address of the primary; ``receipts`` in index order."""
-
-    def reject_seal_message(self, operator: str, object_info: ObjectInfo) -> Message: ...
-
     def message_to_json(self, message: Message) -> dict[str, Any]: ...
 
     def message_from_json(
@@ -162,17 +165,11 @@ class Dialect(Protocol):
         """As ``create_bucket_message``; ``payload_size`` in bytes."""
 
     def seal_message(
-        self,
-        seal_address: str,
-        bucket_name: str,
-        object_name: str,
-        secondaries: Sequence[SecondaryReceipt],
+        self, operator: str, object_info: ObjectInfo, receipts: Sequence[SecondaryReceipt]
     ) -> Message:
-        """``secondaries`` in index order, one for each index."""
+        """``operator``: the seal address of the primary; ``receipts`` in index order."""
 
-    def reject_seal_message(
-        self, seal_address: str, bucket_name: str, object_name: str
-    ) -> Message: ...
+    def reject_seal_message(self, operator: str, object_info: ObjectInfo) -> Message: ...
 
     def cancel_create_object_message(
         self, operator: str, bucket_name: str, object_name: str

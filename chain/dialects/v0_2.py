@@ -11,6 +11,7 @@ from typing import Any, TypeVar, cast
 
 from chain import proto_json
 from chain.crypto import to_checksum_address
+from chain.dialects import v0_2_queries as queries
 from chain.dialects.base import Coin, Fault, TransactionTerms
 from chain.dialects.v0_2_messages import (
     Message,
@@ -38,10 +39,10 @@ from chain.eip712 import numeric_chain_id, typed_data_digest
 from protocol.errors import InvalidInput
 from protocol.go_json import sorted_compact
 from protocol.job import SecondaryReceipt
-from protocol.objects import ObjectInfo
+from protocol.objects import ObjectInfo, RedundancyType, Visibility
 
 __all__ = [
-    "NAME",
+    "NEVER_EXPIRES",
     "Coin",
     "Fault",
     "Message",
@@ -57,23 +58,119 @@ __all__ = [
     "Statement",
     "TransactionTerms",
     "approval_sign_bytes",
+    "cancel_create_object_message",
+    "create_bucket_message",
+    "create_object_message",
     "decode_message",
     "eip712_digest",
     "eip712_typed_data",
     "encode_message",
+    "fee_denom",
     "message_from_json",
     "message_to_json",
+    "name",
+    "queries",
     "reject_seal_message",
     "seal_message",
+    "send_message",
     "signer_address",
     "type_url",
     "validate_basic",
     "with_approval",
 ]
 
-NAME = "v0_2"
+name = "v0_2"
+fee_denom = "BNB"
+
+NEVER_EXPIRES = 2**64 - 1
+"""The expiry height of an approval that is still to be given."""
 
 _Approved = TypeVar("_Approved", MsgCreateBucket, MsgCreateObject)
+
+# --- making messages ---------------------------------------------------------------------------
+
+
+def create_bucket_message(
+    creator: str,
+    bucket_name: str,
+    primary_sp_address: str,
+    visibility: Visibility,
+    *,
+    payment_address: str = "",
+    charged_read_quota: int = 0,
+) -> MsgCreateBucket:
+    """With an unsigned approval that never expires, as get-approval wants to see it."""
+    return MsgCreateBucket(
+        creator=creator,
+        bucket_name=bucket_name,
+        visibility=visibility,
+        primary_sp_address=primary_sp_address,
+        primary_sp_approval=SpApproval(NEVER_EXPIRES),
+        payment_address=payment_address,
+        charged_read_quota=charged_read_quota,
+    )
+
+
+def create_object_message(
+    creator: str,
+    bucket_name: str,
+    object_name: str,
+    *,
+    payload_size: int,
+    visibility: Visibility,
+    content_type: str,
+    expect_checksums: Sequence[bytes],
+    redundancy_type: RedundancyType,
+) -> MsgCreateObject:
+    """As ``create_bucket_message``; ``payload_size`` in bytes, 1 + k + m checksums."""
+    return MsgCreateObject(
+        creator=creator,
+        bucket_name=bucket_name,
+        object_name=object_name,
+        payload_size=payload_size,
+        visibility=visibility,
+        content_type=content_type,
+        primary_sp_approval=SpApproval(NEVER_EXPIRES),
+        expect_checksums=tuple(expect_checksums),
+        redundancy_type=redundancy_type,
+    )
+
+
+def seal_message(
+    operator: str, object_info: ObjectInfo, receipts: Sequence[SecondaryReceipt]
+) -> MsgSealObject:
+    """``operator``: the seal address of the primary; ``receipts`` in index order (03 §8).
+
+    Raises:
+        InvalidInput: an index is missing, double or out of order.
+    """
+    indices = [receipt.redundancy_index for receipt in receipts]
+    if indices != list(range(len(indices))):
+        raise InvalidInput(f"the receipts are of indices {indices}", object_info.name)
+    return MsgSealObject(
+        operator=operator,
+        bucket_name=object_info.bucket_name,
+        object_name=object_info.object_name,
+        secondary_sp_addresses=tuple(receipt.operator_address for receipt in receipts),
+        secondary_sp_signatures=tuple(receipt.signature for receipt in receipts),
+    )
+
+
+def reject_seal_message(operator: str, object_info: ObjectInfo) -> MsgRejectSealObject:
+    """``operator``: the seal address of the primary."""
+    return MsgRejectSealObject(operator, object_info.bucket_name, object_info.object_name)
+
+
+def cancel_create_object_message(
+    operator: str, bucket_name: str, object_name: str
+) -> MsgCancelCreateObject:
+    return MsgCancelCreateObject(operator, bucket_name, object_name)
+
+
+def send_message(sender: str, recipient: str, amount: int) -> MsgSend:
+    """``amount`` in 10**-18 BNB."""
+    return MsgSend(sender, recipient, (Coin(fee_denom, amount),))
+
 
 # --- proto-JSON ----------------------------------------------------------------------------------
 
@@ -119,25 +216,6 @@ def approval_sign_bytes(message: MsgCreateBucket | MsgCreateObject) -> bytes:
 def with_approval(message: _Approved, expired_height: int, sig: bytes) -> _Approved:
     """The message with its whole approval replaced."""
     return replace(message, primary_sp_approval=SpApproval(expired_height, sig))
-
-
-# --- messages of the seal signer (03 §8) ---------------------------------------------------------
-
-
-def seal_message(
-    operator: str, object_info: ObjectInfo, receipts: Sequence[SecondaryReceipt]
-) -> MsgSealObject:
-    return MsgSealObject(
-        operator,
-        object_info.bucket_name,
-        object_info.object_name,
-        tuple(receipt.operator_address for receipt in receipts),
-        tuple(receipt.signature for receipt in receipts),
-    )
-
-
-def reject_seal_message(operator: str, object_info: ObjectInfo) -> MsgRejectSealObject:
-    return MsgRejectSealObject(operator, object_info.bucket_name, object_info.object_name)
 
 
 # --- EIP-712 (04 §4) -----------------------------------------------------------------------------

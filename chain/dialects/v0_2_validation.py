@@ -17,17 +17,13 @@ from chain.dialects.v0_2_messages import (
     MsgSealObject,
     MsgSend,
 )
+from protocol.errors import InvalidName
+from protocol.names import check_bucket_name, check_object_name
 from protocol.objects import Visibility
 
 CHECKSUM_SIZE_BYTES = 32
 
-_BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]", re.ASCII)
-_IP_LIKE = re.compile(r"(\d+\.){3}\d+", re.ASCII)
 _DENOM = re.compile(r"[a-zA-Z][a-zA-Z0-9/:._\-]{2,127}", re.ASCII)
-# What Go's strings.TrimSpace removes; Python's strip() also takes U+001C to U+001F.
-_GO_SPACE = "\t\n\v\f\r \u0085\u00a0\u1680\u2028\u2029\u202f\u205f\u3000" + "".join(
-    map(chr, range(0x2000, 0x200B))
-)
 
 
 def validate_basic(message: Message) -> Fault | None:
@@ -93,45 +89,27 @@ def _validate_send(message: MsgSend) -> Fault | None:
 
 def bucket_name_fault(name: str) -> Fault | None:
     """The chain's text for a bucket name, None when it is valid."""
-    size_bytes = _size_bytes(name)
-    if not name.strip(_GO_SPACE):
-        reason = "Bucket name cannot be empty"
-    elif size_bytes < 3:
-        reason = "Bucket name cannot be shorter than 3 characters"
-    elif size_bytes > 63:
-        reason = "Bucket name cannot be longer than 63 characters"
-    elif _IP_LIKE.fullmatch(name):
-        reason = "Bucket name cannot be an ip address"
-    elif any(pair in name for pair in ("..", ".-", "-.")) or not _BUCKET_NAME.fullmatch(name):
-        reason = "Bucket name contains invalid characters"
-    else:
-        return None
-    return Fault("greenfiled", 1000, f"{reason}: Invalid bucket name")
+    try:
+        check_bucket_name(name)
+    except InvalidName as error:
+        return Fault("greenfiled", 1000, f"{error.what}: Invalid bucket name")
+    return None
 
 
 def object_name_fault(name: str) -> Fault | None:
     """The chain's text for an object name, None when it is valid."""
-    parts = name.strip(_GO_SPACE).split("/")
-    if not name.strip(_GO_SPACE):
-        reason = "Object name cannot be empty"
-    elif _size_bytes(name) > 1024:
-        reason = "Object name cannot be longer than 1024 characters"
-    elif any(part.strip(_GO_SPACE) in (".", "..") for part in parts):
-        reason = "Object name with a bad path component is not supported"
-    elif any("\ud800" <= character <= "\udfff" for character in name):
-        reason = "Object name with non UTF-8 strings is not supported"
-    elif "//" in name:
-        reason = 'Object name contains a "//" is not supported'
-    else:
-        return None
-    return Fault("greenfiled", 1001, f"{reason}: Invalid object name")
+    try:
+        check_object_name(name)
+    except InvalidName as error:
+        return Fault("greenfiled", 1001, f"{error.what}: Invalid object name")
+    return None
 
 
 def address_problem(address: str) -> str | None:
     """The chain's words for what is wrong with an address, None when it is one."""
     digits = address.lower().removeprefix("0x")
-    size_bytes = _size_bytes(digits)
-    if not digits.strip(_GO_SPACE):
+    size_bytes = len(digits.encode(errors="surrogatepass"))
+    if not digits.strip():
         return "empty address string is not allowed"
     if size_bytes != 40:
         return f"invalid address hex length: {size_bytes} != 40"
@@ -142,10 +120,6 @@ def address_problem(address: str) -> str | None:
     if not digits.strip("0"):
         return "empty address string is not allowed"
     return None
-
-
-def _size_bytes(text: str) -> int:
-    return len(text.encode(errors="surrogatepass"))
 
 
 def _address_fault(template: str, address: str) -> Fault | None:
