@@ -104,12 +104,17 @@ class DyingReceiver(_FaultyAt):
         self, honest: ReceiverPort, step: str = "write_batch", batch_index: int = 0
     ) -> None:
         super().__init__(honest, step, batch_index)
-        self.dead = False
+        self.died = asyncio.Event()
+
+    def revive(self) -> None:
+        """Its process is back, and healthy."""
+        self.died.clear()
+        self._faulty_call = ("", 0)
 
     async def before(self, step: str, batch_index: int = 0) -> None:
         if (step, batch_index) == self._faulty_call:
-            self.dead = True
-        if self.dead:
+            self.died.set()
+        if self.died.is_set():
             raise ComponentUnavailable("the receiver's process is gone", "test")
 
 
