@@ -162,9 +162,10 @@ class _PayloadPass:
         self._codec = codec
         self._replica = replica
         self._pool = ThreadPoolExecutor(workers)
-        self._batch_bytes = segment_size_bytes * self._batch_segments()
+        self._batch_segments = self._choose_batch_segments()
+        self._batch_bytes = segment_size_bytes * self._batch_segments
         count = max(2, min(workers + 1, _BUFFER_BUDGET_BYTES // self._batch_bytes))
-        # k - 1 bytes more: room for the zero padding of a last or only segment
+        # k - 1 bytes more: room for the zero padding of a segment that is alone in its batch
         self._idle = [np.empty(self._batch_bytes + k - 1, np.uint8) for _ in range(count)]
         self._running: deque[_Batch] = deque()
         self.done_bytes = 0
@@ -177,7 +178,7 @@ class _PayloadPass:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(cancel_futures=True)
 
-    def _batch_segments(self) -> int:
+    def _choose_batch_segments(self) -> int:
         if self._replica:
             return max(1, _BATCH_BYTES // self._segment_size_bytes)
         shard_size = -(-self._segment_size_bytes // self._k)
@@ -210,7 +211,7 @@ class _PayloadPass:
         segment_checksums = submit(hash_pieces, segments, length)
         if self._replica:
             return _Run(segment_checksums, [])
-        if count > 1:
+        if self._batch_segments > 1:
             rows = segments.reshape(count, length)
             return _Run(segment_checksums, [submit(_hash_small_segments, rows, k, m, self._codec)])
         shard_size = -(-length // k)
