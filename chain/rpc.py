@@ -1,0 +1,185 @@
+"""CometBFT JSON-RPC over web3's HTTP provider (protocol 05 §1, §6).
+
+Every library error is translated here: above this module there is an answer, a refusal of the
+node (``RpcRefused``, ``QueryRefused``), ChainUnavailable or ChainAnswerInvalid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from protocol.errors import ChainAnswerInvalid, ChainUnavailable
+
+if TYPE_CHECKING:
+    from web3 import AsyncHTTPProvider
+
+ATTEMPTS = 3
+FIRST_RETRY_DELAY_S = 0.1
+
+
+class RpcRefused(Exception):
+    """The node answered with a JSON-RPC error. ``text`` is its data, where the node says why."""
+
+    def __init__(self, method: str, code: int, message: str, text: str) -> None:
+        super().__init__(method, code, message, text)
+        self.method = method
+        self.code = code
+        self.message = message
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.method}: {self.code} {self.message}: {self.text}"
+
+
+class QueryRefused(Exception):
+    """An ABCI query ended with a code other than 0."""
+
+    def __init__(self, path: str, codespace: str, code: int, log: str) -> None:
+        super().__init__(path, codespace, code, log)
+        self.path = path
+        self.codespace = codespace
+        self.code = code
+        self.log = log
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.codespace}/{self.code}: {self.log}"
+
+
+class JsonRpc:
+    """One node. Connections are kept alive; used from one event loop.
+
+    Every request that this project makes may be repeated (reads, and transactions whose bytes are
+    their identity), so a lost connection is retried briefly. A timeout is not: the caller's
+    patience is the limit.
+    """
+
+    def __init__(self, endpoint: str, timeout_s: float) -> None:
+        self.endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._provider: AsyncHTTPProvider | None = None
+
+    async def request(self, method: str, params: dict[str, Any] | list[Any]) -> Any:
+        """The ``result`` of the answer.
+
+        Raises:
+            RpcRefused: the node answered with an error.
+            ChainUnavailable: no answer came.
+            ChainAnswerInvalid: what came is not a JSON-RPC answer.
+        """
+        answer = await self._post(method, params)
+        if not isinstance(answer, dict):
+            raise self.invalid(f"{method}: the answer is not a JSON object")
+        error = answer.get("error")
+        if error is not None:
+            raise self._refusal(method, error)
+        if "result" not in answer:
+            raise self.invalid(f"{method}: the answer has neither result nor error")
+        return answer["result"]
+
+    async def abci_query(self, path: str, request: bytes) -> bytes:
+        """The protobuf answer to a query of the latest state.
+
+        Raises:
+            QueryRefused: the application answered with a code.
+            ChainUnavailable, ChainAnswerInvalid: as ``request``.
+        """
+        params = {"path": path, "data": request.hex(), "height": "0", "prove": False}
+        try:
+            result = await self.request("abci_query", params)
+        except RpcRefused as error:
+            raise self.invalid(str(error)) from error
+        response = self.member(result, "response", dict, path)
+        code = self.member(response, "code", int, path)
+        if code != 0:
+            log = self.member(response, "log", str, path)
+            raise QueryRefused(path, self.member(response, "codespace", str, path), code, log)
+        return self.base64_of(response.get("value"), path)
+
+    async def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        provider, self._provider = self._provider, None
+        if provider is not None:
+            await provider.disconnect()
+
+    def member(self, value: Any, name: str, kind: type[Any], what: str) -> Any:
+        """``value[name]`` if it is of that kind. Raises ChainAnswerInvalid."""
+        content = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(content, kind) or isinstance(content, bool):
+            raise self.invalid(f"{what}: the answer has no {kind.__name__} {name!r}")
+        return content
+
+    def integer(self, value: Any, name: str, what: str) -> int:
+        """A 64-bit integer, which JSON-RPC writes as text. Raises ChainAnswerInvalid."""
+        text = self.member(value, name, str, what)
+        if not (text.isascii() and text.isdigit() and len(text) <= 20):
+            raise self.invalid(f"{what}: {name!r} is not a decimal number")
+        return int(text)
+
+    def base64_of(self, value: Any, what: str) -> bytes:
+        """Base64 or null, which is empty. Raises ChainAnswerInvalid."""
+        if value is None:
+            return b""
+        try:
+            return base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError, TypeError) as error:
+            raise self.invalid(f"{what}: the answer is not base64") from error
+
+    def invalid(self, what: str) -> ChainAnswerInvalid:
+        return ChainAnswerInvalid(
+            what, f"chain node {self.endpoint}", "Check that this is a node of the chain"
+        )
+
+    async def _post(self, method: str, params: dict[str, Any] | list[Any]) -> Any:
+        for attempt in range(1, ATTEMPTS + 1):
+            try:
+                return await (await self._connected()).make_request(method, params)
+            except aiohttp.ClientConnectionError as error:
+                if attempt == ATTEMPTS or isinstance(error, TimeoutError):
+                    raise self._unavailable(method, error) from error
+                await asyncio.sleep(FIRST_RETRY_DELAY_S * 2 ** (attempt - 1))
+            except aiohttp.ClientResponseError as error:
+                if error.status >= 500:
+                    raise self._unavailable(method, error) from error
+                raise self.invalid(f"{method}: HTTP status {error.status}") from error
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                raise self._unavailable(method, error) from error
+            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise self.invalid(f"{method}: the answer is not JSON") from error
+        raise AssertionError("every attempt returns or raises")
+
+    async def _connected(self) -> AsyncHTTPProvider:
+        if self._provider is None:
+            # web3 takes more than a second to import; most commands never ask the chain.
+            from web3 import AsyncHTTPProvider
+
+            timeout = aiohttp.ClientTimeout(total=self._timeout_s)
+            provider = AsyncHTTPProvider(
+                self.endpoint, {"timeout": timeout}, exception_retry_configuration=None
+            )
+            # web3's own session closes each connection after one request.
+            session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
+            await provider.cache_async_session(session)
+            self._provider = provider
+        return self._provider
+
+    def _unavailable(self, method: str, error: Exception) -> ChainUnavailable:
+        reason = str(error) or type(error).__name__
+        if isinstance(error, TimeoutError):
+            reason = f"no answer within {self._timeout_s:g} s"
+        return ChainUnavailable(
+            f"{method}: {reason}",
+            f"chain node {self.endpoint}",
+            "Check that the node runs and the endpoint is right",
+        )
+
+    def _refusal(self, method: str, error: Any) -> Exception:
+        if not isinstance(error, dict) or not isinstance(error.get("code"), int):
+            return self.invalid(f"{method}: the error is not a JSON-RPC error")
+        message, text = str(error.get("message", "")), str(error.get("data", ""))
+        return RpcRefused(method, error["code"], message, text)
