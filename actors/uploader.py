@@ -240,7 +240,7 @@ class Uploader:
         self._hot.release(job.sp_address, job.object_id)
         if writer is not None:
             await run_in(self._io_pool, writer.abort)
-        event = JobEvent(EventKind.UPLOAD_FAILED, error=_job_error(error))
+        event = JobEvent.failed(EventKind.UPLOAD_FAILED, _job_error(error))
         try:
             await self._jobs.apply(_update(job, event))
         except (StaleJob, IllegalTransition, NoSuchJob, ComponentUnavailable) as refusal:
@@ -345,7 +345,7 @@ def _update(job: JobContext, event: JobEvent) -> JobUpdate:
 
 def _job_error(error: BaseException) -> JobError:
     if isinstance(error, GreenrayError):
-        return JobError(error.reason, str(error), error.retryable)
+        return JobError.of(error)
     if isinstance(error, asyncio.CancelledError):
-        return JobError(PayloadInterrupted.reason, "the upload was cancelled", True)
+        return JobError.of(PayloadInterrupted("the upload was cancelled"))
     return JobError(GreenrayError.reason, f"the upload ended with {type(error).__name__}", True)

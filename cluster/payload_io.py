@@ -1,0 +1,166 @@
+"""Reading a payload that is sent, and writing one that arrives, beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from protocol.errors import (
+    IntegrityHashMismatch,
+    NoSpaceLeft,
+    PayloadSizeMismatch,
+    UnreadableFile,
+)
+from protocol.integrity import integrity_hash
+
+SEND_BLOCK_BYTES = 256 * 1024
+READ_BLOCK_BYTES = 4 * 1024 * 1024
+_ENOSPC = (28, 122)
+
+
+@contextmanager
+def opened(source: Path | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+    """The payload as a seekable binary file at its beginning, and its name for messages.
+
+    Raises:
+        UnreadableFile: there is no such file, it may not be read, or it cannot be read twice.
+    """
+    if isinstance(source, Path):
+        try:
+            with source.open("rb", buffering=0) as file:
+                if not file.seekable():
+                    raise _not_seekable(str(source))
+                yield file, str(source)
+        except (FileNotFoundError, IsADirectoryError, PermissionError, NotADirectoryError) as error:
+            raise UnreadableFile(
+                f"the file cannot be read ({error.strerror})",
+                str(source),
+                "Check the path and its permissions.",
+            ) from error
+        return
+    name = str(getattr(source, "name", "stream"))
+    if not source.seekable():
+        raise _not_seekable(name)
+    source.seek(0)
+    yield source, name
+
+
+def size_of(file: BinaryIO) -> int:
+    """Bytes from the beginning to the end; the position is at the beginning afterwards."""
+    size_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size_bytes
+
+
+async def blocks_of(
+    file: BinaryIO, size_bytes: int, on_sent: Callable[[int], None]
+) -> AsyncIterator[memoryview]:
+    """The whole file in blocks for a socket; the next read runs while the last one is sent.
+
+    ``on_sent`` is told how many bytes were taken so far. Raises PayloadSizeMismatch when the file
+    is no longer ``size_bytes`` long: it changed since it was hashed.
+    """
+    file.seek(0)
+    sent = 0
+    reading = asyncio.create_task(asyncio.to_thread(file.read, READ_BLOCK_BYTES))
+    try:
+        while block := await reading:
+            reading = asyncio.create_task(asyncio.to_thread(file.read, READ_BLOCK_BYTES))
+            view = memoryview(block)
+            for start in range(0, len(view), SEND_BLOCK_BYTES):
+                part = view[start : start + SEND_BLOCK_BYTES]
+                yield part
+                sent += len(part)
+                on_sent(sent)
+    finally:
+        await asyncio.wait([reading])
+    if sent != size_bytes:
+        raise PayloadSizeMismatch(
+            f"the file had {size_bytes} bytes when it was hashed and has {sent} now",
+            str(getattr(file, "name", "stream")),
+            "Put it again when it no longer changes.",
+        )
+
+
+class VerifiedDownload:
+    """Writes an object beside its target and moves it there once its integrity hash is right."""
+
+    def __init__(self, target: Path, segment_size_bytes: int) -> None:
+        """Raises UnreadableFile when nothing can be written there."""
+        self._target = target
+        self._segment_size_bytes = segment_size_bytes
+        self._segment = hashlib.sha256()
+        self._in_segment = 0
+        self._checksums: list[bytes] = []
+        self.size_bytes = 0
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        except OSError as error:
+            raise UnreadableFile(
+                f"no file can be written there ({error.strerror})", str(target.parent)
+            ) from error
+        self._part = Path(name)
+        self._file = os.fdopen(handle, "wb", buffering=0)
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises NoSpaceLeft."""
+        view = memoryview(data)
+        self.size_bytes += len(view)
+        try:
+            rest = view
+            while len(rest):
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            if error.errno not in _ENOSPC:
+                raise
+            raise NoSpaceLeft("the disk is full", str(self._target), "Make room.") from error
+        while len(view):
+            taken = view[: self._segment_size_bytes - self._in_segment]
+            self._segment.update(taken)
+            self._in_segment += len(taken)
+            view = view[len(taken) :]
+            if self._in_segment == self._segment_size_bytes:
+                self._end_segment()
+
+    def commit(self, expected_integrity_hash: bytes) -> None:
+        """Move the file to its place. Raises IntegrityHashMismatch."""
+        if self._in_segment:
+            self._end_segment()
+        found = integrity_hash(self._checksums)
+        if found != expected_integrity_hash:
+            raise IntegrityHashMismatch(
+                f"what arrived has the integrity hash {found.hex()}, the chain has "
+                f"{expected_integrity_hash.hex()}",
+                str(self._target),
+                "Nothing was kept; get the object again.",
+            )
+        self._file.close()
+        # mkstemp makes files for the owner only; a download gets what any new file gets.
+        mask = os.umask(0)
+        os.umask(mask)
+        self._part.chmod(0o666 & ~mask)
+        self._part.replace(self._target)
+
+    def abort(self) -> None:
+        """Remove what was written; after ``commit`` it does nothing."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def _end_segment(self) -> None:
+        self._checksums.append(self._segment.digest())
+        self._segment = hashlib.sha256()
+        self._in_segment = 0
+
+
+def _not_seekable(name: str) -> UnreadableFile:
+    return UnreadableFile(
+        "the payload must be read twice (checksums first) and this source cannot be rewound",
+        name,
+        "Save it to a file first.",
+    )
