@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
 
@@ -65,6 +66,7 @@ class HttpSecondaries:
         self._space = space
         self._settings = settings
         self._session: aiohttp.ClientSession | None = None
+        self._groups: WeakSet[_HttpGroup] = WeakSet()
 
     def client(self, provider: StorageProvider) -> SecondaryClient:
         return HttpSecondary(provider, self)
@@ -72,9 +74,13 @@ class HttpSecondaries:
     def open_group(self, provider: StorageProvider, order: GroupOrder) -> _HttpGroup:
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
-        return _HttpGroup(provider, order, self._session, self._space, self._settings)
+        group = _HttpGroup(provider, order, self._session, self._space, self._settings)
+        self._groups.add(group)
+        return group
 
     async def close(self) -> None:
+        """Give up the groups that are still being sent, and close all connections."""
+        await asyncio.gather(*(group.abort() for group in list(self._groups)))
         if self._session is not None:
             await self._session.close()
             self._session = None
