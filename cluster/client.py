@@ -79,18 +79,21 @@ class StorageClient:
         private_key: bytes,
         *,
         sp_address: str = "",
+        endpoints: Mapping[str, str] | None = None,
         dialect: Dialect | None = None,
         codec: Codec | None = None,
         settings: ClientSettings | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """``sp_address``: the operator address behind ``gateway_endpoint``; looked up on chain by
-        the endpoint when it is empty."""
+        the endpoint when it is empty. ``endpoints``: where SPs can be reached, by operator address,
+        when that is not what the chain says."""
         self._chain = chain
         self._gateway = GatewaySession(gateway_endpoint, private_key, clock=clock)
         self._private_key = private_key
         self._address = address_of(private_key)
         self._sp_address = sp_address
+        self._endpoints = dict(endpoints or {})
         self._codec = codec
         self._settings = settings or ClientSettings()
         self._clock = clock
@@ -395,19 +398,19 @@ class StorageClient:
             return self._gateway
         if primary in self._others:
             return self._others[primary]
-        for provider in await self._chain.storage_providers():
-            if provider.operator_address == primary:
-                break
-        else:
-            raise UnknownStorageProvider(
-                f"the primary {primary} is not on chain", bucket.bucket_name
-            )
-        if provider.endpoint.rstrip("/") == self._gateway.endpoint.rstrip("/"):
+        endpoint = self._endpoints.get(primary) or await self._endpoint_on_chain(primary, bucket)
+        if endpoint.rstrip("/") == self._gateway.endpoint.rstrip("/"):
             self._sp_address = primary
             return self._gateway
-        session = GatewaySession(provider.endpoint, self._private_key, clock=self._clock)
+        session = GatewaySession(endpoint, self._private_key, clock=self._clock)
         self._others[primary] = session
         return session
+
+    async def _endpoint_on_chain(self, primary: str, bucket: BucketInfo) -> str:
+        for provider in await self._chain.storage_providers():
+            if provider.operator_address == primary:
+                return provider.endpoint
+        raise UnknownStorageProvider(f"the primary {primary} is not on chain", bucket.bucket_name)
 
 
 class _StopWatch:
