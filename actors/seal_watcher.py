@@ -16,6 +16,7 @@ from actors.seal_queue import SealQueue
 from chain.ports import ChainClient
 from protocol.errors import (
     ChainError,
+    ComponentUnavailable,
     GreenrayError,
     InsufficientFunds,
     NoSuchObject,
@@ -159,21 +160,28 @@ class SealWatcher:
 
     async def _poll(self) -> None:
         looked_at_height = -1
-        while self._watches:
-            try:
-                self._height = await self._chain.latest_height()
-                if self._height != looked_at_height:
-                    await self._look()
-                    looked_at_height = self._height
-                    self._trouble = None
-            except ChainError as error:
-                # The watches go on; who runs out of time is told about it.
-                self._trouble = error
-            except Exception as error:
-                for watch in self._watches:
-                    watch.fail(error)
-            await self._sleep(self._settings.poll_interval_s)
-        self._progress.clear()
+        try:
+            while self._watches:
+                try:
+                    self._height = await self._chain.latest_height()
+                    if self._height != looked_at_height:
+                        await self._look()
+                        looked_at_height = self._height
+                        self._trouble = None
+                except ChainError as error:
+                    # The watches go on; who runs out of time is told about it.
+                    self._trouble = error
+                except Exception as error:
+                    self._fail_all(error)
+                await self._sleep(self._settings.poll_interval_s)
+            self._progress.clear()
+        finally:
+            # Only a cancelled poller leaves anyone waiting here.
+            self._fail_all(ComponentUnavailable("the seal watcher was stopped"))
+
+    def _fail_all(self, error: Exception) -> None:
+        for watch in self._watches:
+            watch.fail(error)
 
     async def _look(self) -> None:
         by_queue: dict[SealQueue, list[_Watch]] = {}

@@ -44,7 +44,7 @@ class BroadcastFault(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class _Decoded:
+class DecodedTransaction:
     tx_bytes: bytes
     tx_hash: str
     signer: str
@@ -90,6 +90,8 @@ class SealChain:
         self.index_lag_blocks = 0
         self.unavailable = False
         self.accept_reject = True
+        self.refuse_messages: _Refusal | None = None
+        """What the execution of every message ends with; CheckTx does not see it."""
         self.faults: dict[int, BroadcastFault] = {}
         """By number of the broadcast call, counted from 0."""
         self.broadcasts = 0
@@ -97,7 +99,7 @@ class SealChain:
         self.on_broadcast: Callable[[bytes], None] = lambda tx_bytes: None
         self._wallets: dict[str, _Wallet] = {}
         self._checked: dict[str, _Wallet] = {}
-        self._mempool: list[_Decoded] = []
+        self.mempool: list[DecodedTransaction] = []
         self._results: dict[str, TransactionResult] = {}
 
     # --- what tests do to it -------------------------------------------------------------------
@@ -118,7 +120,7 @@ class SealChain:
 
     def lose_mempool(self) -> None:
         """The node restarts."""
-        self._mempool.clear()
+        self.mempool.clear()
         self._recheck()
 
     def remove_object(self, info: ObjectInfo) -> None:
@@ -126,7 +128,7 @@ class SealChain:
 
     @property
     def mempool_size(self) -> int:
-        return len(self._mempool)
+        return len(self.mempool)
 
     def sequence(self, address: str) -> int:
         return self._wallets[address].sequence
@@ -137,7 +139,7 @@ class SealChain:
 
     def make_block(self) -> None:
         self.height += 1
-        taken, self._mempool = self._mempool[: self.block_limit], self._mempool[self.block_limit :]
+        taken, self.mempool = self.mempool[: self.block_limit], self.mempool[self.block_limit :]
         for tx in taken:
             self._deliver(tx)
         self._recheck()
@@ -184,7 +186,7 @@ class SealChain:
     async def simulate(self, tx_bytes: bytes) -> GasEstimate:
         self._answer()
         self.simulations += 1
-        tx = self._decode(tx_bytes)
+        tx = self.decode(tx_bytes)
         expected = self._checked[tx.signer].sequence
         refusal = _sequence_mismatch(expected, tx.sequence) if expected != tx.sequence else _OK
         if refusal is _OK:
@@ -201,7 +203,7 @@ class SealChain:
         fault = self.faults.get(self.broadcasts)
         self.broadcasts += 1
         await asyncio.sleep(0)
-        tx = self._decode(tx_bytes)
+        tx = self.decode(tx_bytes)
         expected = self._checked[tx.signer].sequence
         match fault:
             case BroadcastFault.REQUEST_LOST:
@@ -214,7 +216,7 @@ class SealChain:
                 return _result(tx, ("sdk", 20, "mempool is full"))
             case BroadcastFault.REFUSED:
                 return _result(tx, ("sdk", 18, "invalid request"))
-        if any(queued.tx_hash == tx.tx_hash for queued in self._mempool) or (
+        if any(queued.tx_hash == tx.tx_hash for queued in self.mempool) or (
             tx.tx_hash in self._results and self._results[tx.tx_hash].code == 0
         ):
             answer = replace(
@@ -223,7 +225,7 @@ class SealChain:
         else:
             refusal = self._ante(tx, self._checked, self.height)
             if refusal is _OK:
-                self._mempool.append(tx)
+                self.mempool.append(tx)
             answer = _result(tx, refusal)
         if fault is BroadcastFault.ANSWER_LOST:
             raise ChainUnavailable("read timeout", "node")
@@ -238,11 +240,11 @@ class SealChain:
     def _recheck(self) -> None:
         """After a block the check state starts from the committed one, and the mempool again."""
         self._checked = {address: replace(wallet) for address, wallet in self._wallets.items()}
-        self._mempool = [
-            tx for tx in self._mempool if self._ante(tx, self._checked, self.height) is _OK
+        self.mempool = [
+            tx for tx in self.mempool if self._ante(tx, self._checked, self.height) is _OK
         ]
 
-    def _ante(self, tx: _Decoded, wallets: dict[str, _Wallet], height: int) -> _Refusal:
+    def _ante(self, tx: DecodedTransaction, wallets: dict[str, _Wallet], height: int) -> _Refusal:
         """protocol 04 §9; a refusal changes nothing."""
         if tx.timeout_height and height > tx.timeout_height:
             return ("sdk", 30, f"block height: {height}, timeout height: {tx.timeout_height}")
@@ -259,7 +261,7 @@ class SealChain:
         wallet.balance -= tx.fee
         return _OK
 
-    def _is_signed(self, tx: _Decoded, wallet: _Wallet) -> bool:
+    def _is_signed(self, tx: DecodedTransaction, wallet: _Wallet) -> bool:
         terms = TransactionTerms(
             chain_id=CHAIN_ID,
             account_number=wallet.number,
@@ -272,7 +274,7 @@ class SealChain:
         key = crypto.recover_digest(digest, tx.signature)
         return crypto.address_of_public_key(key) == tx.signer
 
-    def _deliver(self, tx: _Decoded) -> None:
+    def _deliver(self, tx: DecodedTransaction) -> None:
         refusal = self._ante(tx, self._wallets, self.height)
         if refusal is _OK:
             refusal = self._message_refusal(tx)
@@ -288,7 +290,9 @@ class SealChain:
             Committed(self.height, tx.signer, tx.sequence, tx.tx_hash, code, tx.message.object_name)
         )
 
-    def _message_refusal(self, tx: _Decoded) -> _Refusal:
+    def _message_refusal(self, tx: DecodedTransaction) -> _Refusal:
+        if self.refuse_messages is not None:
+            return self.refuse_messages
         info = self.objects.get((tx.message.bucket_name, tx.message.object_name))
         if info is None:
             return ("storage", 1101, "No such object")
@@ -298,7 +302,7 @@ class SealChain:
             return ("storage", 1108, "Object already sealed")
         return _OK
 
-    def _execute(self, tx: _Decoded) -> None:
+    def _execute(self, tx: DecodedTransaction) -> None:
         key = (tx.message.bucket_name, tx.message.object_name)
         if type(tx.message).__name__ == "MsgRejectSealObject":
             del self.objects[key]
@@ -309,14 +313,14 @@ class SealChain:
             secondary_sp_addresses=tx.message.secondary_sp_addresses,
         )
 
-    def _decode(self, tx_bytes: bytes) -> _Decoded:
+    def decode(self, tx_bytes: bytes) -> DecodedTransaction:
         raw = wire.decode(wire.tx.TxRaw, tx_bytes)
         body = wire.decode(wire.tx.TxBody, raw.body_bytes)
         auth = wire.decode(wire.tx.AuthInfo, raw.auth_info_bytes)
         packed = body.messages[0]
         message = self.dialect.decode_message(packed.type_url, packed.value)
         amounts = [int(coin.amount) for coin in auth.fee.amount]
-        return _Decoded(
+        return DecodedTransaction(
             tx_bytes=tx_bytes,
             tx_hash=sha256(tx_bytes).hexdigest().upper(),
             signer=crypto.to_checksum_address(self.dialect.signer_address(message)),
@@ -337,6 +341,6 @@ def _sequence_mismatch(expected: int, got: int) -> _Refusal:
     )
 
 
-def _result(tx: _Decoded, refusal: _Refusal) -> BroadcastResult:
+def _result(tx: DecodedTransaction, refusal: _Refusal) -> BroadcastResult:
     codespace, code, log = refusal
     return BroadcastResult(tx.tx_hash, code, codespace, log)
