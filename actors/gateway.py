@@ -28,7 +28,7 @@ from actors.gateway_errors import GatewayCode, Refusal, error_xml, refusal_for
 from actors.gateway_replicate import replicate_piece
 from actors.gateway_routes import Match, Route, match_route
 from actors.job_status import job_status
-from actors.ports import ColumnRef, ObjectSpace, ReceiverPort, SignerPort
+from actors.ports import ObjectSpace, ReceiverPort, SignerPort
 from actors.uploader import MIB, Uploader
 from chain.ports import ChainClient
 from protocol.errors import (
@@ -56,7 +56,7 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class GatewayBinding:
+class Binding:
     """Where one SP listens. Port 0 takes a free one; without a domain there is path style only."""
 
     sp_address: str
@@ -79,12 +79,12 @@ class GatewaySettings:
 
 
 class Gateway:
-    """Serves all ``bindings`` from ``listen`` until ``close``."""
+    """Serves all ``bindings`` from ``start`` until ``close``."""
 
     def __init__(
         self,
         *,
-        bindings: Sequence[GatewayBinding],
+        bindings: Sequence[Binding],
         chain: ChainClient,
         uploader: Uploader,
         job_store: JobStore,
@@ -110,18 +110,16 @@ class Gateway:
         self._read_buffers = BufferPool(settings.download_budget_bytes)
         self._runners: list[web.ServerRunner] = []
         self._ports: dict[str, int] = {}
-        self._closed = asyncio.Event()
 
     # --- life ------------------------------------------------------------------------------------
 
-    async def listen(self) -> None:
+    async def start(self) -> None:
         """Open the ports of all bindings; once they are open it does nothing.
 
         Raises: PortInUse; nothing is left open then.
         """
         if self._runners:
             return
-        self._closed.clear()
         try:
             for binding in self._bindings:
                 await self._listen(binding)
@@ -129,16 +127,10 @@ class Gateway:
             await self._stop_listening()
             raise
 
-    async def run(self) -> None:
-        """Listen until ``close``."""
-        await self.listen()
-        await self._closed.wait()
-
     async def close(self) -> None:
         """Stop listening, let running requests end, close connections. Not to be used again."""
         await self._stop_listening()
         self._read_pool.shutdown()
-        self._closed.set()
 
     async def _stop_listening(self) -> None:
         for runner in self._runners:
@@ -149,17 +141,7 @@ class Gateway:
         """The port an SP listens on, once it does."""
         return self._ports[sp_address]
 
-    async def hot_columns(
-        self, sp_address: str, object_id: int, batch_index: int
-    ) -> tuple[ColumnRef, ...] | None:
-        """See ``actors.ports.HotColumns``; the Uploader lives in this process."""
-        return await self._uploader.hot_columns(sp_address, object_id, batch_index)
-
-    async def release_object(self, sp_address: str, object_id: int) -> None:
-        """See ``actors.ports.HotColumns``."""
-        await self._uploader.release_object(sp_address, object_id)
-
-    async def _listen(self, binding: GatewayBinding) -> None:
+    async def _listen(self, binding: Binding) -> None:
         settings = self._settings
         server = web.Server(
             partial(self._answer, binding),
@@ -188,7 +170,7 @@ class Gateway:
 
     # --- a request -------------------------------------------------------------------------------
 
-    async def _answer(self, binding: GatewayBinding, raw: web.BaseRequest) -> web.StreamResponse:
+    async def _answer(self, binding: Binding, raw: web.BaseRequest) -> web.StreamResponse:
         request_id = str(secrets.randbits(64))
         try:
             return await self._dispatch(binding, request_id, raw)
@@ -204,7 +186,7 @@ class Gateway:
             return _refused(Refusal(GatewayCode.INTERNAL_ERROR), request_id)
 
     async def _dispatch(
-        self, binding: GatewayBinding, request_id: str, raw: web.BaseRequest
+        self, binding: Binding, request_id: str, raw: web.BaseRequest
     ) -> web.StreamResponse:
         target, _, raw_query = raw.raw_path.partition("?")
         try:

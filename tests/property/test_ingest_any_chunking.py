@@ -1,0 +1,157 @@
+"""However a payload is cut on its way in, the same segments and columns are stored."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from actors.buffers import BufferPool
+from actors.hot_columns import HotColumnCache
+from actors.ingest import IngestTools, PayloadIngest
+from coding.segments import split_segment
+from protocol.errors import PayloadSizeMismatch
+from protocol.layout import PayloadLayout
+from storage.ports import Buffer
+from tests.support.spaces import MemorySpace
+
+BUDGET_BYTES = 256 * 1024
+
+
+class ListWriter:
+    """A column that keeps every append apart."""
+
+    def __init__(self) -> None:
+        self.appends: list[bytes] = []
+
+    @property
+    def size_bytes(self) -> int:
+        return sum(map(len, self.appends))
+
+    def append(self, buffers: Sequence[Buffer]) -> None:
+        self.appends.append(b"".join(buffers))
+
+    def sync(self) -> None: ...
+
+    def finish(self) -> None: ...
+
+    def close(self) -> None: ...
+
+    def abort(self) -> None: ...
+
+
+class Bench:
+    def __init__(self, layout: PayloadLayout) -> None:
+        self.layout = layout
+        self.pool = ThreadPoolExecutor(2)
+        self.space = MemorySpace()
+        self.hot = HotColumnCache(1 << 20, 60.0, clock=lambda: 0.0)
+        self.buffers = BufferPool(BUDGET_BYTES)
+        self.writer = ListWriter()
+        tools = IngestTools(self.buffers, self.hot, self.space, self.pool, self.pool)
+        self.ingest = PayloadIngest(tools, layout, "sp", 1, self.writer)
+
+    async def receive(self, chunks: Sequence[bytes]) -> tuple[bytes, ...]:
+        try:
+            return await self.ingest.receive(_stream(chunks))
+        finally:
+            await self.ingest.drain()
+            self.pool.shutdown()
+
+
+async def _stream(chunks: Sequence[bytes]) -> AsyncIterator[bytes | Buffer]:
+    for chunk in chunks:
+        yield chunk
+
+
+def _cut(payload: bytes, cuts: Sequence[int]) -> list[bytes]:
+    edges = [0, *sorted(cut % (len(payload) + 1) for cut in cuts), len(payload)]
+    return [payload[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+
+
+LAYOUTS = st.builds(
+    PayloadLayout,
+    payload_size_bytes=st.integers(1, 5000),
+    segment_size_bytes=st.integers(1, 2000).map(lambda n: max(n, 200)),
+    k=st.integers(1, 7),
+    m=st.integers(0, 3),
+    replica=st.booleans(),
+    batch_segments=st.integers(1, 5),
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(layout=LAYOUTS, cuts=st.lists(st.integers(0, 5000), max_size=30), seed=st.binary(max_size=8))
+def test_any_chunking_gives_the_same_segments_and_columns(
+    layout: PayloadLayout, cuts: list[int], seed: bytes
+) -> None:
+    payload = hashlib.shake_128(seed).digest(layout.payload_size_bytes)
+    size = layout.segment_size_bytes
+    segments = [payload[i : i + size] for i in range(0, len(payload), size)]
+    bench = Bench(layout)
+
+    async def upload() -> list[list[bytes]]:
+        checksums = await bench.receive(_cut(payload, cuts))
+        assert checksums == tuple(hashlib.sha256(s).digest() for s in segments)
+        columns: list[list[bytes]] = []
+        for batch in range(layout.batch_count):
+            refs = bench.hot.get("sp", 1, batch)
+            assert refs is not None
+            columns.append([bytes(await bench.space.get(ref)) for ref in refs])
+        return columns
+
+    columns = asyncio.run(upload())
+    assert b"".join(bench.writer.appends) == payload
+    assert len(bench.writer.appends) == layout.batch_count
+    k = 1 if layout.replica else layout.k
+    for batch, found in enumerate(columns):
+        indices = layout.segments.batch_range(batch)
+        shards = [[bytes(s) for s in split_segment(segments[i], k)] for i in indices]
+        assert found == [b"".join(segment[j] for segment in shards) for j in range(k)]
+    assert bench.buffers.leased_bytes == 0
+    assert bench.buffers.allocated_bytes <= BUDGET_BYTES
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    layout=LAYOUTS, cuts=st.lists(st.integers(0, 5000), max_size=9), missing=st.integers(1, 4999)
+)
+def test_a_payload_that_is_too_short_is_refused_and_gives_its_memory_back(
+    layout: PayloadLayout, cuts: list[int], missing: int
+) -> None:
+    payload = bytes(layout.payload_size_bytes - min(missing, layout.payload_size_bytes))
+    bench = Bench(layout)
+    with pytest.raises(PayloadSizeMismatch, match="only"):
+        asyncio.run(bench.receive(_cut(payload, cuts)))
+    assert bench.buffers.leased_bytes == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(layout=LAYOUTS, cuts=st.lists(st.integers(0, 5000), max_size=9))
+def test_one_byte_too_many_is_refused_before_the_rest_is_read(
+    layout: PayloadLayout, cuts: list[int]
+) -> None:
+    bench = Bench(layout)
+    read: list[int] = []
+
+    async def chunks() -> AsyncIterator[bytes | Buffer]:
+        for index, chunk in enumerate([*_cut(bytes(layout.payload_size_bytes), cuts), b"x", b"y"]):
+            read.append(index)
+            yield chunk
+
+    async def upload() -> None:
+        try:
+            await bench.ingest.receive(chunks())
+        finally:
+            await bench.ingest.drain()
+
+    with pytest.raises(PayloadSizeMismatch, match="more"):
+        asyncio.run(upload())
+    bench.pool.shutdown()
+    assert len(read) == len(cuts) + 2
+    assert bench.buffers.leased_bytes == 0

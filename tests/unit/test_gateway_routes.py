@@ -1,0 +1,57 @@
+"""Which handler a request belongs to (protocol 06 §1)."""
+
+from __future__ import annotations
+
+import pytest
+
+from actors.gateway_routes import Match, Route, match_route
+
+APPROVAL = "/greenfield/admin/v1/get-approval"
+REPLICATE = "/greenfield/receiver/v1/replicate-piece"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "expected"),
+    [
+        ("PUT", "/bucket/a/b c", "", Match(Route.PUT_OBJECT, "bucket", "a/b c")),
+        ("GET", "/bucket/o", "", Match(Route.GET_OBJECT, "bucket", "o")),
+        ("GET", "/bucket/o", "upload-progress", Match(Route.UPLOAD_PROGRESS, "bucket", "o")),
+        ("GET", "/bucket/o", "upload-progress=", Match(Route.UPLOAD_PROGRESS, "bucket", "o")),
+        ("GET", "/bucket/o", "job-status", Match(Route.JOB_STATUS, "bucket", "o")),
+        ("GET", "/bucket/o", "object-meta", Match(Route.NOT_IMPLEMENTED, "bucket", "o")),
+        ("GET", "/bucket", "", Match(Route.NOT_IMPLEMENTED, "bucket")),
+        ("GET", "/bucket/", "read-quota", Match(Route.NOT_IMPLEMENTED, "bucket")),
+        ("GET", "/", "", Match(Route.USER_BUCKETS)),
+        ("GET", APPROVAL, "action=CreateObject", Match(Route.GET_APPROVAL)),
+        ("PUT", REPLICATE, "", Match(Route.REPLICATE_PIECE)),
+        ("GET", "/greenfield/admin/v1/challenge", "", Match(Route.NOT_IMPLEMENTED)),
+        ("GET", "/download/b/o", "", Match(Route.NOT_IMPLEMENTED)),
+        ("GET", "/greenfield/x", "", Match(Route.GET_OBJECT, "greenfield", "x")),
+        ("HEAD", "/bucket/o", "", Match(Route.WRONG_METHOD, "bucket", "o")),
+        ("POST", "/bucket", "", Match(Route.WRONG_METHOD, "bucket")),
+        ("PUT", "/", "", Match(Route.WRONG_METHOD)),
+        ("POST", APPROVAL, "action=x", Match(Route.WRONG_METHOD, "greenfield", APPROVAL[12:])),
+        ("GET", "//", "", Match(Route.NO_ROUTER)),
+    ],
+)
+def test_path_style_requests_find_their_route(
+    method: str, path: str, query: str, expected: Match
+) -> None:
+    assert match_route(method, "127.0.0.1:9033", path, query) == expected
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [
+        ("my.bucket.gnfd.local:9033", Match(Route.PUT_OBJECT, "my.bucket", "a/b")),
+        ("b.GNFD.local", Match(Route.PUT_OBJECT, "b", "a/b")),
+        ("gnfd.local", Match(Route.PUT_OBJECT, "a", "b")),
+        ("bgnfd.local", Match(Route.PUT_OBJECT, "a", "b")),
+    ],
+)
+def test_the_bucket_of_a_virtual_hosted_request_is_in_its_host(host: str, expected: Match) -> None:
+    assert match_route("PUT", host, "/a/b", "", "gnfd.local") == expected
+
+
+def test_without_a_domain_there_is_no_virtual_hosting() -> None:
+    assert match_route("PUT", "b.gnfd.local", "/a/b", "") == Match(Route.PUT_OBJECT, "a", "b")
