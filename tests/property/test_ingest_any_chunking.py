@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -71,7 +72,7 @@ async def _stream(chunks: Sequence[bytes]) -> AsyncIterator[bytes | Buffer]:
 
 def _cut(payload: bytes, cuts: Sequence[int]) -> list[bytes]:
     edges = [0, *sorted(cut % (len(payload) + 1) for cut in cuts), len(payload)]
-    return [payload[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [payload[a:b] for a, b in pairwise(edges)]
 
 
 LAYOUTS = st.builds(
