@@ -249,7 +249,7 @@ class Application:
         """Run the transactions in order and commit a block with all of them."""
         time_ns = max(now_ns, self.head.time_ns + _MIN_BLOCK_STEP_NS)
         state = Overlay(self.database)
-        begin_events = _begin_block(state)
+        begin_events = _begin_block(state, self.rules.genesis)
         results = [self._deliver(state, tx_bytes, time_ns) for tx_bytes in transactions]
         self._commit(state, transactions, results, self.head, time_ns, begin_events, [])
         self.head = self._load_head()
@@ -391,23 +391,37 @@ def _results_hash(results: Sequence[TxResult]) -> bytes:
     return blocks.merkle_root([json.dumps(row).encode() for row in rows])
 
 
-def _begin_block(state: Overlay) -> list[Event]:
-    """The fees of the last block go to the distribution module, which credits the validator."""
-    events: list[Event] = []
-    denom = "BNB"
+def _begin_block(state: Overlay, genesis: Genesis) -> list[Event]:
+    """The fees of the last block go to the distribution module, which credits the validator
+    (taken to be the first account)."""
+    denom = genesis.min_gas_denom
     fees = get_balance(state, FEE_COLLECTOR, denom)
     if fees:
         put_balance(state, FEE_COLLECTOR, denom, 0)
         put_balance(state, DISTRIBUTION, denom, get_balance(state, DISTRIBUTION, denom) + fees)
     amount = f"{fees}{denom}" if fees else ""
     sender, receiver = address_text(FEE_COLLECTOR), address_text(DISTRIBUTION)
-    events += [
+    validator = genesis.accounts[0].address if genesis.accounts else ""
+    reward = fees * _VALIDATOR_SHARE_PERCENT * 10**16
+    return [
         event("coin_spent", spender=sender, amount=amount),
         event("coin_received", receiver=receiver, amount=amount),
         event("transfer", recipient=receiver, sender=sender, amount=amount),
         event("message", sender=sender),
+        event(
+            "commission",
+            amount=_decimal_coin(reward * _COMMISSION_PERCENT // 100, denom),
+            validator=validator,
+        ),
+        event("rewards", amount=_decimal_coin(reward, denom), validator=validator),
     ]
-    return events
+
+
+def _decimal_coin(amount_e18: int, denom: str) -> str:
+    if not amount_e18:
+        return ""
+    whole, fraction = divmod(amount_e18, 10**18)
+    return f"{whole}.{fraction:018d}{denom}"
 
 
 def _write_genesis(state: Overlay, genesis: Genesis) -> None:

@@ -37,6 +37,16 @@ def merkle_root(items: Sequence[bytes]) -> bytes:
     return sha256(b"\x01" + merkle_root(items[:split]) + merkle_root(items[split:]))
 
 
+def merkle_aunts(items: Sequence[bytes], index: int) -> list[bytes]:
+    """The sibling hashes that prove ``items[index]``, from the leaf up."""
+    if len(items) <= 1:
+        return []
+    split = 1 << ((len(items) - 1).bit_length() - 1)
+    if index < split:
+        return [*merkle_aunts(items[:split], index), merkle_root(items[split:])]
+    return [*merkle_aunts(items[split:], index - split), merkle_root(items[:split])]
+
+
 class Validator:
     """The validator of a chain: a public key that is only a number, and its address."""
 

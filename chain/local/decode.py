@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -135,7 +136,8 @@ def _parse(cls: Any, data: bytes) -> Any:
 def _check_known_fields(message: Any, package: str, *, allow_non_critical: bool) -> None:
     """Unknown fields are refused at every level; with ``allow_non_critical``, numbers that have
     the 1024 bit set pass."""
-    for unknown in UnknownFieldSet(message):
+    unknown_fields: Iterable[Any] = UnknownFieldSet(message)  # type: ignore[assignment]
+    for unknown in unknown_fields:
         number = unknown.field_number
         if allow_non_critical and number & _NON_CRITICAL_BIT:
             continue

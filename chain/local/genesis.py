@@ -174,7 +174,8 @@ def parse_genesis(document: Any) -> Genesis:
     providers = tuple(_parse_provider(row) for row in reader.list("storage_providers"))
     price, denom = _parse_coin_text(reader.text("min_gas_price", f"5000000000{_FEE_DENOM}"))
     gas_rows = reader.object("gas")
-    gas = {name: gas_rows.integer(name) for name in gas_rows.names()} or dict(_DEFAULT_GAS)
+    # Other messages of the real chain do not run here; some have no fixed gas.
+    gas = {name: gas_rows.integer(name, default) for name, default in _DEFAULT_GAS.items()}
     genesis = Genesis(
         chain_id=reader.text("chain_id"),
         accounts=accounts,
@@ -461,14 +462,14 @@ def _override(params: ChainParams, overrides: Mapping[str, Any]) -> ChainParams:
 
 
 def _with_checked_addresses(provider: GenesisProvider) -> GenesisProvider:
-    names = (
-        "operator_address",
-        "funding_address",
-        "seal_address",
-        "approval_address",
-        "gc_address",
+    return replace(
+        provider,
+        operator_address=_address(provider.operator_address, "operator_address"),
+        funding_address=_address(provider.funding_address, "funding_address"),
+        seal_address=_address(provider.seal_address, "seal_address"),
+        approval_address=_address(provider.approval_address, "approval_address"),
+        gc_address=_address(provider.gc_address, "gc_address"),
     )
-    return replace(provider, **{name: _address(getattr(provider, name), name) for name in names})
 
 
 def _account_to_json(account: GenesisAccount) -> dict[str, Any]:

@@ -33,12 +33,9 @@ class Rules:
         self.genesis = genesis
         self.chain_id = genesis.chain_id
         self.params: ChainParams = genesis.params
-        providers = sorted(
-            genesis.storage_providers, key=lambda p: parse_address(p.operator_address)
-        )
-        self.providers: dict[bytes, GenesisProvider] = {
-            parse_address(p.operator_address): p for p in genesis.storage_providers
-        }
+        by_operator = {parse_address(p.operator_address): p for p in genesis.storage_providers}
+        # In the order in which the chain lists them.
+        self.providers: dict[bytes, GenesisProvider] = dict(sorted(by_operator.items()))
         self.providers_by_seal: dict[bytes, GenesisProvider] = {
             parse_address(p.seal_address): p for p in genesis.storage_providers
         }

@@ -254,13 +254,6 @@ class ChainDatabase:
         ).fetchone()
         return StoredTransaction(*row)
 
-    def latest_hashes(self, count: int) -> list[bytes]:
-        """The hashes of the newest ``count`` transactions, oldest first."""
-        rows = self._db.execute(
-            "SELECT hash FROM transactions ORDER BY height DESC, position DESC LIMIT ?", (count,)
-        ).fetchall()
-        return [row[0] for row in reversed(rows)]
-
     def positions(self, where: str, arguments: Sequence[str | int]) -> set[tuple[int, int]]:
         """(height, position) of the tags that match a condition over ``tag`` and ``value``."""
         rows = self._db.execute(

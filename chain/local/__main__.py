@@ -1,0 +1,45 @@
+"""``python -m chain.local``: serve the embedded chain."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from chain.local.genesis import load_genesis
+from chain.local.server import DEFAULT_BLOCK_INTERVAL_S, DEFAULT_HOST, serve
+from protocol.errors import GreenrayError
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """0 after a clean stop, 1 after an error, which is printed."""
+    parser = argparse.ArgumentParser(prog="python -m chain.local", description=__doc__)
+    parser.add_argument("--home", type=Path, required=True, help="state directory")
+    parser.add_argument("--host", default=DEFAULT_HOST)
+    parser.add_argument("--port", type=int, required=True, help="0 picks a free one")
+    parser.add_argument("--genesis", type=Path, help="needed for a new home only")
+    parser.add_argument(
+        "--block-interval", type=float, default=DEFAULT_BLOCK_INTERVAL_S, help="seconds"
+    )
+    given = parser.parse_args(arguments)
+    try:
+        genesis = None if given.genesis is None else load_genesis(given.genesis)
+        asyncio.run(
+            serve(
+                given.home,
+                port=given.port,
+                genesis=genesis,
+                host=given.host,
+                block_interval_s=given.block_interval,
+            )
+        )
+    except GreenrayError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
