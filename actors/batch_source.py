@@ -102,7 +102,7 @@ class BatchSource:
             for column, j in zip(columns, needed, strict=True):
                 present = max(0, min(shard_bytes, length - j * shard_bytes))
                 if present:
-                    target = memoryview(column)[position : position + present]
+                    target = column[position : position + present].data
                     offset = layout.segments.piece_offset(segment) + j * shard_bytes
                     key = ColumnKey(self._stored.object_id, SEGMENTS)
                     self._store.read_into(key, layout.segments, offset, [target])

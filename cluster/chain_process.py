@@ -39,9 +39,8 @@ class ChainProcess:
         line = await process.stdout.readline()
         if not line:
             await process.wait()
-            words = log_file.read_text(errors="replace").strip().splitlines()[-1:]
             raise ChainUnavailable(
-                f"the embedded chain ended at once: {''.join(words)}",
+                f"the embedded chain ended at once: {_last_line(log_file)}",
                 f"port {port}",
                 f"See {log_file}",
             )
@@ -57,3 +56,8 @@ class ChainProcess:
             except TimeoutError:
                 self.process.kill()
                 await self.process.wait()
+
+
+def _last_line(log_file: Path) -> str:
+    lines = log_file.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

@@ -15,10 +15,11 @@ from urllib.parse import urlsplit
 
 from ray import exceptions as ray_errors
 
-from actors.gateway_server import GatewayBinding
+from actors.gateway import Binding
 from chain.client import RpcChainClient
 from chain.dialects import get_dialect
-from chain.local.genesis import build_genesis
+from chain.keystore import KeyRing
+from chain.local.genesis import GenesisProvider, build_genesis, genesis_to_json
 from cluster import local_keys
 from cluster.chain_process import ChainProcess
 from cluster.processes import ProcessRecord
@@ -47,6 +48,7 @@ class LocalNetwork:
         self._record = ProcessRecord(self.state.root / "processes.json")
         self._undo = AsyncExitStack()
         self._supervised: list[asyncio.Task[None]] = []
+        self._chain_id = ""
         self.handles: dict[str, Any] = {}
 
     async def start(self) -> NetworkFile:
@@ -76,7 +78,7 @@ class LocalNetwork:
         self.handles = create_actors(config)
         await self._ready()
         self._record.write(own_process_ids())
-        return await self._announce(config)
+        return self._announce(config, self._chain_id)
 
     async def stop(self) -> None:
         """Stop what was started, last first. Unfinished jobs go on at the next start."""
@@ -115,14 +117,28 @@ class LocalNetwork:
         """Keys, gateway ports and genesis of a new local network, written once."""
         sps = self._settings.sps
         local_keys.make_key_file(self.state.keys_file, sps)
+        addresses = local_keys.addresses(self.state.keys_file)
         ports = _gateway_ports(self._settings.gateway.port, sps)
+        providers = [
+            GenesisProvider(
+                operator_address=addresses[f"greenray-sp-{i}-operator"],
+                funding_address=addresses[f"greenray-sp-{i}-funding"],
+                seal_address=addresses[f"greenray-sp-{i}-seal"],
+                approval_address=addresses[f"greenray-sp-{i}-approval"],
+                gc_address=addresses[f"greenray-sp-{i}-gc"],
+                endpoint=f"http://{HOST}:{port}",
+                moniker=f"sp{i}",
+            )
+            for i, port in enumerate(ports)
+        ]
         genesis = build_genesis(
-            addresses=local_keys.addresses(self.state.keys_file),
-            endpoints=[f"http://{HOST}:{port}" for port in ports],
+            providers,
+            [addresses[local_keys.USER_KEY_NAME]],
             chain_id=local_keys.LOCAL_CHAIN_ID,
+            overrides=self._settings.chain.genesis_params,
         )
         temporary = self.state.genesis_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(genesis, indent=1))
+        temporary.write_text(json.dumps(genesis_to_json(genesis), indent=1))
         os.replace(temporary, self.state.genesis_file)
 
     async def _ray(self) -> None:
@@ -139,36 +155,42 @@ class LocalNetwork:
 
     async def _config(self, chain_endpoint: str, keys_file: Path) -> NodeConfig:
         """Which SPs are hosted here, and where each one's gateway listens."""
-        addresses = local_keys.addresses(keys_file)
+        hosted = KeyRing.from_key_file(keys_file).sp_addresses
+        if self._settings.chain.endpoint is None and len(hosted) != self._settings.sps:
+            raise InvalidSetting(
+                f"this state directory holds a network of {len(hosted)} storage providers, "
+                f"not {self._settings.sps}",
+                str(self.state.root),
+                "Start it with that number, or choose another --state-dir",
+            )
         chain = RpcChainClient(chain_endpoint, get_dialect(self._settings.chain.dialect))
         try:
+            self._chain_id = await chain.chain_id()
             on_chain = {p.operator_address: p for p in await chain.storage_providers()}
         finally:
             await chain.close()
         bindings = []
-        for index in range(self._settings.sps):
-            address = addresses.get(f"greenray-sp-{index}-operator")
-            if address is None or address not in on_chain:
+        for address in hosted:
+            if address not in on_chain:
                 raise UnknownStorageProvider(
-                    f"greenray-sp-{index}-operator is not a storage provider on this chain",
+                    f"{address} of {keys_file} is not a storage provider on this chain",
                     chain_endpoint,
-                    "Check the key file, or remove the state directory of another network",
+                    "Check the key file, or choose another --state-dir",
                 )
-            port = self._port_of(on_chain[address].endpoint)
-            bindings.append(GatewayBinding(address, HOST, port))
+            bindings.append(Binding(address, HOST, self._port_of(on_chain[address].endpoint)))
         return NodeConfig(
             self._settings, self.state.root, chain_endpoint, keys_file, tuple(bindings)
         )
 
     def _port_of(self, endpoint: str) -> int:
-        """The port that the chain announces; on someone else's chain any free one if it is taken."""
+        """The port announced on chain; on someone else's chain any free one if it is taken."""
         port = urlsplit(endpoint).port or 0
         if self._settings.chain.endpoint is None or (port and _is_free(port)):
             return port
         return _free_ports(1)[0]
 
     async def _ready(self) -> None:
-        """Every constructor is through and the gateways listen; then unfinished jobs are claimed."""
+        """Constructors are through and gateways listen; then unfinished jobs are claimed."""
         await asyncio.gather(*(self._call(name, "ping") for name in self.handles))
         # We hold the state directory's lock, so whoever owned a job is gone.
         await self._call("job_store", "release_all")
@@ -193,12 +215,7 @@ class LocalNetwork:
                 log.warning("%s died and is started again: %s", name, type(error).__name__)
                 await asyncio.sleep(0.2)
 
-    async def _announce(self, config: NodeConfig) -> NetworkFile:
-        chain = RpcChainClient(config.chain_endpoint, get_dialect(self._settings.chain.dialect))
-        try:
-            chain_id = await chain.chain_id()
-        finally:
-            await chain.close()
+    def _announce(self, config: NodeConfig, chain_id: str) -> NetworkFile:
         network = NetworkFile(
             pid=os.getpid(),
             chain_endpoint=config.chain_endpoint,
@@ -207,7 +224,7 @@ class LocalNetwork:
             gateways=tuple(
                 GatewayAddress(g.sp_address, f"http://{g.host}:{g.port}") for g in config.gateways
             ),
-            keys_file=str(config.keys_file),
+            keys_file=str(config.keys_file.absolute()),
             user_key_name=local_keys.USER_KEY_NAME,
             started_at=time.time(),
         )

@@ -11,33 +11,37 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from actors.gateway_server import GatewayBinding, GatewayServer
+from actors.gateway import Binding, Gateway, GatewaySettings
 from actors.job_driver import DriverPorts, DriverSettings
 from actors.p2p import P2P
-from actors.ports import ApprovalSource, HotColumns, ReceiverPort, SealerPort, SignerPort, TaskWaker
+from actors.ports import ReceiverPort
 from actors.provider_book import ProviderBook
-from actors.receiver import Receiver, ReceiverSettings
+from actors.receiver import Receiver
+from actors.receiver_directory import ReceiverDirectory
 from actors.replication import ReplicationSettings
+from actors.seal_queue import QueueSettings
 from actors.secondaries import Directory
 from actors.signer import Signer, SignerSettings
 from actors.task_node import TaskNode, TaskNodeSettings
 from actors.uploader import Uploader, UploaderSettings
+from actors.uploader_node import UploaderNode
 from chain.client import RpcChainClient
 from chain.dialects import get_dialect
 from chain.keystore import KeyRing
+from cluster.journal_freeze import after_commit_from_environment
 from cluster.ray_ports import RayEncoder, RayObjectSpace, named_port
 from cluster.settings import Settings
 from cluster.state_dir import StateDir
 from coding.codec import get_codec
 from storage.file_store import FilePieceStore
-from storage.ports import JobStore, PieceStore
+from storage.ports import PieceStore
 from storage.sqlite_store import SqliteJobStore
 
 
@@ -49,7 +53,7 @@ class NodeConfig:
     state_root: Path
     chain_endpoint: str
     keys_file: Path
-    gateways: tuple[GatewayBinding, ...] = field(default=())
+    gateways: tuple[Binding, ...]
 
     @property
     def hosted(self) -> tuple[str, ...]:
@@ -65,14 +69,19 @@ class NodeConfig:
     def providers(self) -> ProviderBook:
         return ProviderBook(self.chain(), time.time)
 
-    def piece_stores(self) -> dict[str, PieceStore]:
+    def piece_stores(self, served: Collection[str]) -> dict[str, PieceStore]:
         durable = self.settings.durable
-        return {sp: FilePieceStore(self.state.pieces(sp), durable) for sp in self.hosted}
+        return {sp: FilePieceStore(self.state.pieces(sp), durable=durable) for sp in served}
 
-    def receiver_of(self, sp_address: str) -> str:
-        """Which Receiver actor serves this SP."""
-        index = self.hosted.index(sp_address) % self.settings.replication.receivers
-        return receiver_name(index)
+    def receivers(self) -> dict[str, ReceiverPort]:
+        """The Receiver of every hosted SP, by operator address."""
+        count = self.settings.replication.receivers
+        return {
+            sp: named_port(receiver_name(index % count)) for index, sp in enumerate(self.hosted)
+        }
+
+    def served_by_receiver(self, index: int) -> tuple[str, ...]:
+        return self.hosted[index :: self.settings.replication.receivers]
 
 
 def receiver_name(index: int) -> str:
@@ -88,18 +97,19 @@ def _owner(role: str) -> str:
 
 
 def build_job_store(config: NodeConfig) -> SqliteJobStore:
-    return SqliteJobStore.open(config.state.job_store_file)
+    return SqliteJobStore.open(
+        config.state.job_store_file, after_commit=after_commit_from_environment()
+    )
 
 
 def build_signer(config: NodeConfig) -> Signer:
     settings = config.settings.chain
     return Signer(
         chain=config.chain(),
-        job_store=named_port("job_store", JobStore),
-        key_ring=KeyRing.from_key_file(config.keys_file),
+        store=named_port("job_store"),
+        keys=KeyRing.from_key_file(config.keys_file),
         dialect=get_dialect(settings.dialect),
-        clock=time.time,
-        settings=SignerSettings(timeout_blocks=settings.seal_timeout_blocks),
+        settings=SignerSettings(queue=QueueSettings(timeout_blocks=settings.seal_timeout_blocks)),
     )
 
 
@@ -107,53 +117,74 @@ def build_p2p(config: NodeConfig) -> P2P:
     return P2P(
         hosted=config.hosted,
         providers=config.providers(),
-        signer=named_port("signer", SignerPort),
+        signer=named_port("signer"),
         clock=time.time,
     )
 
 
-def build_receiver(config: NodeConfig) -> Receiver:
+def build_receiver(config: NodeConfig, index: int) -> Receiver:
     return Receiver(
         chain=config.chain(),
-        job_store=named_port("job_store", JobStore),
-        piece_stores=config.piece_stores(),
-        signer=named_port("signer", SignerPort),
+        job_store=named_port("job_store"),
+        piece_stores=config.piece_stores(config.served_by_receiver(index)),
+        signer=named_port("signer"),
         clock=time.time,
-        settings=ReceiverSettings(),
     )
 
 
-def build_uploader(config: NodeConfig) -> GatewayServer:
+def build_uploader(config: NodeConfig) -> UploaderNode:
     settings = config.settings
-    job_store = named_port("job_store", JobStore)
-    signer = named_port("signer", SignerPort)
+    budget = settings.budget
+    chain = config.chain()
+    job_store = named_port("job_store")
+    signer = named_port("signer")
+    piece_stores = config.piece_stores(config.hosted)
+    space = RayObjectSpace()
     uploader = Uploader(
-        chain=config.chain(),
         job_store=job_store,
-        piece_stores=config.piece_stores(),
-        object_space=RayObjectSpace(),
+        piece_stores=piece_stores,
+        object_space=space,
         signer=signer,
-        waker=named_port("task_node", TaskWaker),
-        settings=UploaderSettings(),
+        waker=named_port("task_node"),
+        owner=_owner("uploader"),
+        settings=UploaderSettings(
+            batch_segments=settings.batch_segments,
+            buffer_budget_bytes=budget.ingest_bytes,
+            hot_budget_bytes=budget.hot_columns_bytes,
+            deadline_s=settings.replication.deadline_s,
+        ),
     )
-    return GatewayServer(uploader, config.gateways)
+    gateway = Gateway(
+        bindings=config.gateways,
+        chain=chain,
+        uploader=uploader,
+        job_store=job_store,
+        piece_stores=piece_stores,
+        signer=signer,
+        receiver=ReceiverDirectory(config.receivers()),
+        receiver_space=space,
+        settings=GatewaySettings(
+            idle_timeout_s=settings.gateway.idle_timeout_s,
+            download_budget_bytes=budget.download_bytes,
+        ),
+    )
+    return UploaderNode(uploader, gateway)
 
 
 def build_task_node(config: NodeConfig) -> TaskNode:
     settings = config.settings
-    receivers = {sp: named_port(config.receiver_of(sp), ReceiverPort) for sp in config.hosted}
     space = RayObjectSpace()
     codec = get_codec(settings.codec)
     replication = settings.replication
     ports = DriverPorts(
-        job_store=named_port("job_store", JobStore),
-        piece_stores=config.piece_stores(),
-        approvals=named_port("p2p", ApprovalSource),
-        secondaries=Directory(receivers, space),
-        sealer=named_port("signer", SealerPort),
+        job_store=named_port("job_store"),
+        piece_stores=config.piece_stores(config.hosted),
+        approvals=named_port("p2p"),
+        secondaries=Directory(config.receivers(), space),
+        sealer=named_port("signer"),
         encoder=RayEncoder(codec.name),
         object_space=space,
-        hot_columns=named_port("uploader", HotColumns),
+        hot_columns=named_port("uploader"),
         providers=config.providers(),
         clock=time.time,
     )
@@ -171,13 +202,13 @@ def build_task_node(config: NodeConfig) -> TaskNode:
 # --- wrapping ----------------------------------------------------------------------------------
 
 
-def actor_class(subject: type, build: Callable[[NodeConfig], Any]) -> type:
-    """A class with the public coroutine methods of ``subject``, built inside the actor's process."""
+def actor_class(subject: type, build: Callable[..., Any]) -> type:
+    """A class with the public coroutine methods of ``subject``, built inside the actor."""
 
     class Shell:
-        def __init__(self, config: NodeConfig) -> None:
+        def __init__(self, *args: Any) -> None:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-            self._subject = build(config)
+            self._subject = build(*args)
 
         async def ping(self) -> int:
             """The process id, once the constructor is through."""
@@ -201,25 +232,25 @@ _CPU_SHARE = 0.001
 Not 0: Ray starts actors that ask for no CPU one after the other."""
 
 
-ROLES: dict[str, tuple[type, Callable[[NodeConfig], Any]]] = {
-    "job_store": (SqliteJobStore, build_job_store),
-    "signer": (Signer, build_signer),
-    "p2p": (P2P, build_p2p),
-    "receiver": (Receiver, build_receiver),
-    "uploader": (GatewayServer, build_uploader),
-    "task_node": (TaskNode, build_task_node),
-}
-
-
-def create_actor(name: str, role: str, config: NodeConfig) -> Any:
+def create_actor(
+    name: str, subject: type, build: Callable[..., Any], *args: NodeConfig | int
+) -> Any:
     """A named actor that Ray starts again whenever its process dies; returns its handle."""
-    shell = ray.remote(actor_class(*ROLES[role]))
+    shell: Any = ray.remote(actor_class(subject, build))
     options = shell.options(name=name, num_cpus=_CPU_SHARE, max_restarts=-1, max_concurrency=1000)
-    return options.remote(config)
+    return options.remote(*args)
 
 
 def create_actors(config: NodeConfig) -> dict[str, Any]:
     """All actors of the network, side by side; handles by name."""
-    names = {role: role for role in ROLES if role != "receiver"}
-    names |= {receiver_name(i): "receiver" for i in range(config.settings.replication.receivers)}
-    return {name: create_actor(name, role, config) for name, role in names.items()}
+    handles = {
+        "job_store": create_actor("job_store", SqliteJobStore, build_job_store, config),
+        "signer": create_actor("signer", Signer, build_signer, config),
+        "p2p": create_actor("p2p", P2P, build_p2p, config),
+        "uploader": create_actor("uploader", UploaderNode, build_uploader, config),
+        "task_node": create_actor("task_node", TaskNode, build_task_node, config),
+    }
+    for index in range(config.settings.replication.receivers):
+        name = receiver_name(index)
+        handles[name] = create_actor(name, Receiver, build_receiver, config, index)
+    return handles

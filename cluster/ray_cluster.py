@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
 from pathlib import Path
@@ -41,7 +42,7 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
         include_dashboard=False,
         namespace=namespace,
         log_to_driver=False,
-        logging_level="ERROR",
+        logging_level=logging.ERROR,
     )
 
 

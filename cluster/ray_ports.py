@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import ray
 from ray import exceptions as ray_errors
@@ -12,8 +12,6 @@ from ray import exceptions as ray_errors
 from actors.ports import Column, ColumnRef
 from coding.codec import get_codec
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece
-
-T = TypeVar("T")
 
 _LOST_OBJECT = (
     ray_errors.ObjectLostError,
@@ -68,9 +66,9 @@ class NamedPort:
         return call
 
 
-def named_port(name: str, port: type[T]) -> T:
-    """The actor ``name`` as the port it implements."""
-    return cast(T, NamedPort(name))
+def named_port(name: str) -> Any:
+    """The actor ``name`` as whatever port it implements."""
+    return NamedPort(name)
 
 
 class RayObjectSpace:

@@ -37,6 +37,8 @@ class ChainSettings(_Section):
     port: int = 26750
     """Of the embedded chain; 0 takes any free one."""
     block_interval_s: PositiveSeconds = 0.5
+    genesis_params: dict[str, int | str | bool] = {}
+    """Consensus parameters that a new embedded chain starts with, e.g. max_segment_size."""
     dialect: str = "v0_2"
     seal_timeout_blocks: Annotated[int, Field(ge=5)] = 100
     """timeout_height of a seal transaction, counted from the current height."""
@@ -56,6 +58,7 @@ class BudgetSettings(_Section):
     object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.36
     hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.13
     ingest_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    download_share: Annotated[float, Field(gt=0, lt=1)] = 0.06
 
     @property
     def object_store_bytes(self) -> int:
@@ -68,6 +71,10 @@ class BudgetSettings(_Section):
     @property
     def ingest_bytes(self) -> int:
         return int(self.memory_bytes * self.ingest_share)
+
+    @property
+    def download_bytes(self) -> int:
+        return int(self.memory_bytes * self.download_share)
 
 
 class ReplicationSettings(_Section):
@@ -103,7 +110,7 @@ class Settings(BaseSettings):
 
 
 def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings:
-    """Arguments over environment over file over defaults.
+    """Arguments (those that are not None) over environment over file over defaults.
 
     Raises InvalidSetting naming every wrong key.
     """
@@ -124,8 +131,9 @@ def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings
             yaml = YamlConfigSettingsSource(settings_cls, yaml_file=source)
             return init_settings, env_settings, yaml
 
+    given = {name: value for name, value in overrides.items() if value not in (None, {})}
     try:
-        return _FromFile(**overrides)
+        return _FromFile(**given)
     except ValidationError as error:
         lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
         raise InvalidSetting(

@@ -1,0 +1,37 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DEFAULT_STATE_DIR = Path("~/.greenray")
+
+StateDirOption = Annotated[
+    Path,
+    typer.Option(
+        "--state-dir",
+        envvar="GREENRAY_STATE_DIR",
+        help="Where the network keeps everything that must survive.",
+    ),
+]
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Settings; greenray.yaml here by default.")
+]
+SpsOption = Annotated[int | None, typer.Option("--sps", min=7, help="Storage providers to host.")]
+ChainEndpointOption = Annotated[
+    str | None,
+    typer.Option("--chain-endpoint", help="An existing node instead of the embedded chain."),
+]
+KeysOption = Annotated[
+    Path | None,
+    typer.Option("--keys", help="JSON with the keys of the providers and of a user on that node."),
+]
+
+
+def chain_overrides(chain_endpoint: str | None, keys: Path | None) -> dict[str, Any]:
+    """The chain's settings as given on the command line; only what was given."""
+    given = {"endpoint": chain_endpoint, "keys_file": keys}
+    return {name: value for name, value in given.items() if value is not None}

@@ -1,0 +1,95 @@
+"""``greenray status``."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from greenray.cli.options import DEFAULT_STATE_DIR, StateDirOption
+from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
+
+app = command_app()
+
+_WATCH_INTERVAL_S = 0.5
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[BUCKET/OBJECT]")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Until it is sealed or given up.")] = False,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """The state of an object's job, or of the network when no object is named."""
+    with reporting_errors(as_json):
+        if name is None:
+            _network_status(state_dir, as_json)
+            return
+        document = asyncio.run(_object_status(name, watch, state_dir))
+        print_result(document, describe(document), as_json)
+
+
+async def _object_status(name: str, watch: bool, state_dir: Path) -> dict[str, Any]:
+    from cluster.user import open_client, running_network, split_name
+
+    bucket, object_name = split_name(name)
+    async with open_client(running_network(state_dir)) as client:
+        shown = ""
+        while True:
+            document = dict(await client.status(bucket, object_name))
+            if not watch or document["final"]:
+                return document
+            if document["state"] != shown:
+                shown = document["state"]
+                note(f"{name}: {shown}")
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+
+
+def _network_status(state_dir: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from cluster.user import running_network
+
+    network = running_network(state_dir)
+    document = asdict(network)
+    lines = [
+        f"running as process {network.pid}, chain {network.chain_id} at {network.chain_endpoint}"
+    ]
+    lines += [f"  {g.operator_address}  {g.endpoint}" for g in network.gateways]
+    print_result(document, "\n".join(lines), as_json)
+
+
+def describe(document: Mapping[str, Any]) -> str:
+    """For people: the state, how long each state took, who holds what and why others do not."""
+    lines = [
+        f"{document['bucket']}/{document['object']}: {document['state']} "
+        f"({document['state_number']}), object {document['object_id']}"
+    ]
+    history = document["history"]
+    for entry, following in zip(history, [*history[1:], None], strict=True):
+        end = following["at"] if following else time.time()
+        last = following is None and document["final"]
+        took = "" if last else f"{end - entry['at']:9.3f} s"
+        lines.append(f"  {entry['state']:24}{took}")
+    for secondary in document["secondaries"]:
+        lines.append(
+            f"  secondary {secondary['redundancy_index']}  {secondary['operator_address']}  "
+            f"{secondary['integrity_hash']}"
+        )
+    for replaced in document["replaced"]:
+        lines.append(
+            f"  replaced at {replaced['redundancy_index']}: {replaced['operator_address']}, "
+            f"{replaced['reason']}: {replaced['message']}"
+        )
+    if document["seal_tx_hash"]:
+        height = document["seal_height"]
+        where = f" in block {height}" if height else ""
+        lines.append(f"  seal transaction {document['seal_tx_hash']}{where}")
+    if document["error"]:
+        lines.append(f"  {document['error']['reason']}: {document['error']['message']}")
+    return "\n".join(lines)
