@@ -107,7 +107,14 @@ class RpcChainClient:
     async def verify_permission(
         self, operator: str, bucket_name: str, object_name: str, action: ActionType
     ) -> bool:
-        """True for EFFECT_ALLOW. Raises NoSuchBucket, NoSuchObject."""
+        """True for EFFECT_ALLOW; ``operator`` empty: anybody.
+
+        Raises:
+            NoSuchBucket, NoSuchObject: as named.
+            InvalidInput: the operator is not an address.
+        """
+        if operator:
+            to_checksum_address(operator)
         query = self._dialect.queries.verify_permission(operator, bucket_name, object_name, action)
         where = f"{bucket_name}/{object_name}" if object_name else f"bucket {bucket_name}"
         return await self._ask(query, where)
@@ -135,8 +142,13 @@ class RpcChainClient:
             raise self._rpc.invalid(str(error)) from error
 
     async def is_stream_active(self, payment_address: str) -> bool:
-        """Whether the payment account's stream record is ACTIVE, or there is none."""
-        request = wire.payment.QueryGetStreamRecordRequest(account=payment_address)
+        """Whether the payment account's stream record is ACTIVE, or there is none.
+
+        Raises:
+            InvalidInput: it is not an address.
+        """
+        account = to_checksum_address(payment_address)
+        request = wire.payment.QueryGetStreamRecordRequest(account=account)
         query = Query(
             "/greenfield.payment.Query/StreamRecord",
             request.SerializeToString(),

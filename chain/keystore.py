@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.crypto import address_of, to_checksum_address
+from chain.lazy_imports import kept_recursion_limit
 from protocol.errors import InvalidInput, KeyMissing, KeystoreError
 
 PRIVATE_MODE = 0o600
@@ -52,9 +53,7 @@ def new_key(path: Path, password: str) -> str:
     Raises:
         KeystoreError: the file exists, or cannot be written.
     """
-    from eth_account import Account
-
-    return import_key(path, bytes(Account.create().key), password)
+    return import_key(path, bytes(_accounts().create().key), password)
 
 
 def import_key(path: Path, private_key: bytes, password: str) -> str:
@@ -64,12 +63,10 @@ def import_key(path: Path, private_key: bytes, password: str) -> str:
         KeystoreError: the file exists, or cannot be written.
         InvalidInput: the bytes are not a private key.
     """
-    from eth_account import Account
-
     address = address_of(private_key)
     if path.exists():
         raise KeystoreError("the file exists already", str(path), "Choose another name")
-    document = Account.encrypt(private_key, password)
+    document = _accounts().encrypt(private_key, password)
     _write_private(path, json.dumps(document))
     return address
 
@@ -80,16 +77,21 @@ def load_key(path: Path, password: str) -> bytes:
     Raises:
         KeystoreError: missing or unreadable file, not a keystore, or a wrong password.
     """
-    from eth_account import Account
-
     document = _read_json(path)
     try:
-        return bytes(Account.decrypt(document, password))
+        return bytes(_accounts().decrypt(document, password))
     except ValueError as error:
         what = "wrong password" if "MAC mismatch" in str(error) else "not a keystore file"
         raise KeystoreError(what, str(path)) from None
     except (KeyError, TypeError, AttributeError):
         raise KeystoreError("not a keystore file", str(path)) from None
+
+
+def _accounts() -> Any:
+    # eth-account takes half a second to import; development keys do not need it.
+    with kept_recursion_limit():
+        from eth_account import Account
+    return Account
 
 
 def _write_private(path: Path, text: str) -> None:

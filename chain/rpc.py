@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
+from chain.lazy_imports import kept_recursion_limit
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ class JsonRpc:
     async def _connected(self) -> AsyncHTTPProvider:
         if self._provider is None:
             # web3 takes more than a second to import; most commands never ask the chain.
-            from web3 import AsyncHTTPProvider
+            with kept_recursion_limit():
+                from web3 import AsyncHTTPProvider
 
             timeout = aiohttp.ClientTimeout(total=self._timeout_s)
             provider = AsyncHTTPProvider(
