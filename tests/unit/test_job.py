@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -331,9 +330,3 @@ def test_markdown_table_has_one_row_per_transition() -> None:
     assert len(lines) == 2 + len(TRANSITIONS)
     assert "| 11 SIGN_OBJECT_DONE | seal_watch_started | 13 SEAL_OBJECT_TX_DOING |" in lines
     assert "| 9 REPLICATE_OBJECT_ERROR | given_up | stays |" in lines
-
-
-def test_state_table_of_the_documentation_is_the_one_of_the_code() -> None:
-    text = (Path(__file__).parents[2] / "docs" / "architecture.md").read_text()
-    written = text.split("<!-- state table: begin -->\n")[1].split("<!-- state table: end -->")[0]
-    assert written == transition_table_markdown()
