@@ -8,13 +8,13 @@ thread pool, so the event loop stays free.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+from actors.column_intake import piece_checksums, store_batch
 from actors.object_finder import ObjectFinder, PatienceSettings
 from actors.ports import Column, GroupOrder, SignerPort
 from chain.crypto import recover_signer
@@ -27,6 +27,7 @@ from protocol.errors import (
     InvalidInput,
     NoSuchPiece,
     PayloadSizeMismatch,
+    StaleJob,
     StoreError,
 )
 from protocol.integrity import expected_integrity_hash, secondary_sign_bytes
@@ -45,9 +46,6 @@ from storage.ports import (
 )
 
 T = TypeVar("T")
-
-_OVERLAP_FROM_BYTES = 1024 * 1024
-"""Batches at least this large are hashed and written at the same time, in two threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,36 +255,26 @@ class Receiver:
                 await self._check_same_bytes(group, batch_index, column)
                 return
             try:
-                checksums = await self._store_batch(group, batch_index, column)
+                checksums = await store_batch(
+                    self._pool, group.writer, group.layout, batch_index, column
+                )
                 group.row = await self._jobs.acknowledge_batch(key, batch_index, checksums)
             except (StoreError, GroupNotOpen):
                 await self._forget(key)
                 raise
+            except StaleJob as error:
+                await self._set_aside(key)
+                raise _not_open(key) from error  # somebody else has written to the group
             except BaseException:
                 # The column may be ahead of its row; opening the group again cuts it back.
                 await self._set_aside(key)
                 raise
 
-    async def _store_batch(
-        self, group: _OpenGroup, batch_index: int, column: memoryview
-    ) -> tuple[bytes, ...]:
-        """Append and sync the batch; returns its piece checksums."""
-        writer, lengths = group.writer, _piece_lengths(group.layout, batch_index)
-        assert writer is not None
-        if len(column) < _OVERLAP_FROM_BYTES:
-            return await self._in_pool(_hash_and_append, writer, column, lengths)
-        checksums, _ = await asyncio.gather(
-            self._in_pool(_piece_checksums, column, lengths),
-            self._in_pool(_append, writer, column),
-        )
-        return checksums
-
     async def _check_same_bytes(
         self, group: _OpenGroup, batch_index: int, column: memoryview
     ) -> None:
         pieces = group.layout.batch_range(batch_index)
-        lengths = _piece_lengths(group.layout, batch_index)
-        checksums = await self._in_pool(_piece_checksums, column, lengths)
+        checksums = await piece_checksums(self._pool, group.layout, batch_index, column)
         if checksums != group.row.piece_checksums[pieces.start : pieces.stop]:
             raise InvalidInput(
                 f"batch {batch_index} was acknowledged with other bytes", _where(group.row.key)
@@ -472,29 +460,3 @@ def _check_batch(group: _OpenGroup, batch_index: int, column: memoryview) -> Non
         raise InvalidInput(
             f"batch {batch_index} came before batch {group.row.batches_acknowledged}", _where(key)
         )
-
-
-def _piece_lengths(layout: ColumnLayout, batch_index: int) -> list[int]:
-    return [layout.piece_length(index) for index in layout.batch_range(batch_index)]
-
-
-def _piece_checksums(column: memoryview, lengths: list[int]) -> tuple[bytes, ...]:
-    checksums = []
-    start = 0
-    for length in lengths:
-        checksums.append(hashlib.sha256(column[start : start + length]).digest())
-        start += length
-    return tuple(checksums)
-
-
-def _append(writer: ColumnWriter, column: memoryview) -> None:
-    writer.append([column])
-    writer.sync()
-
-
-def _hash_and_append(
-    writer: ColumnWriter, column: memoryview, lengths: list[int]
-) -> tuple[bytes, ...]:
-    checksums = _piece_checksums(column, lengths)
-    _append(writer, column)
-    return checksums

@@ -187,19 +187,17 @@ class TestHttp(SecondaryContract):
             await self.send(client, groups.order(rig.secondary, 0), groups.batches(0))
 
 
-class _Restarting:
+class _Restarting(PassingReceiver):
     """A Receiver whose process can be restarted: each call goes to the newest one."""
 
     def __init__(self, rig: ReceiverRig) -> None:
         self._rig = rig
-        self._receiver = rig.start()
+        self._newest = rig.start()
+        super().__init__(self._newest)
 
     async def restart(self) -> None:
-        await self._receiver.close()
-        self._receiver = self._rig.start()
-
-    def __getattr__(self, method: str) -> object:
-        return getattr(self._receiver, method)
+        await self._newest.close()
+        self.honest = self._newest = self._rig.start()
 
 
 class _AnswerLost(PassingReceiver):
