@@ -30,6 +30,11 @@ class Scenario:
     balance_fees: int | None = None
     loses_mempool: bool = False
 
+    @property
+    def leaves_no_gap(self) -> bool:
+        """A node that claims a later sequence is believed once; its word is all there is."""
+        return BroadcastFault.SEQUENCE_TOO_HIGH not in self.faults.values()
+
     def __str__(self) -> str:
         return self.name
 
@@ -38,6 +43,10 @@ SCENARIOS = [
     Scenario("a healthy node"),
     Scenario("a lost answer", {1: BroadcastFault.ANSWER_LOST}),
     Scenario("a lost request", {2: BroadcastFault.REQUEST_LOST}),
+    Scenario(
+        "a lost answer, then a refusal",
+        {1: BroadcastFault.ANSWER_LOST, 2: BroadcastFault.REFUSED},
+    ),
     Scenario("a refusal", {1: BroadcastFault.REFUSED}),
     Scenario("a sequence too high", {1: BroadcastFault.SEQUENCE_TOO_HIGH}),
     Scenario("a sequence too low", {2: BroadcastFault.SEQUENCE_TOO_LOW}),
@@ -82,16 +91,21 @@ class Life:
         return True
 
 
-def watch_for_doubles(world: SealWorld) -> None:
-    """No second transaction of an object may go out while another of it waits in the mempool."""
+def watch_for_doubles(world: SealWorld) -> list[str]:
+    """Every second transaction of an object that goes out while another of it may be committed."""
     chain = world.chain
+    doubles: list[str] = []
 
     def check(tx_bytes: bytes) -> None:
         tx = chain.decode(tx_bytes)
-        waiting = {q.tx_hash for q in chain.mempool if q.message == tx.message}
-        assert waiting <= {tx.tx_hash}
+        name = tx.message.object_name
+        if any(q.message == tx.message and q.tx_hash != tx.tx_hash for q in chain.mempool):
+            doubles.append(f"{name}: nonce {tx.sequence} while another waits in the mempool")
+        if any(b.object_name == name and b.tx_hash != tx.tx_hash for b in chain.blocks):
+            doubles.append(f"{name}: nonce {tx.sequence} after it was sealed")
 
     chain.on_broadcast = check
+    return doubles
 
 
 async def assert_sealed_once(world: SealWorld, jobs: list[JobContext]) -> None:
@@ -107,6 +121,14 @@ async def assert_sealed_once(world: SealWorld, jobs: list[JobContext]) -> None:
         assert all(r.state in (TransactionState.COMMITTED, TransactionState.DEAD) for r in rows)
 
 
+async def assert_no_gap(world: SealWorld) -> None:
+    """Above a gap nothing can be committed before its timeout height: dying must not leave one."""
+    reserved = await world.store.list_reserved(world.seal_address)
+    sequence = world.chain.sequence(world.seal_address)
+    waiting = [row.nonce for row in reserved if row.nonce >= sequence]
+    assert waiting == list(range(sequence, sequence + len(waiting)))
+
+
 async def live_and_die(
     world: SealWorld, jobs: list[JobContext], scenario: Scenario, kill_at: int | None
 ) -> bool:
@@ -115,7 +137,7 @@ async def live_and_die(
         world.chain.drain(world.seal_address)
         world.chain.fund(world.seal_address, scenario.balance_fees * FEE)
     world.chain.faults |= scenario.faults
-    watch_for_doubles(world)
+    doubles = watch_for_doubles(world)
 
     def refill() -> None:
         if scenario.balance_fees is not None:
@@ -124,11 +146,14 @@ async def live_and_die(
     first = Life(world, kill_at)
     finished = await first.run(jobs, refill)
     if not finished:
+        if scenario.leaves_no_gap:
+            await assert_no_gap(world)
         if scenario.loses_mempool:
             world.chain.lose_mempool()
         await world.store.release_all()
         second = Life(world, None)
         assert await second.run(await world.claim(len(jobs)), refill)
+    assert doubles == []
     return not finished
 
 
@@ -162,7 +187,7 @@ async def test_five_hundred_objects_survive_everything_at_once(tmp_path: Path) -
     chain.block_limit = 40
     chain.faults |= dict.fromkeys(range(5, 5000, 10), BroadcastFault.ANSWER_LOST)
     chain.faults |= {77: BroadcastFault.SEQUENCE_TOO_HIGH, 78: BroadcastFault.SEQUENCE_TOO_LOW}
-    watch_for_doubles(world)
+    doubles = watch_for_doubles(world)
     lives = 0
     claimed = jobs
     while not await Life(world, 211 + 97 * lives).run(
@@ -174,5 +199,6 @@ async def test_five_hundred_objects_survive_everything_at_once(tmp_path: Path) -
         await world.store.release_all()
         claimed = await world.claim(len(jobs))
     assert lives > 5
+    assert doubles == []
     await assert_sealed_once(world, jobs)
     await world.store.close()
