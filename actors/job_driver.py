@@ -23,7 +23,7 @@ from actors.ports import (
 )
 from actors.provider_book import ProviderBook
 from actors.replication import ReplicationRun, ReplicationSettings
-from protocol.errors import GreenrayError, StaleJob, TooFewApprovals
+from protocol.errors import GreenrayError, StaleJob
 from protocol.job import (
     EventKind,
     JobContext,
@@ -145,20 +145,17 @@ class JobDriver:
 
     async def _collect_approvals(self) -> None:
         job = self._job
-        needed = job.params.n
         answers = await self._ports.approvals.get_secondary_approvals(
-            job.object_info, job.sp_address, needed, self._settings.approval_timeout_s
+            job.object_info, job.sp_address, job.params.n, self._settings.approval_timeout_s
         )
-        held = {r.operator_address for r in job.secondaries}
-        usable = [a for a in answers.accepted if a.sp_operator_address not in held]
-        if len(usable) + len(held) < needed:
-            reasons = "; ".join(f"{sp}: {reason}" for sp, reason in answers.not_accepted)
-            raise TooFewApprovals(
-                f"{len(usable) + len(held)} of {needed} secondaries approved"
-                + (f" ({reasons})" if reasons else ""),
-                job.object_info.name,
-                "It is tried again; bring the missing storage providers back",
-            )
+        # Refused here, with every SP's reason, rather than recorded as a plan that cannot work.
+        ReplicationPlan.make(
+            answers.accepted,
+            job.params.n,
+            job.secondaries,
+            not_accepted=answers.not_accepted,
+            where=job.object_info.name,
+        )
         await self._record(JobEvent.approvals_collected(answers.accepted))
 
     async def _start_signing(self) -> None:

@@ -13,8 +13,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ray import exceptions as ray_errors
-
 from actors.gateway import Binding
 from chain.client import RpcChainClient
 from chain.dialects import get_dialect
@@ -25,10 +23,11 @@ from cluster.chain_process import ChainProcess
 from cluster.processes import ProcessRecord
 from cluster.ray_actors import NodeConfig, create_actors
 from cluster.ray_cluster import own_process_ids, start_ray, stop_ray
-from cluster.ray_ports import translate
+from cluster.ray_ports import call_actor
 from cluster.settings import Settings
 from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
 from protocol.errors import (
+    ComponentUnavailable,
     InvalidSetting,
     PortInUse,
     UnknownStorageProvider,
@@ -37,6 +36,7 @@ from protocol.errors import (
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+_RESTART_PAUSE_S = 0.2
 
 
 class LocalNetwork:
@@ -200,20 +200,17 @@ class LocalNetwork:
 
     async def _call(self, name: str, method: str) -> Any:
         """Raises our errors, also those of an actor's constructor."""
-        try:
-            return await getattr(self.handles[name], method).remote()
-        except ray_errors.RayError as error:
-            raise translate(error, f"{name}.{method}") from None
+        return await call_actor(self.handles[name], name, method)
 
     async def _supervise(self, name: str) -> None:
         """Keep an actor's ``run`` running across restarts of its process."""
         while True:
             try:
-                await self.handles[name].run.remote()
+                await self._call(name, "run")
                 return
-            except ray_errors.RayActorError as error:
-                log.warning("%s died and is started again: %s", name, type(error).__name__)
-                await asyncio.sleep(0.2)
+            except ComponentUnavailable as error:
+                log.warning("%s died and is started again: %s", name, error)
+                await asyncio.sleep(_RESTART_PAUSE_S)
 
     def _announce(self, config: NodeConfig, chain_id: str) -> NetworkFile:
         network = NetworkFile(

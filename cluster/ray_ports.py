@@ -36,6 +36,14 @@ def translate(error: Exception, where: str) -> Exception:
     return cause if isinstance(cause, Exception) else error
 
 
+async def call_actor(handle: Any, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of an actor; raises our errors."""
+    try:
+        return await getattr(handle, method).remote(*args, **kwargs)
+    except ray_errors.RayError as error:
+        raise translate(error, f"{name}.{method}") from None
+
+
 class NamedPort:
     """Makes a named actor look like the plain class behind it: methods can be awaited and raise
     our errors. References given as arguments stay top-level, so that Ray resolves them.
@@ -52,16 +60,12 @@ class NamedPort:
             raise AttributeError(method)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            where = f"{self._name}.{method}"
             if self._handle is None:
                 try:
                     self._handle = await asyncio.to_thread(ray.get_actor, self._name)
                 except ValueError:
-                    raise ComponentUnavailable("the actor is not there yet", where) from None
-            try:
-                return await getattr(self._handle, method).remote(*args, **kwargs)
-            except ray_errors.RayError as error:
-                raise translate(error, where) from None
+                    raise ComponentUnavailable("is not there yet", self._name) from None
+            return await call_actor(self._handle, self._name, method, *args, **kwargs)
 
         return call
 
