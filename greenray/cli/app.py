@@ -1,0 +1,73 @@
+"""The ``greenray`` command: which commands there are, each loaded when it is called.
+
+A command is one line in ``COMMANDS`` and a module ``greenray/cli/<name>.py`` with a ``typer.Typer``
+named ``app`` (made by ``output.command_app``). The line's text is what ``greenray --help`` shows,
+which therefore imports no command.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from greenray.cli.output import command_app
+
+if TYPE_CHECKING:
+    from typer._click import Command, Context
+
+COMMANDS = {
+    "demo": "Start everything, put, wait until sealed, get, compare, show, stop.",
+    "up": "Start the local network, or what greenray.yaml describes.",
+    "down": "Stop it.",
+    "put": "Store a file as BUCKET/OBJECT.",
+    "get": "Read a sealed object back, verified.",
+    "status": "The state of an object's job, or of the network.",
+    "hash": "All checksums and integrity hashes of a file.",
+    "keys": "Make, import and show encrypted keys.",
+    "chain": "Run the embedded Greenfield chain alone.",
+}
+
+
+class LazyCommands(TyperGroup):
+    """Lists stand-ins from ``COMMANDS``; the real command is imported when it is resolved."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        for name, summary in COMMANDS.items():
+            self.add_command(TyperCommand(name, help=summary))
+
+    def resolve_command(
+        self, ctx: Context, args: list[str]
+    ) -> tuple[str | None, Command | None, list[str]]:
+        name, command, rest = super().resolve_command(ctx, args)
+        if name is not None and command is not None:
+            command = typer.main.get_command(import_module(f"greenray.cli.{name}").app)
+        return name, command, rest
+
+
+app = command_app(cls=LazyCommands)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"greenray {version('greenray')}")
+        raise typer.Exit
+
+
+@app.callback()
+def greenray(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    """The upload path of a Greenfield storage provider, on Ray.
+
+    Results go to stdout, progress and errors to stderr. With --json stdout holds exactly one
+    document: the result, or {"error": {"reason", "message", "retryable"}}. The exit code is 0 when
+    the asked-for state was reached, 1 after an error, 2 for wrong usage, 130 when interrupted.
+    """
