@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 app = command_app()
 
 _STDIN = "-"
+_STDIN_DESCRIPTOR = 0
 
 
 @app.command("hash")
@@ -77,7 +77,7 @@ def _opened(name: str) -> Iterator[tuple[BinaryIO | Any, int | None]]:
     where = "stdin" if name == _STDIN else name
     try:
         with open(
-            sys.stdin.fileno() if name == _STDIN else name,
+            _STDIN_DESCRIPTOR if name == _STDIN else name,
             "rb",
             buffering=0,
             closefd=name != _STDIN,
