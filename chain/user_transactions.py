@@ -128,8 +128,6 @@ class TransactionSender:
 
     async def _broadcast(self, message: Message, memo: str) -> SignedTransaction:
         """Sign with the sequence that the chain expects; another program may use the account."""
-        if self._chain_id is None:
-            self._chain_id = await self._chain.chain_id()
         account = await self._chain.account(self.address)
         sequence = account.sequence
         for attempt in range(1, _SEQUENCE_ATTEMPTS + 1):
@@ -155,12 +153,11 @@ class TransactionSender:
             self._dialect, message, public_key, sequence, memo, timeout_height
         )
         gas = await self._chain.simulate(unsigned)
-        assert self._chain_id is not None
         return sign_transaction(
             self._dialect,
             message,
             private_key=self._private_key,
-            chain_id=self._chain_id,
+            chain_id=await self._known_chain_id(),
             account_number=account.account_number,
             sequence=sequence,
             gas_limit=gas.gas_limit,
@@ -169,6 +166,11 @@ class TransactionSender:
             timeout_height=timeout_height,
             memo=memo,
         )
+
+    async def _known_chain_id(self) -> str:
+        if self._chain_id is None:
+            self._chain_id = await self._chain.chain_id()
+        return self._chain_id
 
     def _succeeded(self, result: TransactionResult) -> TransactionResult:
         if result.code == 0:
