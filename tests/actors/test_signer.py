@@ -36,7 +36,7 @@ from tests.support.seal_world import PLENTY, SealWorld, order_of
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[SealWorld]:
-    world = await SealWorld.open(tmp_path)
+    world = SealWorld.open(tmp_path)
     yield world
     await world.store.close()
 

@@ -165,7 +165,7 @@ async def test_a_signer_killed_anywhere_seals_each_object_once(
     kill_at = 0
     died = True
     while died:
-        world = await SealWorld.open(tmp_path, str(kill_at))
+        world = SealWorld.open(tmp_path, str(kill_at))
         jobs = await world.add_jobs(3)
         died = await live_and_die(world, jobs, scenario, kill_at)
         await assert_sealed_once(world, jobs)
@@ -179,7 +179,7 @@ async def test_a_signer_killed_anywhere_seals_each_object_once(
 async def test_five_hundred_objects_survive_everything_at_once(tmp_path: Path) -> None:
     """Lessons §7 U4: killed again and again, every tenth answer lost, wrong sequences, a drained
     account that is refilled, a node that forgets its mempool."""
-    world = await SealWorld.open(tmp_path)
+    world = SealWorld.open(tmp_path)
     jobs = await world.add_jobs(500)
     chain = world.chain
     chain.drain(world.seal_address)

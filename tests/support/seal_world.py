@@ -41,9 +41,9 @@ class SealWorld:
         self.chain.fund(self.seal_address, PLENTY)
 
     @classmethod
-    async def open(cls, folder: Path, name: str = "jobs") -> SealWorld:
+    def open(cls, folder: Path, name: str = "jobs") -> SealWorld:
         """A world whose journal is a file in ``folder``."""
-        return cls(await SqliteJobStore.open(folder / f"{name}.sqlite"))
+        return cls(SqliteJobStore.open(folder / f"{name}.sqlite"))
 
     def signer(
         self,
