@@ -1,20 +1,28 @@
 """A small chain in memory that implements ``chain.ports.ChainClient``.
 
 It is a model, not a mock: accounts, buckets and objects live in it, statuses change through its
-methods, and queries answer from that state.
+methods, and queries answer from that state. A broadcast transaction is decoded, its sequence and
+its primary's approval are checked, and it takes effect in a block that is made at once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
-from chain.ports import Account, TransactionResult
+from chain import wire
+from chain.crypto import recover_signer
+from chain.dialects import Message, get_dialect
+from chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, MsgSealObject
+from chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
+from chain.transactions import transaction_hash
 from protocol.errors import (
     ChainUnavailable,
     NoSuchAccount,
     NoSuchBucket,
     NoSuchObject,
+    TransactionRefused,
 )
 from protocol.objects import (
     ActionType,
@@ -183,8 +191,82 @@ class FakeChain:
         self._called("transaction")
         return self.transactions.get(tx_hash.upper())
 
+    async def simulate(self, tx_bytes: bytes) -> GasEstimate:
+        self._called("simulate")
+        self._check(_decode(tx_bytes)[0])
+        return GasEstimate(1200, 1200 * 5 * 10**9, "BNB")
+
+    async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult:
+        self._called("broadcast_sync")
+        tx_hash = transaction_hash(tx_bytes)
+        message, sequence = _decode(tx_bytes)
+        signer = self.accounts[get_dialect().signer_address(message)]
+        if sequence != signer.sequence:
+            log = f"account sequence mismatch, expected {signer.sequence}, got {sequence}"
+            return BroadcastResult(tx_hash, 32, "sdk", log)
+        self._check(message)
+        self.height += 1
+        self.accounts[signer.address] = replace(signer, sequence=sequence + 1)
+        data = self._execute(message)
+        self.transactions[tx_hash] = TransactionResult(tx_hash, self.height, 0, "", "[]", data)
+        return BroadcastResult(tx_hash, 0, "", "[]")
+
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _check(self, message: Message) -> None:
+        match message:
+            case MsgCreateBucket(bucket_name=name):
+                if name in self.buckets:
+                    raise TransactionRefused("Bucket already exists", name)
+                self._check_approval(message, message.primary_sp_address)
+            case MsgCreateObject():
+                bucket = self.buckets.get(message.bucket_name)
+                if bucket is None:
+                    raise TransactionRefused("No such bucket", message.bucket_name)
+                if (message.bucket_name, message.object_name) in self.objects:
+                    raise TransactionRefused("Object already exists", message.object_name)
+                self._check_approval(message, bucket.primary_sp_address)
+
+    def _check_approval(self, message: MsgCreateBucket | MsgCreateObject, sp_address: str) -> None:
+        approval = message.primary_sp_approval
+        assert approval is not None
+        keys = {sp.operator_address: sp.approval_address for sp in self.providers}
+        signer = recover_signer(get_dialect().approval_sign_bytes(message), approval.sig)
+        if approval.expired_height < self.height or signer != keys.get(sp_address):
+            raise TransactionRefused("Invalid approval of sp", sp_address)
+
+    def _execute(self, message: Message) -> bytes:
+        """Take effect; the bytes of TxMsgData with the message's response."""
+        match message:
+            case MsgCreateBucket():
+                bucket = self.add_bucket(
+                    message.creator, message.bucket_name, message.primary_sp_address
+                )
+                self.buckets[bucket.bucket_name] = replace(bucket, visibility=message.visibility)
+                response: Any = wire.storage.MsgCreateBucketResponse(bucket_id=str(bucket.id))
+            case MsgCreateObject():
+                info = self.add_object(
+                    message.bucket_name,
+                    message.object_name,
+                    message.payload_size,
+                    message.expect_checksums,
+                    redundancy_type=message.redundancy_type,
+                    visibility=message.visibility,
+                    content_type=message.content_type,
+                )
+                response = wire.storage.MsgCreateObjectResponse(object_id=str(info.id))
+            case MsgSealObject():
+                self.seal_object(
+                    message.bucket_name, message.object_name, message.secondary_sp_addresses
+                )
+                response = wire.storage.MsgSealObjectResponse()
+            case _:
+                raise TransactionRefused(f"the fake chain does not know {type(message).__name__}")
+        answer = wire.abci.TxMsgData()
+        answer.msg_responses.add(value=response.SerializeToString())
+        encoded: bytes = answer.SerializeToString()
+        return encoded
 
     def _called(self, name: str) -> None:
         if self.unavailable:
@@ -196,3 +278,11 @@ def _is_public(bucket: BucketInfo, info: ObjectInfo | None) -> bool:
     inherited = info is None or info.visibility is Visibility.VISIBILITY_TYPE_INHERIT
     visibility = bucket.visibility if inherited or info is None else info.visibility
     return visibility is Visibility.VISIBILITY_TYPE_PUBLIC_READ
+
+
+def _decode(tx_bytes: bytes) -> tuple[Message, int]:
+    """The only message and the signer's sequence."""
+    raw = wire.decode(wire.tx.TxRaw, tx_bytes)
+    (message,) = wire.decode(wire.tx.TxBody, raw.body_bytes).messages
+    (signer,) = wire.decode(wire.tx.AuthInfo, raw.auth_info_bytes).signer_infos
+    return get_dialect().decode_message(message.type_url, message.value), signer.sequence
