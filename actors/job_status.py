@@ -31,7 +31,7 @@ def job_status(object_info: ObjectInfo, job: JobContext | None) -> dict[str, Any
         "final": job.final if job else sealed,
         "sealed": sealed,
         "attempt": job.attempt if job else 0,
-        "history": [{"state": c.state.name, "at": c.at} for c in job.history] if job else [],
+        "history": _history(job) if job else [],
         "secondaries": secondaries,
         "replaced": [
             {
@@ -50,6 +50,11 @@ def job_status(object_info: ObjectInfo, job: JobContext | None) -> dict[str, Any
             else None
         ),
     }
+
+
+def _history(job: JobContext) -> list[dict[str, Any]]:
+    created = {"state": JobState.INIT_UNSPECIFIED.name, "at": job.created_at}
+    return [created, *({"state": c.state.name, "at": c.at} for c in job.history)]
 
 
 def _secondary(receipt: SecondaryReceipt) -> dict[str, Any]:

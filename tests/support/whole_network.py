@@ -1,0 +1,325 @@
+"""A whole network in one process: a real embedded chain, real HTTP gateways, every actor class,
+real stores on disk, and no Ray. What would be separate processes can be killed and started again
+over the same stores.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from actors.gateway import Binding, Gateway
+from actors.job_driver import DriverPorts, DriverSettings
+from actors.p2p import P2P, P2PSettings, PeerTransport
+from actors.ports import Column, ReceiverPort
+from actors.provider_book import ProviderBook
+from actors.receiver import Receiver
+from actors.replication import ReplicationSettings
+from actors.secondaries import Directory
+from actors.signer import Signer
+from actors.task_node import TaskNode, TaskNodeSettings
+from actors.uploader import Uploader, UploaderSettings
+from chain.client import RpcChainClient
+from chain.crypto import address_of
+from chain.dialects import get_dialect
+from chain.keystore import KeyRing
+from chain.keystore import SpKeys as RingKeys
+from chain.local.genesis import GenesisProvider, build_genesis
+from chain.local.server import RunningChain, running_chain
+from cluster.client import ClientSettings, StorageClient
+from cluster.creation import PutOptions
+from coding.codec import get_codec
+from protocol.objects import RedundancyType
+from storage.file_store import FilePieceStore
+from storage.ports import PieceStore
+from storage.sqlite_store import SqliteJobStore
+from tests.support.groups import LocalSpace
+from tests.support.sps import SpKeys, test_key
+
+SEGMENT_SIZE_BYTES = 4096
+BLOCK_INTERVAL_S = 0.05
+
+USER_KEY = test_key("user-0")
+
+Decorate = Callable[[str, ReceiverPort], ReceiverPort]
+"""Gives a Receiver of an SP (operator address) another behaviour."""
+
+
+class LocalEncoder:
+    """Implements ``actors.ports.Encoder`` in this process."""
+
+    async def encode(self, data: tuple[Column, ...], m: int) -> tuple[Column, ...]:
+        return tuple(await asyncio.to_thread(get_codec().encode, data, m))
+
+
+class ColdColumns:
+    """Implements ``actors.ports.HotColumns``: everything has been dropped."""
+
+    async def hot_columns(self, sp_address: str, object_id: int, batch_index: int) -> None:
+        return None
+
+    async def release_object(self, sp_address: str, object_id: int) -> None:
+        """There is nothing to release."""
+
+
+@dataclass(slots=True)
+class Processes:
+    """Everything that dies at a crash."""
+
+    job_store: SqliteJobStore
+    gateway: Gateway
+    task_node: TaskNode
+    receivers: dict[str, ReceiverPort]
+    chains: list[RpcChainClient]
+    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+
+
+class WholeNetwork:
+    """``start`` and ``kill`` as often as wanted; stores and chain stay."""
+
+    def __init__(self, folder: Path, chain: RunningChain, sps: list[SpKeys]) -> None:
+        self.folder = folder
+        self.chain = chain
+        self.sps = sps
+        self.primary = sps[0].address
+        self.decorate: Decorate = lambda sp_address, receiver: receiver
+        self.transport: PeerTransport | None = None
+        self.cold = False
+        self.after_commit: Callable[[int, str], None] | None = None
+        self.replication = ReplicationSettings(batch_timeout_s=5.0)
+        self.processes: Processes | None = None
+
+    @property
+    def live(self) -> Processes:
+        assert self.processes is not None, "the network is not started"
+        return self.processes
+
+    def piece_store(self, sp_address: str) -> PieceStore:
+        return FilePieceStore(self.folder / "pieces" / sp_address, durable=False)
+
+    async def start(self, *, task_node: bool = True) -> None:
+        processes = await self._build()
+        self.processes = processes
+        await processes.job_store.release_all()
+        await processes.gateway.start()
+        if task_node:
+            self.start_task_node()
+
+    def start_task_node(self) -> None:
+        self.live.tasks.append(asyncio.create_task(self.live.task_node.run()))
+
+    async def kill(self) -> None:
+        """Nothing is finished, nothing is told."""
+        processes, self.processes = self.live, None
+        await processes.task_node.stop()
+        for task in processes.tasks:
+            task.cancel()
+        await asyncio.gather(*processes.tasks, return_exceptions=True)
+        await processes.gateway.close()
+        for chain in processes.chains:
+            await chain.close()
+        await processes.job_store.close()
+
+    async def _build(self) -> Processes:
+        chains: list[RpcChainClient] = []
+
+        def chain() -> RpcChainClient:
+            chains.append(RpcChainClient(self.chain.endpoint, get_dialect()))
+            return chains[-1]
+
+        hosted = [sp.address for sp in self.sps]
+        job_store = self._open_job_store()
+        ring = KeyRing({sp.address: RingKeys(sp.operator, sp.seal, sp.approval) for sp in self.sps})
+        signer = Signer(chain=chain(), store=job_store, keys=ring, dialect=get_dialect())
+        space = LocalSpace()
+        receivers: dict[str, ReceiverPort] = {}
+        for sp_address in hosted:
+            receiver = Receiver(
+                chain=chain(),
+                job_store=job_store,
+                piece_stores={sp_address: self.piece_store(sp_address)},
+                signer=signer,
+                clock=time.time,
+            )
+            receivers[sp_address] = self.decorate(sp_address, receiver)
+        stores = {sp: self.piece_store(sp) for sp in hosted}
+        waker = _Waker()
+        uploader = Uploader(
+            job_store=job_store,
+            piece_stores=stores,
+            object_space=space,
+            signer=signer,
+            waker=waker,
+            owner=_owner("uploader"),
+            settings=UploaderSettings(buffer_budget_bytes=1 << 22, hot_budget_bytes=1 << 22),
+        )
+        providers = ProviderBook(chain(), time.time)
+        p2p = P2P(
+            hosted=hosted,
+            providers=providers,
+            signer=signer,
+            clock=time.time,
+            settings=P2PSettings(spare_grace_s=0.2),
+            transport=self.transport,
+        )
+        ports = DriverPorts(
+            job_store=job_store,
+            piece_stores=stores,
+            approvals=p2p,
+            secondaries=Directory(receivers, space),
+            sealer=signer,
+            encoder=LocalEncoder(),
+            object_space=space,
+            hot_columns=ColdColumns() if self.cold else uploader,
+            providers=providers,
+            clock=time.time,
+        )
+        driver = DriverSettings(
+            approval_timeout_s=1.0,
+            retry_base_s=0.2,
+            retry_cap_s=0.5,
+            replication=self.replication,
+        )
+        task_node = TaskNode(
+            owner=_owner("task-node"),
+            ports=ports,
+            settings=TaskNodeSettings(poll_s=0.2, driver=driver),
+        )
+        waker.task_node = task_node
+        gateway = Gateway(
+            bindings=[Binding(sp) for sp in hosted],
+            chain=chain(),
+            uploader=uploader,
+            job_store=job_store,
+            piece_stores=stores,
+            signer=signer,
+        )
+        return Processes(job_store, gateway, task_node, receivers, chains)
+
+    def _open_job_store(self) -> SqliteJobStore:
+        return SqliteJobStore.open(self.folder / "jobs.sqlite", after_commit=self.after_commit)
+
+    # --- what a user does ------------------------------------------------------------------------
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[StorageClient]:
+        chain = RpcChainClient(self.chain.endpoint, get_dialect())
+        endpoints = {
+            sp.address: f"http://127.0.0.1:{self.live.gateway.port(sp.address)}" for sp in self.sps
+        }
+        client = StorageClient(
+            chain,
+            endpoints[self.primary],
+            USER_KEY,
+            sp_address=self.primary,
+            endpoints=endpoints,
+            settings=ClientSettings(poll_interval_s=0.05, wait_timeout_s=60.0),
+        )
+        try:
+            yield client
+        finally:
+            await client.close()
+            await chain.close()
+
+    async def put(
+        self, payload: bytes, name: str = "photo.jpg", *, replica: bool = False, **options: Any
+    ) -> Mapping[str, Any]:
+        """Returns the job-status document."""
+        kind = (
+            RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
+        )
+        async with self.client() as client:
+            result = await client.put(
+                io.BytesIO(payload),
+                "album",
+                name,
+                options=replace(PutOptions(), redundancy_type=kind),
+                **options,
+            )
+            return result.status
+
+    async def get(self, name: str = "photo.jpg") -> bytes:
+        target = self.folder / f"downloaded-{uuid.uuid4().hex}"
+        async with self.client() as client:
+            await client.get("album", name, target)
+        return target.read_bytes()
+
+    async def wait_until(
+        self, reached: Callable[[Mapping[str, Any]], bool], name: str = "photo.jpg"
+    ) -> Mapping[str, Any]:
+        """Look at the job until ``reached``; the test's own timeout ends a wait in vain."""
+        async with self.client() as client:
+            while True:
+                status = await client.status("album", name)
+                if reached(status):
+                    return status
+                await asyncio.sleep(0.02)
+
+    async def seal_transactions(self) -> list[Mapping[str, Any]]:
+        """All MsgSealObject transactions in blocks, as ``tx_search`` shows them."""
+        query = "message.action='/greenfield.storage.MsgSealObject'"
+        request = {
+            "jsonrpc": "2.0",
+            "id": 1,
+            "method": "tx_search",
+            "params": {"query": query, "per_page": "100"},
+        }
+        async with (
+            aiohttp.ClientSession() as session,
+            session.post(self.chain.endpoint, json=request) as answer,
+        ):
+            document = await answer.json()
+        return list(document["result"]["txs"])
+
+
+class _Waker:
+    task_node: TaskNode | None = None
+
+    async def wake(self) -> None:
+        assert self.task_node is not None
+        await self.task_node.wake()
+
+
+def _owner(role: str) -> str:
+    return f"{role}-{uuid.uuid4().hex[:8]}"
+
+
+@asynccontextmanager
+async def whole_network(folder: Path, sps: int = 7) -> AsyncIterator[WholeNetwork]:
+    """A network that is not started yet, on a chain that makes blocks already."""
+    keys = [SpKeys.numbered(index) for index in range(sps)]
+    providers = [
+        GenesisProvider(
+            operator_address=sp.address,
+            funding_address=address_of(test_key(f"sp-{i}-funding")),
+            seal_address=address_of(sp.seal),
+            approval_address=address_of(sp.approval),
+            gc_address=address_of(test_key(f"sp-{i}-gc")),
+            endpoint=f"http://127.0.0.1:{9033 + i}",
+            moniker=f"sp{i}",
+        )
+        for i, sp in enumerate(keys)
+    ]
+    genesis = build_genesis(
+        providers,
+        [address_of(USER_KEY)],
+        overrides={"max_segment_size": SEGMENT_SIZE_BYTES},
+    )
+    async with running_chain(
+        folder / "chain", port=0, genesis=genesis, block_interval_s=BLOCK_INTERVAL_S
+    ) as chain:
+        network = WholeNetwork(folder, chain, keys)
+        try:
+            yield network
+        finally:
+            if network.processes is not None:
+                await network.kill()
