@@ -244,6 +244,8 @@ def parse_json(text: str) -> Any:
     """Raises ValueError with the words of Go's encoding/json."""
     try:
         return json.loads(text, parse_constant=_refuse_constant)
+    except RecursionError as error:
+        raise ValueError("exceeded max depth") from error
     except json.JSONDecodeError as error:
         if error.pos >= len(text) or error.msg.startswith("Unterminated"):
             raise ValueError("unexpected end of JSON input") from error

@@ -102,11 +102,11 @@ async def running_chain(
     """
     if block_interval_s <= 0:
         raise InvalidInput("the block interval must be positive", "--block-interval")
-    with _locked(home), contextlib.closing(_bind(host, port)) as listener:
+    with _locked(home), contextlib.closing(bind(host, port)) as listener:
         database = ChainDatabase(home / _DATABASE)
         try:
             node = Node(Application(database, genesis, time.time_ns()), limits=limits)
-            async with _listening(node, host, listener) as endpoint:
+            async with listening(node, host, listener) as endpoint:
                 producer = asyncio.create_task(node.run(block_interval_s))
                 try:
                     yield RunningChain(endpoint, node, producer)
@@ -157,7 +157,8 @@ async def _stop(producer: asyncio.Task[None]) -> None:
 
 
 @asynccontextmanager
-async def _listening(node: Node, host: str, listener: socket.socket) -> AsyncIterator[str]:
+async def listening(node: Node, host: str, listener: socket.socket) -> AsyncIterator[str]:
+    """Serve a node on a bound socket; the endpoint's URL."""
     address = f"{host}:{listener.getsockname()[1]}"
     front = HttpFront(node, address)
     runner = web.ServerRunner(web.Server(front.handle))
@@ -169,7 +170,8 @@ async def _listening(node: Node, host: str, listener: socket.socket) -> AsyncIte
         await runner.cleanup()
 
 
-def _bind(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises PortInUse, or InvalidInput for a host that is not ours."""
     listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
