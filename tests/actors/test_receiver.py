@@ -36,7 +36,7 @@ from tests.support.receiver_rig import IMPATIENT, NOTHING, ReceiverRig
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[ReceiverRig]:
-    rig = await ReceiverRig.create(tmp_path)
+    rig = ReceiverRig.create(tmp_path)
     yield rig
     await rig.close()
 

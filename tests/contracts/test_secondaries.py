@@ -30,7 +30,7 @@ from tests.support.sps import KeySigner
 
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[ReceiverRig]:
-    rig = await ReceiverRig.create(tmp_path)
+    rig = ReceiverRig.create(tmp_path)
     yield rig
     await rig.close()
 

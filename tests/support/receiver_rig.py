@@ -47,9 +47,9 @@ class ReceiverRig:
     receivers: list[Receiver] = field(default_factory=list)
 
     @classmethod
-    async def create(cls, folder: Path, params: StorageParams = SMALL_SEGMENTS) -> ReceiverRig:
+    def create(cls, folder: Path, params: StorageParams = SMALL_SEGMENTS) -> ReceiverRig:
         clock = Clock()
-        job_store = await SqliteJobStore.open(folder / "jobs.db", clock=clock)
+        job_store = SqliteJobStore.open(folder / "jobs.db", clock=clock)
         rig = cls(job_store, FakeChain(params=params), clock)
         for sp in (rig.secondary, rig.other):
             rig.piece_stores[sp.address] = MemoryPieceStore()

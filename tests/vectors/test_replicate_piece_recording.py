@@ -92,7 +92,7 @@ async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
     info = EXCHANGES[0].order.object_info
     chain.objects[info.bucket_name, info.object_name] = info
     sps = [exchange.sp for exchange in EXCHANGES]
-    job_store = await SqliteJobStore.open(tmp_path / "jobs.db", clock=lambda: WHEN_RECORDED)
+    job_store = SqliteJobStore.open(tmp_path / "jobs.db", clock=lambda: WHEN_RECORDED)
     receiver = Receiver(
         chain=chain,
         job_store=job_store,

@@ -1,8 +1,8 @@
-"""A Receiver is killed at each of its port calls in turn, before and after the call's effect."""
+"""A Receiver is killed at each of its port calls in turn, or finds its disk full."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any, cast
@@ -12,12 +12,13 @@ import pytest
 from actors.ports import SignerPort
 from actors.receiver import Receiver
 from chain.crypto import recover_signer
+from protocol.errors import NoSpaceLeft
 from protocol.integrity import verify_receipt
 from protocol.job import SecondaryReceipt
 from storage.file_store import FilePieceStore
-from storage.ports import JobStore, PieceStore
+from storage.ports import Buffer, ColumnWriter, JobStore, PieceStore
 from tests.support.groups import ObjectGroups, key_of
-from tests.support.receiver_rig import IMPATIENT, ReceiverRig
+from tests.support.receiver_rig import IMPATIENT, NOTHING, ReceiverRig
 from tests.support.sps import KeySigner
 
 
@@ -120,7 +121,7 @@ async def test_killed_receiver_loses_nothing_that_it_acknowledged(
     for at in count(1):
         folder = tmp_path / str(at)
         folder.mkdir()
-        rig = await ReceiverRig.create(folder)
+        rig = ReceiverRig.create(folder)
         rig.piece_stores[rig.secondary.address] = FilePieceStore(folder / "pieces")
         groups = rig.put_object(5000)
         sender, switch = Sender(rig, groups), KillSwitch(at, after)
@@ -140,3 +141,46 @@ async def test_killed_receiver_loses_nothing_that_it_acknowledged(
     assert {"open_group", "append", "sync", "finish", "sign_as_approver", "finish_group"} <= set(
         killed_at
     )
+
+
+class FullStore:
+    """A piece store, and the writers it makes, with room for ``appends`` more batches."""
+
+    def __init__(self, honest: object, appends: int) -> None:
+        self._honest = honest
+        self.appends = appends
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(self._honest, method)
+
+    def create(self, *arguments: Any) -> FullWriter:
+        return FullWriter(cast(PieceStore, self._honest).create(*arguments), self)
+
+
+class FullWriter:
+    def __init__(self, honest: ColumnWriter, store: FullStore) -> None:
+        self._honest = honest
+        self._store = store
+
+    def __getattr__(self, method: str) -> Any:
+        return getattr(self._honest, method)
+
+    def append(self, buffers: Sequence[Buffer]) -> None:
+        if self._store.appends == 0:
+            raise NoSpaceLeft("the disk is full", "test")
+        self._store.appends -= 1
+        self._honest.append(buffers)
+
+
+async def test_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
+    rig = ReceiverRig.create(tmp_path)
+    full = FullStore(FilePieceStore(tmp_path / "pieces"), appends=1)
+    rig.piece_stores[rig.secondary.address] = cast(PieceStore, full)
+    groups, receiver = rig.put_object(5000), rig.start()
+    with pytest.raises(NoSpaceLeft):
+        await Sender(rig, groups).send(receiver)
+    assert await rig.leftovers() == NOTHING
+    full.appends = 100
+    await Sender(rig, groups).send(receiver)
+    assert rig.stored(groups, 1) == groups.columns[1]
+    await rig.close()
