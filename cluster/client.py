@@ -17,7 +17,7 @@ from chain.dialects import Dialect, get_dialect
 from chain.ports import ChainClient
 from cluster.creation import Creator, PutOptions
 from cluster.gateway_session import GatewaySession, error_for_reason
-from cluster.payload_io import VerifiedDownload, blocks_of, opened, size_of
+from cluster.payload_io import OutgoingPayload, VerifiedDownload, opened, size_of
 from cluster.progress import OnProgress, ProgressReporter, Stage
 from coding.checksums import PayloadChecksums, hash_payload
 from coding.codec import Codec, get_codec
@@ -247,14 +247,16 @@ class StorageClient:
         size_bytes = info.payload_size
         reporter.report(Stage.UPLOAD, 0, size_bytes)
         # The last byte counts once the gateway has stored everything.
-        body = blocks_of(
+        payload = OutgoingPayload(
             file, size_bytes, lambda sent: reporter.report(Stage.UPLOAD, sent - 1, size_bytes)
         )
         headers = {"Content-Length": str(size_bytes), "Content-Type": info.content_type}
         try:
-            async with session.request("PUT", f"/{info.name}", "", headers, body):
+            async with session.request("PUT", f"/{info.name}", "", headers, payload.blocks()):
                 pass
         except ComponentUnavailable as error:
+            if payload.failure is not None:
+                raise payload.failure from error
             # The gateway closes the connection of a payload that it refuses: ask it why.
             status = await self._status(session, info)
             if status["error"] is None or status["state_number"] != JobState.UPLOAD_OBJECT_ERROR:

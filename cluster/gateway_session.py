@@ -133,7 +133,7 @@ def answer_error(status: int, body: str, headers: Mapping[str, str], where: str)
     header, else a BadAnswer with the HTTP status, code and message."""
     match = _XML.search(body)
     code, message = match.groups() if match else ("", body[:200])
-    answered = f"HTTP {status} {code}: {message}".rstrip(": ")
+    answered = f"HTTP {status} {code}".rstrip() + (f": {message}" if message else "")
     said = _said(headers.get(ERROR_HEADER, ""))
     error_type = _BY_REASON.get(str(said.get("reason")), BadAnswer)
     if error_type is BadAnswer:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from protocol.errors import (
+    GreenrayError,
     IntegrityHashMismatch,
     NoSpaceLeft,
     PayloadSizeMismatch,
@@ -58,32 +59,65 @@ def size_of(file: BinaryIO) -> int:
     return size_bytes
 
 
-async def blocks_of(
-    file: BinaryIO, size_bytes: int, on_sent: Callable[[int], None]
-) -> AsyncIterator[memoryview]:
-    """The whole file in blocks for a socket; the next read runs while the last one is sent.
+class OutgoingPayload:
+    """A file on its way into a request's body.
 
-    ``on_sent`` is told how many bytes were taken so far. Raises PayloadSizeMismatch when the file
-    is no longer ``size_bytes`` long: it changed since it was hashed.
+    The HTTP library replaces what a body raises by an error of the connection; ``failure`` keeps
+    what really happened.
     """
-    file.seek(0)
-    sent = 0
-    reading = asyncio.create_task(asyncio.to_thread(file.read, READ_BLOCK_BYTES))
-    try:
-        while block := await reading:
-            reading = asyncio.create_task(asyncio.to_thread(file.read, READ_BLOCK_BYTES))
-            view = memoryview(block)
-            for start in range(0, len(view), SEND_BLOCK_BYTES):
-                part = view[start : start + SEND_BLOCK_BYTES]
-                yield part
-                sent += len(part)
-                on_sent(sent)
-    finally:
-        await asyncio.wait([reading])
-    if sent != size_bytes:
-        raise PayloadSizeMismatch(
-            f"the file had {size_bytes} bytes when it was hashed and has {sent} now",
-            str(getattr(file, "name", "stream")),
+
+    def __init__(self, file: BinaryIO, size_bytes: int, on_sent: Callable[[int], None]) -> None:
+        """``on_sent`` is told how many bytes were taken so far."""
+        self._file = file
+        self._size_bytes = size_bytes
+        self._on_sent = on_sent
+        self._name = str(getattr(file, "name", "stream"))
+        self.failure: GreenrayError | None = None
+
+    async def blocks(self) -> AsyncIterator[memoryview]:
+        """The whole file in blocks for a socket; the next read runs while the last one is sent.
+
+        Raises:
+            PayloadSizeMismatch: the file has another size than when it was hashed.
+            UnreadableFile: a read failed.
+        """
+        try:
+            async for block in self._blocks():
+                yield block
+        except GreenrayError as error:
+            self.failure = error
+            raise
+        except OSError as error:
+            self.failure = UnreadableFile(f"a read failed ({error.strerror})", self._name)
+            raise self.failure from error
+
+    async def _blocks(self) -> AsyncIterator[memoryview]:
+        self._file.seek(0)
+        sent = 0
+        reading = self._read()
+        try:
+            while block := await reading:
+                reading = self._read()
+                view = memoryview(block)
+                for start in range(0, len(view), SEND_BLOCK_BYTES):
+                    part = view[start : start + SEND_BLOCK_BYTES]
+                    sent += len(part)
+                    if sent > self._size_bytes:
+                        raise self._changed()
+                    yield part
+                    self._on_sent(sent)
+        finally:
+            await asyncio.wait([reading])
+        if sent != self._size_bytes:
+            raise self._changed()
+
+    def _read(self) -> asyncio.Task[bytes]:
+        return asyncio.create_task(asyncio.to_thread(self._file.read, READ_BLOCK_BYTES))
+
+    def _changed(self) -> PayloadSizeMismatch:
+        return PayloadSizeMismatch(
+            f"the file had {self._size_bytes} bytes when it was hashed and has another size now",
+            self._name,
             "Put it again when it no longer changes.",
         )
 
