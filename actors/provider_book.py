@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from chain.ports import ChainClient
@@ -25,6 +26,7 @@ class ProviderBook:
         self._miss_s = miss_s
         self._by_operator: dict[str, StorageProvider] = {}
         self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
 
     async def all(self) -> tuple[StorageProvider, ...]:
         """In the chain's order (by operator address)."""
@@ -45,8 +47,10 @@ class ProviderBook:
         return provider
 
     async def _refresh_if_older_than(self, age_s: float) -> None:
-        now = self._clock()
-        if now - self._read_at >= age_s:
-            providers = await self._chain.storage_providers()
-            self._by_operator = {p.operator_address: p for p in providers}
-            self._read_at = now
+        # One caller asks, the others wait for its answer: hundreds may come at the same time.
+        async with self._reading:
+            now = self._clock()
+            if now - self._read_at >= age_s:
+                providers = await self._chain.storage_providers()
+                self._by_operator = {p.operator_address: p for p in providers}
+                self._read_at = now
