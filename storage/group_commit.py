@@ -7,11 +7,11 @@ nothing else. Nobody is answered before the COMMIT has returned.
 
 from __future__ import annotations
 
+import asyncio
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -25,23 +25,31 @@ GROUP_MAX_CALLS = 512
 """Bounds how long the first call of a group waits for the last."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Call:
+    """What to run, who waits for it, and what came of it."""
+
     description: str
     run: Callable[[sqlite3.Connection], Any]
-    answer: Future[Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+    loop: asyncio.AbstractEventLoop
+    answer: asyncio.Future[Any]
     result: Any = None
-    changed: bool = False
     failure: BaseException | None = None
+    changed: bool = False
+
+    def deliver(self) -> None:
+        """In the loop's thread."""
+        if self.answer.cancelled():
+            return
+        if self.failure is None:
+            self.answer.set_result(self.result)
+        else:
+            self.answer.set_exception(self.failure)
 
 
 class GroupCommitter:
     """Runs calls on ``connection`` (opened with ``isolation_level=None`` and
-    ``check_same_thread=False``) one after the other, in the order of ``submit``.
+    ``check_same_thread=False``) one after the other, in the order they were made.
 
     ``after_commit(count, description)`` is called in the thread after each commit that changed
     something, before anybody is answered; ``count`` numbers these commits from 1. What it raises
@@ -64,21 +72,22 @@ class GroupCommitter:
         self._thread = threading.Thread(target=self._work, name="job-store", daemon=True)
         self._thread.start()
 
-    def submit(self, description: str, run: Callable[[sqlite3.Connection], T]) -> Future[T]:
+    async def call(self, description: str, run: Callable[[sqlite3.Connection], T]) -> T:
         """The answer of ``run``, once what it wrote is durable.
 
-        The future fails with what ``run`` raised, or with StoreError (NoSpaceLeft) when the
-        database failed; nothing of the call is written then. Raises: StoreError, after ``close``.
+        Raises what ``run`` raised, or StoreError (NoSpaceLeft) when the database failed or is
+        closed; nothing of the call is written then. A call that is cancelled may be written.
         """
-        answer: Future[T] = Future()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[T] = loop.create_future()
         with self._closing:
             if self._closed:
                 raise StoreError("the journal is closed", self._where)
-            self._calls.put(_Call(description, run, answer))
-        return answer
+            self._calls.put(_Call(description, run, loop, answer))
+        return await answer
 
     def close(self) -> None:
-        """Answer what was submitted, then end the thread and close the connection. Idempotent."""
+        """Answer what was asked, then end the thread and close the connection. Idempotent."""
         with self._closing:
             if not self._closed:
                 self._closed = True
@@ -91,9 +100,10 @@ class GroupCommitter:
         open_ = True
         while open_:
             calls, open_ = self._next_group()
-            calls = [call for call in calls if call.answer.set_running_or_notify_cancel()]
+            calls = [call for call in calls if not call.answer.cancelled()]
             if calls:
-                self._answer(calls)
+                self._commit_or_fail(calls)
+                _answer(calls)
         self._connection.close()
 
     def _next_group(self) -> tuple[list[_Call], bool]:
@@ -110,56 +120,62 @@ class GroupCommitter:
                 return calls, True
         return calls, False
 
-    def _answer(self, calls: list[_Call]) -> None:
+    def _commit_or_fail(self, calls: list[_Call]) -> None:
         try:
-            outcomes = self._commit(calls)
+            self._commit(calls)
         except BaseException as error:
-            self._roll_back()
+            if self._connection.in_transaction:
+                # A database that cannot even do this answers the same to the next BEGIN.
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
             for call in calls:
-                call.answer.set_exception(self._translated(error))
-            return
-        for call, outcome in zip(calls, outcomes, strict=True):
-            if outcome.failure is None:
-                call.answer.set_result(outcome.result)
-            else:
-                call.answer.set_exception(outcome.failure)
+                call.failure = self._translated(error)
 
-    def _commit(self, calls: list[_Call]) -> list[_Outcome]:
+    def _commit(self, calls: list[_Call]) -> None:
         # IMMEDIATE: a reader that becomes a writer in mid-transaction may be refused.
         self._connection.execute("BEGIN IMMEDIATE")
-        outcomes = [self._run(call) for call in calls]
+        for call in calls:
+            self._run(call)
         self._connection.execute("COMMIT")
-        changes = [c.description for c, o in zip(calls, outcomes, strict=True) if o.changed]
+        changes = [call.description for call in calls if call.changed]
         if changes:
             self._commits += 1
             if self._after_commit is not None:
                 self._after_commit(self._commits, ", ".join(changes))
-        return outcomes
 
-    def _run(self, call: _Call) -> _Outcome:
+    def _run(self, call: _Call) -> None:
         changes_before = self._connection.total_changes
         self._connection.execute("SAVEPOINT call")
         try:
-            result = call.run(self._connection)
+            call.result = call.run(self._connection)
         except Exception as error:
             if not self._connection.in_transaction:
                 raise  # SQLite has undone the whole group, as it does when the disk is full
             self._connection.execute("ROLLBACK TO call")
-            self._connection.execute("RELEASE call")
-            return _Outcome(failure=self._translated(error))
+            call.failure = self._translated(error)
+        else:
+            call.changed = self._connection.total_changes != changes_before
         self._connection.execute("RELEASE call")
-        return _Outcome(result, self._connection.total_changes != changes_before)
-
-    def _roll_back(self) -> None:
-        if self._connection.in_transaction:
-            # A database that cannot even do this answers the same to the next BEGIN.
-            with suppress(sqlite3.Error):
-                self._connection.execute("ROLLBACK")
 
     def _translated(self, error: BaseException) -> BaseException:
         if not isinstance(error, sqlite3.Error):
             return error
         return translate(error, self._where)
+
+
+def _answer(calls: list[_Call]) -> None:
+    """One wake-up per event loop, not per call: each costs as much as a small transaction."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+    for call in calls:
+        by_loop.setdefault(call.loop, []).append(call)
+    for loop, answered in by_loop.items():
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(_deliver, answered)
+
+
+def _deliver(calls: list[_Call]) -> None:
+    for call in calls:
+        call.deliver()
 
 
 def translate(error: sqlite3.Error, where: str) -> GreenrayError:

@@ -50,6 +50,8 @@ class Row(Protocol):
     def __getitem__(self, column: str, /) -> Any: ...
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"), allow_nan=False)
+
 Value = TypeVar("Value", ObjectInfo, StorageParams)
 
 
@@ -141,7 +143,7 @@ def _decode_value(kind: type[Value], text: str) -> Value:
 
 
 def _to_text(values: dict[str, Any]) -> str:
-    return json.dumps({"version": VERSION, **values}, separators=(",", ":"))
+    return _ENCODER.encode({"version": VERSION, **values})
 
 
 def _from_text(text: str) -> dict[str, Any]:

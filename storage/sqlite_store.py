@@ -57,7 +57,7 @@ class SqliteJobStore:
         return cls(GroupCommitter(open_journal(Path(path)), str(path), after_commit), clock)
 
     async def _call(self, description: str, run: Callable[[sqlite3.Connection], T]) -> T:
-        return await asyncio.wrap_future(self._committer.submit(description, run))
+        return await self._committer.call(description, run)
 
     # --- jobs ------------------------------------------------------------------------------------
 
