@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import os
 import socket
@@ -14,14 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from actors.gateway import Binding
-from chain.client import RpcChainClient
-from chain.dialects import get_dialect
 from chain.keystore import KeyRing
-from chain.local.genesis import GenesisProvider, build_genesis, genesis_to_json
 from cluster import local_keys
 from cluster.chain_process import ChainProcess
+from cluster.local_genesis import write_local_genesis
 from cluster.processes import ProcessRecord
-from cluster.ray_actors import NodeConfig, create_actors
+from cluster.ray_actors import NodeConfig, create_actors, create_chain_actor, create_uploader
 from cluster.ray_cluster import own_process_ids, start_ray, stop_ray
 from cluster.ray_ports import call_actor
 from cluster.settings import Settings
@@ -48,7 +45,6 @@ class LocalNetwork:
         self._record = ProcessRecord(self.state.root / "processes.json")
         self._undo = AsyncExitStack()
         self._supervised: list[asyncio.Task[None]] = []
-        self._chain_id = ""
         self.handles: dict[str, Any] = {}
 
     async def start(self) -> NetworkFile:
@@ -74,11 +70,16 @@ class LocalNetwork:
                 raise result
         endpoint, keys_file = chain_task.result()
         self._record.write(own_process_ids())
-        config = await self._config(endpoint, keys_file)
-        self.handles = create_actors(config)
+        config = NodeConfig(
+            self._settings, self.state.root, endpoint, keys_file, self._hosted(keys_file)
+        )
+        self.handles["chain"] = create_chain_actor(config)
+        self.handles |= create_actors(config)
+        bindings = await self._bindings(config)
+        self.handles["uploader"] = create_uploader(config, bindings)
         await self._ready()
         self._record.write(own_process_ids())
-        return self._announce(config, self._chain_id)
+        return self._announce(config, bindings, await self._call("chain", "chain_id"))
 
     async def stop(self) -> None:
         """Stop what was started, last first. Unfinished jobs go on at the next start."""
@@ -115,31 +116,13 @@ class LocalNetwork:
 
     def _make_genesis(self) -> None:
         """Keys, gateway ports and genesis of a new local network, written once."""
-        sps = self._settings.sps
-        local_keys.make_key_file(self.state.keys_file, sps)
-        addresses = local_keys.addresses(self.state.keys_file)
-        ports = _gateway_ports(self._settings.gateway.port, sps)
-        providers = [
-            GenesisProvider(
-                operator_address=addresses[f"greenray-sp-{i}-operator"],
-                funding_address=addresses[f"greenray-sp-{i}-funding"],
-                seal_address=addresses[f"greenray-sp-{i}-seal"],
-                approval_address=addresses[f"greenray-sp-{i}-approval"],
-                gc_address=addresses[f"greenray-sp-{i}-gc"],
-                endpoint=f"http://{HOST}:{port}",
-                moniker=f"sp{i}",
-            )
-            for i, port in enumerate(ports)
-        ]
-        genesis = build_genesis(
-            providers,
-            [addresses[local_keys.USER_KEY_NAME]],
-            chain_id=local_keys.LOCAL_CHAIN_ID,
-            overrides=self._settings.chain.genesis_params,
+        ports = _gateway_ports(self._settings.gateway.port, self._settings.sps)
+        write_local_genesis(
+            self.state.keys_file,
+            self.state.genesis_file,
+            [f"http://{HOST}:{port}" for port in ports],
+            self._settings.chain.genesis_params,
         )
-        temporary = self.state.genesis_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(genesis_to_json(genesis), indent=1))
-        os.replace(temporary, self.state.genesis_file)
 
     async def _ray(self) -> None:
         settings = self._settings
@@ -153,8 +136,8 @@ class LocalNetwork:
 
     # --- actors --------------------------------------------------------------------------------
 
-    async def _config(self, chain_endpoint: str, keys_file: Path) -> NodeConfig:
-        """Which SPs are hosted here, and where each one's gateway listens."""
+    def _hosted(self, keys_file: Path) -> tuple[str, ...]:
+        """Operator addresses of the SPs whose keys we have."""
         hosted = KeyRing.from_key_file(keys_file).sp_addresses
         if self._settings.chain.endpoint is None and len(hosted) != self._settings.sps:
             raise InvalidSetting(
@@ -163,24 +146,22 @@ class LocalNetwork:
                 str(self.state.root),
                 "Start it with that number, or choose another --state-dir",
             )
-        chain = RpcChainClient(chain_endpoint, get_dialect(self._settings.chain.dialect))
-        try:
-            self._chain_id = await chain.chain_id()
-            on_chain = {p.operator_address: p for p in await chain.storage_providers()}
-        finally:
-            await chain.close()
+        return hosted
+
+    async def _bindings(self, config: NodeConfig) -> tuple[Binding, ...]:
+        """Where each hosted SP's gateway listens: where the chain says, if that can be."""
+        providers = await self._call("chain", "storage_providers")
+        on_chain = {provider.operator_address: provider for provider in providers}
         bindings = []
-        for address in hosted:
+        for address in config.hosted:
             if address not in on_chain:
                 raise UnknownStorageProvider(
-                    f"{address} of {keys_file} is not a storage provider on this chain",
-                    chain_endpoint,
+                    f"{address} of {config.keys_file} is not a storage provider on this chain",
+                    config.chain_endpoint,
                     "Check the key file, or choose another --state-dir",
                 )
             bindings.append(Binding(address, HOST, self._port_of(on_chain[address].endpoint)))
-        return NodeConfig(
-            self._settings, self.state.root, chain_endpoint, keys_file, tuple(bindings)
-        )
+        return tuple(bindings)
 
     def _port_of(self, endpoint: str) -> int:
         """The port announced on chain; on someone else's chain any free one if it is taken."""
@@ -212,14 +193,16 @@ class LocalNetwork:
                 log.warning("%s died and is started again: %s", name, error)
                 await asyncio.sleep(_RESTART_PAUSE_S)
 
-    def _announce(self, config: NodeConfig, chain_id: str) -> NetworkFile:
+    def _announce(
+        self, config: NodeConfig, bindings: tuple[Binding, ...], chain_id: str
+    ) -> NetworkFile:
         network = NetworkFile(
             pid=os.getpid(),
             chain_endpoint=config.chain_endpoint,
             chain_id=chain_id,
             dialect=self._settings.chain.dialect,
             gateways=tuple(
-                GatewayAddress(g.sp_address, f"http://{g.host}:{g.port}") for g in config.gateways
+                GatewayAddress(b.sp_address, f"http://{b.host}:{b.port}") for b in bindings
             ),
             keys_file=str(config.keys_file.absolute()),
             user_key_name=local_keys.USER_KEY_NAME,

@@ -53,21 +53,12 @@ class NodeConfig:
     state_root: Path
     chain_endpoint: str
     keys_file: Path
-    gateways: tuple[Binding, ...]
-
-    @property
-    def hosted(self) -> tuple[str, ...]:
-        return tuple(binding.sp_address for binding in self.gateways)
+    hosted: tuple[str, ...]
+    """Operator addresses of the SPs of this network."""
 
     @property
     def state(self) -> StateDir:
         return StateDir(self.state_root)
-
-    def chain(self) -> RpcChainClient:
-        return RpcChainClient(self.chain_endpoint, get_dialect(self.settings.chain.dialect))
-
-    def providers(self) -> ProviderBook:
-        return ProviderBook(self.chain(), time.time)
 
     def piece_stores(self, served: Collection[str]) -> dict[str, PieceStore]:
         durable = self.settings.durable
@@ -96,6 +87,10 @@ def _owner(role: str) -> str:
 # --- builders ----------------------------------------------------------------------------------
 
 
+def build_chain(config: NodeConfig) -> RpcChainClient:
+    return RpcChainClient(config.chain_endpoint, get_dialect(config.settings.chain.dialect))
+
+
 def build_job_store(config: NodeConfig) -> SqliteJobStore:
     return SqliteJobStore.open(
         config.state.job_store_file, after_commit=after_commit_from_environment()
@@ -105,7 +100,7 @@ def build_job_store(config: NodeConfig) -> SqliteJobStore:
 def build_signer(config: NodeConfig) -> Signer:
     settings = config.settings.chain
     return Signer(
-        chain=config.chain(),
+        chain=named_port("chain"),
         store=named_port("job_store"),
         keys=KeyRing.from_key_file(config.keys_file),
         dialect=get_dialect(settings.dialect),
@@ -116,7 +111,7 @@ def build_signer(config: NodeConfig) -> Signer:
 def build_p2p(config: NodeConfig) -> P2P:
     return P2P(
         hosted=config.hosted,
-        providers=config.providers(),
+        providers=ProviderBook(named_port("chain"), time.time),
         signer=named_port("signer"),
         clock=time.time,
     )
@@ -124,7 +119,7 @@ def build_p2p(config: NodeConfig) -> P2P:
 
 def build_receiver(config: NodeConfig, index: int) -> Receiver:
     return Receiver(
-        chain=config.chain(),
+        chain=named_port("chain"),
         job_store=named_port("job_store"),
         piece_stores=config.piece_stores(config.served_by_receiver(index)),
         signer=named_port("signer"),
@@ -132,10 +127,10 @@ def build_receiver(config: NodeConfig, index: int) -> Receiver:
     )
 
 
-def build_uploader(config: NodeConfig) -> UploaderNode:
+def build_uploader(config: NodeConfig, bindings: tuple[Binding, ...]) -> UploaderNode:
     settings = config.settings
     budget = settings.budget
-    chain = config.chain()
+    chain = named_port("chain")
     job_store = named_port("job_store")
     signer = named_port("signer")
     piece_stores = config.piece_stores(config.hosted)
@@ -155,7 +150,7 @@ def build_uploader(config: NodeConfig) -> UploaderNode:
         ),
     )
     gateway = Gateway(
-        bindings=config.gateways,
+        bindings=bindings,
         chain=chain,
         uploader=uploader,
         job_store=job_store,
@@ -185,7 +180,7 @@ def build_task_node(config: NodeConfig) -> TaskNode:
         encoder=RayEncoder(codec.name),
         object_space=space,
         hot_columns=named_port("uploader"),
-        providers=config.providers(),
+        providers=ProviderBook(named_port("chain"), time.time),
         clock=time.time,
     )
     driver = DriverSettings(
@@ -232,25 +227,32 @@ _CPU_SHARE = 0.001
 Not 0: Ray starts actors that ask for no CPU one after the other."""
 
 
-def create_actor(
-    name: str, subject: type, build: Callable[..., Any], *args: NodeConfig | int
-) -> Any:
+def create_actor(name: str, subject: type, build: Callable[..., Any], *args: Any) -> Any:
     """A named actor that Ray starts again whenever its process dies; returns its handle."""
     shell: Any = ray.remote(actor_class(subject, build))
     options = shell.options(name=name, num_cpus=_CPU_SHARE, max_restarts=-1, max_concurrency=1000)
     return options.remote(*args)
 
 
+def create_chain_actor(config: NodeConfig) -> Any:
+    """The one process that speaks to the chain's node: the library it does so with costs every
+    process that imports it a second and 50 MB."""
+    return create_actor("chain", RpcChainClient, build_chain, config)
+
+
 def create_actors(config: NodeConfig) -> dict[str, Any]:
-    """All actors of the network, side by side; handles by name."""
+    """Everything that does not need to know where the gateways listen; handles by name."""
     handles = {
         "job_store": create_actor("job_store", SqliteJobStore, build_job_store, config),
         "signer": create_actor("signer", Signer, build_signer, config),
         "p2p": create_actor("p2p", P2P, build_p2p, config),
-        "uploader": create_actor("uploader", UploaderNode, build_uploader, config),
         "task_node": create_actor("task_node", TaskNode, build_task_node, config),
     }
     for index in range(config.settings.replication.receivers):
         name = receiver_name(index)
         handles[name] = create_actor(name, Receiver, build_receiver, config, index)
     return handles
+
+
+def create_uploader(config: NodeConfig, bindings: tuple[Binding, ...]) -> Any:
+    return create_actor("uploader", UploaderNode, build_uploader, config, bindings)
