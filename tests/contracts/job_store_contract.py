@@ -1,0 +1,628 @@
+"""What every JobStore promises. Subclasses give the fixtures ``store`` and ``clock``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+
+from protocol.errors import (
+    AlreadyUploaded,
+    GroupNotOpen,
+    IllegalTransition,
+    InvalidInput,
+    NoSuchJob,
+    StaleJob,
+    TooFewApprovals,
+)
+from protocol.job import (
+    EventKind,
+    JobContext,
+    JobError,
+    JobEvent,
+    JobState,
+    SecondaryReceipt,
+    is_claimable,
+)
+from protocol.objects import ObjectInfo, StorageParams
+from storage.ports import (
+    GroupKey,
+    GroupRow,
+    IntegrityRecord,
+    JobStore,
+    JobUpdate,
+    TransactionRow,
+    TransactionState,
+)
+from tests.support.protocol_values import HELLO, PRIMARY, SECONDARIES, approval_of
+
+PARAMS = StorageParams()
+OTHER_SP = SECONDARIES[0]
+SIGNER = "0x6f1C7ECc2E3E3F2C1eBc2c19bd4C4F0F1A4fE6b1"
+LEASE_S = 30.0
+DEADLINE_S = 86_400.0
+SEGMENT = 16 * 1024 * 1024
+LARGE = replace(HELLO, id=2, object_name="large", payload_size=9 * SEGMENT + 1)
+"""Ten segments: batches of 4, 4 and 2."""
+
+
+class Clock:
+    def __init__(self, now: float = 1_700_000_000.25) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def sums(start: int, count: int) -> tuple[bytes, ...]:
+    return tuple(bytes([start + i]) * 32 for i in range(count))
+
+
+def record(object_id: int = 1, index: int = -1, sp: str = PRIMARY) -> IntegrityRecord:
+    return IntegrityRecord(sp, object_id, index, sums(1, 2), b"\x00hash", b"\xffsignature")
+
+
+def group(
+    attempt: int = 0, index: int = 3, sp: str = OTHER_SP, info: ObjectInfo = LARGE
+) -> GroupRow:
+    return GroupRow(GroupKey(sp, info.id, index, attempt), info, PARAMS, 4, 0, (), 0.0)
+
+
+def update(job: JobContext, event: JobEvent | EventKind) -> JobUpdate:
+    event = event if isinstance(event, JobEvent) else JobEvent(event)
+    return JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event)
+
+
+def failed(kind: EventKind, next_attempt_at: float | None = None) -> JobEvent:
+    return JobEvent.failed(kind, JobError.of(TooFewApprovals("5 of 6")), next_attempt_at)
+
+
+def receipt(index: int) -> SecondaryReceipt:
+    return SecondaryReceipt(index, SECONDARIES[index], bytes([index]) * 32, bytes(65))
+
+
+async def begin(
+    store: JobStore, info: ObjectInfo = HELLO, owner: str = "uploader", sp: str = PRIMARY
+) -> JobContext:
+    return await store.begin_upload(sp, info, PARAMS, 4, owner, LEASE_S, DEADLINE_S)
+
+
+async def uploaded(store: JobStore, info: ObjectInfo = HELLO, sp: str = PRIMARY) -> JobContext:
+    job = await begin(store, info, sp=sp)
+    done = update(job, EventKind.UPLOAD_FINISHED)
+    return await store.finish_upload(done, record(info.id, sp=sp))
+
+
+async def after(store: JobStore, job: JobContext, *events: JobEvent | EventKind) -> JobContext:
+    for event in events:
+        job = await store.apply(update(job, event))
+    return job
+
+
+async def signing(store: JobStore, info: ObjectInfo = HELLO) -> JobContext:
+    job = await uploaded(store, info)
+    (job,) = await store.claim_jobs("node", LEASE_S, 1)
+    return await after(
+        store,
+        job,
+        EventKind.REPLICATE_STARTED,
+        *(JobEvent.secondary_finished(receipt(i)) for i in range(6)),
+        EventKind.REPLICATE_FINISHED,
+        EventKind.SIGN_STARTED,
+    )
+
+
+def transaction(job: JobContext, nonce: int, tx_hash: str = "") -> TransactionRow:
+    return TransactionRow(
+        tx_hash or f"HASH{job.job_id}-{nonce}",
+        job.sp_address,
+        job.job_id,
+        SIGNER,
+        nonce,
+        b"\x00\xffbytes",
+        1234,
+        TransactionState.RESERVED,
+        1_700_000_000.5,
+    )
+
+
+async def reserve(store: JobStore, job: JobContext, row: TransactionRow) -> None:
+    await store.reserve_transaction(row, job.epoch, job.state)
+
+
+def states(job: JobContext) -> Sequence[JobState]:
+    return [change.state for change in job.history]
+
+
+class JobStoreContract:
+    # --- uploads ---------------------------------------------------------------------------------
+
+    async def test_a_new_upload_makes_an_owned_job(self, store: JobStore, clock: Clock) -> None:
+        job = await begin(store)
+        assert job.state is JobState.UPLOAD_OBJECT_DOING
+        assert (job.owner, job.epoch) == ("uploader", 1)
+        assert job.lease_expires_at == clock.now + LEASE_S
+        assert job.deadline_at == clock.now + DEADLINE_S
+        assert (job.object_info, job.params, job.batch_segments) == (HELLO, PARAMS, 4)
+        assert await store.get_job(PRIMARY, HELLO.id) == job
+
+    async def test_jobs_of_different_objects_and_providers_are_different(
+        self, store: JobStore
+    ) -> None:
+        jobs = [await begin(store), await begin(store, LARGE), await begin(store, sp=OTHER_SP)]
+        assert len({job.job_id for job in jobs}) == 3
+        assert await store.get_job(OTHER_SP, HELLO.id) == jobs[2]
+        assert await store.get_job(OTHER_SP, LARGE.id) is None
+
+    async def test_an_object_id_may_have_64_bits(self, store: JobStore) -> None:
+        job = await uploaded(store, replace(HELLO, id=2**64 - 1))
+        assert await store.get_job(PRIMARY, 2**64 - 1) == job
+        assert await store.get_integrity(PRIMARY, 2**64 - 1, -1) == record(2**64 - 1)
+
+    async def test_a_second_upload_of_the_same_object_is_refused_while_one_runs(
+        self, store: JobStore
+    ) -> None:
+        await begin(store)
+        with pytest.raises(AlreadyUploaded):
+            await begin(store, owner="other")
+
+    async def test_of_two_uploads_at_once_one_wins(self, store: JobStore) -> None:
+        outcomes = await asyncio.gather(
+            *(begin(store, owner=f"uploader-{i}") for i in range(8)), return_exceptions=True
+        )
+        assert sorted(type(o).__name__ for o in outcomes) == 7 * ["AlreadyUploaded"] + [
+            "JobContext"
+        ]
+
+    async def test_a_failed_upload_is_resumed_by_the_next(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        job = await after(store, await begin(store), failed(EventKind.UPLOAD_FAILED))
+        clock.now += 100_000
+        resumed = await begin(store, owner="second")
+        assert (resumed.job_id, resumed.epoch) == (job.job_id, job.epoch + 1)
+        assert resumed.error is None
+        assert resumed.deadline_at == clock.now + DEADLINE_S
+        assert states(resumed)[-1] is JobState.UPLOAD_OBJECT_DOING
+
+    async def test_an_upload_whose_lease_ran_out_is_taken_over(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        lost = await begin(store)
+        clock.now += LEASE_S
+        job = await begin(store, owner="second")
+        assert (job.job_id, job.owner) == (lost.job_id, "second")
+        assert states(job)[-2:] == [JobState.UPLOAD_OBJECT_ERROR, JobState.UPLOAD_OBJECT_DOING]
+        with pytest.raises(StaleJob):
+            await store.finish_upload(update(lost, EventKind.UPLOAD_FINISHED), record())
+        assert await store.get_integrity(PRIMARY, HELLO.id, -1) is None
+
+    async def test_finishing_an_upload_records_its_integrity_and_gives_up_the_lease(
+        self, store: JobStore
+    ) -> None:
+        job = await uploaded(store)
+        assert (job.state, job.owner) == (JobState.UPLOAD_OBJECT_DONE, "")
+        assert await store.get_integrity(PRIMARY, HELLO.id, -1) == record()
+        assert [j.job_id for j in await store.claim_jobs("node", LEASE_S, 5)] == [job.job_id]
+
+    async def test_a_stored_payload_is_not_uploaded_again(self, store: JobStore) -> None:
+        await uploaded(store)
+        with pytest.raises(AlreadyUploaded):
+            await begin(store)
+
+    # --- events ----------------------------------------------------------------------------------
+
+    async def test_every_field_of_a_job_comes_back_as_it_was(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        job = await signing(store)
+        other = replace(HELLO, object_name="\u00fcber/\U0001f600'\"", checksums=())
+        foreign = approval_of(OTHER_SP, other, 2**62)
+        clock.now += 0.1
+        job = await after(
+            store,
+            job,
+            JobEvent.sign_finished("AB" * 32),
+            EventKind.SEAL_WATCH_STARTED,
+            failed(EventKind.SEAL_FAILED, clock.now + 0.125),
+            EventKind.RETRY_DUE,
+        )
+        assert await store.get_job(PRIMARY, HELLO.id) == job
+        second = await uploaded(store, other := replace(other, id=77))
+        (second,) = await store.claim_jobs("node", LEASE_S, 1)
+        second = await after(
+            store,
+            second,
+            EventKind.REPLICATE_STARTED,
+            JobEvent.approvals_collected((approval_of(PRIMARY, other), foreign)),
+            JobEvent.secondary_replaced(1, OTHER_SP, "secondary-failed", "line\nbreak\0"),
+            failed(EventKind.REPLICATE_FAILED, 5.5),
+        )
+        assert await store.get_job(PRIMARY, 77) == second
+        assert second.approvals[1].object_info != second.object_info
+
+    async def test_an_event_of_an_earlier_epoch_is_stale(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        await uploaded(store)
+        (zombie,) = await store.claim_jobs("zombie", LEASE_S, 1)
+        clock.now += LEASE_S
+        (job,) = await store.claim_jobs("node", LEASE_S, 1)
+        with pytest.raises(StaleJob):
+            await store.apply(update(zombie, EventKind.REPLICATE_STARTED))
+        assert await store.get_job(PRIMARY, HELLO.id) == job
+
+    async def test_an_event_expected_in_another_state_is_stale(self, store: JobStore) -> None:
+        job = await begin(store)
+        await after(store, job, failed(EventKind.UPLOAD_FAILED))
+        with pytest.raises(StaleJob):
+            await store.apply(update(job, EventKind.UPLOAD_FINISHED))
+
+    async def test_an_event_outside_the_table_is_refused_and_changes_nothing(
+        self, store: JobStore
+    ) -> None:
+        job = await begin(store)
+        with pytest.raises(IllegalTransition):
+            await store.apply(update(job, EventKind.SIGN_STARTED))
+        assert await store.get_job(PRIMARY, HELLO.id) == job
+
+    async def test_an_event_for_no_job_or_another_providers_job_says_so(
+        self, store: JobStore
+    ) -> None:
+        job = await begin(store)
+        for stranger in (replace(job, job_id=99), replace(job, sp_address=OTHER_SP)):
+            with pytest.raises(NoSuchJob):
+                await store.apply(update(stranger, EventKind.UPLOAD_FINISHED))
+
+    async def test_an_illegal_event_does_not_affect_those_that_arrive_with_it(
+        self, store: JobStore
+    ) -> None:
+        jobs = [await begin(store, replace(HELLO, id=i)) for i in range(1, 31)]
+        events = [
+            EventKind.SIGN_STARTED if job.object_id % 3 == 0 else EventKind.UPLOAD_FINISHED
+            for job in jobs
+        ]
+        outcomes = await asyncio.gather(
+            *(
+                store.finish_upload(update(job, event), record(job.object_id))
+                for job, event in zip(jobs, events, strict=True)
+            ),
+            return_exceptions=True,
+        )
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            found = await store.get_job(PRIMARY, job.object_id)
+            integrity = await store.get_integrity(PRIMARY, job.object_id, -1)
+            if job.object_id % 3 == 0:
+                assert isinstance(outcome, IllegalTransition)
+                assert (found, integrity) == (job, None)
+            else:
+                assert found == outcome
+                assert integrity == record(job.object_id)
+
+    async def test_events_of_one_job_that_arrive_together_keep_their_order(
+        self, store: JobStore
+    ) -> None:
+        job = await uploaded(store)
+        job = await after(store, job, EventKind.REPLICATE_STARTED)
+        answers = await asyncio.gather(
+            *(store.apply(update(job, JobEvent.secondary_finished(receipt(i)))) for i in range(6))
+        )
+        assert [len(a.secondaries) for a in answers] == [1, 2, 3, 4, 5, 6]
+        assert await store.get_job(PRIMARY, HELLO.id) == answers[-1]
+
+    # --- looking ---------------------------------------------------------------------------------
+
+    async def test_a_job_is_found_by_the_name_of_its_object(self, store: JobStore) -> None:
+        await begin(store)
+        newer = await begin(store, replace(HELLO, id=9))
+        await begin(store, LARGE)
+        assert await store.find_job(HELLO.bucket_name, HELLO.object_name) == newer
+        assert await store.find_job(HELLO.bucket_name, "nothing") is None
+
+    async def test_jobs_are_listed_in_the_order_they_were_made(self, store: JobStore) -> None:
+        sealed = await sealed_job(store)
+        second = await begin(store, LARGE)
+        third = await begin(store, sp=OTHER_SP)
+        assert await store.list_jobs() == (sealed, second, third)
+        assert await store.list_jobs(unfinished_only=True) == (second, third)
+
+    # --- claiming --------------------------------------------------------------------------------
+
+    async def test_claiming_takes_the_oldest_jobs_with_a_new_epoch_and_a_lease(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        jobs = [await uploaded(store, replace(HELLO, id=i)) for i in (30, 20, 10)]
+        claimed = await store.claim_jobs("node", LEASE_S, 2)
+        assert [j.object_id for j in claimed] == [30, 20]
+        assert [j.epoch for j in claimed] == [jobs[0].epoch + 1, jobs[1].epoch + 1]
+        assert all(j.owner == "node" for j in claimed)
+        assert all(j.lease_expires_at == clock.now + LEASE_S for j in claimed)
+        assert [j.object_id for j in await store.claim_jobs("node", LEASE_S, 5)] == [10]
+        assert await store.claim_jobs("node", LEASE_S, 5) == ()
+
+    async def test_no_two_claims_get_the_same_job(self, store: JobStore) -> None:
+        for i in range(20):
+            await uploaded(store, replace(HELLO, id=i + 1))
+        claims = await asyncio.gather(
+            *(store.claim_jobs(f"node-{i}", LEASE_S, 3) for i in range(10))
+        )
+        ids = [job.object_id for claim in claims for job in claim]
+        assert sorted(ids) == list(range(1, 21))
+
+    async def test_uploads_and_final_jobs_are_not_claimed(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        await sealed_job(store)
+        await begin(store, LARGE)
+        await after(store, await begin(store, sp=OTHER_SP), failed(EventKind.UPLOAD_FAILED))
+        clock.now += 1_000_000
+        assert await store.claim_jobs("node", LEASE_S, 5) == ()
+        assert await store.next_due_in_s() is None
+
+    async def test_a_failed_job_is_claimed_when_it_is_due(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        await uploaded(store)
+        (job,) = await store.claim_jobs("node", LEASE_S, 1)
+        job = await after(store, job, failed(EventKind.REPLICATE_FAILED, clock.now + 60))
+        await store.release_job(PRIMARY, job.job_id, job.epoch)
+        assert await store.next_due_in_s() == 60
+        assert await store.claim_jobs("node", LEASE_S, 1) == ()
+        clock.now += 60
+        assert await store.next_due_in_s() == 0
+        (claimed,) = await store.claim_jobs("node", LEASE_S, 1)
+        assert is_claimable(replace(claimed, owner=""), clock.now)
+
+    async def test_a_job_whose_lease_ran_out_is_claimed_by_another(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        await uploaded(store)
+        await store.claim_jobs("dead", LEASE_S, 1)
+        assert await store.next_due_in_s() == LEASE_S
+        clock.now += LEASE_S - 0.5
+        assert await store.claim_jobs("node", LEASE_S, 1) == ()
+        clock.now += 0.5
+        assert len(await store.claim_jobs("node", LEASE_S, 1)) == 1
+
+    async def test_renewed_leases_do_not_run_out(self, store: JobStore, clock: Clock) -> None:
+        await uploaded(store)
+        await uploaded(store, LARGE)
+        await store.claim_jobs("node", LEASE_S, 1)
+        await store.claim_jobs("other", LEASE_S, 1)
+        clock.now += 20
+        assert await store.renew_leases("node", LEASE_S) == 1
+        clock.now += 20
+        assert [j.object_id for j in await store.claim_jobs("third", LEASE_S, 5)] == [LARGE.id]
+        assert await store.renew_leases("nobody", LEASE_S) == 0
+
+    async def test_a_released_job_is_claimable_and_a_stale_release_is_ignored(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        await uploaded(store)
+        (first,) = await store.claim_jobs("first", LEASE_S, 1)
+        await store.release_job(PRIMARY, first.job_id, first.epoch)
+        (second,) = await store.claim_jobs("second", LEASE_S, 1)
+        await store.release_job(PRIMARY, first.job_id, first.epoch)
+        await store.release_job(PRIMARY, 99, 1)
+        assert await store.get_job(PRIMARY, HELLO.id) == second
+
+    async def test_release_all_frees_claimed_jobs_and_fails_unfinished_uploads(
+        self, store: JobStore
+    ) -> None:
+        await uploaded(store)
+        (claimed,) = await store.claim_jobs("dead", 1e6, 1)
+        upload = await begin(store, LARGE)
+        idle = await uploaded(store, replace(HELLO, id=50))
+        assert await store.release_all() == 2
+        lost = await store.get_job(PRIMARY, LARGE.id)
+        assert lost is not None
+        assert lost.state is JobState.UPLOAD_OBJECT_ERROR
+        assert lost.error is not None
+        assert lost.error.reason == "owner-lost"
+        assert await store.get_job(PRIMARY, 50) == idle
+        for zombie, event in (
+            (claimed, EventKind.REPLICATE_STARTED),
+            (upload, EventKind.UPLOAD_FINISHED),
+        ):
+            with pytest.raises(StaleJob):
+                await store.apply(update(zombie, event))
+        assert len(await store.claim_jobs("node", LEASE_S, 5)) == 2
+        assert (await begin(store, LARGE)).owner == "uploader"
+
+    # --- integrity records -----------------------------------------------------------------------
+
+    async def test_integrity_records_are_kept_by_provider_object_and_index(
+        self, store: JobStore
+    ) -> None:
+        records = [record(1, -1), record(1, 0), record(1, 0, OTHER_SP), record(2, 0)]
+        for number, one in enumerate(records):
+            await store.put_integrity(replace(one, integrity_hash=bytes([number])))
+        for number, one in enumerate(records):
+            found = await store.get_integrity(one.sp_address, one.object_id, one.redundancy_index)
+            assert found == replace(one, integrity_hash=bytes([number]))
+        assert await store.get_integrity(PRIMARY, 2, 1) is None
+
+    async def test_an_integrity_record_is_replaced_by_the_next(self, store: JobStore) -> None:
+        await store.put_integrity(record())
+        newer = replace(record(), piece_checksums=(), signature=b"")
+        await store.put_integrity(newer)
+        assert await store.get_integrity(PRIMARY, 1, -1) == newer
+
+    # --- replicate groups ------------------------------------------------------------------------
+
+    async def test_an_opened_group_is_returned_as_it_is(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        opened = await store.open_group(group())
+        assert opened == replace(group(), updated_at=clock.now)
+        acknowledged = await store.acknowledge_batch(opened.key, 0, sums(1, 4))
+        clock.now += 5
+        assert await store.open_group(group()) == acknowledged
+
+    async def test_batches_are_acknowledged_in_order(self, store: JobStore, clock: Clock) -> None:
+        key = (await store.open_group(group())).key
+        await store.acknowledge_batch(key, 0, sums(1, 4))
+        clock.now += 1
+        await store.acknowledge_batch(key, 1, sums(5, 4))
+        row = await store.acknowledge_batch(key, 2, sums(9, 2))
+        assert row.batches_acknowledged == 3
+        assert row.piece_checksums == sums(1, 10)
+        assert row.updated_at == clock.now
+        assert await store.list_groups(OTHER_SP) == (row,)
+
+    async def test_acknowledging_a_batch_again_changes_nothing(self, store: JobStore) -> None:
+        key = (await store.open_group(group())).key
+        await store.acknowledge_batch(key, 0, sums(1, 4))
+        row = await store.acknowledge_batch(key, 1, sums(5, 4))
+        assert await store.acknowledge_batch(key, 1, sums(5, 4)) == row
+        assert await store.acknowledge_batch(key, 0, sums(1, 4)) == row
+        with pytest.raises(StaleJob):
+            await store.acknowledge_batch(key, 0, sums(2, 4))
+        assert await store.list_groups(OTHER_SP) == (row,)
+
+    async def test_a_batch_out_of_turn_or_of_the_wrong_length_is_refused(
+        self, store: JobStore
+    ) -> None:
+        key = (await store.open_group(group())).key
+        with pytest.raises(StaleJob):
+            await store.acknowledge_batch(key, 1, sums(1, 4))
+        for batch_index, count in ((0, 3), (0, 0), (2, 4), (3, 1), (-1, 4)):
+            with pytest.raises(InvalidInput):
+                await store.acknowledge_batch(key, batch_index, sums(1, count))
+
+    async def test_a_batch_for_no_open_group_is_refused(self, store: JobStore) -> None:
+        await store.open_group(group(attempt=0))
+        with pytest.raises(GroupNotOpen):
+            await store.acknowledge_batch(group(attempt=1).key, 0, sums(1, 4))
+
+    async def test_finishing_a_group_records_it_and_removes_older_attempts(
+        self, store: JobStore
+    ) -> None:
+        rows = [await store.open_group(group(attempt)) for attempt in (0, 1, 2)]
+        neighbour = await store.open_group(group(0, index=4))
+        own = record(LARGE.id, 3, OTHER_SP)
+        await store.finish_group(rows[1].key, own)
+        assert await store.get_integrity(OTHER_SP, LARGE.id, 3) == own
+        assert await store.list_groups(OTHER_SP) == (rows[2], neighbour)
+
+    async def test_a_dropped_group_is_gone_and_others_stay(self, store: JobStore) -> None:
+        row = await store.open_group(group(0))
+        other = await store.open_group(group(1))
+        await store.drop_group(row.key)
+        await store.drop_group(row.key)
+        assert await store.list_groups(OTHER_SP) == (other,)
+
+    async def test_idle_groups_of_one_provider_are_listed(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        idle = await store.open_group(group(0))
+        busy = await store.open_group(group(1))
+        await store.open_group(group(0, sp=PRIMARY))
+        clock.now += 100
+        await store.acknowledge_batch(busy.key, 0, sums(1, 4))
+        clock.now += 50
+        assert await store.list_groups(OTHER_SP, idle_for_s=150) == (idle,)
+        assert len(await store.list_groups(OTHER_SP, idle_for_s=50)) == 2
+        assert await store.list_groups(OTHER_SP, idle_for_s=151) == ()
+
+    # --- transactions ----------------------------------------------------------------------------
+
+    async def test_a_reserved_transaction_is_kept_with_its_bytes(self, store: JobStore) -> None:
+        job = await signing(store)
+        row = transaction(job, 5)
+        await reserve(store, job, row)
+        assert await store.get_transactions(PRIMARY, job.job_id) == (row,)
+        assert await store.list_reserved(SIGNER) == (row,)
+        assert await store.get_transactions(OTHER_SP, job.job_id) == ()
+
+    async def test_a_nonce_is_not_reserved_for_a_stale_job(self, store: JobStore) -> None:
+        job = await signing(store)
+        stale_epoch = replace(job, epoch=job.epoch - 1)
+        other_state = replace(job, state=JobState.SIGN_OBJECT_DONE)
+        for stale in (stale_epoch, other_state):
+            with pytest.raises(StaleJob):
+                await reserve(store, stale, transaction(job, 5))
+        with pytest.raises(NoSuchJob):
+            await reserve(store, job, replace(transaction(job, 5), job_id=99))
+        assert await store.list_reserved(SIGNER) == ()
+
+    async def test_a_living_nonce_is_not_reserved_twice(self, store: JobStore) -> None:
+        jobs = [await signing(store, replace(HELLO, id=i)) for i in range(1, 9)]
+        outcomes = await asyncio.gather(
+            *(reserve(store, job, transaction(job, 5)) for job in jobs), return_exceptions=True
+        )
+        assert [type(o) for o in outcomes] == [type(None)] + 7 * [StaleJob]
+        for state in (TransactionState.COMMITTED, TransactionState.FAILED):
+            job = jobs.pop()
+            row = transaction(job, 10 + len(jobs))
+            await reserve(store, job, row)
+            await store.mark_transaction(row.tx_hash, state)
+            with pytest.raises(StaleJob):
+                await reserve(store, jobs[1], transaction(jobs[1], row.nonce))
+
+    async def test_the_nonce_of_a_dead_transaction_is_free(self, store: JobStore) -> None:
+        job = await signing(store)
+        dead = transaction(job, 5, "FIRST")
+        await reserve(store, job, dead)
+        await store.mark_transaction("FIRST", TransactionState.DEAD)
+        await reserve(store, job, transaction(job, 5, "SECOND"))
+        found = await store.get_transactions(PRIMARY, job.job_id)
+        assert [(t.tx_hash, t.state) for t in found] == [
+            ("FIRST", TransactionState.DEAD),
+            ("SECOND", TransactionState.RESERVED),
+        ]
+
+    async def test_the_same_bytes_may_be_reserved_again_after_they_were_dead(
+        self, store: JobStore
+    ) -> None:
+        job = await signing(store)
+        row = transaction(job, 5)
+        await reserve(store, job, row)
+        await store.mark_transaction(row.tx_hash, TransactionState.DEAD)
+        await reserve(store, job, row)
+        assert await store.get_transactions(PRIMARY, job.job_id) == (row,)
+
+    async def test_a_job_has_one_transaction_on_its_way_at_most(self, store: JobStore) -> None:
+        job = await signing(store)
+        row = transaction(job, 5)
+        await reserve(store, job, row)
+        with pytest.raises(StaleJob):
+            await reserve(store, job, transaction(job, 6))
+        await store.mark_transaction(row.tx_hash, TransactionState.FAILED)
+        await reserve(store, job, transaction(job, 6))
+        assert len(await store.get_transactions(PRIMARY, job.job_id)) == 2
+
+    async def test_reserved_transactions_are_listed_in_nonce_order(self, store: JobStore) -> None:
+        for object_id, nonce in ((1, 7), (2, 5), (3, 6)):
+            job = await signing(store, replace(HELLO, id=object_id))
+            await reserve(store, job, transaction(job, nonce))
+        await store.mark_transaction(f"HASH{job.job_id}-6", TransactionState.COMMITTED)
+        assert [t.nonce for t in await store.list_reserved(SIGNER)] == [5, 7]
+        assert await store.list_reserved(PRIMARY) == ()
+
+    async def test_what_is_in_a_block_stays_there(self, store: JobStore) -> None:
+        job = await signing(store)
+        row = transaction(job, 5)
+        await reserve(store, job, row)
+        await store.mark_transaction(row.tx_hash, TransactionState.COMMITTED)
+        await store.mark_transaction(row.tx_hash, TransactionState.COMMITTED)
+        with pytest.raises(IllegalTransition):
+            await store.mark_transaction(row.tx_hash, TransactionState.DEAD)
+        with pytest.raises(InvalidInput):
+            await store.mark_transaction("UNKNOWN", TransactionState.DEAD)
+
+
+async def sealed_job(store: JobStore) -> JobContext:
+    job = await signing(store)
+    job = await after(
+        store,
+        job,
+        JobEvent.sign_finished("AB" * 32),
+        EventKind.SEAL_WATCH_STARTED,
+        JobEvent.seal_finished(17, "CD" * 32),
+    )
+    assert job.final
+    await store.release_job(PRIMARY, job.job_id, job.epoch)
+    return replace(job, owner="", lease_expires_at=0.0)
