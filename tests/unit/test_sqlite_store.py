@@ -1,0 +1,268 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from protocol.errors import GreenrayError, IllegalTransition, NoSpaceLeft, StoreError
+from protocol.job import EventKind, JobContext, JobEvent, JobState
+from protocol.objects import StorageParams
+from storage.group_commit import GroupCommitter
+from storage.ports import JobUpdate
+from storage.sqlite_schema import APPLICATION_ID, SCHEMA_VERSION, open_journal
+from storage.sqlite_store import SqliteJobStore
+from tests.support.protocol_values import HELLO, PRIMARY
+
+
+async def begin(store: SqliteJobStore, object_id: int = 1) -> JobContext:
+    info = replace(HELLO, id=object_id)
+    return await store.begin_upload(PRIMARY, info, StorageParams(), 4, "uploader", 30, 86_400)
+
+
+def update(job: JobContext, kind: EventKind) -> JobUpdate:
+    return JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, JobEvent(kind))
+
+
+def spoil_all_but_the_header(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[:4096] + b"\xa5" * (len(data) - 4096))
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+# --- files that are not a journal ----------------------------------------------------------------
+
+
+async def test_a_journal_is_opened_again_with_what_it_had(path: Path) -> None:
+    store = SqliteJobStore.open(path)
+    job = await begin(store)
+    await store.close()
+    store = SqliteJobStore.open(path)
+    assert await store.list_jobs() == (job,)
+    assert (await begin(store, 2)).job_id > job.job_id
+    await store.close()
+
+
+def test_the_journal_syncs_every_commit(path: Path) -> None:
+    connection = open_journal(path)
+    assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+    assert connection.execute("PRAGMA synchronous").fetchone()[0] == 2  # FULL
+    connection.close()
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_alone(path: Path) -> None:
+    path.write_bytes(b"somebody's notes\n" * 1000)
+    with pytest.raises(StoreError, match="not a database"):
+        SqliteJobStore.open(path)
+    assert path.read_bytes() == b"somebody's notes\n" * 1000
+
+
+def test_another_programs_database_is_refused_and_left_alone(path: Path) -> None:
+    with sqlite3.connect(path) as foreign:
+        foreign.execute("CREATE TABLE recipes (name TEXT)")
+    foreign.close()
+    before = path.read_bytes()
+    with pytest.raises(StoreError, match="not a greenray journal"):
+        SqliteJobStore.open(path)
+    assert path.read_bytes() == before
+
+
+def test_a_newer_journal_is_refused(path: Path) -> None:
+    open_journal(path).close()
+    with sqlite3.connect(path) as newer:
+        newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    newer.close()
+    with pytest.raises(StoreError, match=f"schema version {SCHEMA_VERSION + 1}"):
+        SqliteJobStore.open(path)
+
+
+def test_a_journal_in_a_missing_folder_names_the_file(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"missing/journal\.db"):
+        SqliteJobStore.open(tmp_path / "missing" / "journal.db")
+
+
+async def test_a_damaged_journal_answers_with_a_store_error(path: Path) -> None:
+    store = SqliteJobStore.open(path)
+    for i in range(1, 200):
+        await begin(store, i)
+    await store.close()
+    spoil_all_but_the_header(path)
+    store = SqliteJobStore.open(path)
+    with pytest.raises(StoreError, match=r"journal\.db"):
+        await store.list_jobs()
+    await store.close()
+
+
+async def test_a_row_of_another_version_is_named(path: Path) -> None:
+    store = SqliteJobStore.open(path)
+    await begin(store)
+    await store.close()
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE jobs SET details = '{\"version\":2}'")
+    other.close()
+    store = SqliteJobStore.open(path)
+    with pytest.raises(StoreError, match="job 1 cannot be read: not a value of version 1"):
+        await store.get_job(PRIMARY, 1)
+    await store.close()
+
+
+def test_an_empty_file_becomes_a_journal(path: Path) -> None:
+    path.touch()
+    connection = open_journal(path)
+    assert connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION_ID
+    connection.close()
+
+
+# --- the audit trail -----------------------------------------------------------------------------
+
+
+async def test_every_event_is_in_the_audit_trail_and_refused_ones_are_not(path: Path) -> None:
+    times = iter(range(100, 200))
+    store = SqliteJobStore.open(path, lambda: float(next(times)))
+    job = await begin(store)
+    with pytest.raises(IllegalTransition):
+        await store.apply(update(job, EventKind.SEAL_FINISHED))
+    await store.apply(update(job, EventKind.UPLOAD_FINISHED))
+    events = await store.list_events(PRIMARY, job.job_id)
+    await store.close()
+    doing, done = JobState.UPLOAD_OBJECT_DOING, JobState.UPLOAD_OBJECT_DONE
+    assert [(e.job_id, e.epoch, e.event, e.from_state, e.to_state, e.at) for e in events] == [
+        (1, 1, EventKind.UPLOAD_STARTED, JobState.INIT_UNSPECIFIED, doing, 100.0),
+        (1, 1, EventKind.UPLOAD_FINISHED, doing, done, 102.0),
+    ]
+
+
+# --- group commit --------------------------------------------------------------------------------
+
+
+def committed(path: Path) -> list[str]:
+    """The notes that somebody else sees in the file."""
+    reader = sqlite3.connect(path)
+    names = [row[0] for row in reader.execute("SELECT name FROM notes ORDER BY rowid")]
+    reader.close()
+    return names
+
+
+@pytest.fixture
+def notes(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("CREATE TABLE notes (name TEXT UNIQUE)")
+    return connection
+
+
+def insert(db: sqlite3.Connection, name: str) -> str:
+    db.execute("INSERT INTO notes VALUES (?)", (name,))
+    return name
+
+
+async def test_calls_that_wait_together_are_one_commit_and_answered_after_it(
+    path: Path, notes: sqlite3.Connection
+) -> None:
+    seen: list[tuple[int, str, list[str]]] = []
+    committer = GroupCommitter(
+        notes, "notes", lambda count, text: seen.append((count, text, committed(path)))
+    )
+    # One loop step submits all five; the first may be a group of its own.
+    answers = await asyncio.gather(
+        *(committer.call(f"insert {n}", lambda db, n=n: insert(db, n)) for n in "abcde")
+    )
+    committer.close()
+    assert answers == list("abcde")
+    assert [count for count, _, _ in seen] == list(range(1, len(seen) + 1))
+    assert ", ".join(text for _, text, _ in seen) == ", ".join(f"insert {n}" for n in "abcde")
+    assert seen[-1][2] == list("abcde")
+
+
+async def test_a_call_that_fails_halfway_undoes_itself_and_nothing_else(
+    path: Path, notes: sqlite3.Connection
+) -> None:
+    def fail(db: sqlite3.Connection) -> None:
+        insert(db, "half")
+        raise IllegalTransition("no")
+
+    descriptions: list[str] = []
+    committer = GroupCommitter(notes, "notes", lambda _, text: descriptions.append(text))
+    outcomes = await asyncio.gather(
+        committer.call("a", lambda db: insert(db, "a")),
+        committer.call("fail", fail),
+        committer.call("again", lambda db: insert(db, "a")),
+        committer.call("b", lambda db: insert(db, "b")),
+        return_exceptions=True,
+    )
+    committer.close()
+    assert [type(o) for o in outcomes] == [str, IllegalTransition, StoreError, str]
+    assert committed(path) == ["a", "b"]
+    assert ", ".join(descriptions) == "a, b"
+
+
+async def test_reading_and_changing_nothing_is_not_a_commit(notes: sqlite3.Connection) -> None:
+    commits: list[int] = []
+    committer = GroupCommitter(notes, "notes", lambda count, _: commits.append(count))
+    assert await committer.call("read", lambda db: db.execute("SELECT 7").fetchone()[0]) == 7
+    await committer.call("none", lambda db: db.execute("DELETE FROM notes WHERE name = 'x'"))
+    committer.close()
+    assert commits == []
+
+
+async def test_a_full_disk_fails_the_group_and_the_next_one_works(
+    path: Path, notes: sqlite3.Connection
+) -> None:
+    notes.execute(f"PRAGMA max_page_count = {notes.execute('PRAGMA page_count').fetchone()[0]}")
+    committer = GroupCommitter(notes, "notes.db")
+    with pytest.raises(NoSpaceLeft, match=r"notes\.db"):
+        await committer.call("big", lambda db: insert(db, "x" * 100_000))
+    await committer.call("room", lambda db: db.execute("PRAGMA max_page_count = 1000"))
+    await committer.call("small", lambda db: insert(db, "small"))
+    committer.close()
+    assert committed(path) == ["small"]
+
+
+async def test_a_hook_that_fails_is_the_answer_although_the_commit_stands(
+    path: Path, notes: sqlite3.Connection
+) -> None:
+    def hook(count: int, description: str) -> None:
+        raise StoreError("the answer was lost")
+
+    committer = GroupCommitter(notes, "notes", hook)
+    with pytest.raises(StoreError, match="the answer was lost"):
+        await committer.call("a", lambda db: insert(db, "a"))
+    committer.close()
+    assert committed(path) == ["a"]
+
+
+async def test_close_answers_what_was_asked_before(path: Path, notes: sqlite3.Connection) -> None:
+    committer = GroupCommitter(notes, "notes")
+    calls = [asyncio.ensure_future(committer.call(n, lambda db, n=n: insert(db, n))) for n in "abc"]
+    await asyncio.sleep(0)
+    await asyncio.to_thread(committer.close)
+    assert await asyncio.gather(*calls) == list("abc")
+    with pytest.raises(StoreError, match="closed"):
+        await committer.call("late", lambda db: insert(db, "late"))
+    committer.close()
+    assert committed(path) == ["a", "b", "c"]
+
+
+async def test_a_caller_that_gave_up_disturbs_nobody(path: Path, notes: sqlite3.Connection) -> None:
+    committer = GroupCommitter(notes, "notes")
+    given_up = asyncio.ensure_future(committer.call("a", lambda db: insert(db, "a")))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    assert await committer.call("b", lambda db: insert(db, "b")) == "b"
+    committer.close()
+    assert committed(path)[-1] == "b"
+
+
+def test_one_store_serves_several_event_loops(path: Path) -> None:
+    store = SqliteJobStore.open(path)
+    job = asyncio.run(begin(store))
+    assert asyncio.run(store.list_jobs()) == (job,)
+    asyncio.run(store.close())
+    with pytest.raises(GreenrayError, match="closed"):
+        asyncio.run(store.list_jobs())
