@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Sequence
 
-from actors.gateway import Gateway
+from actors.gateway import Binding, Gateway
 from actors.ports import ColumnRef
 from actors.uploader import Uploader
 
@@ -12,20 +13,23 @@ from actors.uploader import Uploader
 class UploaderNode:
     """Implements ``actors.ports.HotColumns``; ``run`` lives as long as the process."""
 
-    def __init__(self, uploader: Uploader, gateway: Gateway) -> None:
+    def __init__(
+        self, uploader: Uploader, make_gateway: Callable[[Sequence[Binding]], Gateway]
+    ) -> None:
         self._uploader = uploader
-        self._gateway = gateway
-        self._listening = False
+        self._make_gateway = make_gateway
+        self._gateway: Gateway | None = None
 
-    async def listen(self) -> None:
-        """Open the gateways' ports. Idempotent. Raises PortInUse."""
-        if not self._listening:
-            await self._gateway.start()
-            self._listening = True
+    async def listen(self, bindings: Sequence[Binding]) -> None:
+        """Open the gateways' ports, once. Raises PortInUse."""
+        if self._gateway is None:
+            gateway = self._make_gateway(bindings)
+            await gateway.start()
+            self._gateway = gateway
 
-    async def run(self) -> None:
+    async def run(self, bindings: Sequence[Binding]) -> None:
         """Serve until the process ends; what dead uploads have left is removed first."""
-        await self.listen()
+        await self.listen(bindings)
         await self._uploader.sweep()
         await asyncio.Event().wait()
 

@@ -17,14 +17,16 @@ from chain.keystore import KeyRing
 from cluster import local_keys
 from cluster.chain_process import ChainProcess
 from cluster.local_genesis import write_local_genesis
+from cluster.node_config import NodeConfig
 from cluster.processes import ProcessRecord
-from cluster.ray_actors import NodeConfig, create_actors, create_chain_actor, create_uploader
+from cluster.ray_actors import create_actors
 from cluster.ray_cluster import own_process_ids, start_ray, stop_ray
 from cluster.ray_ports import call_actor
 from cluster.settings import Settings
 from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
 from protocol.errors import (
     ComponentUnavailable,
+    GreenrayError,
     InvalidSetting,
     PortInUse,
     UnknownStorageProvider,
@@ -70,14 +72,16 @@ class LocalNetwork:
                 raise result
         endpoint, keys_file = chain_task.result()
         self._record.write(own_process_ids())
-        config = NodeConfig(
-            self._settings, self.state.root, endpoint, keys_file, self._hosted(keys_file)
+        config = NodeConfig.of(
+            self._settings,
+            state_root=self.state.root,
+            chain_endpoint=endpoint,
+            keys_file=keys_file,
+            hosted=self._hosted(keys_file),
         )
-        self.handles["chain"] = create_chain_actor(config)
-        self.handles |= create_actors(config)
+        self.handles = create_actors(config)
         bindings = await self._bindings(config)
-        self.handles["uploader"] = create_uploader(config, bindings)
-        await self._ready()
+        await self._ready(bindings)
         self._record.write(own_process_ids())
         return self._announce(config, bindings, await self._call("chain", "chain_id"))
 
@@ -170,24 +174,39 @@ class LocalNetwork:
             return port
         return _free_ports(1)[0]
 
-    async def _ready(self) -> None:
+    async def _ready(self, bindings: tuple[Binding, ...]) -> None:
         """Constructors are through and gateways listen; then unfinished jobs are claimed."""
         await asyncio.gather(*(self._call(name, "ping") for name in self.handles))
         # We hold the state directory's lock, so whoever owned a job is gone.
         await self._call("job_store", "release_all")
-        await self._call("uploader", "listen")
-        for name in ("uploader", "task_node"):
-            self._supervised.append(asyncio.create_task(self._supervise(name)))
+        await self._call("uploader", "listen", bindings)
+        self._supervised = [
+            asyncio.create_task(self._supervise("uploader", bindings)),
+            asyncio.create_task(self._supervise("task_node")),
+            asyncio.create_task(self._sweep()),
+        ]
 
-    async def _call(self, name: str, method: str) -> Any:
+    async def _call(self, name: str, method: str, *args: Any) -> Any:
         """Raises our errors, also those of an actor's constructor."""
-        return await call_actor(self.handles[name], name, method)
+        return await call_actor(self.handles[name], name, method, *args)
 
-    async def _supervise(self, name: str) -> None:
+    async def _sweep(self) -> None:
+        """Now and then, have the Receivers remove groups that no primary will come back for."""
+        lifetime_s = self._settings.replication.unfinished_group_lifetime_s
+        receivers = [name for name in self.handles if name.startswith("receiver")]
+        while True:
+            for name in receivers:
+                try:
+                    await self._call(name, "sweep", lifetime_s)
+                except GreenrayError as error:
+                    log.warning("%s could not sweep: %s", name, error)
+            await asyncio.sleep(lifetime_s / 4)
+
+    async def _supervise(self, name: str, *args: Any) -> None:
         """Keep an actor's ``run`` running across restarts of its process."""
         while True:
             try:
-                await self._call(name, "run")
+                await self._call(name, "run", *args)
                 return
             except ComponentUnavailable as error:
                 log.warning("%s died and is started again: %s", name, error)
@@ -200,7 +219,7 @@ class LocalNetwork:
             pid=os.getpid(),
             chain_endpoint=config.chain_endpoint,
             chain_id=chain_id,
-            dialect=self._settings.chain.dialect,
+            dialect=config.dialect,
             gateways=tuple(
                 GatewayAddress(b.sp_address, f"http://{b.host}:{b.port}") for b in bindings
             ),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import uuid
 from collections.abc import Callable, Coroutine
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import ray
 from ray import exceptions as ray_errors
 
-from actors.ports import Column, ColumnRef
-from coding.codec import get_codec
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece
+
+if TYPE_CHECKING:
+    from actors.ports import Column, ColumnRef
 
 _LOST_OBJECT = (
     ray_errors.ObjectLostError,
@@ -75,6 +78,11 @@ def named_port(name: str) -> Any:
     return NamedPort(name)
 
 
+def process_name(role: str) -> str:
+    """A name for this process that no other has ever had: leases belong to it."""
+    return f"{role}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
 class RayObjectSpace:
     """Columns in Ray's object store. What is put dies with the process that put it."""
 
@@ -83,13 +91,15 @@ class RayObjectSpace:
 
     async def get(self, ref: ColumnRef) -> Column:
         try:
-            return cast(Column, await ref)
+            return cast("Column", await ref)
         except ray_errors.RayError as error:
             raise translate(error, "object store") from None
 
 
 def encode_columns(codec_name: str, m: int, *data: Column) -> Any:
     """The m parity columns; one value when m is 1, as ``num_returns`` wants it."""
+    from coding.codec import get_codec  # only encode tasks need it
+
     parity = get_codec(codec_name).encode(data, m)
     return parity[0] if m == 1 else tuple(parity)
 

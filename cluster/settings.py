@@ -78,7 +78,7 @@ class BudgetSettings(_Section):
 
 
 class ReplicationSettings(_Section):
-    receivers: Annotated[int, Field(ge=1)] = 3
+    receivers: Annotated[int, Field(ge=1)] = 2
     """Receiver processes; each serves some of the hosted SPs."""
     approval_timeout_s: PositiveSeconds = 10.0
     batch_timeout_s: PositiveSeconds = 60.0

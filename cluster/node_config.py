@@ -1,0 +1,96 @@
+"""What the actors of one network need to know; everything else they ask each other.
+
+Plain values: whatever this module imports is imported by every actor's process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cluster.state_dir import StateDir
+
+if TYPE_CHECKING:
+    from cluster.settings import Settings
+    from storage.ports import PieceStore
+
+
+@dataclass(frozen=True, slots=True)
+class NodeConfig:
+    """Times in seconds, sizes in bytes; see ``cluster.settings`` for what each one means."""
+
+    state_root: Path
+    chain_endpoint: str
+    keys_file: Path
+    hosted: tuple[str, ...]
+    """Operator addresses of the SPs of this network."""
+    dialect: str
+    codec: str
+    durable: bool
+    batch_segments: int
+    receivers: int
+    seal_timeout_blocks: int
+    ingest_bytes: int
+    hot_columns_bytes: int
+    download_bytes: int
+    idle_timeout_s: float
+    approval_timeout_s: float
+    batch_timeout_s: float
+    retry_base_s: float
+    retry_cap_s: float
+    deadline_s: float
+
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        state_root: Path,
+        chain_endpoint: str,
+        keys_file: Path,
+        hosted: tuple[str, ...],
+    ) -> NodeConfig:
+        replication = settings.replication
+        return cls(
+            state_root=state_root,
+            chain_endpoint=chain_endpoint,
+            keys_file=keys_file,
+            hosted=hosted,
+            dialect=settings.chain.dialect,
+            codec=settings.codec,
+            durable=settings.durable,
+            batch_segments=settings.batch_segments,
+            receivers=replication.receivers,
+            seal_timeout_blocks=settings.chain.seal_timeout_blocks,
+            ingest_bytes=settings.budget.ingest_bytes,
+            hot_columns_bytes=settings.budget.hot_columns_bytes,
+            download_bytes=settings.budget.download_bytes,
+            idle_timeout_s=settings.gateway.idle_timeout_s,
+            approval_timeout_s=replication.approval_timeout_s,
+            batch_timeout_s=replication.batch_timeout_s,
+            retry_base_s=replication.retry_base_s,
+            retry_cap_s=replication.retry_cap_s,
+            deadline_s=replication.deadline_s,
+        )
+
+    @property
+    def state(self) -> StateDir:
+        return StateDir(self.state_root)
+
+    def piece_stores(self, served: Collection[str]) -> dict[str, PieceStore]:
+        from storage.file_store import FilePieceStore
+
+        return {sp: FilePieceStore(self.state.pieces(sp), durable=self.durable) for sp in served}
+
+    def receiver_of(self, sp_address: str) -> str:
+        """The name of the Receiver actor that serves this SP."""
+        return receiver_name(self.hosted.index(sp_address) % self.receivers)
+
+    def served_by_receiver(self, index: int) -> tuple[str, ...]:
+        return self.hosted[index :: self.receivers]
+
+
+def receiver_name(index: int) -> str:
+    return f"receiver-{index}"

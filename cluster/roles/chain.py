@@ -1,0 +1,14 @@
+"""The one process that speaks to the chain's node: the library it does so with costs every process
+that imports it a second and 50 MB."""
+
+from __future__ import annotations
+
+from chain.client import RpcChainClient
+from chain.dialects import get_dialect
+from cluster.node_config import NodeConfig
+
+SUBJECT = RpcChainClient
+
+
+def build(config: NodeConfig) -> RpcChainClient:
+    return RpcChainClient(config.chain_endpoint, get_dialect(config.dialect))

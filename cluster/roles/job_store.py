@@ -1,0 +1,15 @@
+"""The one owner of the journal; it runs on the node that has the file."""
+
+from __future__ import annotations
+
+from cluster.journal_freeze import after_commit_from_environment
+from cluster.node_config import NodeConfig
+from storage.sqlite_store import SqliteJobStore
+
+SUBJECT = SqliteJobStore
+
+
+def build(config: NodeConfig) -> SqliteJobStore:
+    return SqliteJobStore.open(
+        config.state.job_store_file, after_commit=after_commit_from_environment()
+    )

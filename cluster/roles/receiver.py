@@ -1,0 +1,21 @@
+"""A Receiver; there are a few, and each serves some of the hosted SPs."""
+
+from __future__ import annotations
+
+import time
+
+from actors.receiver import Receiver
+from cluster.node_config import NodeConfig
+from cluster.ray_ports import named_port
+
+SUBJECT = Receiver
+
+
+def build(config: NodeConfig, index: int) -> Receiver:
+    return Receiver(
+        chain=named_port("chain"),
+        job_store=named_port("job_store"),
+        piece_stores=config.piece_stores(config.served_by_receiver(index)),
+        signer=named_port("signer"),
+        clock=time.time,
+    )

@@ -1,0 +1,42 @@
+"""The TaskNode."""
+
+from __future__ import annotations
+
+import time
+
+from actors.job_driver import DriverPorts, DriverSettings
+from actors.provider_book import ProviderBook
+from actors.replication import ReplicationSettings
+from actors.secondaries import Directory
+from actors.task_node import TaskNode, TaskNodeSettings
+from cluster.node_config import NodeConfig
+from cluster.ray_ports import RayEncoder, RayObjectSpace, named_port, process_name
+from coding.codec import get_codec
+
+SUBJECT = TaskNode
+
+
+def build(config: NodeConfig) -> TaskNode:
+    space = RayObjectSpace()
+    receivers = {sp: named_port(config.receiver_of(sp)) for sp in config.hosted}
+    ports = DriverPorts(
+        job_store=named_port("job_store"),
+        piece_stores=config.piece_stores(config.hosted),
+        approvals=named_port("p2p"),
+        secondaries=Directory(receivers, space),
+        sealer=named_port("signer"),
+        encoder=RayEncoder(get_codec(config.codec).name),
+        object_space=space,
+        hot_columns=named_port("uploader"),
+        providers=ProviderBook(named_port("chain"), time.time),
+        clock=time.time,
+    )
+    driver = DriverSettings(
+        approval_timeout_s=config.approval_timeout_s,
+        retry_base_s=config.retry_base_s,
+        retry_cap_s=config.retry_cap_s,
+        replication=ReplicationSettings(batch_timeout_s=config.batch_timeout_s),
+    )
+    return TaskNode(
+        owner=process_name("task-node"), ports=ports, settings=TaskNodeSettings(driver=driver)
+    )

@@ -1,0 +1,53 @@
+"""The Uploader with the Gateways of all hosted SPs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from actors.gateway import Binding, Gateway, GatewaySettings
+from actors.receiver_directory import ReceiverDirectory
+from actors.uploader import Uploader, UploaderSettings
+from actors.uploader_node import UploaderNode
+from cluster.node_config import NodeConfig
+from cluster.ray_ports import RayObjectSpace, named_port, process_name
+
+SUBJECT = UploaderNode
+
+
+def build(config: NodeConfig) -> UploaderNode:
+    job_store = named_port("job_store")
+    signer = named_port("signer")
+    piece_stores = config.piece_stores(config.hosted)
+    receivers = {sp: named_port(config.receiver_of(sp)) for sp in config.hosted}
+    space = RayObjectSpace()
+    uploader = Uploader(
+        job_store=job_store,
+        piece_stores=piece_stores,
+        object_space=space,
+        signer=signer,
+        waker=named_port("task_node"),
+        owner=process_name("uploader"),
+        settings=UploaderSettings(
+            batch_segments=config.batch_segments,
+            buffer_budget_bytes=config.ingest_bytes,
+            hot_budget_bytes=config.hot_columns_bytes,
+            deadline_s=config.deadline_s,
+        ),
+    )
+
+    def make_gateway(bindings: Sequence[Binding]) -> Gateway:
+        return Gateway(
+            bindings=bindings,
+            chain=named_port("chain"),
+            uploader=uploader,
+            job_store=job_store,
+            piece_stores=piece_stores,
+            signer=signer,
+            receiver=ReceiverDirectory(receivers),
+            receiver_space=space,
+            settings=GatewaySettings(
+                idle_timeout_s=config.idle_timeout_s, download_budget_bytes=config.download_bytes
+            ),
+        )
+
+    return UploaderNode(uploader, make_gateway)
