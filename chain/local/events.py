@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from protocol import go_json
@@ -26,8 +27,19 @@ def typed_event(full_name: str, fields: Mapping[str, Any]) -> Event:
 
     64-bit integers must already be decimal text, enums their names, bytes base64 text.
     """
-    attributes = ((name, go_json.dump(fields[name], sort_keys=False)) for name in sorted(fields))
-    return Event(full_name, tuple(attributes))
+    return Event(full_name, tuple((name, _json_text(fields[name])) for name in sorted(fields)))
+
+
+def _json_text(value: Any) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    return go_json.dump(value, sort_keys=False) if value else json.dumps(value)
+
+
+@lru_cache(maxsize=65_536)
+def _quoted(text: str) -> str:
+    # Addresses, names and states come again and again.
+    return go_json.dump(text, sort_keys=False)
 
 
 def to_json(events: Iterable[Event]) -> list[dict[str, Any]]:
@@ -43,25 +55,12 @@ def to_json(events: Iterable[Event]) -> list[dict[str, Any]]:
     ]
 
 
-def from_json(rows: Iterable[Mapping[str, Any]]) -> tuple[Event, ...]:
-    """The inverse of ``to_json``."""
-    return tuple(
-        Event(row["type"], tuple((a["key"], a["value"]) for a in row["attributes"])) for row in rows
-    )
-
-
 def message_log(events: Iterable[Event]) -> str:
     """The ``log`` of a successful transaction with one message."""
-    rows = [
-        {
-            "type": one.type,
-            "attributes": [{"key": key, "value": value} for key, value in one.attributes],
-        }
-        for one in events
-    ]
-    return go_json.dump([{"msg_index": 0, "events": rows}], sort_keys=False)
-
-
-def parse_typed(value: str) -> Any:
-    """The value of a typed event's attribute."""
-    return json.loads(value)
+    texts = []
+    for one in events:
+        attributes = ",".join(
+            f'{{"key":{_quoted(key)},"value":{_quoted(value)}}}' for key, value in one.attributes
+        )
+        texts.append(f'{{"type":{_quoted(one.type)},"attributes":[{attributes}]}}')
+    return f'[{{"msg_index":0,"events":[{",".join(texts)}]}}]'

@@ -7,6 +7,7 @@ handed out are private copies: changing one changes nothing until it is put back
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from chain import wire
@@ -144,10 +145,12 @@ def number_key(number: int) -> bytes:
     return number.to_bytes(32, "big")
 
 
+@lru_cache(maxsize=65_536)
 def bucket_key(bucket_name: str) -> bytes:
     return keccak256(bucket_name.encode())
 
 
+@lru_cache(maxsize=65_536)
 def object_key(bucket_name: str, object_name: str) -> bytes:
     """Objects of a bucket lie together, in the order of their hashed names."""
     return bucket_key(bucket_name) + keccak256(object_name.encode())

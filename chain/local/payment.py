@@ -12,6 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any
 
 from chain import wire
@@ -38,6 +39,7 @@ class Prices:
     secondary_store: Fraction
 
 
+@lru_cache(maxsize=1024)
 def prices(rules: Rules, primary_sp_address: str) -> Prices:
     """Read and store price of the primary; a secondary gets a share of the average store price."""
     primary = rules.providers[parse_address(primary_sp_address)]
@@ -238,5 +240,6 @@ def _emit_update(context: Context, record: Any) -> None:
     context.emit(typed_event("greenfield.payment.EventStreamRecordUpdate", fields))
 
 
+@lru_cache(maxsize=1024)
 def _fraction(text: str) -> Fraction:
     return Fraction(Decimal(text))

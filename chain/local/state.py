@@ -11,6 +11,7 @@ Every value is kept with the height that wrote it, which makes queries of past h
 from __future__ import annotations
 
 import sqlite3
+import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,7 +34,7 @@ CREATE TABLE IF NOT EXISTS blocks (
 CREATE INDEX IF NOT EXISTS block_by_hash ON blocks (hash);
 CREATE TABLE IF NOT EXISTS transactions (
     height INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL,
-    bytes BLOB NOT NULL, result TEXT NOT NULL,
+    bytes BLOB NOT NULL, result BLOB NOT NULL,
     PRIMARY KEY (height, position)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS transaction_by_hash ON transactions (hash);
@@ -203,7 +204,10 @@ class ChainDatabase:
             )
             self._db.executemany(
                 "INSERT INTO transactions VALUES (?, ?, ?, ?, ?)",
-                [(t.height, t.position, t.hash, t.tx_bytes, t.result) for t in transactions],
+                [
+                    (t.height, t.position, t.hash, t.tx_bytes, _packed(t.result))
+                    for t in transactions
+                ],
             )
             self._db.executemany(
                 "INSERT OR IGNORE INTO transaction_tags VALUES (?, ?, ?, ?)",
@@ -240,19 +244,19 @@ class ChainDatabase:
             "SELECT * FROM transactions WHERE hash = ? ORDER BY height, position LIMIT 1",
             (tx_hash,),
         ).fetchone()
-        return None if row is None else StoredTransaction(*row)
+        return None if row is None else _transaction(row)
 
     def transactions_of(self, height: int) -> list[StoredTransaction]:
         rows = self._db.execute(
             "SELECT * FROM transactions WHERE height = ? ORDER BY position", (height,)
         )
-        return [StoredTransaction(*row) for row in rows]
+        return [_transaction(row) for row in rows]
 
     def transaction_at(self, height: int, position: int) -> StoredTransaction:
         row = self._db.execute(
             "SELECT * FROM transactions WHERE height = ? AND position = ?", (height, position)
         ).fetchone()
-        return StoredTransaction(*row)
+        return _transaction(row)
 
     def positions(self, where: str, arguments: Sequence[str | int]) -> set[tuple[int, int]]:
         """(height, position) of the tags that match a condition over ``tag`` and ``value``."""
@@ -267,6 +271,16 @@ class ChainDatabase:
             f"SELECT height, position FROM transactions WHERE {where}", arguments
         )
         return set(rows)
+
+
+def _packed(result: str) -> bytes:
+    # A result names every event twice, in its log and in its events: it shrinks by far.
+    return zlib.compress(result.encode(), 1)
+
+
+def _transaction(row: tuple[int, int, bytes, bytes, bytes]) -> StoredTransaction:
+    height, position, tx_hash, tx_bytes, packed = row
+    return StoredTransaction(height, position, tx_hash, tx_bytes, zlib.decompress(packed).decode())
 
 
 def _height(height: int | None) -> int:

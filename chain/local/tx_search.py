@@ -71,12 +71,8 @@ def _parse_condition(query: str, position: int) -> tuple[Condition, int]:
 
 
 def _syntax_error(query: str, rule: str, start: int, end: int) -> QuerySyntaxError:
-    # Symbols are counted from 1, and from 2 once something has been read.
-    first, last = (start + 1, end + 1) if end > start else (1, 1)
-    if rule == "PegText":
-        first += 1
-    elif rule != "Unknown":
-        first, last = start, end
+    # The real parser counts symbols from 2, except where it read nothing.
+    first, last = (1, 1) if rule == "Unknown" else (start + 2, end + 2)
     quoted = '"' + query[start:end].replace("\\", "\\\\").replace('"', '\\"') + '"'
     return QuerySyntaxError(
         f"\nparse error near {rule} (line 1 symbol {first} - line 1 symbol {last}):\n{quoted}\n"
