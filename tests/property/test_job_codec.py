@@ -69,34 +69,34 @@ def jobs(draw: st.DrawFn) -> JobContext:
     )
     receipts = st.builds(SecondaryReceipt, st.integers(0, 5), texts, hashes, hashes)
     replaced = st.builds(ReplacedSecondary, st.integers(0, 5), texts, texts, texts, counts)
-    values = dict(
-        job_id=draw(counts),
-        sp_address=draw(texts),
-        object_info=info,
-        params=draw(params),
-        batch_segments=draw(counts),
-        created_at=draw(times),
-        deadline_at=draw(times),
-        state=draw(st.sampled_from(JobState)),
-        epoch=draw(counts),
-        owner=draw(texts),
-        lease_expires_at=draw(times),
-        attempt=draw(counts),
-        next_attempt_at=draw(times),
-        final=draw(st.booleans()),
-        error=draw(st.none() | st.builds(JobError, texts, texts, st.booleans())),
-        approval_round=draw(counts),
-        approvals=draw(st.lists(approvals, max_size=3).map(tuple)),
-        secondaries=draw(st.lists(receipts, max_size=3).map(tuple)),
-        replaced=draw(st.lists(replaced, max_size=3).map(tuple)),
-        seal_tx_hash=draw(st.none() | texts),
-        seal_height=draw(st.none() | counts),
-        history=draw(
+    values = {
+        "job_id": draw(counts),
+        "sp_address": draw(texts),
+        "object_info": info,
+        "params": draw(params),
+        "batch_segments": draw(counts),
+        "created_at": draw(times),
+        "deadline_at": draw(times),
+        "state": draw(st.sampled_from(JobState)),
+        "epoch": draw(counts),
+        "owner": draw(texts),
+        "lease_expires_at": draw(times),
+        "attempt": draw(counts),
+        "next_attempt_at": draw(times),
+        "final": draw(st.booleans()),
+        "error": draw(st.none() | st.builds(JobError, texts, texts, st.booleans())),
+        "approval_round": draw(counts),
+        "approvals": draw(st.lists(approvals, max_size=3).map(tuple)),
+        "secondaries": draw(st.lists(receipts, max_size=3).map(tuple)),
+        "replaced": draw(st.lists(replaced, max_size=3).map(tuple)),
+        "seal_tx_hash": draw(st.none() | texts),
+        "seal_height": draw(st.none() | counts),
+        "history": draw(
             st.lists(st.builds(StateChange, st.sampled_from(JobState), times), max_size=3).map(
                 tuple
             )
         ),
-    )
+    }
     # A new field has to be drawn as well, or its default hides that it is not stored.
     assert set(values) == {f.name for f in fields(JobContext)}
     return JobContext(**values)
