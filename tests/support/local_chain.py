@@ -1,0 +1,173 @@
+"""A small embedded chain for tests: named keys, a genesis of seven providers, signed messages,
+and the server as a process of its own."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import subprocess
+import sys
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from chain.crypto import address_of, keccak256, sign_digest
+from chain.dialects import v0_2 as dialect
+from chain.local.genesis import Genesis, GenesisProvider, build_genesis, genesis_to_json
+from chain.transactions import sign_transaction
+from protocol.integrity import secondary_sign_bytes
+from protocol.objects import Visibility
+
+CHAIN_ID = "greenfield_9000-7"
+ROLES = ("operator", "funding", "seal", "approval", "gc")
+FOREVER = 10**9
+CHECKSUMS = tuple(hashlib.sha256(bytes([i])).digest() for i in range(7))
+BUCKET = "fault-bucket"
+
+
+def key(name: str) -> bytes:
+    return hashlib.sha256(f"local chain {name}".encode()).digest()
+
+
+def address(name: str) -> str:
+    return address_of(key(name))
+
+
+def small_genesis(overrides: dict[str, Any] | None = None, **changes: Any) -> Genesis:
+    providers = [
+        GenesisProvider(
+            *(address(f"sp-{i}-{role}") for role in ROLES), endpoint="http://127.0.0.1:1"
+        )
+        for i in range(7)
+    ]
+    return build_genesis(
+        providers, [address("user")], chain_id=CHAIN_ID, overrides=overrides, **changes
+    )
+
+
+def account_number(genesis: Genesis, name: str) -> int:
+    return next(a.account_number for a in genesis.accounts if a.address == address(name))
+
+
+def signed(
+    genesis: Genesis, name: str, message: dialect.Message, sequence: int, **changes: Any
+) -> bytes:
+    """A transaction of a named key that pays exactly what it must."""
+    gas = genesis.gas[dialect.type_url(message)]
+    terms = {
+        "chain_id": genesis.chain_id,
+        "account_number": account_number(genesis, name),
+        "sequence": sequence,
+        "gas_limit": gas,
+        "fee_amount": gas * genesis.min_gas_price,
+    }
+    return sign_transaction(dialect, message, private_key=key(name), **(terms | changes)).tx_bytes
+
+
+def create_bucket(name: str = BUCKET, sp: int = 0) -> dialect.MsgCreateBucket:
+    message = dialect.MsgCreateBucket(
+        creator=address("user"),
+        bucket_name=name,
+        visibility=Visibility.VISIBILITY_TYPE_PRIVATE,
+        primary_sp_address=address(f"sp-{sp}-operator"),
+        primary_sp_approval=dialect.SpApproval(FOREVER),
+    )
+    return approved(message, sp)
+
+
+def create_object(
+    name: str, bucket: str = BUCKET, payload_size: int = 5, sp: int = 0
+) -> dialect.MsgCreateObject:
+    message = dialect.MsgCreateObject(
+        creator=address("user"),
+        bucket_name=bucket,
+        object_name=name,
+        payload_size=payload_size,
+        visibility=Visibility.VISIBILITY_TYPE_INHERIT,
+        content_type="text/plain",
+        primary_sp_approval=dialect.SpApproval(FOREVER),
+        expect_checksums=CHECKSUMS,
+    )
+    return approved(message, sp)
+
+
+def seal_object(name: str, object_id: int, bucket: str = BUCKET) -> dialect.MsgSealObject:
+    """Sealed by provider 0 with providers 1 to 6."""
+    secondaries = tuple(address(f"sp-{i}-operator") for i in range(1, 7))
+    documents = [
+        secondary_sign_bytes(secondary, object_id, CHECKSUMS[index + 1])
+        for index, secondary in enumerate(secondaries)
+    ]
+    signatures = tuple(
+        sign_digest(key(f"sp-{index + 1}-approval"), keccak256(document))
+        for index, document in enumerate(documents)
+    )
+    return dialect.MsgSealObject(address("sp-0-seal"), bucket, name, secondaries, signatures)
+
+
+def approved(message: Any, sp: int, expired_height: int = FOREVER) -> Any:
+    unsigned = dialect.with_approval(message, expired_height, b"")
+    digest = keccak256(dialect.approval_sign_bytes(unsigned))
+    sig = sign_digest(key(f"sp-{sp}-approval"), digest)
+    return dialect.with_approval(message, expired_height, sig)
+
+
+class ChainProcess:
+    """``python -m chain.local`` and a small client of it."""
+
+    def __init__(self, home: Path, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "chain.local", "--home", str(home), "--port", "0", *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        if not line:
+            raise AssertionError(self.process.communicate()[1])
+        self.started: dict[str, Any] = json.loads(line)
+        self.endpoint: str = self.started["endpoint"]
+
+    def rpc(self, method: str, **params: Any) -> dict[str, Any]:
+        request = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+        posted = urllib.request.Request(self.endpoint + "/", json.dumps(request).encode())
+        with urllib.request.urlopen(posted, timeout=30) as response:
+            answer: dict[str, Any] = json.loads(response.read())
+        return answer
+
+    def broadcast(self, tx_bytes: bytes, how: str = "sync") -> dict[str, Any]:
+        return self.rpc(f"broadcast_tx_{how}", tx=base64.b64encode(tx_bytes).decode())
+
+    def kill(self) -> None:
+        self.process.kill()
+        self._close()
+
+    def stop(self) -> int:
+        self.process.terminate()
+        return self._close()
+
+    def _close(self) -> int:
+        code = self.process.wait(timeout=30)
+        for stream in (self.process.stdout, self.process.stderr):
+            assert stream is not None
+            stream.close()
+        return code
+
+
+def write_genesis(path: Path, genesis: Genesis | None = None) -> Path:
+    path.write_text(json.dumps(genesis_to_json(genesis or small_genesis())))
+    return path
+
+
+def run_to_failure(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """A start that must fail."""
+    return subprocess.run(
+        [sys.executable, "-m", "chain.local", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
