@@ -187,11 +187,14 @@ class RpcChainClient:
 
     async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult:
         """CheckTx's answer. Refusals of the node itself have codespace sdk and the code that Go
-        clients give them; a transaction that it has already is sdk/19 and ``already_known``."""
+        clients give them; a transaction that it has already is sdk/19 and ``already_known``.
+
+        One call sends the bytes once: who gets a refusal knows that nothing was accepted before."""
         tx_hash = transaction_hash(tx_bytes)
         method = "broadcast_tx_sync"
         try:
-            result = await self._rpc.request(method, {"tx": base64.b64encode(tx_bytes).decode()})
+            params = {"tx": base64.b64encode(tx_bytes).decode()}
+            result = await self._rpc.request(method, params, attempts=1)
         except RpcRefused as error:
             for text, code in _BROADCAST_REFUSALS:
                 if text in error.text:

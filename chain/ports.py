@@ -84,7 +84,9 @@ class ChainClient(Protocol):
     async def simulate(self, tx_bytes: bytes) -> GasEstimate:
         """Raises TransactionRefused with the node's text."""
 
-    async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult: ...
+    async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult:
+        """Sends the bytes once, never by itself again: a refusal then proves that the node has not
+        accepted them. After ChainUnavailable they may or may not be in its mempool."""
 
     async def transaction(self, tx_hash: str) -> TransactionResult | None:
         """The transaction if it is in a block, else None."""

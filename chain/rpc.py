@@ -65,15 +65,17 @@ class JsonRpc:
         self._timeout_s = timeout_s
         self._provider: AsyncHTTPProvider | None = None
 
-    async def request(self, method: str, params: dict[str, Any] | list[Any]) -> Any:
-        """The ``result`` of the answer.
+    async def request(
+        self, method: str, params: dict[str, Any] | list[Any], *, attempts: int = ATTEMPTS
+    ) -> Any:
+        """The ``result`` of the answer; a lost connection is tried ``attempts`` times in all.
 
         Raises:
             RpcRefused: the node answered with an error.
             ChainUnavailable: no answer came.
             ChainAnswerInvalid: what came is not a JSON-RPC answer.
         """
-        answer = await self._post(method, params)
+        answer = await self._post(method, params, attempts)
         if not isinstance(answer, dict):
             raise self.invalid(f"{method}: the answer is not a JSON object")
         error = answer.get("error")
@@ -136,12 +138,12 @@ class JsonRpc:
             what, f"chain node {self.endpoint}", "Check that this is a node of the chain"
         )
 
-    async def _post(self, method: str, params: dict[str, Any] | list[Any]) -> Any:
-        for attempt in range(1, ATTEMPTS + 1):
+    async def _post(self, method: str, params: dict[str, Any] | list[Any], attempts: int) -> Any:
+        for attempt in range(1, attempts + 1):
             try:
                 return await (await self._connected()).make_request(method, params)
             except aiohttp.ClientConnectionError as error:
-                if attempt == ATTEMPTS or isinstance(error, TimeoutError):
+                if attempt == attempts or isinstance(error, TimeoutError):
                     raise self._unavailable(method, error) from error
                 await asyncio.sleep(FIRST_RETRY_DELAY_S * 2 ** (attempt - 1))
             except aiohttp.ClientResponseError as error:

@@ -31,6 +31,7 @@ VALID_FOR_BLOCKS = 100
 
 _SEQUENCE_MISMATCH = re.compile(r"account sequence mismatch, expected (\d+), got (\d+)")
 _SEQUENCE_ATTEMPTS = 3
+_SEND_ATTEMPTS = 3
 
 
 class TransactionSender:
@@ -133,7 +134,7 @@ class TransactionSender:
         for attempt in range(1, _SEQUENCE_ATTEMPTS + 1):
             try:
                 signed = await self._prepare(message, memo, account, sequence)
-                answer = await self._chain.broadcast_sync(signed.tx_bytes)
+                answer = await self._send_until_answered(signed.tx_bytes)
                 if answer.code == 0 or answer.already_known:
                     return signed
                 raise _refused(answer)
@@ -143,6 +144,15 @@ class TransactionSender:
                     raise
                 sequence = expected
         raise AssertionError("every attempt returns or raises")
+
+    async def _send_until_answered(self, tx_bytes: bytes) -> BroadcastResult:
+        """Identical bytes are one transaction: they may be sent again when no answer came."""
+        for _ in range(1, _SEND_ATTEMPTS):
+            try:
+                return await self._chain.broadcast_sync(tx_bytes)
+            except ChainUnavailable:
+                await self._sleep(self._poll_interval_s)
+        return await self._chain.broadcast_sync(tx_bytes)
 
     async def _prepare(
         self, message: Message, memo: str, account: Account, sequence: int

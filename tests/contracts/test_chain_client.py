@@ -403,11 +403,21 @@ async def test_client_tells_a_broken_node_from_a_wrong_address(
 async def test_client_repeats_a_request_whose_connection_was_lost(
     client: RpcChainClient, node: ReplayNode
 ) -> None:
+    node.connections_to_drop = 2
+    assert await client.latest_height() > 0
+    assert len(node.requests) == 3
+
+
+async def test_client_sends_a_transaction_once_per_call(
+    client: RpcChainClient, node: ReplayNode
+) -> None:
     said = {"code": 0, "log": "[]", "codespace": "", "hash": transaction_hash(b"tx")}
     node.answer("broadcast_tx_sync", {"tx": _base64(b"tx")}, said)
-    node.connections_to_drop = 2
+    node.connections_to_drop = 1
+    with pytest.raises(ChainUnavailable):
+        await client.broadcast_sync(b"tx")
+    assert len(node.requests) == 1
     assert (await client.broadcast_sync(b"tx")).code == 0
-    assert len(node.requests) == 3
 
 
 async def test_client_gives_up_after_three_lost_connections(
