@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -20,19 +19,15 @@ from storage.direct_io import (
     StagingPool,
     flat,
     probe_direct_io,
-    read_all,
     shared_staging_pool,
     store_errors,
     sync_directory,
-    use_direct,
 )
 from storage.ports import Buffer, ColumnKey, ColumnWriter
+from storage.range_reader import read_range
 
 DIRECT_WRITE_MIN_BYTES = 64 * 1024
 """Columns smaller than this go through the page cache: fewer system calls, and few pages."""
-
-DIRECT_READ_MIN_BYTES = 1024 * 1024
-"""Reads smaller than this go through the page cache, which reads ahead."""
 
 
 class FilePieceStore:
@@ -109,7 +104,7 @@ class FilePieceStore:
                 raise NoSuchPiece("no finished column", str(path)) from None
             try:
                 piece_ranges.check_range(key, layout, offset, views, os.fstat(fd).st_size)
-                _read_range(fd, views, offset, self._direct)
+                read_range(fd, views, offset, self._direct, self._staging)
             finally:
                 os.close(fd)
 
@@ -293,31 +288,3 @@ class _FileWriter:
         except BaseException:
             self._usable = False
             raise
-
-
-def _read_range(fd: int, views: list[memoryview], offset: int, direct: DirectIo | None) -> None:
-    """Fill ``views``, which the file is long enough for. Large aligned ones past the page cache:
-    the writer left no pages there, and fresh ones cost more than the reading."""
-    is_direct = False
-    for view in views:
-        for part, wanted in _parts(view, offset, direct):
-            if wanted is not is_direct:
-                use_direct(fd, wanted)
-                is_direct = wanted
-            if read_all(fd, [part], offset) != len(part):
-                raise OSError(errno.EIO, "the file ended early")
-            offset += len(part)
-
-
-def _parts(view: memoryview, offset: int, direct: DirectIo | None) -> list[tuple[memoryview, bool]]:
-    """What of ``view`` is read with O_DIRECT (True) and what is not."""
-    whole_bytes = len(view) - len(view) % BLOCK_SIZE_BYTES
-    if (
-        direct is None
-        or whole_bytes < DIRECT_READ_MIN_BYTES
-        or offset % BLOCK_SIZE_BYTES
-        or not direct.fits(view)
-    ):
-        return [(view, False)]
-    rest = view[whole_bytes:]
-    return [(view[:whole_bytes], True), (rest, False)] if rest else [(view, True)]

@@ -15,7 +15,7 @@ import pytest
 
 from protocol.errors import NoSpaceLeft, StoreError
 from protocol.layout import ColumnLayout
-from storage import append_file, direct_io, file_store
+from storage import append_file, direct_io
 from storage.column_paths import parse_finished, parse_unfinished
 from storage.direct_io import BLOCK_SIZE_BYTES, StagingPool, address_of, probe_direct_io
 from storage.file_store import FilePieceStore
@@ -308,7 +308,7 @@ def test_a_short_write_is_continued(
     def short(fd: int, views: Sequence[memoryview], offset: int) -> int:
         return real(fd, [views[0][: max(BLOCK_SIZE_BYTES, len(views[0]) // 2)]], offset)
 
-    monkeypatch.setattr(direct_io.os, "pwritev", short)
+    monkeypatch.setattr(os, "pwritev", short)
     content = os.urandom(4 * MIB)
     writer = store.create(KEY, LAYOUT)
     writer.append([aligned_copy(content[:MIB]), aligned_copy(content[MIB:])])
@@ -326,10 +326,11 @@ def test_a_short_read_is_continued(store: FilePieceStore, monkeypatch: pytest.Mo
     writer = store.create(KEY, LAYOUT)
     writer.append([memoryview(content)])
     writer.finish()
-    monkeypatch.setattr(direct_io.os, "preadv", short)
-    into = aligned_copy(bytes(4 * MIB))
-    store.read_into(KEY, LAYOUT, 0, [into])
-    assert into == content
+    monkeypatch.setattr(os, "preadv", short)
+    for shift_bytes in (0, 3):
+        into = aligned_copy(bytes(4 * MIB), shift_bytes)
+        store.read_into(KEY, LAYOUT, 0, [into])
+        assert into == content
 
 
 def test_a_folder_that_cannot_be_made_is_a_store_error(tmp_path: Path) -> None:
@@ -353,20 +354,33 @@ def test_a_dropped_writer_gives_its_file_back(store: FilePieceStore) -> None:
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_large_aligned_reads_pass_by_the_page_cache(
-    root: Path, store: FilePieceStore, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("shift_bytes", [0, 3, 512])
+@pytest.mark.parametrize("offset", [0, 1, 4096, 2 * MIB + 513])
+def test_large_reads_pass_by_the_page_cache_wherever_they_begin_and_go(
+    root: Path,
+    store: FilePieceStore,
+    monkeypatch: pytest.MonkeyPatch,
+    shift_bytes: int,
+    offset: int,
 ) -> None:
     needs_direct_io(root)
-    switched: list[bool] = []
-    real = file_store.use_direct
-    monkeypatch.setattr(
-        file_store, "use_direct", lambda fd, wanted: (switched.append(wanted), real(fd, wanted))
-    )
+    direct_bytes = 0
+    real = os.preadv
+
+    def spy(fd: int, views: Sequence[memoryview], at: int) -> int:
+        nonlocal direct_bytes
+        done = real(fd, views, at)
+        if fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT:
+            direct_bytes += done
+        return done
+
     content = os.urandom(4 * MIB)
     writer = store.create(KEY, LAYOUT)
     writer.append([memoryview(content)])
     writer.finish()
-    aligned, odd = aligned_copy(bytes(2 * MIB + 5)), bytearray(MIB)
-    store.read_into(KEY, LAYOUT, 0, [aligned, memoryview(odd)])
-    assert bytes(aligned) + odd == content[: 3 * MIB + 5]
-    assert switched == [True, False]
+    monkeypatch.setattr(os, "preadv", spy)
+    small = bytearray(100)
+    large = aligned_copy(bytes(4 * MIB - 100 - offset), shift_bytes)
+    store.read_into(KEY, LAYOUT, offset, [large, memoryview(small)])
+    assert bytes(large) + small == content[offset:]
+    assert direct_bytes >= len(large)
