@@ -104,8 +104,10 @@ class SealWorld:
         return await self._add_jobs([f"object-{index}" for index in range(count)])
 
     async def _add_jobs(self, names: list[str]) -> list[JobContext]:
+        return await self.add_jobs_of([self.create_object(name) for name in names])
+
+    async def add_jobs_of(self, infos: list[ObjectInfo]) -> list[JobContext]:
         """Jobs in SIGN_OBJECT_DOING, as the task node leaves them; commits are shared."""
-        infos = [self.create_object(name) for name in names]
         await asyncio.gather(*(self._upload(info) for info in infos))
         jobs = await self.claim(len(infos))
         return await asyncio.gather(*(self._replicate(job) for job in jobs))
