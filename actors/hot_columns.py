@@ -57,14 +57,14 @@ class HotColumnCache:
         size_bytes: int,
     ) -> None:
         """Hold the columns of a batch for which ``size_bytes`` are reserved."""
-        hot = self._objects.setdefault((sp_address, object_id), _HotObject(self._clock()))
+        hot = self._objects.get((sp_address, object_id)) or _HotObject(self._clock())
         previous = hot.batches.get(batch_index)
         if previous is not None:
             hot.size_bytes -= previous[0]
             self._held_bytes -= previous[0]
         hot.batches[batch_index] = (size_bytes, columns)
         hot.size_bytes += size_bytes
-        hot.used_at = self._clock()
+        self._use((sp_address, object_id), hot)
 
     def get(
         self, sp_address: str, object_id: int, batch_index: int
@@ -73,7 +73,7 @@ class HotColumnCache:
         hot = self._objects.get((sp_address, object_id))
         if hot is None:
             return None
-        hot.used_at = self._clock()
+        self._use((sp_address, object_id), hot)
         batch = hot.batches.get(batch_index)
         return None if batch is None else batch[1]
 
@@ -83,17 +83,20 @@ class HotColumnCache:
         if hot is not None:
             self._held_bytes -= hot.size_bytes
 
+    def _use(self, key: tuple[str, int], hot: _HotObject) -> None:
+        """Stamp it; the dict stays in the order of last use."""
+        hot.used_at = self._clock()
+        self._objects.pop(key, None)
+        self._objects[key] = hot
+
     def _make_room(self, size_bytes: int, wanted_by: tuple[str, int]) -> bool:
         if size_bytes > self._budget_bytes:
             return False
         idle_since = self._clock() - self._idle_s
-        idle = sorted(
-            (hot.used_at, key)
-            for key, hot in self._objects.items()
-            if hot.used_at <= idle_since and key != wanted_by
-        )
-        for _, key in idle:
-            if self._held_bytes + size_bytes <= self._budget_bytes:
-                break
-            self.release(*key)
-        return self._held_bytes + size_bytes <= self._budget_bytes
+        while self._held_bytes + size_bytes > self._budget_bytes:
+            others = (item for item in self._objects.items() if item[0] != wanted_by)
+            oldest_key, oldest = next(others, (None, None))
+            if oldest_key is None or oldest is None or oldest.used_at > idle_since:
+                return False
+            self.release(*oldest_key)
+        return True
