@@ -195,6 +195,7 @@ class Application:
         state.apply()
         return TxResult(
             log="[]",
+            data=b"",
             gas_wanted=transaction.gas_limit,
             gas_used=context.gas.used,
             priority=priority(transaction),

@@ -105,6 +105,7 @@ def _add_secondary(billing: Any, address: str, size: int) -> None:
             entry.total_charge_size += size
             return
     billing.secondary_sp_objects_size.add(sp_address=address, total_charge_size=size)
+    billing.secondary_sp_objects_size.sort(key=lambda entry: str(entry.sp_address))
 
 
 def _bill(rules: Rules, bucket: Any) -> dict[str, int]:
