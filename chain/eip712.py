@@ -20,6 +20,7 @@ Types = Mapping[str, Sequence[Mapping[str, str]]]
 
 _CHAIN_ID = re.compile(r"[a-z]+_([1-9][0-9]*)-[1-9][0-9]*")
 _MAX_CHAIN_ID_CHARACTERS = 48
+_REPEATED_TEXT_CHARACTERS = 64
 
 
 def numeric_chain_id(chain_id: str) -> int:
@@ -91,7 +92,8 @@ def _encode_value(types: Types, type_name: str, value: Any) -> bytes:
     if type_name in types:
         return hash_struct(types, type_name, value)
     if type_name in ("string", "bytes"):
-        return keccak256(str(value).encode())
+        text = str(value)
+        return _hash_text(text) if len(text) <= _REPEATED_TEXT_CHARACTERS else _hash_new_text(text)
     if type_name == "bool":
         return int(bool(value)).to_bytes(32)
     if type_name.startswith("uint"):
@@ -102,6 +104,10 @@ def _encode_value(types: Types, type_name: str, value: Any) -> bytes:
     raise InvalidInput(f"the type {type_name} is not part of this chain's typed data")
 
 
-@lru_cache(maxsize=256)
-def _hash_text(text: str) -> bytes:
+def _hash_new_text(text: str) -> bytes:
     return keccak256(text.encode())
+
+
+# Half of what is hashed for a transaction is the same in all of a host: addresses, the domain,
+# denominations, type strings. Signatures and checksums are longer and come once.
+_hash_text = lru_cache(maxsize=4096)(_hash_new_text)
