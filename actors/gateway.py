@@ -186,6 +186,8 @@ class Gateway:
             if answer.code is GatewayCode.INTERNAL_ERROR:
                 log.error("request %s (%s %s): %s", request_id, raw.method, raw.raw_path, error)
             return _refused(answer, request_id)
+        except ConnectionError:
+            raise  # the client is gone; there is nobody to answer
         except Exception:
             log.exception("request %s (%s %s)", request_id, raw.method, raw.raw_path)
             return _refused(Refusal(GatewayCode.INTERNAL_ERROR), request_id)

@@ -138,21 +138,14 @@ class StorageClient:
         check_object_name(object_name)
         reporter = ProgressReporter(on_progress)
         watch = _StopWatch(self._clock)
+        options = options or PutOptions()
         with opened(source) as (file, name):
             size_bytes = size_of(file)
-            if size_bytes == 0:
-                raise EmptyPayload("the file is empty", name, "An object has at least one byte.")
             params = await self._chain.storage_params()
-            if size_bytes > params.max_payload_size_bytes:
-                raise PayloadTooLarge(
-                    f"{size_bytes} bytes are more than the chain takes "
-                    f"({params.max_payload_size_bytes})",
-                    name,
-                )
+            _check_size(size_bytes, params, name)
             existing = await self._existing(bucket_name, object_name, size_bytes, name)
-            options = options or PutOptions()
-            replica_type = existing.redundancy_type if existing else options.redundancy_type
-            checksums = await self._hash(file, size_bytes, params, replica_type, reporter)
+            kind = existing.redundancy_type if existing else options.redundancy_type
+            checksums = await self._hash(file, size_bytes, params, kind, reporter)
             watch.lap(Stage.HASHING)
             bucket = await self._bucket(bucket_name, options, reporter)
             session = await self._session(bucket)
@@ -162,15 +155,10 @@ class StorageClient:
                     session, bucket_name, object_name, checksums, options
                 )
                 reporter.report(Stage.CREATING, 2, 2)
-            elif existing.checksums != checksums.integrity_hashes:
-                raise IntegrityHashMismatch(
-                    "the object on chain has other checksums than the file",
-                    existing.name,
-                    "Cancel it, or choose another name.",
-                )
+            else:
+                _check_same_payload(existing, checksums)
             watch.lap(Stage.CREATING)
-            status = await self._status(session, existing)
-            if _needs_payload(status):
+            if _needs_payload(await self._status(session, existing)):
                 await self._upload(session, existing, file, reporter)
         reporter.report(Stage.UPLOAD, size_bytes, size_bytes)
         watch.lap(Stage.UPLOAD)
@@ -425,6 +413,26 @@ class _StopWatch:
         now = self._clock()
         self.seconds[stage] = now - self._last
         self._last = now
+
+
+def _check_size(size_bytes: int, params: StorageParams, name: str) -> None:
+    if size_bytes == 0:
+        raise EmptyPayload("the file is empty", name, "An object has at least one byte.")
+    if size_bytes > params.max_payload_size_bytes:
+        raise PayloadTooLarge(
+            f"{size_bytes} bytes are more than the chain takes ({params.max_payload_size_bytes})",
+            name,
+            "Split it into several objects.",
+        )
+
+
+def _check_same_payload(existing: ObjectInfo, checksums: PayloadChecksums) -> None:
+    if existing.checksums != checksums.integrity_hashes:
+        raise IntegrityHashMismatch(
+            "the object on chain has other checksums than the file",
+            existing.name,
+            "Cancel it, or choose another name.",
+        )
 
 
 def _needs_payload(status: Mapping[str, Any]) -> bool:

@@ -1,0 +1,90 @@
+"""Verified reading of stored segments: what is given out, and that memory comes back."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from actors.buffers import BufferPool
+from actors.gateway_download import ByteRange, SegmentReader
+from protocol.errors import CorruptPiece
+from protocol.integrity import integrity_hash
+from protocol.layout import SEGMENTS, PayloadLayout
+from protocol.objects import StorageParams
+from storage.memory_store import MemoryPieceStore
+from storage.ports import ColumnKey, IntegrityRecord
+from tests.support.fake_chain import FakeChain
+
+PARAMS = StorageParams(max_segment_size_bytes=100)
+PAYLOAD = bytes(range(250)) * 2
+
+
+class Stored:
+    def __init__(self, stored: bytes = PAYLOAD, recorded: bytes = PAYLOAD) -> None:
+        self.buffers = BufferPool(1 << 20)
+        self.pool = ThreadPoolExecutor(2)
+        checksums = tuple(
+            hashlib.sha256(recorded[i : i + 100]).digest() for i in range(0, len(recorded), 100)
+        )
+        self.record = IntegrityRecord("sp", 1, SEGMENTS, checksums, integrity_hash(checksums), b"")
+        chain = FakeChain(params=PARAMS)
+        chain.add_bucket("0xowner", "album", "sp")
+        self.info = chain.add_object("album", "o", len(PAYLOAD), (self.record.integrity_hash,) * 7)
+        self.store = MemoryPieceStore()
+        layout = PayloadLayout.of(self.info, PARAMS).segments
+        writer = self.store.create(ColumnKey(1, SEGMENTS), layout)
+        writer.append([memoryview(stored)])
+        writer.finish()
+
+    def reader(self) -> SegmentReader:
+        return SegmentReader(self.store, self.record, self.info, PARAMS, self.buffers, self.pool)
+
+    async def all_memory_is_back(self) -> None:
+        while self.buffers.leased_bytes:
+            await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def stored() -> AsyncIterator[Stored]:
+    stored = Stored()
+    yield stored
+    stored.pool.shutdown()
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 499), (0, 0), (99, 100), (150, 449), (499, 499)])
+async def test_every_range_gives_exactly_its_bytes(stored: Stored, first: int, last: int) -> None:
+    parts = [bytes(view) async for view in stored.reader().read(ByteRange(first, last))]
+    assert b"".join(parts) == PAYLOAD[first : last + 1]
+    await stored.all_memory_is_back()
+
+
+async def test_a_reader_that_is_left_in_the_middle_gives_its_memory_back(stored: Stored) -> None:
+    segments = stored.reader().read(ByteRange(0, 499))
+    assert bytes(await anext(segments)) == PAYLOAD[:100]
+    await segments.aclose()
+    await stored.all_memory_is_back()
+
+
+async def test_nothing_of_a_damaged_segment_is_given_out() -> None:
+    damaged = bytearray(PAYLOAD)
+    damaged[250] ^= 1
+    stored = Stored(stored=bytes(damaged))
+    given: list[bytes] = []
+    with pytest.raises(CorruptPiece, match="segment 2"):
+        async for view in stored.reader().read(ByteRange(0, 499)):
+            given.append(bytes(view))
+    assert b"".join(given) == PAYLOAD[:200]
+    await stored.all_memory_is_back()
+    stored.pool.shutdown()
+
+
+async def test_a_record_that_is_not_the_chains_object_is_refused(stored: Stored) -> None:
+    other = Stored(recorded=PAYLOAD[::-1])
+    stored.record = other.record
+    with pytest.raises(CorruptPiece, match="on chain"):
+        stored.reader()
+    other.pool.shutdown()
