@@ -1,0 +1,229 @@
+"""The embedded chain on unseen keys and names: what is refused before and in a message."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import pytest
+
+from chain import wire
+from chain.dialects import v0_2 as dialect
+from chain.local.addresses import parse_address
+from chain.local.app import Application, SimulationFault
+from chain.local.ledger import get_balance, get_object, get_stream
+from chain.local.mempool import Mempool, MempoolLimits, MempoolRefusal
+from chain.local.queries import Queries
+from chain.local.state import ChainDatabase
+from chain.proto_json import Effect, PrincipalType
+from protocol.objects import ActionType, ObjectStatus
+from tests.support.local_chain import (
+    BUCKET,
+    address,
+    approved,
+    create_bucket,
+    create_object,
+    seal_object,
+    signed,
+    small_genesis,
+)
+
+GENESIS = small_genesis()
+CLOCK_NS = 1_700_000_000 * 10**9
+FEE_OF_SEAL = 1200 * 5_000_000_000
+
+
+class Chain:
+    """An application with a sealed-by-hand clock; each block a second later."""
+
+    def __init__(self, database: ChainDatabase) -> None:
+        self.database = database
+        self.app = Application(database, GENESIS, CLOCK_NS)
+        self.sequences: dict[str, int] = {}
+
+    def run(self, *senders_and_messages):
+        """One block with all of them; (code, log) of each."""
+        transactions = []
+        for name, message in senders_and_messages:
+            sequence = self.sequences.get(name, 0)
+            self.sequences[name] = sequence + 1
+            transactions.append(signed(GENESIS, name, message, sequence))
+        results = self.app.make_block(transactions, self.app.head.time_ns + 10**9)
+        self.app.reset_check_state()
+        return [(result.codespace, result.code) for result in results]
+
+    def object(self, name: str):
+        return get_object(self.database, BUCKET, name)
+
+
+@pytest.fixture
+def chain(tmp_path) -> Iterator[Chain]:
+    database = ChainDatabase(tmp_path / "chain.sqlite")
+    chain = Chain(database)
+    assert chain.run(("user", create_bucket()), ("user", create_object("o"))) == [("", 0)] * 2
+    yield chain
+    database.close()
+
+
+def test_an_object_is_created_and_sealed(chain):
+    assert chain.run(("sp-0-seal", seal_object("o", 1))) == [("", 0)]
+    info = chain.object("o")
+    assert info.object_status == ObjectStatus.OBJECT_STATUS_SEALED
+    assert list(info.secondary_sp_addresses) == [address(f"sp-{i}-operator") for i in range(1, 7)]
+
+
+def test_of_two_seals_in_one_block_the_second_fails_and_pays(chain):
+    before = get_balance(chain.database, parse_address(address("sp-0-seal")), "BNB")
+    seal = seal_object("o", 1)
+    assert chain.run(("sp-0-seal", seal), ("sp-0-seal", seal)) == [("", 0), ("storage", 1108)]
+    after = get_balance(chain.database, parse_address(address("sp-0-seal")), "BNB")
+    assert before - after == 2 * FEE_OF_SEAL
+
+
+def test_a_seal_for_another_object_id_is_refused(chain):
+    assert chain.run(("sp-0-seal", seal_object("o", 2))) == [("storage", 1116)]
+    assert chain.object("o").object_status == ObjectStatus.OBJECT_STATUS_CREATED
+
+
+def test_a_seal_by_another_provider_is_refused(chain):
+    seal = dataclasses.replace(seal_object("o", 1), operator=address("sp-1-seal"))
+    assert chain.run(("sp-1-seal", seal)) == [("storage", 1107)]
+
+
+def test_an_approval_of_another_message_is_refused(chain):
+    stolen = create_object("p").primary_sp_approval
+    message = dataclasses.replace(create_object("q"), primary_sp_approval=stolen)
+    assert chain.run(("user", message)) == [("storage", 1116)]
+
+
+def test_an_approval_is_valid_at_its_height_and_not_after(chain):
+    height = chain.app.head.height + 1
+    valid = approved(create_object("now"), 0, expired_height=height)
+    expired = approved(create_object("late"), 0, expired_height=height - 1)
+    assert chain.run(("user", valid), ("user", expired)) == [("", 0), ("storage", 1116)]
+
+
+def test_a_rejected_object_is_gone_and_its_fee_unlocked(chain):
+    locked = get_stream(chain.database, parse_address(address("user")))
+    reject = dialect.MsgRejectSealObject(address("sp-0-seal"), BUCKET, "o")
+    assert int(locked.lock_balance) > 0
+    assert chain.run(("sp-0-seal", reject)) == [("", 0)]
+    assert chain.object("o") is None
+    assert get_stream(chain.database, parse_address(address("user"))).lock_balance == "0"
+
+
+def test_only_a_seal_address_may_reject(chain):
+    reject = dialect.MsgRejectSealObject(address("user"), BUCKET, "o")
+    assert chain.run(("user", reject)) == [("storage", 1111)]
+
+
+def test_a_cancelled_object_can_be_created_again_with_another_id(chain):
+    cancel = dialect.MsgCancelCreateObject(address("user"), BUCKET, "o")
+    assert chain.run(("user", cancel), ("user", create_object("o"))) == [("", 0)] * 2
+    assert chain.object("o").id == "2"
+
+
+def test_an_empty_object_is_sealed_at_once(chain):
+    assert chain.run(("user", create_object("empty", payload_size=0))) == [("", 0)]
+    assert chain.object("empty").object_status == ObjectStatus.OBJECT_STATUS_SEALED
+
+
+def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain):
+    def policy(effect: Effect) -> dialect.MsgPutPolicy:
+        return dialect.MsgPutPolicy(
+            operator=address("user"),
+            principal=dialect.Principal(
+                PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT, address("sp-5-gc")
+            ),
+            resource=f"grn:b::{BUCKET}",
+            statements=(dialect.Statement(effect, (ActionType.ACTION_CREATE_OBJECT,)),),
+        )
+
+    stranger = dataclasses.replace(create_object("theirs"), creator=address("sp-5-gc"))
+    attempt = ("sp-5-gc", approved(stranger, 0))
+    refused = chain.run(attempt)
+    allowed = chain.run(("user", policy(Effect.EFFECT_ALLOW)), attempt)
+    again = dataclasses.replace(stranger, object_name="more")
+    denied = chain.run(("user", policy(Effect.EFFECT_DENY)), ("sp-5-gc", approved(again, 0)))
+    assert (refused, allowed) == ([("storage", 1107)], [("", 0), ("", 0)])
+    assert denied == [("", 0), ("storage", 1107)]
+
+
+def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(chain):
+    height = chain.app.head.height
+    late = signed(GENESIS, "user", create_object("x"), 2, timeout_height=height)
+    assert chain.app.check_tx(late).code == 0
+    (result,) = chain.app.make_block([late], chain.app.head.time_ns + 1)
+    assert (result.codespace, result.code) == ("sdk", 30)
+
+
+def test_a_simulation_leaves_no_trace(chain):
+    unsigned = signed(GENESIS, "user", create_object("x"), 2)
+    for _ in range(2):
+        assert chain.app.simulate(unsigned).gas_used == 1200
+    with pytest.raises(SimulationFault, match="sequence mismatch"):
+        chain.app.simulate(signed(GENESIS, "user", create_object("x"), 3))
+
+
+def test_the_mempool_drops_what_a_block_made_invalid(chain):
+    mempool = Mempool(chain.app, MempoolLimits())
+    first = signed(GENESIS, "user", create_object("a"), 2)
+    same_sequence = signed(GENESIS, "user", create_object("b"), 2)
+    second = signed(GENESIS, "user", create_object("c"), 3)
+    assert [mempool.submit(tx).code for tx in (first, second)] == [0, 0]
+    # Another transaction with the first one's sequence reaches a block before them.
+    results = chain.app.make_block([same_sequence], chain.app.head.time_ns + 1)
+    mempool.commit([same_sequence], results)
+    assert mempool.transactions() == [second]
+
+
+def test_a_full_mempool_says_how_full(chain):
+    mempool = Mempool(chain.app, MempoolLimits(size=1))
+    first = signed(GENESIS, "user", create_object("a"), 2)
+    mempool.submit(first)
+    with pytest.raises(MempoolRefusal, match=rf"txs 1 \(max: 1\), total txs bytes {len(first)} "):
+        mempool.submit(signed(GENESIS, "user", create_object("b"), 3))
+
+
+def test_a_known_transaction_is_not_checked_again(chain):
+    mempool = Mempool(chain.app, MempoolLimits())
+    tx = signed(GENESIS, "user", create_object("a"), 2)
+    assert mempool.submit(tx).code == 0
+    with pytest.raises(MempoolRefusal, match="already exists in cache"):
+        mempool.submit(tx)
+
+
+def test_lists_are_paged_without_losing_or_repeating_objects(chain):
+    names = [f"page-{i}" for i in range(7)]
+    chain.run(*(("user", create_object(name)) for name in names))
+    queries, seen, key = Queries(chain.app), [], b""
+    while True:
+        request = wire.storage.QueryListObjectsRequest(bucket_name=BUCKET)
+        request.pagination.limit = 3
+        request.pagination.key = key
+        answer = queries.answer(
+            "/greenfield.storage.Query/ListObjects", request.SerializeToString(), 0
+        )
+        page = wire.storage.QueryListObjectsResponse.FromString(answer.value or b"")
+        seen += [info.object_name for info in page.object_infos]
+        key = page.pagination.next_key
+        if not key:
+            break
+    assert sorted(seen) == sorted([*names, "o"])
+
+
+def test_a_query_of_a_past_height_sees_the_past(chain):
+    height = chain.app.head.height
+    chain.run(("sp-0-seal", seal_object("o", 1)))
+    request = wire.storage.QueryHeadObjectRequest(bucket_name=BUCKET, object_name="o")
+    statuses = []
+    for at in (height, 0):
+        answer = Queries(chain.app).answer(
+            "/greenfield.storage.Query/HeadObject", request.SerializeToString(), at
+        )
+        response = wire.storage.QueryHeadObjectResponse.FromString(answer.value or b"")
+        statuses.append(response.object_info.object_status)
+    assert statuses == [
+        ObjectStatus.OBJECT_STATUS_CREATED,
+        ObjectStatus.OBJECT_STATUS_SEALED,
+    ]

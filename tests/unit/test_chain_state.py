@@ -1,0 +1,119 @@
+"""Layers of state, the database below, and what a block commits."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from chain.local.app import Application
+from chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
+from protocol.errors import InvalidInput, StoreError
+from tests.support.local_chain import create_bucket, signed, small_genesis
+
+
+@pytest.fixture
+def database(tmp_path) -> Iterator[ChainDatabase]:
+    database = ChainDatabase(tmp_path / "chain.sqlite")
+    yield database
+    database.close()
+
+
+def block(height: int) -> StoredBlock:
+    return StoredBlock(height, bytes([height]) * 32, b"block", "{}")
+
+
+def test_an_overlay_hides_its_writes_until_it_is_applied(database):
+    lower = Overlay(database)
+    upper = Overlay(lower)
+    upper.put("kind", b"key", b"value")
+    assert upper.get("kind", b"key") == b"value"
+    assert lower.get("kind", b"key") is None
+    upper.apply()
+    assert lower.get("kind", b"key") == b"value"
+    assert database.get("kind", b"key") is None
+
+
+def test_a_deletion_in_an_overlay_covers_the_value_below(database):
+    database.commit(block(1), {("kind", b"key"): b"value"}, [])
+    overlay = Overlay(database)
+    overlay.put("kind", b"key", None)
+    assert overlay.get("kind", b"key") is None
+    assert database.get("kind", b"key") == b"value"
+
+
+def test_committed_state_is_changed_by_blocks_only(database):
+    with pytest.raises(StoreError):
+        database.put("kind", b"key", b"value")
+
+
+def test_values_of_past_heights_stay_readable(database):
+    database.commit(block(1), {("kind", b"key"): b"one"}, [])
+    database.commit(block(2), {("kind", b"key"): b"two"}, [])
+    database.commit(block(3), {("kind", b"key"): None}, [])
+    at = [database.get_at("kind", b"key", height) for height in range(4)]
+    assert at == [None, b"one", b"two", None]
+    assert list(database.scan("kind")) == []
+    assert list(database.scan("kind", height=2)) == [(b"key", b"two")]
+
+
+def test_a_scan_keeps_to_its_prefix_in_both_directions(database):
+    keys = [b"a1", b"a2", b"a3", b"b1"]
+    database.commit(block(1), {("kind", key): key for key in keys}, [])
+    assert [key for key, _ in database.scan("kind", b"a")] == keys[:3]
+    assert [key for key, _ in database.scan("kind", b"a", start=b"a2")] == keys[1:3]
+    backwards = database.scan("kind", b"a", start=b"a2", reverse=True)
+    assert [key for key, _ in backwards] == [b"a2", b"a1"]
+
+
+def test_transactions_are_found_by_hash_and_tag(database):
+    stored = StoredTransaction(1, 0, b"h" * 32, b"bytes", '{"code":0}', (("tag", "value"),))
+    database.commit(block(1), {}, [stored])
+    found = database.transaction(b"h" * 32)
+    assert found is not None
+    assert (found.tx_bytes, found.result) == (b"bytes", '{"code":0}')
+    assert database.positions("tag = ? AND value = ?", ("tag", "value")) == {(1, 0)}
+
+
+def test_a_file_that_is_not_a_database_is_a_clear_error(tmp_path):
+    path = tmp_path / "chain.sqlite"
+    path.write_bytes(b"this is not SQLite" * 100)
+    with pytest.raises(StoreError, match="cannot be opened"):
+        ChainDatabase(path)
+
+
+def test_a_new_chain_needs_a_genesis(database):
+    with pytest.raises(InvalidInput, match="needs a genesis"):
+        Application(database, None, 0)
+
+
+def test_a_chain_refuses_another_genesis(database):
+    Application(database, small_genesis(), 10**18)
+    with pytest.raises(InvalidInput, match="another genesis"):
+        Application(database, small_genesis({"min_charge_size": 5}), 10**18)
+
+
+def test_a_reopened_chain_has_the_same_head(tmp_path):
+    genesis = small_genesis()
+    first = ChainDatabase(tmp_path / "chain.sqlite")
+    app = Application(first, genesis, 10**18)
+    results = app.make_block([signed(genesis, "user", create_bucket(), 0)], 10**18)
+    assert results[0].code == 0
+    head = app.head
+    first.close()
+    second = ChainDatabase(tmp_path / "chain.sqlite")
+    again = Application(second, None, 0).head
+    second.close()
+    assert (again.height, again.hash, again.app_hash) == (head.height, head.hash, head.app_hash)
+
+
+def test_the_same_transactions_give_the_same_app_hash(tmp_path):
+    genesis = small_genesis()
+    hashes = []
+    for name in ("one", "two"):
+        database = ChainDatabase(tmp_path / name)
+        app = Application(database, genesis, 10**18)
+        app.make_block([signed(genesis, "user", create_bucket(), 0)], 10**18 + 1)
+        hashes.append((app.head.hash, app.head.app_hash))
+        database.close()
+    assert hashes[0] == hashes[1]
