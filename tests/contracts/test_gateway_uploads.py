@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from actors.gateway import GatewaySettings
+from chain.crypto import address_of
 from protocol.job import JobState
 from protocol.layout import SEGMENTS
 from protocol.objects import ActionType
@@ -143,7 +144,7 @@ async def test_strangers_are_refused_until_a_policy_allows_them(rig: GatewayRig)
     rig.create_object(PAYLOAD)
     key = test_key("stranger")
     assert code_of(await rig.put("/album/photo", PAYLOAD, key=key)) == "AccessDenied"
-    stranger = rig.chain.add_account(_address(key)).address
+    stranger = rig.chain.add_account(address_of(key)).address
     assert code_of(await rig.put("/album/photo", PAYLOAD, key=key)) == "AccessDenied"
     rig.chain.grants.add((stranger, "album", "", ActionType.ACTION_CREATE_OBJECT))
     assert (await rig.put("/album/photo", PAYLOAD, key=key)).status == 200
@@ -315,12 +316,6 @@ async def test_requests_of_no_route_and_wrong_methods_answer_as_the_provider(
 
 
 # --- helpers -------------------------------------------------------------------------------------
-
-
-def _address(key: bytes) -> str:
-    from chain.crypto import address_of
-
-    return address_of(key)
 
 
 async def _progress(rig: GatewayRig) -> str:

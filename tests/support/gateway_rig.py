@@ -24,7 +24,7 @@ from protocol.http_auth import (
     message_to_sign,
 )
 from protocol.job import JobContext
-from protocol.layout import SEGMENTS
+from protocol.layout import SEGMENTS, PayloadLayout
 from protocol.objects import ObjectInfo, RedundancyType, StorageParams
 from storage.memory_store import MemoryPieceStore
 from storage.ports import ColumnKey, PieceStore
@@ -174,8 +174,6 @@ class GatewayRig:
 
     def corrupt_segment(self, info: ObjectInfo, payload: bytes, position: int) -> None:
         """Flip a bit of the stored column, behind everyone's back."""
-        from protocol.layout import PayloadLayout
-
         damaged = bytearray(payload)
         damaged[position] ^= 1
         layout = PayloadLayout.of(info, PARAMS).segments
