@@ -297,7 +297,7 @@ class Gateway:
         while True:
             try:
                 async with asyncio.timeout(self._settings.idle_timeout_s):
-                    chunk, end_of_http_chunk = await content.readchunk()
+                    chunk, _ = await content.readchunk()
             except TimeoutError as error:
                 raise PayloadInterrupted(
                     f"no byte arrived for {self._settings.idle_timeout_s:g} s",
@@ -310,7 +310,7 @@ class Gateway:
                 ) from error
             if chunk:
                 yield chunk
-            elif not end_of_http_chunk:
+            elif content.at_eof():  # not so at the end of an HTTP chunk
                 return
 
     async def _get_object(

@@ -169,10 +169,12 @@ async def test_a_payload_is_taken_once(rig: GatewayRig) -> None:
     assert code_of(await rig.put("/album/photo", PAYLOAD)) == "InvalidObjectState"
 
 
-async def test_an_empty_body_is_refused_and_makes_no_job(rig: GatewayRig) -> None:
+async def test_an_empty_body_is_refused_every_time_and_makes_no_job(rig: GatewayRig) -> None:
     info = rig.create_object(PAYLOAD)
-    answer = await rig.put("/album/photo", b"")
-    assert (answer.status, code_of(answer)) == (400, "InvalidPayload")
+    headers = rig.signed("PUT", "/album/photo")
+    for body in (b"", b"", stream([]), stream([])):
+        answer = await rig.send("PUT", "/album/photo", "", headers, body)
+        assert (answer.status, code_of(answer)) == (400, "InvalidPayload")
     assert await rig.job(info) is None
 
 
