@@ -44,7 +44,9 @@ class ColumnWriter(Protocol):
     def append(self, buffers: Sequence[Buffer]) -> None:
         """Append the concatenation of ``buffers``, one batch, without joining them first.
 
-        Raises: NoSpaceLeft, StoreError. After an error the writer can only be aborted.
+        The buffers may be reused as soon as the call returns. Fastest from page-aligned memory.
+        Raises: NoSpaceLeft, StoreError (also for more bytes than the layout has). After an error
+        of the store the writer can only be closed or aborted.
         """
 
     def sync(self) -> None:
@@ -53,11 +55,15 @@ class ColumnWriter(Protocol):
     def finish(self) -> None:
         """Sync, and make the column visible under its key. The size must equal the layout's.
 
-        An existing finished column of the same key is replaced in one step.
+        An existing finished column of the same key is replaced in one step. Raises: NoSpaceLeft,
+        StoreError (also when a later writer has begun the same key and attempt anew).
         """
 
     def close(self) -> None:
-        """Leave the unfinished column as it is, to be resumed later. Idempotent."""
+        """Leave the unfinished column as it is, to be resumed later. Idempotent.
+
+        All that was appended survives this process, but a power loss only up to the last sync.
+        """
 
     def abort(self) -> None:
         """Remove the unfinished column. Idempotent; after ``finish`` it does nothing."""
@@ -94,7 +100,8 @@ class PieceStore(Protocol):
         offset: int = 0,
         length: int | None = None,
     ) -> bytes:
-        """A piece, or a range of it."""
+        """A piece, or a range of it. Raises: InvalidInput (outside the layout), NoSuchPiece,
+        StoreError."""
 
     def list_columns(self) -> Iterator[ColumnKey]:
         """Finished columns, in key order."""
@@ -235,7 +242,8 @@ class JobStore(Protocol):
         gets a new epoch, this owner and a lease."""
 
     async def next_due_in_s(self) -> float | None:
-        """Seconds until the next unowned (or lease-expired), unfinished job is due; None: none."""
+        """Seconds until the next job becomes claimable: due, and without an owner or with a lease
+        that has run out by then. 0 when there is one now; None when there is none at all."""
 
     async def renew_leases(self, owner: str, lease_s: float) -> int:
         """Extend every lease of ``owner``; returns how many."""
@@ -258,13 +266,14 @@ class JobStore(Protocol):
     # replicate groups at the receiver
 
     async def open_group(self, row: GroupRow) -> GroupRow:
-        """Insert, or return the row that is there already."""
+        """Insert (``updated_at`` is now), or return the row that is there already."""
 
     async def acknowledge_batch(
         self, key: GroupKey, batch_index: int, piece_checksums: tuple[bytes, ...]
     ) -> GroupRow:
         """Append one batch's checksums. Acknowledging the same batch again with the same checksums
-        changes nothing. Raises GroupNotOpen (no row), StaleJob (not the next batch)."""
+        changes nothing. Raises GroupNotOpen (no row), StaleJob (not the next batch, or another
+        one's checksums), InvalidInput (not as many checksums as the batch has pieces)."""
 
     async def finish_group(self, key: GroupKey, record: IntegrityRecord) -> None:
         """Write the integrity record and remove this and older attempts' rows, in one commit."""
@@ -282,9 +291,12 @@ class JobStore(Protocol):
     ) -> None:
         """Store the signed bytes and with them the nonce, if the job still has this epoch and
         state, and no living transaction (RESERVED, COMMITTED or FAILED) of the signer has the
-        nonce, and the job has no RESERVED one. Raises StaleJob otherwise."""
+        nonce, and the job has no RESERVED one. Raises StaleJob otherwise, NoSuchJob. A DEAD row
+        of the very same bytes is replaced."""
 
-    async def mark_transaction(self, tx_hash: str, state: TransactionState) -> None: ...
+    async def mark_transaction(self, tx_hash: str, state: TransactionState) -> None:
+        """Raises: IllegalTransition (COMMITTED and FAILED stay, RESERVED comes from
+        ``reserve_transaction`` only), InvalidInput (not in the journal)."""
 
     async def get_transactions(self, sp_address: str, job_id: int) -> tuple[TransactionRow, ...]:
         """All transactions of a job, oldest first."""

@@ -232,6 +232,14 @@ class PieceStoreContract:
         resumed.finish()
         assert read(store, KEY, LAYOUT) == CONTENT
 
+    def test_what_is_behind_the_acknowledged_bytes_is_dropped(self, store: PieceStore) -> None:
+        writer = store.create(KEY, LAYOUT)
+        writer.append([view(CONTENT[:9000])])
+        writer.close()
+        store.resume(KEY, LAYOUT, 5000).close()
+        with pytest.raises(NoSuchPiece):
+            store.resume(KEY, LAYOUT, 5001)
+
     def test_closing_keeps_all_that_was_appended(self, store: PieceStore) -> None:
         writer = store.create(KEY, LAYOUT)
         writer.append([view(CONTENT[:4097])])
