@@ -81,6 +81,11 @@ def _check_form(transaction: DecodedTransaction) -> list[bytes]:
             raise sdk(7, f"invalid fee payer address ({error})") from error
         if payer not in signers:
             signers.append(payer)
+    if transaction.fee_granter:
+        try:
+            parse_address(transaction.fee_granter)
+        except InvalidAddress as error:
+            raise sdk(7, f"invalid fee granter address ({error})") from error
     if not transaction.signatures:
         raise ChainFault("sdk", 15, "no signatures supplied")
     if len(transaction.signatures) != len(signers):
