@@ -246,7 +246,7 @@ def _is_signed_by(
     return recover_public_key(digest, signature) == account.public_key
 
 
-@lru_cache(maxsize=16_384)
+@lru_cache(maxsize=2048)
 def _digest(
     transaction: DecodedTransaction, chain_id: str, account_number: int, sequence: int
 ) -> bytes:

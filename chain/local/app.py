@@ -345,7 +345,7 @@ def message_data(response: Any) -> bytes:
     return data
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def _decode_once(tx_bytes: bytes) -> DecodedTransaction:
     return decode_transaction(tx_bytes)
 

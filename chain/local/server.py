@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import fcntl
+import gc
 import json
 import os
 import signal
@@ -130,6 +131,8 @@ async def serve(
     Raises:
         what ``running_chain`` raises, and whatever stops the block production.
     """
+    # The caches hold many small values; the default thresholds walk them again and again.
+    gc.set_threshold(100_000, 50, 50)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -10,7 +10,7 @@ from chain.local.faults import ChainFault, root_text, storage
 from protocol.errors import InvalidInput, SignatureError
 
 SIGNATURE_SIZE_BYTES = 65
-_REMEMBERED = 65_536
+_REMEMBERED = 16_384
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
 
 
