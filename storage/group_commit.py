@@ -1,8 +1,8 @@
 """One thread that owns an SQLite connection and commits in groups.
 
-Calls that wait while a commit is under way become the next transaction together: one sync of the
-disk for all of them. Each call has its own savepoint, so that one which fails undoes itself and
-nothing else. Nobody is answered before the COMMIT has returned.
+Calls made in one step of an event loop, and all that wait while a commit is under way, become one
+transaction together: one sync of the disk for all of them. Each call has its own savepoint, so that
+one which fails undoes itself and nothing else. Nobody is answered before the COMMIT has returned.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from protocol.errors import GreenrayError, NoSpaceLeft, StoreError
 T = TypeVar("T")
 AfterCommit = Callable[[int, str], None]
 
-GROUP_MAX_CALLS = 512
-"""Bounds how long the first call of a group waits for the last."""
+GROUP_ENOUGH_CALLS = 512
+"""A group that has this many takes no more; bounds how long its first call waits for its last."""
 
 
 @dataclass(slots=True)
@@ -66,8 +66,9 @@ class GroupCommitter:
         self._where = where
         self._after_commit = after_commit
         self._commits = 0
-        self._calls: queue.SimpleQueue[_Call | None] = queue.SimpleQueue()
-        self._closing = threading.Lock()
+        self._steps: queue.SimpleQueue[list[_Call] | None] = queue.SimpleQueue()
+        self._gathering: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
+        self._lock = threading.Lock()
         self._closed = False
         self._thread = threading.Thread(target=self._work, name="job-store", daemon=True)
         self._thread.start()
@@ -80,19 +81,33 @@ class GroupCommitter:
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
-        with self._closing:
+        call = _Call(description, run, loop, answer)
+        with self._lock:
             if self._closed:
                 raise StoreError("the journal is closed", self._where)
-            self._calls.put(_Call(description, run, loop, answer))
+            if loop in self._gathering:
+                self._gathering[loop].append(call)
+            else:
+                self._gathering[loop] = [call]
+                loop.call_soon(self._end_step, loop)
         return await answer
 
     def close(self) -> None:
         """Answer what was asked, then end the thread and close the connection. Idempotent."""
-        with self._closing:
+        with self._lock:
             if not self._closed:
                 self._closed = True
-                self._calls.put(None)
+                for calls in self._gathering.values():
+                    self._steps.put(calls)
+                self._gathering.clear()
+                self._steps.put(None)
         self._thread.join()
+
+    def _end_step(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            calls = self._gathering.pop(loop, None)
+            if calls is not None:
+                self._steps.put(calls)
 
     # --- the thread ------------------------------------------------------------------------------
 
@@ -109,13 +124,13 @@ class GroupCommitter:
     def _next_group(self) -> tuple[list[_Call], bool]:
         """What waits now (at least one), and whether more may come."""
         calls: list[_Call] = []
-        call = self._calls.get()
-        while call is not None:
-            calls.append(call)
-            if len(calls) == GROUP_MAX_CALLS:
+        step = self._steps.get()
+        while step is not None:
+            calls += step
+            if len(calls) >= GROUP_ENOUGH_CALLS:
                 return calls, True
             try:
-                call = self._calls.get_nowait()
+                step = self._steps.get_nowait()
             except queue.Empty:
                 return calls, True
         return calls, False
