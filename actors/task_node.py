@@ -101,9 +101,9 @@ class TaskNode:
             log.warning("lost the job to another owner: %s", error)
         except GreenrayError as error:
             log.warning("%s: the journal could not be written: %s", job.object_info.name, error)
-        finally:
-            if not self._stopping:
-                await self._release(job)
+        except Exception:
+            log.exception("%s could not be driven", job.where)
+        await self._release(job)
 
     async def _release(self, job: JobContext) -> None:
         """Give the job back; a job store that is away is asked until it answers, because a lease

@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from chain.lazy_imports import kept_recursion_limit
 from protocol.errors import ChainAnswerInvalid, ChainUnavailable
 
 if TYPE_CHECKING:
-    from web3 import AsyncHTTPProvider
+    from chain.web3_provider import OneSessionProvider
 
 ATTEMPTS = 3
 FIRST_RETRY_DELAY_S = 0.1
@@ -63,7 +62,7 @@ class JsonRpc:
     def __init__(self, endpoint: str, timeout_s: float) -> None:
         self.endpoint = endpoint
         self._timeout_s = timeout_s
-        self._provider: AsyncHTTPProvider | None = None
+        self._provider: OneSessionProvider | None = None
 
     async def request(
         self, method: str, params: dict[str, Any] | list[Any], *, attempts: int = ATTEMPTS
@@ -141,7 +140,7 @@ class JsonRpc:
     async def _post(self, method: str, params: dict[str, Any] | list[Any], attempts: int) -> Any:
         for attempt in range(1, attempts + 1):
             try:
-                return await (await self._connected()).make_request(method, params)
+                return await self._connected().make_request(method, params)
             except aiohttp.ClientConnectionError as error:
                 if attempt == attempts or isinstance(error, TimeoutError):
                     raise self._unavailable(method, error) from error
@@ -156,20 +155,12 @@ class JsonRpc:
                 raise self.invalid(f"{method}: the answer is not JSON") from error
         raise AssertionError("every attempt returns or raises")
 
-    async def _connected(self) -> AsyncHTTPProvider:
+    def _connected(self) -> OneSessionProvider:
         if self._provider is None:
             # web3 takes more than a second to import; most commands never ask the chain.
-            with kept_recursion_limit():
-                from web3 import AsyncHTTPProvider
+            from chain.web3_provider import OneSessionProvider
 
-            timeout = aiohttp.ClientTimeout(total=self._timeout_s)
-            provider = AsyncHTTPProvider(
-                self.endpoint, {"timeout": timeout}, exception_retry_configuration=None
-            )
-            # web3's own session closes each connection after one request.
-            session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=64))
-            await provider.cache_async_session(session)
-            self._provider = provider
+            self._provider = OneSessionProvider(self.endpoint, self._timeout_s)
         return self._provider
 
     def _unavailable(self, method: str, error: Exception) -> ChainUnavailable:

@@ -472,3 +472,16 @@ def _request_of(recording: dict[str, Any], label: str, cls: Any) -> Any:
 def _response_of(recording: dict[str, Any], label: str, cls: Any) -> Any:
     body = json.loads(_sample(recording, label)["response_body"])
     return cls.FromString(base64.b64decode(body["result"]["response"]["value"]))
+
+
+async def test_requests_that_are_cancelled_do_not_hold_up_later_ones(
+    client: RpcChainClient,
+) -> None:
+    for _ in range(20):
+        doomed = [asyncio.create_task(client.latest_height()) for _ in range(10)]
+        await asyncio.sleep(0)
+        for task in doomed:
+            task.cancel()
+        await asyncio.gather(*doomed, return_exceptions=True)
+    async with asyncio.timeout(20):
+        assert await client.latest_height() > 0

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import io
+import threading
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -80,7 +81,7 @@ class Processes:
     task_node: TaskNode
     receivers: dict[str, ReceiverPort]
     chains: list[RpcChainClient]
-    tasks: list[asyncio.Task[Any]] = field(default_factory=list)
+    running: asyncio.Task[None] | None = None
 
 
 class WholeNetwork:
@@ -97,6 +98,9 @@ class WholeNetwork:
         self.after_commit: Callable[[int, str], None] | None = None
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
         self.processes: Processes | None = None
+        self.frozen = asyncio.Event()
+        self._thawed = threading.Event()
+        self._not_ours: set[asyncio.Task[Any] | None] = set()
 
     @property
     def live(self) -> Processes:
@@ -107,6 +111,7 @@ class WholeNetwork:
         return FilePieceStore(self.folder / "pieces" / sp_address, durable=False)
 
     async def start(self, *, task_node: bool = True) -> None:
+        self._not_ours = set(asyncio.all_tasks())
         processes = await self._build()
         self.processes = processes
         await processes.job_store.release_all()
@@ -115,19 +120,41 @@ class WholeNetwork:
             self.start_task_node()
 
     def start_task_node(self) -> None:
-        self.live.tasks.append(asyncio.create_task(self.live.task_node.run()))
+        self.live.running = asyncio.create_task(self.live.task_node.run())
 
     async def kill(self) -> None:
-        """Nothing is finished, nothing is told."""
+        """Everything stops where it is: nothing is finished, nothing is told, and what waits for
+        the journal is never written."""
         processes, self.processes = self.live, None
-        await processes.task_node.stop()
-        for task in processes.tasks:
-            task.cancel()
-        await asyncio.gather(*processes.tasks, return_exceptions=True)
+        while doomed := asyncio.all_tasks() - self._not_ours - {asyncio.current_task()}:
+            for task in doomed:
+                task.cancel()
+            # Some tidy up when cancelled, which takes the journal: they are cancelled again.
+            await asyncio.wait(doomed, timeout=0.05)
+        self.thaw()
         await processes.gateway.close()
         for chain in processes.chains:
             await chain.close()
         await processes.job_store.close()
+
+    def freeze_after(self, commits: int) -> None:
+        """The next process to open the journal stops dead after that many of its commits, with
+        nobody answered; ``frozen`` is set then."""
+        self.frozen.clear()
+        self._thawed.clear()
+        loop = asyncio.get_running_loop()
+
+        def after_commit(number: int, description: str) -> None:
+            if number == commits:
+                loop.call_soon_threadsafe(self.frozen.set)
+                self._thawed.wait()
+
+        self.after_commit = after_commit
+
+    def thaw(self) -> None:
+        """Let the journal's thread end; only after everybody who waits for it is gone."""
+        self._thawed.set()
+        self.after_commit = None
 
     async def _build(self) -> Processes:
         chains: list[RpcChainClient] = []

@@ -107,8 +107,9 @@ def test_recorded_requests_are_signed_as_the_go_provider_accepted_them(name: str
     message = message_to_sign(canonical, keccak256)
     signature = sign_digest(bytes.fromhex(owner["private_key"]), message)
     assert format_authorization(message, signature) == header
-    assert verify_authorization(parse_authorization(header), canonical, keccak256, _recover) == (
-        owner["address"]
+    assert (
+        verify_authorization(parse_authorization(header), canonical, keccak256, _recover)
+        == (owner["address"])
     )
 
 
