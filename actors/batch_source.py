@@ -11,12 +11,12 @@ import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-import numpy as np
-
+from actors.buffers import BufferPool
 from actors.ports import Column, ColumnRef, Encoder, HotColumns, ObjectSpace
 from protocol.errors import NoSuchPiece
 from protocol.layout import SEGMENTS, PayloadLayout
-from storage.ports import ColumnKey, PieceStore
+from protocol.placement import BatchPlacement, place_batch
+from storage.ports import Buffer, ColumnKey, PieceStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +39,16 @@ class BatchSource:
         hot_columns: HotColumns,
         object_space: ObjectSpace,
         encoder: Encoder,
+        buffers: BufferPool,
     ) -> None:
+        """``buffers``: where cold batches are read into."""
         self._stored = stored
         self._layout = stored.layout
         self._store = piece_store
         self._hot = hot_columns
         self._space = object_space
         self._encoder = encoder
+        self._buffers = buffers
 
     async def columns(
         self, batch_index: int, wanted: Collection[int], *, cold: bool = False
@@ -85,26 +88,37 @@ class BatchSource:
             needed = list(range(layout.data_columns))
         else:
             needed = sorted(wanted)
-        columns = await asyncio.to_thread(self._read, batch_index, needed)
-        refs = await asyncio.gather(*(self._space.put(column) for column in columns))
+        placement = place_batch(layout, batch_index)
+        size = placement.column_size_bytes
+        buffer = await self._buffers.acquire(len(needed) * size)
+        try:
+            columns = {j: buffer[i * size : (i + 1) * size] for i, j in enumerate(needed)}
+            await asyncio.to_thread(self._read, batch_index, placement, columns)
+            refs = await asyncio.gather(*(self._space.put(columns[j]) for j in needed))
+        finally:
+            self._buffers.release(buffer)
         return dict(zip(needed, refs, strict=True))
 
-    def _read(self, batch_index: int, needed: list[int]) -> list[Column]:
-        """Fill the needed data columns of a batch from the stored segments."""
-        layout = self._layout
-        segments = layout.segments.batch_range(batch_index)
-        size_bytes = sum(layout.shard_size(i) for i in segments)
-        columns = [np.zeros(size_bytes, dtype=np.uint8) for _ in needed]
-        position = 0
-        for segment in segments:
-            shard_bytes = layout.shard_size(segment)
-            length = layout.segment_length(segment)
-            for column, j in zip(columns, needed, strict=True):
-                present = max(0, min(shard_bytes, length - j * shard_bytes))
-                if present:
-                    target = column[position : position + present].data
-                    offset = layout.segments.piece_offset(segment) + j * shard_bytes
-                    key = ColumnKey(self._stored.object_id, SEGMENTS)
-                    self._store.read_into(key, layout.segments, offset, [target])
-            position += shard_bytes
-        return columns
+    def _read(
+        self, batch_index: int, placement: BatchPlacement, columns: Mapping[int, Column]
+    ) -> None:
+        """Fill the given data columns of a batch from the stored segments."""
+        segments = self._layout.segments
+        key = ColumnKey(self._stored.object_id, SEGMENTS)
+        for hole in placement.padding:
+            if hole.column in columns:
+                columns[hole.column][hole.offset : hole.offset + hole.length] = 0
+        position = segments.piece_offset(segments.batch_range(batch_index).start)
+        runs: list[tuple[int, list[Buffer]]] = []
+        follows = False
+        for slot in placement.slots:
+            if slot.column in columns:
+                view = columns[slot.column][slot.offset : slot.offset + slot.length].data
+                if follows:
+                    runs[-1][1].append(view)
+                else:
+                    runs.append((position, [view]))
+            follows = slot.column in columns
+            position += slot.length
+        for offset, views in runs:
+            self._store.read_into(key, segments, offset, views)

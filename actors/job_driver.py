@@ -12,6 +12,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from actors.batch_source import BatchSource, StoredObject
+from actors.buffers import BufferPool
+from actors.byte_budget import ByteBudget
 from actors.ports import (
     ApprovalSource,
     Encoder,
@@ -60,6 +62,8 @@ class DriverPorts:
     encoder: Encoder
     object_space: ObjectSpace
     hot_columns: HotColumns
+    cold_buffers: BufferPool
+    replication_budget: ByteBudget
     providers: ProviderBook
     clock: Callable[[], float]
 
@@ -122,12 +126,14 @@ class JobDriver:
             hot_columns=self._ports.hot_columns,
             object_space=self._ports.object_space,
             encoder=self._ports.encoder,
+            buffers=self._ports.cold_buffers,
         )
         run = ReplicationRun(
             self._job,
             source=source,
             secondaries=self._ports.secondaries,
             providers=self._ports.providers,
+            budget=self._ports.replication_budget,
             record=self._record,
             settings=self._settings.replication,
         )

@@ -39,6 +39,9 @@ class Encoder(Protocol):
     async def encode(self, data: tuple[ColumnRef, ...], m: int) -> tuple[ColumnRef, ...]:
         """``data``: k columns of equal size. Returns m references. Raises CodingError."""
 
+    async def warm_up(self) -> None:
+        """Start what the first ``encode`` would have to wait for; returns at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class GroupOrder:

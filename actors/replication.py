@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from actors.batch_source import BatchSource
+from actors.byte_budget import ByteBudget, Lease
 from actors.ports import ColumnRef, GroupOrder, SecondaryDirectory, SecondaryGroup
 from actors.provider_book import ProviderBook
 from chain.crypto import recover_signer
@@ -45,11 +46,20 @@ class _Assignment:
     approval: Approval
 
 
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """One batch of one column on its way; its credit is held until it is sent or dropped."""
+
+    batch_index: int
+    column: ColumnRef
+    lease: Lease
+
+
 @dataclass(slots=True)
 class _Stream:
     assignment: _Assignment
     group: SecondaryGroup
-    queue: asyncio.Queue[tuple[int, ColumnRef] | None]
+    queue: asyncio.Queue[_Item | None]
     failed: asyncio.Event
 
 
@@ -63,14 +73,17 @@ class ReplicationRun:
         source: BatchSource,
         secondaries: SecondaryDirectory,
         providers: ProviderBook,
+        budget: ByteBudget,
         record: Record,
         settings: ReplicationSettings,
     ) -> None:
+        """``budget``: for the columns of all runs of this process in the object space."""
         self._job = job
         self._layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         self._source = source
         self._secondaries = secondaries
         self._providers = providers
+        self._budget = budget
         self._record = record
         self._settings = settings
 
@@ -94,14 +107,18 @@ class ReplicationRun:
     async def _round(self, assignments: list[_Assignment]) -> None:
         opened = await asyncio.gather(*(self._open(a) for a in assignments))
         streams = [s for s in opened if s is not None]
+        leases: list[Lease] = []
         try:
             async with asyncio.TaskGroup() as tasks:
                 for stream in streams:
                     tasks.create_task(self._serve(stream))
-                tasks.create_task(self._produce(streams))
+                tasks.create_task(self._produce(streams, leases))
         except ExceptionGroup as failures:
             # A secondary's failure never gets here; this is our own data or our own journal.
             raise failures.exceptions[0] from None
+        finally:
+            for lease in leases:
+                lease.cancel()
 
     async def _open(self, assignment: _Assignment) -> _Stream | None:
         job = self._job
@@ -121,12 +138,10 @@ class ReplicationRun:
         except GreenrayError as error:
             await self._replace(assignment, error)
             return None
-        queue: asyncio.Queue[tuple[int, ColumnRef] | None] = asyncio.Queue(
-            self._settings.window_batches
-        )
+        queue: asyncio.Queue[_Item | None] = asyncio.Queue(self._settings.window_batches)
         return _Stream(assignment, group, queue, asyncio.Event())
 
-    async def _produce(self, streams: list[_Stream]) -> None:
+    async def _produce(self, streams: list[_Stream], leases: list[Lease]) -> None:
         """Make each batch once and hand it to every stream that still needs it."""
         for batch_index in range(self._layout.batch_count):
             eager = [
@@ -137,19 +152,31 @@ class ReplicationRun:
             if not eager:
                 continue
             wanted = [s.assignment.redundancy_index for s in eager]
+            lease = await self._budget.acquire(self._batch_bytes(batch_index, wanted))
+            leases.append(lease)
             columns = await self._source.columns(batch_index, wanted)
+            lease.share(len(eager))
             for stream in eager:
-                item = (batch_index, columns[stream.assignment.redundancy_index])
-                await self._offer(stream, item)
+                column = columns[stream.assignment.redundancy_index]
+                await self._offer(stream, _Item(batch_index, column, lease))
         for stream in streams:
             await self._offer(stream, None)
 
-    async def _offer(self, stream: _Stream, item: tuple[int, ColumnRef] | None) -> None:
+    def _batch_bytes(self, batch_index: int, wanted: list[int]) -> int:
+        """What a batch takes in the object space: its data columns, and parity if it is made."""
+        layout = self._layout
+        parity = any(index >= layout.k for index in wanted) and not layout.replica
+        columns = layout.data_columns + (layout.m if parity else 0)
+        return columns * layout.pieces.batch_size_bytes(batch_index)
+
+    async def _offer(self, stream: _Stream, item: _Item | None) -> None:
         """Wait for room in the stream's window, unless the stream fails meanwhile."""
         put = asyncio.create_task(stream.queue.put(item))
         failed = asyncio.create_task(stream.failed.wait())
         try:
             await asyncio.wait((put, failed), return_when=asyncio.FIRST_COMPLETED)
+            if not put.done() and item is not None:
+                item.lease.done()
         finally:
             put.cancel()
             failed.cancel()
@@ -159,11 +186,17 @@ class ReplicationRun:
         assignment = stream.assignment
         try:
             while (item := await stream.queue.get()) is not None:
-                await self._send(stream, *item)
+                try:
+                    await self._send(stream, item.batch_index, item.column)
+                finally:
+                    item.lease.done()
             receipt = await self._within(stream.group.finish(), "finish")
             verify_receipt(receipt, self._job.object_info, assignment.provider, recover_signer)
         except GreenrayError as error:
             stream.failed.set()
+            while not stream.queue.empty():
+                if (dropped := stream.queue.get_nowait()) is not None:
+                    dropped.lease.done()
             await stream.group.abort()
             await self._replace(assignment, error)
         else:

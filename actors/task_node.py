@@ -20,8 +20,6 @@ log = logging.getLogger(__name__)
 @dataclass(frozen=True, slots=True)
 class TaskNodeSettings:
     parallel_jobs: int = 64
-    parallel_large_jobs: int = 2
-    large_job_size_bytes: int = 16 * 1024 * 1024
     lease_s: float = 30.0
     poll_s: float = 2.0
     """How long the job store is left alone when nothing wakes the node."""
@@ -38,7 +36,6 @@ class TaskNode:
         self._woken = asyncio.Event()
         self._stopping = False
         self._running: set[asyncio.Task[None]] = set()
-        self._large = asyncio.Semaphore(settings.parallel_large_jobs)
 
     async def wake(self) -> None:
         self._woken.set()
@@ -46,6 +43,7 @@ class TaskNode:
     async def run(self) -> None:
         """Claim and drive until ``stop``."""
         keeper = asyncio.create_task(self._keep_leases())
+        await self._ports.encoder.warm_up()
         try:
             while not self._stopping:
                 self._woken.clear()
@@ -92,11 +90,7 @@ class TaskNode:
 
     async def _drive(self, job: JobContext) -> None:
         try:
-            if job.object_info.payload_size > self._settings.large_job_size_bytes:
-                async with self._large:
-                    await self._driver(job).run()
-            else:
-                await self._driver(job).run()
+            await JobDriver(job, self._ports, self._settings.driver).run()
         except StaleJob as error:
             log.warning("lost the job to another owner: %s", error)
         except GreenrayError as error:
@@ -116,9 +110,6 @@ class TaskNode:
                 await asyncio.sleep(self._settings.poll_s)
             else:
                 return
-
-    def _driver(self, job: JobContext) -> JobDriver:
-        return JobDriver(job, self._ports, self._settings.driver)
 
     async def _keep_leases(self) -> None:
         while True:

@@ -34,6 +34,8 @@ class NodeConfig:
     seal_timeout_blocks: int
     ingest_bytes: int
     hot_columns_bytes: int
+    cold_columns_bytes: int
+    replication_bytes: int
     download_bytes: int
     idle_timeout_s: float
     approval_timeout_s: float
@@ -66,6 +68,8 @@ class NodeConfig:
             seal_timeout_blocks=settings.chain.seal_timeout_blocks,
             ingest_bytes=settings.budget.ingest_bytes,
             hot_columns_bytes=settings.budget.hot_columns_bytes,
+            cold_columns_bytes=settings.budget.cold_columns_bytes,
+            replication_bytes=settings.budget.replication_bytes,
             download_bytes=settings.budget.download_bytes,
             idle_timeout_s=settings.gateway.idle_timeout_s,
             approval_timeout_s=replication.approval_timeout_s,

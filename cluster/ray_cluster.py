@@ -35,6 +35,8 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
     # These are read by the processes that Ray starts: no metrics, no usage statistics.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_enable_metrics_collection", "0")
+    # Pages that the machine has not touched cost more than the copy into them: take them now.
+    os.environ.setdefault("RAY_preallocate_plasma_memory", "1")
     ray.init(
         address="local",
         num_cpus=cpus,

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
 
+import numpy as np
 import ray
 from ray import exceptions as ray_errors
 
@@ -110,6 +111,7 @@ class RayEncoder:
     def __init__(self, codec_name: str) -> None:
         self._codec_name = codec_name
         self._task = ray.remote(num_cpus=1)(encode_columns)
+        self._warming: list[Any] = []
 
     async def encode(self, data: tuple[ColumnRef, ...], m: int) -> tuple[ColumnRef, ...]:
         if m == 0:
@@ -117,3 +119,10 @@ class RayEncoder:
         refs = self._task.options(num_returns=m).remote(self._codec_name, m, *data)
         # Not awaited: who receives a parity column waits for it, and sees its failure.
         return (refs,) if m == 1 else tuple(refs)
+
+    async def warm_up(self) -> None:
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        cpus = int(resources.get("CPU", 1))
+        tiny = np.zeros(64, dtype=np.uint8)
+        # Kept until they are done: a task whose result nobody wants may never run.
+        self._warming = [self._task.remote(self._codec_name, 1, tiny) for _ in range(cpus)]

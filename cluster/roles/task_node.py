@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import time
 
+from actors.buffers import BufferPool
+from actors.byte_budget import ByteBudget
 from actors.job_driver import DriverPorts, DriverSettings
 from actors.provider_book import ProviderBook
 from actors.replication import ReplicationSettings
@@ -28,6 +30,8 @@ def build(config: NodeConfig) -> TaskNode:
         encoder=RayEncoder(get_codec(config.codec).name),
         object_space=space,
         hot_columns=named_port("uploader"),
+        cold_buffers=BufferPool(config.cold_columns_bytes),
+        replication_budget=ByteBudget(config.replication_bytes),
         providers=ProviderBook(named_port("chain"), time.time),
         clock=time.time,
     )

@@ -18,6 +18,8 @@ from typing import Any
 
 import aiohttp
 
+from actors.buffers import BufferPool
+from actors.byte_budget import ByteBudget
 from actors.gateway import Binding, Gateway
 from actors.job_driver import DriverPorts, DriverSettings
 from actors.p2p import P2P, P2PSettings, PeerTransport
@@ -60,6 +62,9 @@ class LocalEncoder:
 
     async def encode(self, data: tuple[Column, ...], m: int) -> tuple[Column, ...]:
         return tuple(await asyncio.to_thread(get_codec().encode, data, m))
+
+    async def warm_up(self) -> None:
+        """There is nothing to start."""
 
 
 class ColdColumns:
@@ -207,6 +212,8 @@ class WholeNetwork:
             encoder=LocalEncoder(),
             object_space=space,
             hot_columns=ColdColumns() if self.cold else uploader,
+            cold_buffers=BufferPool(1 << 20),
+            replication_budget=ByteBudget(1 << 18),
             providers=providers,
             clock=time.time,
         )
