@@ -1,30 +1,27 @@
-"""The application's settings: greenray.yaml, then GREENRAY_... variables; unknown keys refused.
+"""The application's settings; ``cluster.settings_loading`` reads them.
 
 Consensus parameters are not here: they are read from the chain. Every default works with no file.
+docs/settings.md is made from this module (``python -m scripts.settings_table``).
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-    YamlConfigSettingsSource,
-)
-
-from protocol.errors import InvalidSetting
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 MIB = 1024 * 1024
+VARIABLE_PREFIX = "GREENRAY_"
+VARIABLE_SEPARATOR = "__"
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class ChainSettings(_Section):
@@ -34,20 +31,23 @@ class ChainSettings(_Section):
     """URL of an existing node; None starts the embedded chain."""
     keys_file: Path | None = None
     """JSON with the keys of the SPs and the user on that node."""
-    port: int = 26750
+    port: Port = 26750
     """Of the embedded chain; 0 takes any free one."""
     block_interval_s: PositiveSeconds = 0.5
+    """Time between two blocks of the embedded chain."""
     genesis_params: dict[str, int | str | bool] = {}
     """Consensus parameters that a new embedded chain starts with, e.g. max_segment_size."""
     dialect: str = "v0_2"
+    """The wire dialect that the chain speaks."""
     seal_timeout_blocks: Annotated[int, Field(ge=5)] = 100
     """timeout_height of a seal transaction, counted from the current height."""
 
 
 class GatewaySettings(_Section):
-    port: int = 9033
+    port: Port = 9033
     """Of the first SP, the others follow; 0 takes any free ones."""
     idle_timeout_s: PositiveSeconds = 60.0
+    """How long a client may be silent in the middle of a payload."""
 
 
 class BudgetSettings(_Section):
@@ -55,10 +55,26 @@ class BudgetSettings(_Section):
 
     memory_bytes: Annotated[int, Field(ge=1024 * MIB)] = 2048 * MIB
     """For all processes together, the object store counted once."""
-    object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.36
-    hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.13
+    object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.27
+    """Ray's shared memory: hot columns and columns on their way must fit into it."""
+    hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.07
+    """Columns kept for replication after an upload; the others are read from disk again."""
+    replication_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    """Columns on their way to secondaries."""
     ingest_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """Buffers that payloads are received in."""
+    cold_columns_share: Annotated[float, Field(gt=0, lt=1)] = 0.07
+    """Buffers that segments are read back into."""
     download_share: Annotated[float, Field(gt=0, lt=1)] = 0.06
+    """Buffers that downloads are read and verified in."""
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> BudgetSettings:
+        if self.hot_columns_share + self.replication_share > 0.9 * self.object_store_share:
+            raise ValueError(
+                "hot_columns_share and replication_share must leave a tenth of object_store_share"
+            )
+        return self
 
     @property
     def object_store_bytes(self) -> int:
@@ -69,8 +85,16 @@ class BudgetSettings(_Section):
         return int(self.memory_bytes * self.hot_columns_share)
 
     @property
+    def replication_bytes(self) -> int:
+        return int(self.memory_bytes * self.replication_share)
+
+    @property
     def ingest_bytes(self) -> int:
         return int(self.memory_bytes * self.ingest_share)
+
+    @property
+    def cold_columns_bytes(self) -> int:
+        return int(self.memory_bytes * self.cold_columns_share)
 
     @property
     def download_bytes(self) -> int:
@@ -81,61 +105,43 @@ class ReplicationSettings(_Section):
     receivers: Annotated[int, Field(ge=1)] = 2
     """Receiver processes; each serves some of the hosted SPs."""
     approval_timeout_s: PositiveSeconds = 10.0
+    """How long to wait for the approvals of the other SPs."""
     batch_timeout_s: PositiveSeconds = 60.0
+    """How long a secondary may take for one batch before it is replaced."""
     retry_base_s: PositiveSeconds = 1.0
+    """Pause before the first retry of a failed job; doubled for each further one."""
     retry_cap_s: PositiveSeconds = 300.0
+    """The longest pause between two retries."""
     deadline_s: PositiveSeconds = 24 * 3600.0
+    """After this time since its upload a job is given up, and its object rejected."""
     unfinished_group_lifetime_s: PositiveSeconds = 3600.0
+    """When a secondary removes a group that no primary finished."""
 
 
 class Settings(BaseSettings):
     """Everything that can be set. ``greenray.yaml`` in the working directory is read if present."""
 
     model_config = SettingsConfigDict(
-        env_prefix="GREENRAY_", env_nested_delimiter="__", extra="forbid", frozen=True
+        env_prefix=VARIABLE_PREFIX,
+        env_nested_delimiter=VARIABLE_SEPARATOR,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
     )
 
     state_dir: Path = Path("~/.greenray")
+    """Where a network keeps everything that must survive."""
     sps: Annotated[int, Field(ge=7)] = 7
-    cpus: Annotated[int, Field(ge=1)] | None = None
+    """Storage providers of a local network."""
+    cpus: Annotated[int | None, Field(ge=1)] = None
     """CPUs that Ray may use; None: all."""
     codec: Literal["auto", "isal", "zfec", "numpy"] = "auto"
+    """The erasure coder; auto takes the fastest that is there."""
     durable: bool = True
     """Whether every acknowledged byte is synced to disk first."""
     batch_segments: Annotated[int, Field(ge=1, le=64)] = 4
+    """Segments that are stored, encoded and sent together."""
     chain: ChainSettings = ChainSettings()
     gateway: GatewaySettings = GatewaySettings()
     budget: BudgetSettings = BudgetSettings()
     replication: ReplicationSettings = ReplicationSettings()
-
-
-def load_settings(config_file: Path | None = None, **overrides: Any) -> Settings:
-    """Arguments (those that are not None) over environment over file over defaults.
-
-    Raises InvalidSetting naming every wrong key.
-    """
-    if config_file is not None and not config_file.is_file():
-        raise InvalidSetting("the file does not exist", str(config_file), "Check --config")
-    source = config_file or Path("greenray.yaml")
-
-    class _FromFile(Settings):
-        @classmethod
-        def settings_customise_sources(
-            cls,
-            settings_cls: type[BaseSettings],
-            init_settings: PydanticBaseSettingsSource,
-            env_settings: PydanticBaseSettingsSource,
-            dotenv_settings: PydanticBaseSettingsSource,
-            file_secret_settings: PydanticBaseSettingsSource,
-        ) -> tuple[PydanticBaseSettingsSource, ...]:
-            yaml = YamlConfigSettingsSource(settings_cls, yaml_file=source)
-            return init_settings, env_settings, yaml
-
-    given = {name: value for name, value in overrides.items() if value not in (None, {})}
-    try:
-        return _FromFile(**given)
-    except ValidationError as error:
-        lines = [f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors()]
-        raise InvalidSetting(
-            "; ".join(lines), str(source), "Correct the setting, see docs/settings.md"
-        ) from None

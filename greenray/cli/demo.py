@@ -50,7 +50,7 @@ def demo(
 ) -> None:
     """Start everything, put, wait until sealed, get, compare, show, stop."""
     from cluster.demo import make_payload, run_demo
-    from cluster.settings import load_settings
+    from cluster.settings_loading import load_settings
     from greenray.cli.transfer import transfer_progress
 
     async def run(work_dir: Path) -> DemoReport:
@@ -66,9 +66,9 @@ def demo(
         if source is None:
             source = work_dir / "random.bin"
             make_payload(source, size_bytes)
-        this_task = asyncio.current_task()
-        assert this_task is not None
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this_task.cancel)
+        # Being terminated is being interrupted: everything is stopped and removed.
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
         with transfer_progress() as on_progress:
             return await run_demo(settings, source, work_dir, on_progress, note)
 

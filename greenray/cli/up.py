@@ -42,7 +42,7 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start the local network (or what greenray.yaml describes) and go on with unfinished jobs."""
-    from cluster.settings import load_settings
+    from cluster.settings_loading import load_settings
 
     with reporting_errors(as_json):
         settings = load_settings(
@@ -66,8 +66,9 @@ async def _until_stopped(settings: Settings, as_json: bool) -> None:
     starting = asyncio.create_task(network.start())
 
     def stop() -> None:
-        stopped.set()
-        starting.cancel()
+        if not stopped.is_set():  # a second signal must not cut the stopping short
+            stopped.set()
+            starting.cancel()
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop)
