@@ -96,7 +96,9 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         document = yaml.safe_load(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise InvalidSetting(f"cannot be read ({error.strerror})", str(file)) from None
+        raise InvalidSetting(
+            f"cannot be read ({error.strerror})", str(file), "Check the path and its permissions"
+        ) from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise InvalidSetting(f"is not YAML: {error}", str(file), f"Correct it, {_SEE}") from None
     if document is None:

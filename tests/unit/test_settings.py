@@ -1,0 +1,148 @@
+"""Settings: where they come from, and that a misspelt one is refused wherever it stands."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cluster.settings_loading import load_settings, settings_by_name, variable_of
+from protocol.errors import InvalidSetting
+from scripts.settings_table import DOCUMENT, with_tables
+
+
+@pytest.fixture(autouse=True)
+def in_an_empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def written(text: str | bytes) -> Path:
+    path = Path("some.yaml")
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def refusal(config_file: Path | None = None) -> InvalidSetting:
+    with pytest.raises(InvalidSetting) as caught:
+        load_settings(config_file)
+    assert caught.value.next_step
+    return caught.value
+
+
+def test_defaults_need_no_file() -> None:
+    assert load_settings().sps == 7
+
+
+def test_greenray_yaml_in_the_working_directory_is_read() -> None:
+    Path("greenray.yaml").write_text("sps: 9")
+    assert load_settings().sps == 9
+
+
+def test_an_option_beats_a_variable_which_beats_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = written("sps: 8\nchain: {port: 1, block_interval_s: 0.1}\nbatch_segments: 2")
+    monkeypatch.setenv("GREENRAY_SPS", "9")
+    monkeypatch.setenv("GREENRAY_CHAIN__PORT", "2")
+    settings = load_settings(file, sps=10, state_dir=None, chain={})
+    assert (settings.sps, settings.chain.port, settings.batch_segments) == (10, 2, 2)
+    assert settings.chain.block_interval_s == 0.1
+
+
+def test_a_mapping_and_its_entries_can_be_set_by_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENRAY_CHAIN__GENESIS_PARAMS", '{"max_segment_size": 65536}')
+    assert load_settings().chain.genesis_params == {"max_segment_size": 65536}
+
+
+def test_every_setting_can_be_set_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    defaults = load_settings().model_dump()
+    for name, field in settings_by_name():
+        if field.default is None:
+            continue
+        text = str(field.default)
+        monkeypatch.setenv(variable_of(name), "{}" if isinstance(field.default, dict) else text)
+    assert load_settings().model_dump() == defaults
+
+
+@pytest.mark.parametrize(
+    ("variable", "suggested"),
+    [
+        ("GREENRAY_SPSS", "GREENRAY_SPS"),
+        ("GREENRAY_CHAIM__PORT", "GREENRAY_CHAIN__PORT"),
+        ("GREENRAY_CHAIN__PROT", "GREENRAY_CHAIN__PORT"),
+        ("GREENRAY_CHAIN_PORT", "GREENRAY_CHAIN__PORT"),
+        ("greenray_codek", "GREENRAY_CODEC"),
+    ],
+)
+def test_a_misspelt_variable_is_refused_with_a_suggestion(
+    variable: str, suggested: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, "9")
+    error = refusal()
+    assert error.where == variable
+    assert f"did you mean {suggested}?" in error.what
+
+
+def test_an_entry_of_a_setting_that_has_none_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENRAY_SPS__COUNT", "9")
+    assert refusal().where == "GREENRAY_SPS__COUNT"
+
+
+def test_variables_that_other_parts_read_are_no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENRAY_KEY_PASSWORD", "x")
+    monkeypatch.setenv("GREENRAY_KEY_SP_0_SEAL", "x")
+    monkeypatch.setenv("GREENRAY_FREEZE_AFTER_COMMIT", "1:marker")
+    load_settings()
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("spss: 9", "did you mean sps?"),
+        ("chain: {prot: 1}", "did you mean chain.port?"),
+        ("sps: 3", "sps: Input should be greater than or equal to 7"),
+        ("gateway: {port: 65536}", "gateway.port: Input should be less than or equal to 65535"),
+        ("chain: x", "chain: "),
+        ("chain: [", "is not YAML"),
+        (b"\xff\xfe\x00", "is not YAML"),
+        ("- 1", "is not a mapping"),
+        ("1: 1", "is not a mapping"),
+    ],
+)
+def test_a_wrong_file_is_refused_by_name(text: str | bytes, named: str) -> None:
+    error = refusal(written(text))
+    assert error.where == "some.yaml"
+    assert named in error.what
+
+
+def test_all_wrong_keys_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENRAY_BATCH_SEGMENTS", "many")
+    error = refusal(written("sps: 3\nspss: 4"))
+    assert all(name in error.what for name in ("sps:", "spss", "batch_segments:"))
+    assert sorted(error.where.split(", ")) == ["GREENRAY_BATCH_SEGMENTS", "some.yaml"]
+
+
+def test_a_file_that_was_asked_for_must_be_there() -> None:
+    assert refusal(Path("none.yaml")).where == "none.yaml"
+    assert refusal(Path()).where == "."
+
+
+@pytest.mark.parametrize("value", ["{bad", "[]", "x"])
+@pytest.mark.parametrize("variable", ["GREENRAY_CHAIN__GENESIS_PARAMS", "GREENRAY_CHAIN"])
+def test_a_mapping_that_is_no_json_object_is_refused(
+    variable: str, value: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert refusal().where == variable
+
+
+def test_the_settings_in_the_documentation_are_those_in_the_code() -> None:
+    text = DOCUMENT.read_text()
+    assert text == with_tables(text), "run: python -m scripts.settings_table"
+
+
+def test_the_example_in_the_documentation_is_accepted() -> None:
+    example = DOCUMENT.read_text().partition("```yaml\n")[2].partition("```")[0]
+    settings = load_settings(written(example))
+    assert settings.model_dump(mode="json", include=yaml.safe_load(example).keys())
+    assert settings.chain.genesis_params == {"max_segment_size": 65536}
