@@ -26,6 +26,7 @@ COMMANDS = {
     "get": "Read a sealed object back, verified.",
     "status": "The state of an object's job, or of the network.",
     "hash": "All checksums and integrity hashes of a file.",
+    "bench": "Measure what each stage costs, beside what the machine allows.",
     "keys": "Make, import and show encrypted keys.",
     "chain": "Run the embedded Greenfield chain alone.",
 }

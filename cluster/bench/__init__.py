@@ -1,0 +1,1 @@
+"""Benchmarks: what each stage costs, beside what the machine allows (``greenray bench``)."""

@@ -1,0 +1,87 @@
+"""CPU time and memory of a process with all its descendants."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from types import TracebackType
+
+import psutil
+
+from cluster.processes import proportional_memory_bytes
+
+
+class ProcessTrees:
+    """The trees below some processes, these included.
+
+    The CPU time of a process that has ended is what was seen last; look now and then.
+    Thread-safe.
+    """
+
+    def __init__(self, roots: Iterable[int]) -> None:
+        self._roots = tuple(psutil.Process(pid) for pid in roots)
+        self._cpu_s: dict[tuple[int, float], float] = {}
+        self._lock = threading.Lock()
+
+    def cpu_s(self) -> float:
+        """User and system time of all processes that were ever seen; never goes back."""
+        with self._lock:
+            for process in self._members():
+                try:
+                    times = process.cpu_times()
+                    self._cpu_s[process.pid, process.create_time()] = times.user + times.system
+                except psutil.NoSuchProcess:
+                    continue
+            return sum(self._cpu_s.values())
+
+    def memory_bytes(self) -> int:
+        """Summed PSS: memory that several of them share (the object store) counts once."""
+        return proportional_memory_bytes(process.pid for process in self._members())
+
+    def _members(self) -> list[psutil.Process]:
+        found: dict[int, psutil.Process] = {}
+        for root in self._roots:
+            try:
+                found.update({p.pid: p for p in (root, *root.children(recursive=True))})
+            except psutil.NoSuchProcess:
+                continue
+        return list(found.values())
+
+
+class PeakMemory:
+    """Samples the memory of process trees in a thread while it is entered.
+
+    A sample of a network takes about 40 ms of one core, so that ``interval_s`` decides how much
+    the sampling itself disturbs.
+    """
+
+    def __init__(self, trees: ProcessTrees, interval_s: float) -> None:
+        self._trees = trees
+        self._interval_s = interval_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="peak-memory", daemon=True)
+        self.bytes = 0
+        """The largest sample so far; there is one at the beginning and one at the end."""
+
+    def __enter__(self) -> PeakMemory:
+        self._sample()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._sample()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self._sample()
+
+    def _sample(self) -> None:
+        self.bytes = max(self.bytes, self._trees.memory_bytes())
+        self._trees.cpu_s()
