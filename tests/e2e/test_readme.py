@@ -1,0 +1,136 @@
+"""The commands of the README, executed as they stand there.
+
+Each ``sh`` block runs in a directory of its own, unless a comment before it says why not. A ``text``
+block behind one is its output.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from coding.codec import get_codec
+from tests.support import local_chain
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(
+    r"(?:<!-- not run: (?P<reason>.+?) -->\n)?```sh\n(?P<commands>.*?)```\n"
+    r"(?:```text\n(?P<output>.*?)```\n)?",
+    re.DOTALL,
+)
+DEFAULT_ENDPOINT = "http://127.0.0.1:26750"
+BUCKET, OBJECT = "photos", "big.bin"
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    commands: str
+    output: str
+    reason: str
+    """Why it is not executed; empty when it is."""
+
+
+BLOCKS = [
+    Block(match["commands"], match["output"] or "", match["reason"] or "")
+    for match in BLOCK.finditer((ROOT / "README.md").read_text())
+]
+
+
+def block(text: str) -> Block:
+    """The one block to be executed whose commands contain ``text``."""
+    (found,) = (b for b in BLOCKS if text in b.commands and not b.reason)
+    return found
+
+
+@pytest.fixture
+def directory(tmp_path: Path) -> Path:
+    """As after ``make demo``: with a .venv."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    return tmp_path
+
+
+def run(commands: str, directory: Path) -> str:
+    """What the commands print; all of them must succeed."""
+    script = f"set -euo pipefail\nexport PATH=$PWD/.venv/bin:$PATH\n{commands}"
+    done = subprocess.run(
+        ["bash", "-c", script], cwd=directory, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_every_block_is_executed_here_or_says_why_not() -> None:
+    executed = ("greenray --help", "greenray hash", "greenray keys", "HeadObject", "tx_search")
+    assert [b for b in BLOCKS if not b.reason] == [block(text) for text in executed]
+
+
+def test_the_help_lists_every_command(directory: Path) -> None:
+    listed = run(block("greenray --help").commands, directory)
+    for name in ("demo", "up", "down", "put", "get", "status", "hash", "keys", "chain"):
+        assert re.search(rf"^  {name} ", listed, re.MULTILINE)
+
+
+def test_hash_prints_what_the_readme_shows(directory: Path) -> None:
+    shown = block("greenray hash")
+    expected = shown.output.replace("codec isal", f"codec {get_codec().name}")
+    assert run(shown.commands, directory) == expected
+
+
+def test_keys_prints_the_address_of_the_new_key_twice(directory: Path) -> None:
+    new, shown = run(block("greenray keys").commands, directory).splitlines()
+    assert new == shown
+    assert re.fullmatch(r"0x[0-9a-fA-F]{40}  seal.json", new)
+
+
+@pytest.fixture
+def endpoint(tmp_path: Path) -> Iterator[str]:
+    """A chain on which the README's object is sealed."""
+    genesis = local_chain.small_genesis()
+    genesis_file = local_chain.write_genesis(tmp_path / "genesis.json", genesis)
+    chain = local_chain.ChainProcess(
+        tmp_path / "home", "--genesis", str(genesis_file), "--block-interval", "0.05"
+    )
+    messages = (
+        ("user", local_chain.create_bucket(BUCKET), 0),
+        ("user", local_chain.create_object(OBJECT, BUCKET), 1),
+        ("sp-0-seal", local_chain.seal_object(OBJECT, 1, BUCKET), 0),
+    )
+    try:
+        for name, message, sequence in messages:
+            answer = chain.broadcast(
+                local_chain.signed(genesis, name, message, sequence), how="commit"
+            )
+            assert answer["result"]["deliver_tx"]["code"] == 0, answer
+        yield chain.endpoint
+    finally:
+        chain.stop()
+
+
+needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+
+
+@needs_curl
+def test_curl_reads_the_sealed_object_and_the_transaction(directory: Path, endpoint: str) -> None:
+    def at_chain(shown: Block) -> str:
+        assert DEFAULT_ENDPOINT in shown.commands
+        return run(shown.commands.replace(DEFAULT_ENDPOINT, endpoint), directory)
+
+    record = at_chain(block("HeadObject")).splitlines()
+    assert f'object_name: "{OBJECT}"' in record
+    assert "object_status: 1" in record
+    assert _keys(record) == _keys(block("HeadObject").output.splitlines()) | {"checksums"}
+    transaction = at_chain(block("tx_search")).splitlines()
+    assert re.fullmatch(r"[0-9A-F]{64} in block \d+ with code 0", transaction[0])
+    assert _keys(transaction[1:]) == _keys(block("tx_search").output.splitlines()[1:])
+    assert '  status: "OBJECT_STATUS_SEALED"' in transaction
+
+
+def _keys(lines: list[str]) -> set[str]:
+    return {line.split(":")[0].strip() for line in lines if ":" in line}
