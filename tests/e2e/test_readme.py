@@ -1,6 +1,6 @@
 """The commands of the README, executed as they stand there.
 
-Each ``sh`` block runs in a directory of its own, unless a comment before it says why not. A ``text``
+Each ``sh`` block runs in a directory of its own, or a comment before it says why not. A ``text``
 block behind one is its output.
 """
 
