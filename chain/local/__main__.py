@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--block-interval", type=float, default=DEFAULT_BLOCK_INTERVAL_S, help="seconds"
     )
+    parser.add_argument("--stop-at-eof", action="store_true", help="stop when standard input ends")
     given = parser.parse_args(arguments)
     try:
         genesis = None if given.genesis is None else load_genesis(given.genesis)
@@ -33,6 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 genesis=genesis,
                 host=given.host,
                 block_interval_s=given.block_interval,
+                stop_at_eof=given.stop_at_eof,
             )
         )
     except GreenrayError as error:

@@ -125,8 +125,11 @@ async def serve(
     host: str = DEFAULT_HOST,
     block_interval_s: float = DEFAULT_BLOCK_INTERVAL_S,
     output: TextIO = sys.stdout,
+    stop_at_eof: bool = False,
 ) -> None:
     """Serve until SIGTERM or SIGINT; one JSON line says when and where it listens.
+
+    ``stop_at_eof``: also until standard input ends, which it does when its holder is gone.
 
     Raises:
         what ``running_chain`` raises, and whatever stops the block production.
@@ -137,6 +140,8 @@ async def serve(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    if stop_at_eof:
+        loop.add_reader(sys.stdin.fileno(), _set_at_eof, stopped)
     async with running_chain(
         home, port=port, genesis=genesis, host=host, block_interval_s=block_interval_s
     ) as chain:
@@ -149,6 +154,12 @@ async def serve(
         asked = asyncio.create_task(stopped.wait())
         await asyncio.wait({asked, chain.producer}, return_when=asyncio.FIRST_COMPLETED)
         asked.cancel()
+
+
+def _set_at_eof(stopped: asyncio.Event) -> None:
+    if not os.read(sys.stdin.fileno(), 1):
+        asyncio.get_running_loop().remove_reader(sys.stdin.fileno())
+        stopped.set()
 
 
 async def _stop(producer: asyncio.Task[None]) -> None:

@@ -6,6 +6,8 @@ import base64
 import hashlib
 import json
 import socket
+import subprocess
+import sys
 import urllib.request
 
 import pytest
@@ -34,6 +36,21 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path, genesis_file):
     with urllib.request.urlopen(chain.endpoint + "/health", timeout=10) as response:
         assert json.loads(response.read()) == {"jsonrpc": "2.0", "id": -1, "result": {}}
     assert chain.stop() == 0
+
+
+def test_it_ends_with_the_holder_of_its_standard_input_if_asked_to(tmp_path, genesis_file):
+    command = [sys.executable, "-m", "chain.local", "--home", str(tmp_path / "home")]
+    command += ["--port", "0", "--genesis", str(genesis_file), "--stop-at-eof"]
+    chain = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with chain:
+        assert chain.stdin is not None
+        assert chain.stdout is not None
+        assert json.loads(chain.stdout.readline())["height"] >= 1
+        chain.stdin.write(b"not the end yet")
+        chain.stdin.flush()
+        assert chain.poll() is None
+        chain.stdin.close()
+        assert chain.wait(30) == 0
 
 
 def test_a_committed_transaction_is_found_after_a_restart(tmp_path, genesis_file):
