@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import socket
+import threading
 import time
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -36,6 +38,7 @@ log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 _RESTART_PAUSE_S = 0.2
+_RECORD_INTERVAL_S = 0.2
 
 
 class LocalNetwork:
@@ -64,6 +67,14 @@ class LocalNetwork:
         left = await asyncio.to_thread(self._record.end_all)
         if left:
             log.warning("ended %d processes that a crashed network had left", left)
+        recording = asyncio.create_task(self._record_processes())
+        try:
+            return await self._start_processes()
+        finally:
+            recording.cancel()
+            await asyncio.wait([recording])
+
+    async def _start_processes(self) -> NetworkFile:
         chain_task = asyncio.create_task(self._chain())
         ray_task = asyncio.create_task(self._ray())
         results = await asyncio.gather(chain_task, ray_task, return_exceptions=True)
@@ -71,7 +82,6 @@ class LocalNetwork:
             if isinstance(result, BaseException):
                 raise result
         endpoint, keys_file = chain_task.result()
-        self._record.write(own_process_ids())
         config = NodeConfig.of(
             self._settings,
             state_root=self.state.root,
@@ -83,7 +93,7 @@ class LocalNetwork:
         bindings = await self._bindings(config)
         await self._ready(bindings)
         self._record.write(own_process_ids())
-        return self._announce(config, bindings, await self._call("chain", "chain_id"))
+        return self._announce(config, bindings, await self.call("chain", "chain_id"))
 
     async def stop(self) -> None:
         """Stop what was started, last first. Unfinished jobs go on at the next start."""
@@ -92,6 +102,12 @@ class LocalNetwork:
         await asyncio.gather(*self._supervised, return_exceptions=True)
         self._supervised.clear()
         await self._undo.aclose()
+
+    async def _record_processes(self) -> None:
+        """While processes are being started: a crash at any moment must not leave unknown ones."""
+        while True:
+            self._record.write(own_process_ids())
+            await asyncio.sleep(_RECORD_INTERVAL_S)
 
     # --- chain and ray -------------------------------------------------------------------------
 
@@ -130,13 +146,17 @@ class LocalNetwork:
 
     async def _ray(self) -> None:
         settings = self._settings
-        await asyncio.to_thread(
-            start_ray,
-            cpus=settings.cpus,
-            object_store_bytes=settings.budget.object_store_bytes,
-            namespace=f"greenray-{os.getpid()}",
+        starting = asyncio.create_task(
+            asyncio.to_thread(
+                start_ray,
+                cpus=settings.cpus,
+                object_store_bytes=settings.budget.object_store_bytes,
+                namespace=f"greenray-{os.getpid()}",
+            )
         )
-        self._undo.push_async_callback(asyncio.to_thread, stop_ray)
+        self._undo.push_async_callback(_stop_ray_after, starting)
+        await asyncio.shield(starting)
+        _take_back_sigterm()
 
     # --- actors --------------------------------------------------------------------------------
 
@@ -154,7 +174,7 @@ class LocalNetwork:
 
     async def _bindings(self, config: NodeConfig) -> tuple[Binding, ...]:
         """Where each hosted SP's gateway listens: where the chain says, if that can be."""
-        providers = await self._call("chain", "storage_providers")
+        providers = await self.call("chain", "storage_providers")
         on_chain = {provider.operator_address: provider for provider in providers}
         bindings = []
         for address in config.hosted:
@@ -168,25 +188,27 @@ class LocalNetwork:
         return tuple(bindings)
 
     def _port_of(self, endpoint: str) -> int:
-        """The port announced on chain; on someone else's chain any free one if it is taken."""
+        """The port announced on chain; if that is taken, any free one where one may choose: on
+        someone else's chain, and when the settings leave the port open."""
         port = urlsplit(endpoint).port or 0
-        if self._settings.chain.endpoint is None or (port and _is_free(port)):
+        must_be_this = self._settings.chain.endpoint is None and self._settings.gateway.port != 0
+        if must_be_this or (port and _is_free(port)):
             return port
         return _free_ports(1)[0]
 
     async def _ready(self, bindings: tuple[Binding, ...]) -> None:
         """Constructors are through and gateways listen; then unfinished jobs are claimed."""
-        await asyncio.gather(*(self._call(name, "ping") for name in self.handles))
+        await asyncio.gather(*(self.call(name, "ping") for name in self.handles))
         # We hold the state directory's lock, so whoever owned a job is gone.
-        await self._call("job_store", "release_all")
-        await self._call("uploader", "listen", bindings)
+        await self.call("job_store", "release_all")
+        await self.call("uploader", "listen", bindings)
         self._supervised = [
             asyncio.create_task(self._supervise("uploader", bindings)),
             asyncio.create_task(self._supervise("task_node")),
             asyncio.create_task(self._sweep()),
         ]
 
-    async def _call(self, name: str, method: str, *args: Any) -> Any:
+    async def call(self, name: str, method: str, *args: Any) -> Any:
         """Raises our errors, also those of an actor's constructor."""
         return await call_actor(self.handles[name], name, method, *args)
 
@@ -197,7 +219,7 @@ class LocalNetwork:
         while True:
             for name in receivers:
                 try:
-                    await self._call(name, "sweep", lifetime_s)
+                    await self.call(name, "sweep", lifetime_s)
                 except GreenrayError as error:
                     log.warning("%s could not sweep: %s", name, error)
             await asyncio.sleep(lifetime_s / 4)
@@ -206,7 +228,7 @@ class LocalNetwork:
         """Keep an actor's ``run`` running across restarts of its process."""
         while True:
             try:
-                await self._call(name, "run", *args)
+                await self.call(name, "run", *args)
                 return
             except ComponentUnavailable as error:
                 log.warning("%s died and is started again: %s", name, error)
@@ -230,6 +252,19 @@ class LocalNetwork:
         self.state.write_network(network)
         self._undo.callback(self.state.remove_network)
         return network
+
+
+def _take_back_sigterm() -> None:
+    """Ray puts a handler of its own beneath Python's, which prints a stack trace."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)
+
+
+async def _stop_ray_after(starting: asyncio.Task[None]) -> None:
+    """A thread cannot be cancelled: let Ray come up, then end it."""
+    await asyncio.gather(starting, return_exceptions=True)
+    await asyncio.to_thread(stop_ray)
 
 
 def _is_free(port: int) -> bool:

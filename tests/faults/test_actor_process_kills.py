@@ -1,0 +1,106 @@
+"""A running network on Ray: every actor's process is killed in turn while objects are on their way."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import random
+import signal
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from cluster.client import StorageClient, WaitFor
+from cluster.network import LocalNetwork
+from cluster.settings_loading import load_settings
+from cluster.user import open_client
+
+SEGMENT_SIZE_BYTES = 64 * 1024
+PAYLOAD = random.Random(11).randbytes(40 * SEGMENT_SIZE_BYTES + 5)
+PROCESSES = ("task_node", "receiver-0", "signer", "p2p", "chain", "job_store", "uploader")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def network() -> AsyncIterator[LocalNetwork]:
+    # Ray's sockets live below a path that must be short, so not below tmp_path.
+    with tempfile.TemporaryDirectory(prefix="gr-") as folder:
+        settings = load_settings(
+            None,
+            state_dir=Path(folder),
+            chain={"port": 0, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}},
+            gateway={"port": 0},
+            budget={"memory_bytes": 1 << 30},
+        )
+        network = LocalNetwork(settings)
+        await network.start()
+        yield network
+        await network.stop()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def client(network: LocalNetwork) -> AsyncIterator[StorageClient]:
+    async with open_client(network.state.read_network()) as client:
+        yield client
+
+
+async def kill(network: LocalNetwork, name: str) -> None:
+    os.kill(await network.call(name, "ping"), signal.SIGKILL)
+
+
+async def put(client: StorageClient, name: str) -> None:
+    """Put until the gateway is back."""
+    from protocol.errors import GreenrayError
+
+    while True:
+        try:
+            await client.put(io.BytesIO(PAYLOAD), "kills", name, wait=WaitFor.UPLOADED)
+        except GreenrayError as error:
+            if not error.retryable:
+                raise
+            await asyncio.sleep(0.2)
+        else:
+            return
+
+
+async def sealed(client: StorageClient, name: str) -> None:
+    from protocol.errors import GreenrayError
+
+    while True:
+        try:
+            status = await client.status("kills", name)
+        except GreenrayError as error:
+            if not error.retryable:
+                raise
+        else:
+            if status["state"] == "SEAL_OBJECT_DONE":
+                return
+        await asyncio.sleep(0.1)
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("name", PROCESSES)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_an_object_is_sealed_although_a_process_is_killed_after_the_put(
+    network: LocalNetwork, client: StorageClient, name: str, tmp_path: Path
+) -> None:
+    await put(client, name)
+    await kill(network, name)
+    await sealed(client, name)
+    await client.get("kills", name, tmp_path / "downloaded")
+    assert (tmp_path / "downloaded").read_bytes() == PAYLOAD
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_all_processes_may_be_killed_at_once(
+    network: LocalNetwork, client: StorageClient, tmp_path: Path
+) -> None:
+    await put(client, "all")
+    await asyncio.gather(*(kill(network, name) for name in PROCESSES))
+    await sealed(client, "all")
+    await put(client, "after")
+    await sealed(client, "after")
