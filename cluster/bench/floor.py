@@ -149,7 +149,8 @@ class FloorWorker:
                     checksums.append(sha256(as_view(shard)).digest())
         for future in written:
             future.result()
-        list(self._writing.map(ColumnWriter.finish, writers.values()))
+        for writer in writers.values():
+            writer.finish()
         return ShareChecksums(tuple(segments), tuple(map(tuple, pieces)))
 
     def remove(self, object_id: int) -> None:

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.bench.records import BenchResult, Case, Row, read_results
+from cluster.bench.report import render
+from cluster.bench.table import cells, number
+
+ROOT = Path(__file__).parents[2]
+
+
+def document(row: Row, *, quick: bool = False, failures: tuple[str, ...] = ()) -> dict[str, object]:
+    environment = {"cores": 2, "settings": {"durable": True}, "processor_features": ["a", "b"]}
+    return BenchResult("pipeline", quick, environment, [row], {}, failures).to_json()
+
+
+ROW = Row(
+    Case("floor", "isal", 4, 2, 16 << 20, 1 << 30, 2), "stored", "MB/s", (600.0, 500.0, 550.0)
+)
+
+
+def test_a_row_says_what_was_measured_and_how_it_spread() -> None:
+    text = render([document(ROW)])
+    assert (
+        "| floor, isal, 4+2, segments of 16 MiB, objects of 1 GiB, 2 workers "
+        "| stored | MB/s | 550 | 500 | 500 - 600 | 3 |" in text
+    )
+
+
+def test_the_environment_stands_beside_the_numbers() -> None:
+    text = render([document(ROW)])
+    assert "| cores | 2 |" in text
+    assert "| settings | durable True |" in text
+    assert "| processor_features | a, b |" in text
+
+
+def test_bytes_are_shown_in_megabytes() -> None:
+    row = Row(Case("pipeline"), "peak memory", "bytes", (1.25e9,), higher_is_better=False)
+    [shown] = document(row)["rows"]  # type: ignore[misc]
+    assert cells(shown)[1:4] == ("peak memory", "MB", "1250")
+
+
+def test_quick_and_failed_runs_say_so() -> None:
+    text = render([document(ROW, quick=True, failures=("it spilled",))])
+    assert "**A quick run" in text
+    assert "**Failed: it spilled.**" in text
+    assert "quick run" not in render([document(ROW)])
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0, "0"),
+        (0.02468, "0.0247"),
+        (1.5, "1.5"),
+        (12.34, "12.3"),
+        (123.4, "123"),
+        (5678.9, "5679"),
+    ],
+)
+def test_numbers_have_three_digits_and_no_exponent(value: float, text: str) -> None:
+    assert number(value) == text
+
+
+def test_the_performance_document_is_made_from_the_results_beside_it() -> None:
+    text = (ROOT / "docs" / "performance.md").read_text()
+    assert text == render(read_results(ROOT / "docs" / "performance")), (
+        "run: greenray bench report docs/performance > docs/performance.md"
+    )
