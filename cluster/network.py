@@ -225,9 +225,14 @@ class LocalNetwork:
             await asyncio.sleep(lifetime_s / 4)
 
     async def _supervise(self, name: str, *args: Any) -> None:
-        """Keep an actor's ``run`` running across restarts of its process."""
+        """Keep an actor's ``run`` running across restarts of its process, whose jobs the next one
+        need not wait for."""
+        process = ""
         while True:
             try:
+                if process:
+                    await self.call("job_store", "release_process", process)
+                process = await self.call(name, "process_name")
                 await self.call(name, "run", *args)
                 return
             except ComponentUnavailable as error:

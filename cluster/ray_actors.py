@@ -16,6 +16,7 @@ from typing import Any
 import ray
 
 from cluster.node_config import NodeConfig, receiver_name
+from cluster.ray_ports import process_name
 
 _CPU_SHARE = 0.001
 """Actors wait most of the time and do their work in threads; encode tasks are what Ray counts.
@@ -37,6 +38,10 @@ def actor_class(role: str) -> type:
         async def ping(self) -> int:
             """The process id, once the constructor is through."""
             return os.getpid()
+
+        async def process_name(self) -> str:
+            """Whom leases of this process belong to."""
+            return process_name()
 
     def forward(name: str) -> Callable[..., Any]:
         async def method(self: Any, *args: Any, **kwargs: Any) -> Any:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import uuid
 from collections.abc import Callable, Coroutine
+from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -79,9 +80,10 @@ def named_port(name: str) -> Any:
     return NamedPort(name)
 
 
-def process_name(role: str) -> str:
+@cache
+def process_name() -> str:
     """A name for this process that no other has ever had: leases belong to it."""
-    return f"{role}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return f"process-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
 class RayObjectSpace:

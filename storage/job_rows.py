@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import Any
 
 from protocol.errors import NoSuchJob
 from protocol.job import (
@@ -150,12 +151,20 @@ def release_job(db: sqlite3.Connection, sp_address: str, job_id: int, epoch: int
 
 def release_all(db: sqlite3.Connection, now: float) -> int:
     uploading = (JobState.INIT_UNSPECIFIED, JobState.UPLOAD_OBJECT_DOING)
-    rows = db.execute(
-        f"{_SELECT} WHERE owner != '' OR (final = 0 AND state IN (?, ?)) ORDER BY job_id", uploading
-    ).fetchall()
+    where = "owner != '' OR (final = 0 AND state IN (?, ?))"
+    return _release(db, where, uploading, now)
+
+
+def release_process(db: sqlite3.Connection, process: str, now: float) -> int:
+    parts = (process, f"{process}/", f"{process}0")  # "0" follows "/": a range, no pattern
+    return _release(db, "owner = ? OR (owner > ? AND owner < ?)", parts, now)
+
+
+def _release(db: sqlite3.Connection, where: str, values: tuple[Any, ...], now: float) -> int:
+    rows = db.execute(f"{_SELECT} WHERE {where} ORDER BY job_id", values).fetchall()
     for job in map(decode_job, rows):
         after = job
-        if job.state in uploading:
+        if job.state in (JobState.INIT_UNSPECIFIED, JobState.UPLOAD_OBJECT_DOING):
             after = _applied(db, job, JobEvent(EventKind.OWNER_LOST), now)
         # The new epoch fences whoever of the old owners may still be alive.
         _save(db, _owned(after, "", 0.0))

@@ -255,6 +255,10 @@ class JobStore(Protocol):
         """Drop every lease; uploads in 0 or 1 become UPLOAD_OBJECT_ERROR (owner_lost). Only for
         the start, by the holder of the state directory's lock. Returns how many jobs changed."""
 
+    async def release_process(self, process: str) -> int:
+        """``release_all`` for the leases of one process that is known to be dead: those of owner
+        ``process``, and of its parts, whose names begin with ``process/``."""
+
     # integrity records
 
     async def put_integrity(self, record: IntegrityRecord) -> None: ...

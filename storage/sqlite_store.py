@@ -128,6 +128,12 @@ class SqliteJobStore:
     async def release_all(self) -> int:
         return await self._call("release_all", lambda db: job_rows.release_all(db, self._clock()))
 
+    async def release_process(self, process: str) -> int:
+        return await self._call(
+            f"release_process {process}",
+            lambda db: job_rows.release_process(db, process, self._clock()),
+        )
+
     async def list_events(self, sp_address: str, job_id: int) -> tuple[RecordedEvent, ...]:
         """The audit trail of a job, oldest first. (Not of the port.)"""
         return await self._call(

@@ -41,6 +41,4 @@ def build(config: NodeConfig) -> TaskNode:
         retry_cap_s=config.retry_cap_s,
         replication=ReplicationSettings(batch_timeout_s=config.batch_timeout_s),
     )
-    return TaskNode(
-        owner=process_name("task-node"), ports=ports, settings=TaskNodeSettings(driver=driver)
-    )
+    return TaskNode(owner=process_name(), ports=ports, settings=TaskNodeSettings(driver=driver))

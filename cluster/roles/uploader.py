@@ -26,7 +26,7 @@ def build(config: NodeConfig) -> UploaderNode:
         object_space=space,
         signer=signer,
         waker=named_port("task_node"),
-        owner=process_name("uploader"),
+        owner=process_name(),
         settings=UploaderSettings(
             batch_segments=config.batch_segments,
             buffer_budget_bytes=config.ingest_bytes,

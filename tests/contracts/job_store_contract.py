@@ -431,6 +431,23 @@ class JobStoreContract:
         assert len(await store.claim_jobs("node", LEASE_S, 5)) == 2
         assert (await begin(store, LARGE)).owner == "uploader"
 
+    async def test_release_process_frees_what_one_dead_process_owned_and_nothing_else(
+        self, store: JobStore
+    ) -> None:
+        await uploaded(store)
+        (dead,) = await store.claim_jobs("node-1", 1e6, 1)
+        await uploaded(store, replace(HELLO, id=50))
+        (alive,) = await store.claim_jobs("node-10", 1e6, 1)
+        await uploaded(store, replace(HELLO, id=51))
+        (part,) = await store.claim_jobs("node-1/upload-7", 1e6, 1)
+        assert await store.release_process("node-1") == 2
+        with pytest.raises(StaleJob):
+            await store.apply(update(dead, EventKind.REPLICATE_STARTED))
+        with pytest.raises(StaleJob):
+            await store.apply(update(part, EventKind.REPLICATE_STARTED))
+        await store.apply(update(alive, EventKind.REPLICATE_STARTED))
+        assert len(await store.claim_jobs("node-2", LEASE_S, 5)) == 2
+
     # --- integrity records -----------------------------------------------------------------------
 
     async def test_integrity_records_are_kept_by_provider_object_and_index(
