@@ -1,1 +1,54 @@
-"""The storage-provider upload path of Greenfield on Ray."""
+"""The storage-provider upload path of Greenfield on Ray.
+
+::
+
+    import greenray
+
+    with greenray.local_network(sps=7) as net:
+        stored = net.put(b"hello", "photos/hello.txt")
+        assert net.get("photos/hello.txt") == b"hello"
+        print(net.status("photos/hello.txt"))
+
+Importing this is cheap: what a name needs is imported when the name is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from greenray.api import Network, connect, local_network
+    from greenray.inspection import Column, PieceTable, RebuiltSegment, SealTransaction
+    from greenray.results import JobStatus, StoredObject
+
+__all__ = [
+    "Column",
+    "JobStatus",
+    "Network",
+    "PieceTable",
+    "RebuiltSegment",
+    "SealTransaction",
+    "StoredObject",
+    "connect",
+    "local_network",
+]
+
+_MODULES = {
+    "greenray.api": ("Network", "connect", "local_network"),
+    "greenray.inspection": ("Column", "PieceTable", "RebuiltSegment", "SealTransaction"),
+    "greenray.results": ("JobStatus", "StoredObject"),
+}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])
