@@ -67,10 +67,11 @@ class PipelineOptions:
 
 @dataclass(frozen=True, slots=True)
 class PutCost:
-    """One put: its times, and what the servers spent between its first byte and its seal."""
+    """One put: its times, and what was spent between its first byte and its seal."""
 
     times: PutTimes
     cpu_s: float
+    client_cpu_s: float
     peak_memory_bytes: int
 
 
@@ -136,20 +137,28 @@ class MeasuredNetwork:
         self._client = client
         self._root = root
         self._trees = ProcessTrees([network.pid])
+        self._client_trees = ProcessTrees([client.pid])
         self.params: StorageParams = client.ask(AskParams())
 
     def put(self, source: Path, object_name: str, *, dense_sampling: bool) -> PutCost:
-        cpu_before_s = self._trees.cpu_s()
+        """Raises what the client's put raises."""
+        before: list[tuple[float, float]] = []
 
         def on_told(told: UploadBegins) -> None:
-            nonlocal cpu_before_s
-            cpu_before_s = self._trees.cpu_s()
+            before.append(self._cpu_s())
 
         interval_s = _WARM_UP_SAMPLING_S if dense_sampling else _SAMPLING_S
         with PeakMemory(self._trees, interval_s) as memory:
             times: PutTimes = self._client.ask(Put(source, object_name), on_told)
-            cpu_s = self._trees.cpu_s() - cpu_before_s
-        return PutCost(times, cpu_s, memory.bytes)
+            servers_s, client_s = self._cpu_s()
+        [(servers_before_s, client_before_s)] = before
+        return PutCost(
+            times, servers_s - servers_before_s, client_s - client_before_s, memory.bytes
+        )
+
+    def _cpu_s(self) -> tuple[float, float]:
+        """(servers, client)"""
+        return self._trees.cpu_s(), self._client_trees.cpu_s()
 
     def downloaded_sha256(self, object_name: str) -> str:
         digest: str = self._client.ask(Get(object_name, self._root / "downloaded"))
@@ -334,6 +343,7 @@ def _rows(
             higher=True,
         ),
         row(pipeline, "CPU of the servers", "s/GB", (p.cpu_s / gb for p in timed)),
+        row(pipeline, "CPU of the client", "s/GB", (p.client_cpu_s / gb for p in timed)),
         row(floor, "CPU", "s/GB", (run.cpu_s / gb for run in ran)),
         row(pipeline, "peak memory", "bytes", (p.peak_memory_bytes for p in puts)),
         row(floor, "peak memory", "bytes", (run.peak_memory_bytes for run in floors)),

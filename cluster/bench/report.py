@@ -22,7 +22,8 @@ _EXPLANATIONS = {
         "without Ray, sockets, journal or chain, that reads the same bytes, hashes segments, "
         "encodes, hashes pieces, and writes all of it through the same piece stores, with the same "
         "durability. CPU and memory of the pipeline are of all server processes together, Ray's "
-        "own and the chain included, the client not; shared memory counts once (summed PSS)."
+        "own and the chain included; shared memory counts once (summed PSS). The client has a "
+        "process of its own, but shares the cores."
     ),
     "memory": (
         "The peak of the summed PSS of all server processes, sampled every 0.2 s, in a network of "
@@ -40,7 +41,8 @@ _HEADER = """\
 Made by `greenray bench report docs/performance` from the result files in that folder; do not edit.
 Every number is of one machine and one run: compare only inside one table. MB is 10^6 and GB 10^9
 bytes; p99 is what 99 % of the repeats were at least as good as, the worst one when there are fewer
-than a hundred.
+than a hundred. What other systems reach on machines of this kind is in
+[measured.md](background/measured.md), section 2.
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -54,6 +55,8 @@ def bench() -> None:
 
     Settings that are not options here come from --config and GREENRAY_... variables.
     """
+    # SIGTERM ends a run like Ctrl-C: the network is stopped and its directory removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 @app.command()
