@@ -10,6 +10,7 @@ import inspect
 import logging
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
@@ -17,6 +18,7 @@ import ray
 
 from cluster.node_config import NodeConfig, receiver_name
 from cluster.ray_ports import process_name
+from protocol.errors import GreenrayError
 
 _CPU_SHARE = 0.001
 """Actors wait most of the time and do their work in threads; encode tasks are what Ray counts.
@@ -33,10 +35,20 @@ def actor_class(role: str) -> type:
     class Shell:
         def __init__(self, *args: Any) -> None:
             logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-            self._subject = import_module(module_name).build(*args)
+            self._args = args
+            self._subject: Any = None
+            # Ray keeps only the text of what a constructor raises, so the first call raises it.
+            with suppress(GreenrayError):
+                self._built()
+
+        def _built(self) -> Any:
+            if self._subject is None:
+                self._subject = import_module(module_name).build(*self._args)
+            return self._subject
 
         async def ping(self) -> int:
-            """The process id, once the constructor is through."""
+            """The process id, once the class is built. Raises why it could not be."""
+            self._built()
             return os.getpid()
 
         async def process_name(self) -> str:
@@ -45,7 +57,7 @@ def actor_class(role: str) -> type:
 
     def forward(name: str) -> Callable[..., Any]:
         async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return await getattr(self._subject, name)(*args, **kwargs)
+            return await getattr(self._built(), name)(*args, **kwargs)
 
         return method
 

@@ -34,8 +34,6 @@ def translate(error: Exception, where: str) -> Exception:
         return cause
     if isinstance(cause, _LOST_OBJECT):
         return NoSuchPiece(f"the object store lost a column ({type(cause).__name__})", where)
-    if isinstance(cause, ray_errors.ActorDiedError) and isinstance(cause.__cause__, GreenrayError):
-        return cause.__cause__
     if isinstance(cause, ray_errors.RayActorError | ray_errors.WorkerCrashedError):
         return ComponentUnavailable(f"the process is away ({type(cause).__name__})", where)
     return cause if isinstance(cause, Exception) else error

@@ -1,0 +1,146 @@
+"""What crosses Ray: errors, columns and the death of a process. One Ray session for all tests."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import ray
+
+from cluster.node_config import NodeConfig
+from cluster.ray_actors import create_actor
+from cluster.ray_cluster import start_ray, stop_ray
+from cluster.ray_ports import NamedPort, RayEncoder, RayObjectSpace, call_actor, named_port
+from cluster.settings import Settings
+from coding.codec import get_codec
+from protocol import errors
+from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_session() -> Iterator[None]:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    start_ray(cpus=2, object_store_bytes=128 << 20, namespace="test-ray-ports")
+    yield
+    stop_ray()
+
+
+class Far:
+    """The plain class behind a port."""
+
+    async def raise_error(self, error: Exception) -> None:
+        raise error
+
+    async def length(self, column: Any) -> int:
+        return len(column)
+
+    async def put(self, size_bytes: int) -> tuple[Any, ...]:
+        return (ray.put(np.ones(size_bytes, dtype=np.uint8)),)
+
+    async def die(self) -> None:
+        os._exit(1)
+
+    async def pid(self) -> int:
+        return os.getpid()
+
+
+@pytest.fixture
+def far() -> Iterator[NamedPort]:
+    name = f"far-{os.urandom(4).hex()}"
+    handle: Any = ray.remote(Far).options(name=name, max_restarts=-1).remote()
+    yield named_port(name)
+    ray.kill(handle)
+
+
+def every_error() -> list[GreenrayError]:
+    def below(cls: type[GreenrayError]) -> Iterator[type[GreenrayError]]:
+        yield cls
+        for child in cls.__subclasses__():
+            yield from below(child)
+
+    return [cls("what", "where", "next step") for cls in below(GreenrayError)]
+
+
+async def test_every_error_crosses_with_its_type_and_text(far: Any) -> None:
+    for error in every_error():
+        with pytest.raises(type(error)) as caught:
+            await far.raise_error(error)
+        assert type(caught.value) is type(error)
+        assert caught.value.args == error.args
+        assert str(caught.value) == str(error)
+
+
+async def test_an_error_that_is_not_ours_keeps_its_type(far: Any) -> None:
+    with pytest.raises(ZeroDivisionError):
+        await far.raise_error(ZeroDivisionError("a defect"))
+
+
+async def test_a_dead_process_is_an_unavailable_component_and_comes_back(far: Any) -> None:
+    before = await far.pid()
+    with pytest.raises(ComponentUnavailable):
+        await far.die()
+    while True:
+        try:
+            assert await far.pid() != before
+        except ComponentUnavailable:
+            await asyncio.sleep(0.1)
+        else:
+            return
+
+
+async def test_an_actor_that_is_not_there_is_an_unavailable_component() -> None:
+    with pytest.raises(ComponentUnavailable, match="nobody"):
+        await named_port("nobody").ping()
+
+
+async def test_what_stops_an_actor_from_being_built_is_raised_by_its_first_call(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "jobs.sqlite").write_bytes(b"this is no journal" * 100)
+    config = NodeConfig.of(
+        Settings(),
+        state_root=tmp_path,
+        chain_endpoint="http://127.0.0.1:1",
+        keys_file=tmp_path / "keys.json",
+        hosted=(),
+    )
+    handle = create_actor("damaged", "job_store", config)
+    with pytest.raises(errors.StoreError, match=r"jobs\.sqlite"):
+        await call_actor(handle, "damaged", "ping")
+
+
+async def test_a_column_comes_back_as_a_view_and_crosses_as_a_reference(far: Any) -> None:
+    space = RayObjectSpace()
+    column = np.arange(200_000, dtype=np.uint8)
+    ref = await space.put(column)
+    column[:] = 0  # the buffer may be reused at once
+    view = await space.get(ref)
+    assert not view.flags.writeable
+    assert view[1] == 1
+    assert await far.length(ref) == 200_000
+
+
+async def test_a_column_whose_owner_died_is_no_such_piece(far: Any) -> None:
+    (ref,) = await far.put(300_000)
+    with pytest.raises(ComponentUnavailable):
+        await far.die()
+    with pytest.raises(NoSuchPiece):
+        await RayObjectSpace().get(ref)
+
+
+@pytest.mark.parametrize("m", [0, 1, 2])
+async def test_parity_columns_made_by_a_task_are_those_of_the_codec(m: int) -> None:
+    space = RayObjectSpace()
+    codec = get_codec()
+    data = [np.random.default_rng(j).integers(0, 256, 100_000, dtype=np.uint8) for j in range(4)]
+    refs = tuple([await space.put(column) for column in data])
+    parity = await RayEncoder(codec.name).encode(refs, m)
+    assert len(parity) == m
+    for ref, expected in zip(parity, codec.encode(data, m), strict=True):
+        assert np.array_equal(await space.get(ref), expected)
