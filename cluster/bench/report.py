@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from cluster.bench.records import METADATA_KEYS, PARQUET_COLUMNS
 from cluster.bench.table import HEADINGS, cells
 
 _TITLES = {
@@ -19,7 +20,7 @@ _EXPLANATIONS = {
         "until the object is sealed on chain. *Upload to sealed* runs from the first payload byte "
         "sent to the seal; the client's own hashing and the creation on chain come before and "
         "stand apart. The *floor* ran in between, repeat by repeat: one plain process per core, "
-        "without Ray, sockets, journal or chain, that reads the same bytes, hashes segments, "
+        "without Ray, sockets, journal or chain, that reads the same file, hashes segments, "
         "encodes, hashes pieces, and writes all of it through the same piece stores, with the same "
         "durability. CPU and memory of the pipeline are of all server processes together, Ray's "
         "own and the chain included; shared memory counts once (summed PSS). The client has a "
@@ -47,8 +48,21 @@ than a hundred. What other systems reach on machines of this kind is in
 
 
 def render(documents: Iterable[Mapping[str, Any]]) -> str:
-    """Markdown, one section per result document."""
-    return "\n".join([_HEADER, *map(_section, documents)])
+    """Markdown: one section per result document, then the schema of the files."""
+    return "\n".join([_HEADER, *map(_section, documents), _schema()])
+
+
+def _schema() -> str:
+    lines = [
+        "## The result files",
+        "",
+        "A row is one metric of one case over all repeats. The Parquet files have these columns; "
+        f"{', '.join(METADATA_KEYS)} are in their metadata, as JSON. The JSON files hold the same.",
+        "",
+        *_table(("column", "meaning"), PARQUET_COLUMNS.items()),
+        "",
+    ]
+    return "\n".join(lines)
 
 
 def _section(document: Mapping[str, Any]) -> str:
