@@ -6,10 +6,9 @@ floor's workers. Only the network's tree counts as what the servers cost.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -34,7 +33,8 @@ from cluster.bench.floor import (
     shares_of,
 )
 from cluster.bench.network_process import NetworkQuestion, network_service
-from cluster.bench.records import BenchResult, Case, Row
+from cluster.bench.pipeline_rows import FloorCost, PutCost, pipeline_rows, pipeline_summary
+from cluster.bench.records import BenchResult, Case
 from cluster.bench.work_dir import file_system_of, work_dir
 from cluster.demo import make_payload, sha256_of
 from cluster.settings import Settings
@@ -56,31 +56,13 @@ _SPARE_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
-    """``work_dir``: where everything is written; its parent directory must exist."""
+    """``work_dir``: an existing directory; everything is written in a new one inside it."""
 
     settings: Settings
     object_size_bytes: int
     repeats: int
     work_dir: Path
     quick: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PutCost:
-    """One put: its times, and what was spent between its first byte and its seal."""
-
-    times: PutTimes
-    cpu_s: float
-    client_cpu_s: float
-    peak_memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True)
-class FloorCost:
-    seconds: float
-    cpu_s: float
-    peak_memory_bytes: int
-    checksums: ShareChecksums
 
 
 def run_pipeline(options: PipelineOptions, on_step: OnStep) -> BenchResult:
@@ -109,13 +91,13 @@ def run_pipeline(options: PipelineOptions, on_step: OnStep) -> BenchResult:
         on_step("reading one object back")
         _check_download(network, source, root)
         spilled_bytes = network.spilled_bytes()
-    rows = _rows(options, network.params, puts, floors, spilled_bytes)
+    rows = pipeline_rows(_case(options, network.params), cores(), puts, floors, spilled_bytes)
     return BenchResult(
         "pipeline",
         options.quick,
         {**environment, **_files_block(direct, options)},
         rows,
-        _summary(rows, options, spilled_bytes),
+        pipeline_summary(rows),
         spill_failures(spilled_bytes),
     )
 
@@ -297,100 +279,18 @@ def _files_block(direct: bool, options: PipelineOptions) -> dict[str, Any]:
     }
 
 
-def _rows(
-    options: PipelineOptions,
-    params: StorageParams,
-    puts: list[PutCost],
-    floors: list[FloorCost],
-    spilled_bytes: int,
-) -> list[Row]:
-    """The first of ``puts`` and ``floors`` is the warm-up, which counts for memory only."""
-    size_bytes = options.object_size_bytes
-    mb, gb = size_bytes / 1e6, size_bytes / 1e9
-    pipeline = Case(
+def _case(options: PipelineOptions, params: StorageParams) -> Case:
+    return Case(
         "pipeline",
         get_codec(options.settings.codec).name,
         params.k,
         params.m,
         params.max_segment_size_bytes,
-        size_bytes,
+        options.object_size_bytes,
     )
-    floor = replace(pipeline, kind="floor", workers=cores())
-    timed, ran = puts[1:], floors[1:]
-    sealed = [mb / (put.times.sealed_at - put.times.uploading_at) for put in timed]
-    floor_rates = [mb / run.seconds for run in ran]
-
-    def row(
-        case: Case, metric: str, unit: str, values: Iterable[float], *, higher: bool = False
-    ) -> Row:
-        return Row(case, metric, unit, tuple(values), higher_is_better=higher)
-
-    return [
-        row(pipeline, "upload to sealed", "MB/s", sealed, higher=True),
-        row(
-            pipeline,
-            "put answered",
-            "MB/s",
-            (mb / (p.times.answered_at - p.times.uploading_at) for p in timed),
-            higher=True,
-        ),
-        row(floor, "stored", "MB/s", floor_rates, higher=True),
-        row(
-            pipeline,
-            "upload to sealed / floor",
-            "ratio",
-            (a / b for a, b in zip(sealed, floor_rates, strict=True)),
-            higher=True,
-        ),
-        row(pipeline, "CPU of the servers", "s/GB", (p.cpu_s / gb for p in timed)),
-        row(pipeline, "CPU of the client", "s/GB", (p.client_cpu_s / gb for p in timed)),
-        row(floor, "CPU", "s/GB", (run.cpu_s / gb for run in ran)),
-        row(pipeline, "peak memory", "bytes", (p.peak_memory_bytes for p in puts)),
-        row(floor, "peak memory", "bytes", (run.peak_memory_bytes for run in floors)),
-        row(pipeline, "spilled", "bytes", [spilled_bytes]),
-        row(pipeline, "client: hashing", "s", (p.times.hashing_s for p in timed)),
-        row(pipeline, "client: creating on chain", "s", (p.times.creating_s for p in timed)),
-        row(
-            pipeline,
-            "upload",
-            "s",
-            (p.times.stored_at - p.times.uploading_at for p in timed),
-        ),
-        row(
-            pipeline,
-            "replication after the upload",
-            "s",
-            (p.times.replicated_at - p.times.stored_at for p in timed),
-        ),
-        row(pipeline, "seal", "s", (p.times.sealed_at - p.times.replicated_at for p in timed)),
-    ]
 
 
-def _summary(rows: list[Row], options: PipelineOptions, spilled_bytes: int) -> dict[str, Any]:
-    def values(kind: str, metric: str) -> tuple[float, ...]:
-        [row] = [r for r in rows if (r.case.kind, r.metric) == (kind, metric)]
-        return row.values
-
-    def median(kind: str, metric: str) -> float:
-        return statistics.median(values(kind, metric))
-
-    return {
-        "object_size_bytes": options.object_size_bytes,
-        "repeats": options.repeats,
-        "durable": options.settings.durable,
-        "upload_to_sealed_mb_s": median("pipeline", "upload to sealed"),
-        "put_answered_mb_s": median("pipeline", "put answered"),
-        "floor_mb_s": median("floor", "stored"),
-        "ratio_to_floor": median("pipeline", "upload to sealed / floor"),
-        "cpu_s_per_gb": median("pipeline", "CPU of the servers"),
-        "floor_cpu_s_per_gb": median("floor", "CPU"),
-        "peak_memory_bytes": int(max(values("pipeline", "peak memory"))),
-        "spilled_bytes": spilled_bytes,
-    }
-
-
-def _progress(repeat: int, size_bytes: int, put: PutCost, ran: FloorCost) -> str:
-    mb = size_bytes / 1e6
-    sealed = mb / (put.times.sealed_at - put.times.uploading_at)
+def _progress(repeat: int, size_bytes: int, put: PutCost, floor: FloorCost) -> str:
     name = f"repeat {repeat}" if repeat else "warm-up"
-    return f"{name}: upload to sealed {sealed:.0f} MB/s, floor {mb / ran.seconds:.0f} MB/s"
+    sealed, stored = (size_bytes / 1e6 / s for s in (put.upload_to_sealed_s, floor.seconds))
+    return f"{name}: upload to sealed {sealed:.0f} MB/s, floor {stored:.0f} MB/s"

@@ -1,0 +1,106 @@
+"""What the repeats of ``bench pipeline`` say, as rows and as a summary."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from cluster.bench.client_process import PutTimes
+from cluster.bench.floor import ShareChecksums
+from cluster.bench.records import Case, Row
+
+
+@dataclass(frozen=True, slots=True)
+class PutCost:
+    """One put: its times, and what was spent between its first byte and its seal."""
+
+    times: PutTimes
+    cpu_s: float
+    """Of all server processes."""
+    client_cpu_s: float
+    peak_memory_bytes: int
+
+    @property
+    def upload_to_sealed_s(self) -> float:
+        return self.times.sealed_at - self.times.uploading_at
+
+    @property
+    def put_answered_s(self) -> float:
+        return self.times.answered_at - self.times.uploading_at
+
+
+@dataclass(frozen=True, slots=True)
+class FloorCost:
+    """One run of the floor over the same bytes."""
+
+    seconds: float
+    cpu_s: float
+    peak_memory_bytes: int
+    checksums: ShareChecksums
+
+
+def pipeline_rows(
+    case: Case,
+    floor_workers: int,
+    puts: Sequence[PutCost],
+    floors: Sequence[FloorCost],
+    spilled_bytes: int,
+) -> list[Row]:
+    """``case``: the pipeline's; the floor's is the same but for its workers. The first of ``puts``
+    and of ``floors`` is the warm-up, which counts for memory only."""
+    assert case.object_size_bytes is not None
+    mb, gb = case.object_size_bytes / 1e6, case.object_size_bytes / 1e9
+    floor_case = replace(case, kind="floor", workers=floor_workers)
+    timed, pairs = puts[1:], list(zip(puts[1:], floors[1:], strict=True))
+
+    def of_puts(
+        metric: str, unit: str, value: Callable[[PutCost], float], *, higher: bool = False
+    ) -> Row:
+        return Row(case, metric, unit, tuple(map(value, timed)), higher)
+
+    def of_floor(
+        metric: str, unit: str, value: Callable[[FloorCost], float], *, higher: bool = False
+    ) -> Row:
+        return Row(floor_case, metric, unit, tuple(map(value, floors[1:])), higher)
+
+    ratios = tuple(floor.seconds / put.upload_to_sealed_s for put, floor in pairs)
+    peaks = tuple(float(put.peak_memory_bytes) for put in puts)
+    floor_peaks = tuple(float(floor.peak_memory_bytes) for floor in floors)
+    return [
+        of_puts("upload to sealed", "MB/s", lambda p: mb / p.upload_to_sealed_s, higher=True),
+        of_puts("put answered", "MB/s", lambda p: mb / p.put_answered_s, higher=True),
+        of_floor("stored", "MB/s", lambda f: mb / f.seconds, higher=True),
+        Row(case, "upload to sealed / floor", "ratio", ratios),
+        of_puts("CPU of the servers", "s/GB", lambda p: p.cpu_s / gb),
+        of_puts("CPU of the client", "s/GB", lambda p: p.client_cpu_s / gb),
+        of_floor("CPU", "s/GB", lambda f: f.cpu_s / gb),
+        Row(case, "peak memory", "bytes", peaks, higher_is_better=False),
+        Row(floor_case, "peak memory", "bytes", floor_peaks, higher_is_better=False),
+        Row(case, "spilled", "bytes", (float(spilled_bytes),), higher_is_better=False),
+        of_puts("client hashes", "s", lambda p: p.times.hashing_s),
+        of_puts("client creates the object on chain", "s", lambda p: p.times.creating_s),
+        of_puts("upload", "s", lambda p: p.times.stored_at - p.times.uploading_at),
+        of_puts("replication after it", "s", lambda p: p.times.replicated_at - p.times.stored_at),
+        of_puts("seal after that", "s", lambda p: p.times.sealed_at - p.times.replicated_at),
+    ]
+
+
+def pipeline_summary(rows: Sequence[Row]) -> Mapping[str, Any]:
+    """Medians over the repeats; the largest peak of memory."""
+    values = {(row.case.kind, row.metric): row.values for row in rows}
+
+    def median(kind: str, metric: str) -> float:
+        return statistics.median(values[kind, metric])
+
+    return {
+        "upload_to_sealed_mb_s": median("pipeline", "upload to sealed"),
+        "put_answered_mb_s": median("pipeline", "put answered"),
+        "floor_mb_s": median("floor", "stored"),
+        "ratio_to_floor": median("pipeline", "upload to sealed / floor"),
+        "cpu_s_per_gb": median("pipeline", "CPU of the servers"),
+        "floor_cpu_s_per_gb": median("floor", "CPU"),
+        "peak_memory_bytes": int(max(values["pipeline", "peak memory"])),
+        "spilled_bytes": int(values["pipeline", "spilled"][0]),
+    }
