@@ -23,20 +23,26 @@ class ChainProcess:
     async def start(
         cls, *, home: Path, genesis: Path, port: int, block_interval_s: float, log_file: Path
     ) -> ChainProcess:
-        """Raises ChainUnavailable with the chain's own words when it does not come up."""
+        """Raises ChainUnavailable with the chain's own words when it does not come up; it is not
+        left running then, nor when this call is cancelled."""
         command = [sys.executable, "-m", "chain.local"]
         command += ["--home", str(home), "--genesis", str(genesis), "--port", str(port)]
-        command += ["--block-interval", str(block_interval_s)]
+        command += ["--block-interval", str(block_interval_s), "--stop-at-eof"]
         with log_file.open("ab") as log:
             process = await asyncio.create_subprocess_exec(
                 *command,
-                stdin=asyncio.subprocess.DEVNULL,
+                stdin=asyncio.subprocess.PIPE,  # ends when we are gone, however that happens
                 stdout=asyncio.subprocess.PIPE,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C goes to us; we stop the chain last
             )
         assert process.stdout is not None
-        line = await process.stdout.readline()
+        try:
+            line = await process.stdout.readline()
+        except BaseException:
+            process.kill()
+            await process.wait()
+            raise
         if not line:
             await process.wait()
             raise ChainUnavailable(
