@@ -21,6 +21,7 @@ from protocol.errors import InvalidInput, KeyMissing, KeystoreError
 
 PRIVATE_MODE = 0o600
 ENVIRONMENT_PREFIX = "GREENRAY_KEY_"
+PASSWORD_VARIABLE = "GREENRAY_KEY_PASSWORD"
 PURPOSES = ("operator", "seal", "approval")
 
 _KEY_TEXT = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
@@ -228,6 +229,29 @@ class KeyRing:
         return cls(sps, users, chain_id, source)
 
     @classmethod
+    def open(cls, source: Path | None, environment: Mapping[str, str]) -> KeyRing:
+        """Keys as an operator keeps them: a directory of keystores, all with the password in
+        ``GREENRAY_KEY_PASSWORD``; a file of plain test keys; or (None) the environment.
+
+        Raises: as the methods below; KeyMissing when there is no password or no key at all.
+        """
+        if source is None:
+            ring = cls.from_environment(environment)
+            if not ring.sps and not ring.users:
+                raise KeyMissing(
+                    "there are no keys",
+                    "the environment",
+                    f"Name a key file or a directory of keystores, or set {ENVIRONMENT_PREFIX}...",
+                )
+            return ring
+        if not source.is_dir():
+            return cls.from_key_file(source)
+        password = environment.get(PASSWORD_VARIABLE)
+        if password is None:
+            raise KeyMissing("the keystores are encrypted", str(source), f"Set {PASSWORD_VARIABLE}")
+        return cls.from_keystore_directory(source, lambda path: password)
+
+    @classmethod
     def from_key_file(cls, path: Path | str) -> KeyRing:
         """A JSON file with ``chain_id`` (or ``chain.chain_id``) and ``keys``: name to an object
         with ``private_key`` (hex). Other fields are ignored.
@@ -267,7 +291,7 @@ class KeyRing:
                 text, f"environment variable {name}"
             )
             for name, text in environment.items()
-            if name.startswith(ENVIRONMENT_PREFIX)
+            if name.startswith(ENVIRONMENT_PREFIX) and name != PASSWORD_VARIABLE
         }
         return cls.from_named_keys(keys, source="the environment")
 

@@ -22,7 +22,7 @@ from cluster.local_genesis import write_local_genesis
 from cluster.node_config import NodeConfig
 from cluster.processes import ProcessRecord
 from cluster.ray_actors import create_actors
-from cluster.ray_cluster import own_process_ids, start_ray, stop_ray
+from cluster.ray_cluster import check_no_runtime, own_process_ids, start_ray, stop_ray
 from cluster.ray_ports import call_actor
 from cluster.settings import Settings
 from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
@@ -81,19 +81,20 @@ class LocalNetwork:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
-        endpoint, keys_file = chain_task.result()
+        endpoint, keys = chain_task.result()
+        ring = KeyRing.open(keys, os.environ)
         config = NodeConfig.of(
             self._settings,
             state_root=self.state.root,
             chain_endpoint=endpoint,
-            keys_file=keys_file,
-            hosted=self._hosted(keys_file),
+            keys=keys,
+            hosted=self._hosted(ring),
         )
         self.handles = create_actors(config)
         bindings = await self._bindings(config)
         await self._ready(bindings)
         self._record.write(own_process_ids())
-        return self._announce(config, bindings, await self.call("chain", "chain_id"))
+        return self._announce(config, bindings, ring, await self.call("chain", "chain_id"))
 
     async def stop(self) -> None:
         """Stop what was started, last first. Unfinished jobs go on at the next start."""
@@ -111,17 +112,13 @@ class LocalNetwork:
 
     # --- chain and ray -------------------------------------------------------------------------
 
-    async def _chain(self) -> tuple[str, Path]:
-        """(endpoint, key file) of the chain, started if it is ours."""
+    async def _chain(self) -> tuple[str, Path | None]:
+        """(endpoint, where the keys are) of the chain, started if it is ours."""
         chain = self._settings.chain
         if chain.endpoint is not None:
-            if chain.keys_file is None:
-                raise InvalidSetting(
-                    "an existing chain needs the keys of its storage providers",
-                    "--chain-endpoint",
-                    "Give the key file with --keys",
-                )
-            return chain.endpoint, chain.keys_file
+            return chain.endpoint, chain.keys
+        if chain.port != 0 and not _is_free(chain.port):
+            raise _port_in_use(chain.port, "chain.port")
         if not self.state.genesis_file.exists():
             self._make_genesis()
         process = await ChainProcess.start(
@@ -146,6 +143,7 @@ class LocalNetwork:
 
     async def _ray(self) -> None:
         settings = self._settings
+        check_no_runtime()  # before stopping it is planned: what runs here would not be ours
         starting = asyncio.create_task(
             asyncio.to_thread(
                 start_ray,
@@ -160,9 +158,9 @@ class LocalNetwork:
 
     # --- actors --------------------------------------------------------------------------------
 
-    def _hosted(self, keys_file: Path) -> tuple[str, ...]:
+    def _hosted(self, ring: KeyRing) -> tuple[str, ...]:
         """Operator addresses of the SPs whose keys we have."""
-        hosted = KeyRing.from_key_file(keys_file).sp_addresses
+        hosted = ring.sp_addresses
         if self._settings.chain.endpoint is None and len(hosted) != self._settings.sps:
             raise InvalidSetting(
                 f"this state directory holds a network of {len(hosted)} storage providers, "
@@ -180,7 +178,7 @@ class LocalNetwork:
         for address in config.hosted:
             if address not in on_chain:
                 raise UnknownStorageProvider(
-                    f"{address} of {config.keys_file} is not a storage provider on this chain",
+                    f"{address}, whose keys we have, is not a storage provider on this chain",
                     config.chain_endpoint,
                     "Check the key file, or choose another --state-dir",
                 )
@@ -240,7 +238,7 @@ class LocalNetwork:
                 await asyncio.sleep(_RESTART_PAUSE_S)
 
     def _announce(
-        self, config: NodeConfig, bindings: tuple[Binding, ...], chain_id: str
+        self, config: NodeConfig, bindings: tuple[Binding, ...], ring: KeyRing, chain_id: str
     ) -> NetworkFile:
         network = NetworkFile(
             pid=os.getpid(),
@@ -250,8 +248,8 @@ class LocalNetwork:
             gateways=tuple(
                 GatewayAddress(b.sp_address, f"http://{b.host}:{b.port}") for b in bindings
             ),
-            keys_file=str(config.keys_file.absolute()),
-            user_key_name=local_keys.USER_KEY_NAME,
+            keys=str(config.keys.absolute()) if config.keys else "",
+            user_key_name=_default_user(ring),
             started_at=time.time(),
         )
         self.state.write_network(network)
@@ -269,7 +267,14 @@ def _take_back_sigterm() -> None:
 async def _stop_ray_after(starting: asyncio.Task[None]) -> None:
     """A thread cannot be cancelled: let Ray come up, then end it."""
     await asyncio.gather(starting, return_exceptions=True)
-    await asyncio.to_thread(stop_ray)
+    stop_ray()  # not in a pool's thread: when the interpreter ends, pools take no work any more
+
+
+def _default_user(ring: KeyRing) -> str:
+    """Whose key clients use when they are not told."""
+    if local_keys.USER_KEY_NAME in ring.users:
+        return local_keys.USER_KEY_NAME
+    return next(iter(ring.users), "")
 
 
 def _is_free(port: int) -> bool:
@@ -301,9 +306,11 @@ def _gateway_ports(first: int, count: int) -> list[int]:
     ports = list(range(first, first + count))
     taken = [port for port in ports if not _is_free(port)]
     if taken:
-        raise PortInUse(
-            f"port {taken[0]} is in use",
-            HOST,
-            "Free it, or choose other ports with gateway.port (0: any free ones)",
-        )
+        raise _port_in_use(taken[0], "gateway.port")
     return ports
+
+
+def _port_in_use(port: int, setting: str) -> PortInUse:
+    return PortInUse(
+        f"port {port} is in use", HOST, f"Free it, or set {setting} to another (0: any free one)"
+    )

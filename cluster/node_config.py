@@ -23,7 +23,8 @@ class NodeConfig:
 
     state_root: Path
     chain_endpoint: str
-    keys_file: Path
+    keys: Path | None
+    """A directory of keystores, or a key file; None: the environment."""
     hosted: tuple[str, ...]
     """Operator addresses of the SPs of this network."""
     dialect: str
@@ -51,14 +52,14 @@ class NodeConfig:
         *,
         state_root: Path,
         chain_endpoint: str,
-        keys_file: Path,
+        keys: Path | None,
         hosted: tuple[str, ...],
     ) -> NodeConfig:
         replication = settings.replication
         return cls(
             state_root=state_root,
             chain_endpoint=chain_endpoint,
-            keys_file=keys_file,
+            keys=keys,
             hosted=hosted,
             dialect=settings.chain.dialect,
             codec=settings.codec,

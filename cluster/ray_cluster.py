@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import ray
 
-from protocol.errors import SharedMemoryTooSmall
+from protocol.errors import AlreadyRunning, SharedMemoryTooSmall
 
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -26,6 +26,16 @@ def check_shared_memory(needed_bytes: int) -> None:
             str(_SHARED_MEMORY),
             "Enlarge it (docker run --shm-size=2g, or mount -o remount,size=2g /dev/shm), "
             "or lower budget.memory_bytes",
+        )
+
+
+def check_no_runtime() -> None:
+    """Raises AlreadyRunning; a process has one Ray runtime, and ours must be a new one."""
+    if ray.is_initialized():
+        raise AlreadyRunning(
+            "this process has a Ray runtime already",
+            f"process {os.getpid()}",
+            "Close the network that runs in it (or call ray.shutdown()), or use another process",
         )
 
 

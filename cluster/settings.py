@@ -29,8 +29,9 @@ class ChainSettings(_Section):
 
     endpoint: str | None = None
     """URL of an existing node; None starts the embedded chain."""
-    keys_file: Path | None = None
-    """JSON with the keys of the SPs and the user on that node."""
+    keys: Path | None = None
+    """For an existing node: a directory of keystores (password in GREENRAY_KEY_PASSWORD), or a JSON
+    file of test keys; without it GREENRAY_KEY_SP_0_OPERATOR, _SEAL, _APPROVAL and so on."""
     port: Port = 26750
     """Of the embedded chain; 0 takes any free one."""
     block_interval_s: PositiveSeconds = 0.5

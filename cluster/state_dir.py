@@ -29,8 +29,10 @@ class NetworkFile:
     chain_id: str
     dialect: str
     gateways: tuple[GatewayAddress, ...]
-    keys_file: str
+    keys: str
+    """Where the keys are (see ``KeyRing.open``); empty: in the environment."""
     user_key_name: str
+    """Whose key clients use if they are not told; empty: they must be told."""
     started_at: float
 
 

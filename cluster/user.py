@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 from chain.client import RpcChainClient
 from chain.dialects import get_dialect
-from chain.keystore import KeyRing
+from chain.keystore import PASSWORD_VARIABLE, KeyRing, load_key
 from cluster.client import StorageClient
 from cluster.state_dir import NetworkFile, StateDir
-from protocol.errors import InvalidName
+from protocol.errors import InvalidName, KeyMissing
 
 
 @asynccontextmanager
-async def open_client(network: NetworkFile) -> AsyncIterator[StorageClient]:
-    """The network's user at its first SP. Raises KeyMissing, KeystoreError, ChainUnavailable."""
+async def open_client(
+    network: NetworkFile, key_file: Path | None = None
+) -> AsyncIterator[StorageClient]:
+    """A user at the network's first SP: whose keystore ``key_file`` is, else the network's own.
+
+    Raises: KeyMissing, KeystoreError, ChainUnavailable.
+    """
     chain = RpcChainClient(network.chain_endpoint, get_dialect(network.dialect))
-    key = KeyRing.from_key_file(network.keys_file).user_key(network.user_key_name)
+    key = _user_key(network, key_file)
     endpoints = {g.operator_address: g.endpoint for g in network.gateways}
     first = network.gateways[0]
     client = StorageClient(
@@ -34,6 +40,20 @@ async def open_client(network: NetworkFile) -> AsyncIterator[StorageClient]:
     finally:
         await client.close()
         await chain.close()
+
+
+def _user_key(network: NetworkFile, key_file: Path | None) -> bytes:
+    if key_file is None:
+        keys = Path(network.keys) if network.keys else None
+        if not network.user_key_name:
+            raise KeyMissing(
+                "the network has no user of its own", network.keys, "Name a keystore with --key"
+            )
+        return KeyRing.open(keys, os.environ).user_key(network.user_key_name)
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if password is None:
+        raise KeyMissing("the keystore is encrypted", str(key_file), f"Set {PASSWORD_VARIABLE}")
+    return load_key(key_file, password)
 
 
 def running_network(state_dir: Path) -> NetworkFile:

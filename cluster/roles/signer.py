@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from actors.seal_queue import QueueSettings
 from actors.signer import Signer, SignerSettings
 from chain.dialects import get_dialect
@@ -16,7 +18,7 @@ def build(config: NodeConfig) -> Signer:
     return Signer(
         chain=named_port("chain"),
         store=named_port("job_store"),
-        keys=KeyRing.from_key_file(config.keys_file).only(config.hosted),
+        keys=KeyRing.open(config.keys, os.environ).only(config.hosted),
         dialect=get_dialect(config.dialect),
         settings=SignerSettings(queue=QueueSettings(timeout_blocks=config.seal_timeout_blocks)),
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from chain.keystore import PASSWORD_VARIABLE
 from greenray.cli.output import Json, command_app, print_result, reporting_errors
 from protocol.errors import KeystoreError
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 app = command_app(help="Make, import and show encrypted keys.")
-
-PASSWORD_VARIABLE = "GREENRAY_KEY_PASSWORD"
 
 KeystoreFile = Annotated[Path, typer.Argument(metavar="FILE", help="The keystore file.")]
 PasswordFile = Annotated[

@@ -27,11 +27,18 @@ ChainEndpointOption = Annotated[
 ]
 KeysOption = Annotated[
     Path | None,
-    typer.Option("--keys", help="JSON with the keys of the providers and of a user on that node."),
+    typer.Option("--keys", help="Their keys: a directory of keystores, or JSON with test keys."),
+]
+
+KeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--key", help="Your keystore (password in GREENRAY_KEY_PASSWORD); else the network's user."
+    ),
 ]
 
 
 def chain_overrides(chain_endpoint: str | None, keys: Path | None) -> dict[str, Any]:
     """The chain's settings as given on the command line; only what was given."""
-    given = {"endpoint": chain_endpoint, "keys_file": keys}
+    given = {"endpoint": chain_endpoint, "keys": keys}
     return {name: value for name, value in given.items() if value is not None}

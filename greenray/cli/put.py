@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, StateDirOption
+from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
 from greenray.cli.output import Json, command_app, format_size, print_result, reporting_errors
 
 app = command_app()
@@ -25,6 +25,7 @@ def put(
         bool, typer.Option("--replica", help="Whole copies instead of erasure coding.")
     ] = False,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    key: KeyOption = None,
     as_json: Json = False,
 ) -> None:
     """Store a file as BUCKET/OBJECT, and create both if they do not exist."""
@@ -42,7 +43,7 @@ def put(
 
     async def run() -> PutResult:
         bucket, object_name = split_name(name)
-        async with open_client(running_network(state_dir)) as client:
+        async with open_client(running_network(state_dir), key) as client:
             with transfer_progress() as on_progress:
                 return await client.put(
                     file,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Mapping
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, StateDirOption
+from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
 from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
 
 app = command_app()
@@ -23,6 +24,7 @@ def status(
     name: Annotated[str | None, typer.Argument(metavar="[BUCKET/OBJECT]")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Until it is sealed or given up.")] = False,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    key: KeyOption = None,
     as_json: Json = False,
 ) -> None:
     """The state of an object's job, or of the network when no object is named."""
@@ -30,15 +32,17 @@ def status(
         if name is None:
             _network_status(state_dir, as_json)
             return
-        document = asyncio.run(_object_status(name, watch, state_dir))
+        document = asyncio.run(_object_status(name, watch, state_dir, key))
         print_result(document, describe(document), as_json)
 
 
-async def _object_status(name: str, watch: bool, state_dir: Path) -> dict[str, Any]:
+async def _object_status(
+    name: str, watch: bool, state_dir: Path, key: Path | None
+) -> dict[str, Any]:
     from cluster.user import open_client, running_network, split_name
 
     bucket, object_name = split_name(name)
-    async with open_client(running_network(state_dir)) as client:
+    async with open_client(running_network(state_dir), key) as client:
         shown = ""
         while True:
             document = dict(await client.status(bucket, object_name))
@@ -71,7 +75,7 @@ def describe(document: Mapping[str, Any]) -> str:
         f"({document['state_number']}), object {document['object_id']}"
     ]
     history = document["history"]
-    for entry, following in zip(history, [*history[1:], None], strict=True):
+    for entry, following in zip_longest(history, history[1:]):
         end = following["at"] if following else time.time()
         last = following is None and document["final"]
         took = "" if last else f"{end - entry['at']:9.3f} s"

@@ -107,7 +107,7 @@ async def test_what_stops_an_actor_from_being_built_is_raised_by_its_first_call(
         Settings(),
         state_root=tmp_path,
         chain_endpoint="http://127.0.0.1:1",
-        keys_file=tmp_path / "keys.json",
+        keys=None,
         hosted=(),
     )
     handle = create_actor("damaged", "job_store", config)

@@ -1,4 +1,4 @@
-"""A running network on Ray: every actor's process is killed in turn while objects are on their way."""
+"""A running network on Ray: each actor's process is killed while an object is on its way."""
 
 from __future__ import annotations
 

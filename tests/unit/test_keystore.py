@@ -9,7 +9,16 @@ from typing import Any
 import pytest
 
 from chain.crypto import address_of
-from chain.keystore import KeyRing, SpKeys, import_key, load_key, new_key, parse_private_key
+from chain.keystore import (
+    PASSWORD_VARIABLE,
+    PURPOSES,
+    KeyRing,
+    SpKeys,
+    import_key,
+    load_key,
+    new_key,
+    parse_private_key,
+)
 from protocol.errors import GreenrayError, InvalidInput, KeyMissing, KeystoreError
 
 RECORDING = Path(__file__).parents[1] / "vectors" / "data" / "chain-v0_2.json"
@@ -185,3 +194,31 @@ def test_a_malformed_key_is_not_repeated_in_the_error(text: str) -> None:
     assert text not in str(raised.value)
     assert raised.value.__cause__ is None
     assert isinstance(raised.value, KeystoreError | InvalidInput)
+
+
+def test_keys_are_opened_from_wherever_an_operator_keeps_them(tmp_path: Path) -> None:
+    plain = tmp_path / "keys.json"
+    keys = {f"sp-0-{purpose}": bytes([i + 1]) * 32 for i, purpose in enumerate(PURPOSES)}
+    entries = {name: {"private_key": key.hex()} for name, key in keys.items()}
+    plain.write_text(json.dumps({"chain_id": "greenfield_9000-121", "keys": entries}))
+    directory = tmp_path / "keystores"
+    for name, key in keys.items():
+        import_key(directory / f"{name}.json", key, "secret")
+    variables = {
+        f"GREENRAY_KEY_SP_0_{purpose.upper()}": keys[f"sp-0-{purpose}"].hex()
+        for purpose in PURPOSES
+    }
+    rings = [
+        KeyRing.open(plain, {}),
+        KeyRing.open(directory, {PASSWORD_VARIABLE: "secret"}),
+        KeyRing.open(None, {**variables, PASSWORD_VARIABLE: "is no key"}),
+    ]
+    assert rings[0].sps == rings[1].sps == rings[2].sps
+
+
+def test_keystores_without_a_password_and_no_keys_at_all_say_what_to_set(tmp_path: Path) -> None:
+    import_key(tmp_path / "sp-0-operator.json", bytes([1]) * 32, "secret")
+    with pytest.raises(KeyMissing, match=PASSWORD_VARIABLE):
+        KeyRing.open(tmp_path, {})
+    with pytest.raises(KeyMissing, match="GREENRAY_KEY_"):
+        KeyRing.open(None, {})
