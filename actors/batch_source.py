@@ -8,13 +8,15 @@ batch may turn cold at any time (its owner died).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping
+import hashlib
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from actors.buffers import BufferPool
 from actors.ports import Column, ColumnRef, Encoder, HotColumns, ObjectSpace
-from protocol.errors import NoSuchPiece
+from protocol.errors import CorruptPiece, NoSuchPiece
 from protocol.layout import SEGMENTS, PayloadLayout
+from protocol.piece_keys import segment_key
 from protocol.placement import BatchPlacement, place_batch
 from storage.ports import Buffer, ColumnKey, PieceStore
 
@@ -68,6 +70,24 @@ class BatchSource:
             return await self._from(dict(enumerate(hot)), wanted)
         except NoSuchPiece:  # lost between the look-up and the encoding
             return await self.columns(batch_index, wanted, cold=True)
+
+    async def check_segments(self, checksums: Sequence[bytes]) -> None:
+        """Read all segments and compare them with what was recorded when they were stored.
+
+        Raises: CorruptPiece naming the first segment that differs; NoSuchPiece, StoreError.
+        """
+        await asyncio.to_thread(self._check_segments, checksums)
+
+    def _check_segments(self, checksums: Sequence[bytes]) -> None:
+        key = ColumnKey(self._stored.object_id, SEGMENTS)
+        for index, checksum in enumerate(checksums):
+            segment = self._store.read_piece(key, self._layout.segments, index)
+            if hashlib.sha256(segment).digest() != checksum:
+                raise CorruptPiece(
+                    "the stored segment no longer has its checksum",
+                    segment_key(self._stored.object_id, index),
+                    "Put the payload again under another name",
+                )
 
     async def _from(
         self, data: Mapping[int, ColumnRef], wanted: Collection[int]

@@ -34,7 +34,7 @@ from protocol.job import (
     JobState,
     next_attempt_at,
 )
-from protocol.layout import PayloadLayout
+from protocol.layout import SEGMENTS, PayloadLayout
 from protocol.replication_plan import ReplicationPlan
 from storage.ports import JobStore, JobUpdate, PieceStore
 
@@ -128,9 +128,11 @@ class JobDriver:
             encoder=self._ports.encoder,
             buffers=self._ports.cold_buffers,
         )
+        stored = await self._ports.job_store.get_integrity(job.sp_address, job.object_id, SEGMENTS)
         run = ReplicationRun(
             self._job,
             source=source,
+            segment_checksums=stored.piece_checksums if stored else (),
             secondaries=self._ports.secondaries,
             providers=self._ports.providers,
             budget=self._ports.replication_budget,

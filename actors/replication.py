@@ -8,7 +8,7 @@ replaced by a spare and the run goes round again for its index.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,7 +18,13 @@ from actors.ports import ColumnRef, GroupOrder, SecondaryDirectory, SecondaryGro
 from actors.provider_book import ProviderBook
 from chain.crypto import recover_signer
 from protocol.approvals import Approval
-from protocol.errors import GreenrayError, NoSuchPiece, SecondaryTimeout, StaleJob
+from protocol.errors import (
+    GreenrayError,
+    IntegrityHashMismatch,
+    NoSuchPiece,
+    SecondaryTimeout,
+    StaleJob,
+)
 from protocol.integrity import verify_receipt
 from protocol.job import JobContext, JobEvent, SecondaryReceipt
 from protocol.layout import PayloadLayout
@@ -71,16 +77,25 @@ class ReplicationRun:
         job: JobContext,
         *,
         source: BatchSource,
+        segment_checksums: Sequence[bytes],
         secondaries: SecondaryDirectory,
         providers: ProviderBook,
         budget: ByteBudget,
         record: Record,
         settings: ReplicationSettings,
     ) -> None:
-        """``budget``: for the columns of all runs of this process in the object space."""
+        """
+        Args:
+            segment_checksums: of the segments as they were stored, to tell our own corruption
+                from a secondary's.
+            budget: for the columns of all runs of this process in the object space.
+        """
         self._job = job
         self._layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         self._source = source
+        self._segment_checksums = segment_checksums
+        self._own_segments = asyncio.Lock()
+        self._own_segments_are_right = False
         self._secondaries = secondaries
         self._providers = providers
         self._budget = budget
@@ -198,9 +213,21 @@ class ReplicationRun:
                 if (dropped := stream.queue.get_nowait()) is not None:
                     dropped.lease.done()
             await stream.group.abort()
+            if isinstance(error, IntegrityHashMismatch):
+                await self._check_own_segments()
             await self._replace(assignment, error)
         else:
             await self._finished(receipt)
+
+    async def _check_own_segments(self) -> None:
+        """A secondary found another hash than the chain's: it must not be ours that is wrong.
+
+        Raises CorruptPiece. Looks once, however many secondaries complain.
+        """
+        async with self._own_segments:
+            if not self._own_segments_are_right:
+                await self._source.check_segments(self._segment_checksums)
+                self._own_segments_are_right = True
 
     async def _send(self, stream: _Stream, batch_index: int, column: ColumnRef) -> None:
         try:

@@ -13,7 +13,7 @@ import numpy as np
 import ray
 from ray import exceptions as ray_errors
 
-from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece
+from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
 
 if TYPE_CHECKING:
     from actors.ports import Column, ColumnRef
@@ -34,6 +34,12 @@ def translate(error: Exception, where: str) -> Exception:
         return cause
     if isinstance(cause, _LOST_OBJECT):
         return NoSuchPiece(f"the object store lost a column ({type(cause).__name__})", where)
+    if isinstance(cause, ray_errors.ObjectStoreFullError | ray_errors.OutOfDiskError):
+        return StoreError(
+            f"the object store is full ({type(cause).__name__})",
+            where,
+            "Raise budget.memory_bytes, or upload less at a time",
+        )
     if isinstance(cause, ray_errors.RayActorError | ray_errors.WorkerCrashedError):
         return ComponentUnavailable(f"the process is away ({type(cause).__name__})", where)
     return cause if isinstance(cause, Exception) else error
@@ -88,7 +94,10 @@ class RayObjectSpace:
     """Columns in Ray's object store. What is put dies with the process that put it."""
 
     async def put(self, column: Column) -> ColumnRef:
-        return await asyncio.to_thread(ray.put, column)
+        try:
+            return await asyncio.to_thread(ray.put, column)
+        except ray_errors.RayError as error:
+            raise translate(error, "object store") from None
 
     async def get(self, ref: ColumnRef) -> Column:
         try:

@@ -205,6 +205,30 @@ async def test_with_seven_sps_a_dead_secondary_is_tried_again_until_it_is_back(
     assert len(await network.seal_transactions()) == 1
 
 
+async def test_a_segment_that_rotted_in_the_primary_is_named_and_no_secondary_is_blamed(
+    network: WholeNetwork,
+) -> None:
+    from cluster.client import WaitFor
+
+    network.cold = True
+    await network.start(task_node=False)
+    status = await network.put(BATCHES_3, wait=WaitFor.UPLOADED)
+    [stored] = [
+        path
+        for path in (network.folder / "pieces" / network.primary).rglob("*")
+        if path.is_file() and path.stat().st_size == len(BATCHES_3)
+    ]
+    with stored.open("r+b") as file:
+        file.seek(6 * SEGMENT_SIZE_BYTES + 1)
+        file.write(bytes([BATCHES_3[6 * SEGMENT_SIZE_BYTES + 1] ^ 1]))
+    network.start_task_node()
+    status = await network.wait_until(lambda s: s["final"])
+    assert status["state"] == "REPLICATE_OBJECT_ERROR"
+    assert status["error"]["reason"] == "corrupt-piece"
+    assert f"{status['object_id']}_s6" in status["error"]["message"]
+    assert await network.seal_transactions() == []
+
+
 async def test_many_objects_at_once_are_all_sealed_once(network: WholeNetwork) -> None:
     import asyncio
 
