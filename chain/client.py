@@ -65,6 +65,17 @@ class RpcChainClient:
         network: str = self._rpc.member(node_info, "network", str, "status")
         return network
 
+    async def first_block_hash(self) -> str:
+        """Tells apart chains with one chain id, as after a reset; empty when the node has it no
+        more. (Not of the port.)"""
+        try:
+            result = await self._rpc.request("block", {"height": "1"})
+        except RpcRefused:
+            return ""
+        block_id = self._rpc.member(result, "block_id", dict, "block")
+        found: str = self._rpc.member(block_id, "hash", str, "block")
+        return found
+
     async def latest_height(self) -> int:
         status = await self._request("status", {})
         sync_info = self._rpc.member(status, "sync_info", dict, "status")

@@ -92,9 +92,11 @@ class LocalNetwork:
         )
         self.handles = create_actors(config)
         bindings = await self._bindings(config)
+        chain_id = await self.call("chain", "chain_id")
+        self.state.check_chain(chain_id, await self.call("chain", "first_block_hash"))
         await self._ready(bindings)
         self._record.write(own_process_ids())
-        return self._announce(config, bindings, ring, await self.call("chain", "chain_id"))
+        return self._announce(config, bindings, ring, chain_id)
 
     async def stop(self) -> None:
         """Stop what was started, last first. Unfinished jobs go on at the next start."""

@@ -7,9 +7,9 @@ import json
 import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
-from protocol.errors import AlreadyRunning, NotRunning, StoreError
+from protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ class StateDir:
         self.job_store_file = self.root / "jobs.sqlite"
         self.log_dir = self.root / "logs"
         self._network_file = self.root / "network.json"
+        self._chain_file = self.root / "chain.json"
         self._lock: IO[str] | None = None
 
     def pieces(self, operator_address: str) -> Path:
@@ -95,10 +96,29 @@ class StateDir:
                 return True
         return False
 
+    def check_chain(self, chain_id: str, first_block_hash: str) -> None:
+        """Remember the chain that this directory's jobs belong to, or compare it: objects of
+        another chain have the same numbers. An unknown (empty) block hash is not compared.
+
+        Raises InvalidSetting.
+        """
+        known = json.loads(self._chain_file.read_text()) if self._chain_file.exists() else {}
+        now = {"chain_id": chain_id, "first_block_hash": first_block_hash}
+        if any(known.get(name) and value and known[name] != value for name, value in now.items()):
+            raise InvalidSetting(
+                "this state directory belongs to another chain, or to this one before a reset",
+                str(self.root),
+                "Choose another --state-dir",
+            )
+        self._replace(self._chain_file, {**known, **{k: v for k, v in now.items() if v}})
+
     def write_network(self, network: NetworkFile) -> None:
-        temporary = self._network_file.with_suffix(".tmp")
-        temporary.write_text(json.dumps(asdict(network), indent=2) + "\n")
-        os.replace(temporary, self._network_file)
+        self._replace(self._network_file, asdict(network))
+
+    def _replace(self, path: Path, document: dict[str, Any]) -> None:
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(document, indent=2) + "\n")
+        os.replace(temporary, path)
 
     def remove_network(self) -> None:
         self._network_file.unlink(missing_ok=True)

@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
+from protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
+
+NETWORK = NetworkFile(
+    pid=1,
+    chain_endpoint="http://127.0.0.1:26750",
+    chain_id="greenfield_9000-121",
+    dialect="v0_2",
+    gateways=(GatewayAddress("0xabc", "http://127.0.0.1:9033"),),
+    keys="keys.json",
+    user_key_name="greenray-user-0",
+    started_at=1.0,
+)
+
+
+def test_one_process_at_a_time_holds_the_directory(tmp_path: Path) -> None:
+    first, second = StateDir(tmp_path), StateDir(tmp_path)
+    first.lock()
+    assert second.is_locked()
+    with pytest.raises(AlreadyRunning, match="greenray down"):
+        second.lock()
+    first.unlock()
+    second.lock()
+    second.unlock()
+    assert not first.is_locked()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="file"):
+        StateDir(tmp_path / "file" / "state").lock()
+
+
+def test_a_network_is_found_while_it_runs_only(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    with pytest.raises(NotRunning, match="greenray up"):
+        state.read_network()
+    state.lock()
+    state.write_network(NETWORK)
+    assert StateDir(tmp_path).read_network() == NETWORK
+    state.unlock()
+    with pytest.raises(NotRunning):
+        StateDir(tmp_path).read_network()
+
+
+def test_a_directory_belongs_to_one_chain(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.check_chain("greenfield_9000-121", "AA")
+    state.check_chain("greenfield_9000-121", "AA")
+    state.check_chain("greenfield_9000-121", "")
+    with pytest.raises(InvalidSetting, match="another chain"):
+        state.check_chain("greenfield_9000-121", "BB")
+    with pytest.raises(InvalidSetting, match="another chain"):
+        state.check_chain("greenfield_5600-1", "AA")
+
+
+def test_a_block_hash_that_was_unknown_at_first_is_remembered_later(tmp_path: Path) -> None:
+    state = StateDir(tmp_path)
+    state.check_chain("greenfield_9000-121", "")
+    state.check_chain("greenfield_9000-121", "AA")
+    with pytest.raises(InvalidSetting):
+        state.check_chain("greenfield_9000-121", "BB")
