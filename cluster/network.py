@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from actors.gateway import Binding
 from chain.keystore import KeyRing
 from cluster import local_keys
-from cluster.chain_process import ChainProcess
+from cluster.chain_process import ChainOptions, ChainProcess
 from cluster.local_genesis import write_local_genesis
 from cluster.node_config import NodeConfig
 from cluster.processes import ProcessRecord
@@ -49,6 +49,7 @@ class LocalNetwork:
         self.state = StateDir(settings.state_dir)
         self._record = ProcessRecord(self.state.root / "processes.json")
         self._undo = AsyncExitStack()
+        self._chain_process: ChainProcess | None = None
         self._supervised: list[asyncio.Task[None]] = []
         self.handles: dict[str, Any] = {}
 
@@ -123,13 +124,15 @@ class LocalNetwork:
             raise _port_in_use(chain.port, "chain.port")
         if not self.state.genesis_file.exists():
             self._make_genesis()
-        process = await ChainProcess.start(
+        options = ChainOptions(
             home=self.state.chain_home,
             genesis=self.state.genesis_file,
             port=chain.port,
             block_interval_s=chain.block_interval_s,
             log_file=self.state.log_dir / "chain.log",
         )
+        process = await ChainProcess.start(options)
+        self._chain_process = process
         self._undo.push_async_callback(process.stop)
         return process.endpoint, self.state.keys_file
 
@@ -207,6 +210,8 @@ class LocalNetwork:
             asyncio.create_task(self._supervise("task_node")),
             asyncio.create_task(self._sweep()),
         ]
+        if self._chain_process is not None:
+            self._supervised.append(asyncio.create_task(self._chain_process.keep()))
 
     async def call(self, name: str, method: str, *args: Any) -> Any:
         """Raises our errors, also those of an actor's constructor."""

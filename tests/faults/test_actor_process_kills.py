@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import psutil
 import pytest
 import pytest_asyncio
 
@@ -92,6 +93,21 @@ async def test_an_object_is_sealed_although_a_process_is_killed_after_the_put(
     await sealed(client, name)
     await client.get("kills", name, tmp_path / "downloaded")
     assert (tmp_path / "downloaded").read_bytes() == PAYLOAD
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_the_embedded_chain_itself_may_be_killed(
+    network: LocalNetwork, client: StorageClient
+) -> None:
+    await put(client, "node")
+    [node] = [
+        child
+        for child in psutil.Process().children()
+        if child.is_running() and "chain.local" in child.cmdline()
+    ]
+    node.kill()
+    await sealed(client, "node")
 
 
 @pytest.mark.timeout(180)
