@@ -16,6 +16,9 @@ log = logging.getLogger(__name__)
 
 _RESTART_PAUSE_S = 1.0
 
+CHAIN_MODULE = "chain.local"
+"""What is run as a process."""
+
 
 @dataclass(frozen=True, slots=True)
 class ChainOptions:
@@ -69,7 +72,7 @@ class ChainProcess:
 
 async def _spawn(options: ChainOptions) -> tuple[asyncio.subprocess.Process, str]:
     """The process, and the endpoint that it says it listens on."""
-    command = [sys.executable, "-m", "chain.local"]
+    command = [sys.executable, "-m", CHAIN_MODULE]
     command += ["--home", str(options.home), "--genesis", str(options.genesis)]
     command += ["--port", str(options.port), "--block-interval", str(options.block_interval_s)]
     command += ["--stop-at-eof"]

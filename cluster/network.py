@@ -10,6 +10,7 @@ import socket
 import threading
 import time
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,7 +23,13 @@ from cluster.local_genesis import write_local_genesis
 from cluster.node_config import NodeConfig
 from cluster.processes import ProcessRecord
 from cluster.ray_actors import create_actors
-from cluster.ray_cluster import check_no_runtime, own_process_ids, start_ray, stop_ray
+from cluster.ray_cluster import (
+    LastingThread,
+    check_no_runtime,
+    start_ray,
+    started_process_ids,
+    stop_ray,
+)
 from cluster.ray_ports import call_actor
 from cluster.settings import Settings
 from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
@@ -96,7 +103,7 @@ class LocalNetwork:
         chain_id = await self.call("chain", "chain_id")
         self.state.check_chain(chain_id, await self.call("chain", "first_block_hash"))
         await self._ready(bindings)
-        self._record.write(own_process_ids())
+        self._record.write(started_process_ids())
         return self._announce(config, bindings, ring, chain_id)
 
     async def stop(self) -> None:
@@ -110,7 +117,7 @@ class LocalNetwork:
     async def _record_processes(self) -> None:
         """While processes are being started: a crash at any moment must not leave unknown ones."""
         while True:
-            self._record.write(own_process_ids())
+            self._record.write(started_process_ids())
             await asyncio.sleep(_RECORD_INTERVAL_S)
 
     # --- chain and ray -------------------------------------------------------------------------
@@ -149,17 +156,29 @@ class LocalNetwork:
     async def _ray(self) -> None:
         settings = self._settings
         check_no_runtime()  # before stopping it is planned: what runs here would not be ours
-        starting = asyncio.create_task(
-            asyncio.to_thread(
+        thread = LastingThread()
+        starting = thread.run(
+            partial(
                 start_ray,
                 cpus=settings.cpus,
                 object_store_bytes=settings.budget.object_store_bytes,
                 namespace=f"greenray-{os.getpid()}",
             )
         )
-        self._undo.push_async_callback(_stop_ray_after, starting)
+        self._undo.push_async_callback(self._stop_ray_after, starting, thread)
         await asyncio.shield(starting)
         _take_back_sigterm()
+
+    async def _stop_ray_after(self, starting: asyncio.Future[None], thread: LastingThread) -> None:
+        """A thread cannot be cancelled: let Ray come up, then end it, and what it leaves behind.
+
+        Nothing here runs in a pool's thread: pools take no work when the interpreter ends.
+        """
+        await asyncio.wait([starting])
+        self._record.write(started_process_ids())
+        stop_ray()
+        thread.release()
+        self._record.end_all()
 
     # --- actors --------------------------------------------------------------------------------
 
@@ -269,12 +288,6 @@ def _take_back_sigterm() -> None:
     handler = signal.getsignal(signal.SIGTERM)
     if threading.current_thread() is threading.main_thread() and handler is not None:
         signal.signal(signal.SIGTERM, handler)
-
-
-async def _stop_ray_after(starting: asyncio.Task[None]) -> None:
-    """A thread cannot be cancelled: let Ray come up, then end it."""
-    await asyncio.gather(starting, return_exceptions=True)
-    stop_ray()  # not in a pool's thread: when the interpreter ends, pools take no work any more
 
 
 def _default_user(ring: KeyRing) -> str:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 import shutil
+import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import ray
 
-from protocol.errors import AlreadyRunning, SharedMemoryTooSmall
+from cluster.chain_process import CHAIN_MODULE
+from protocol.errors import AlreadyRunning, ComponentUnavailable, SharedMemoryTooSmall
 
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -40,29 +44,92 @@ def check_no_runtime() -> None:
 
 
 def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> None:
-    """A Ray runtime of our own, even when another one runs on this machine."""
+    """A Ray runtime of our own, even when another one runs on this machine.
+
+    Raises SharedMemoryTooSmall, ComponentUnavailable.
+    """
     check_shared_memory(object_store_bytes)
     # These are read by the processes that Ray starts: no metrics, no usage statistics.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_enable_metrics_collection", "0")
     # Pages that the machine has not touched cost more than the copy into them: take them now.
     os.environ.setdefault("RAY_preallocate_plasma_memory", "1")
-    ray.init(
-        address="local",
-        num_cpus=cpus,
-        object_store_memory=object_store_bytes,
-        include_dashboard=False,
-        namespace=namespace,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-    )
+    try:
+        ray.init(
+            address="local",
+            num_cpus=cpus,
+            object_store_memory=object_store_bytes,
+            include_dashboard=False,
+            namespace=namespace,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            _temp_dir=session_root(tempfile.gettempdir()),
+        )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ComponentUnavailable(
+            f"the Ray runtime did not start: {error}",
+            "ray.init",
+            "Look for a full disk or too little memory, and into the logs in /tmp/ray",
+        ) from error
+
+
+def session_root(temporary_directory: str) -> str | None:
+    """Where Ray keeps sockets and logs; None leaves it to Ray.
+
+    A socket's path may have 107 bytes, and Ray adds up to 71 to the system's directory.
+    """
+    if "RAY_TMPDIR" in os.environ or len(os.fsencode(temporary_directory)) <= 36:
+        return None
+    return "/tmp/ray"
 
 
 def stop_ray() -> None:
     ray.shutdown()
 
 
-def own_process_ids() -> list[int]:
-    """This process and everything below it: Ray's servers, its workers, the chain."""
-    me = psutil.Process()
-    return [me.pid, *(child.pid for child in me.children(recursive=True))]
+class LastingThread:
+    """A thread that stays when its call has returned, until it is released.
+
+    Linux kills Ray's servers when the *thread* that started them ends, and the threads of pools end
+    when the interpreter begins to, before anything at its exit can stop Ray.
+    """
+
+    def __init__(self) -> None:
+        self._released = threading.Event()
+
+    def run(self, call: Callable[[], None]) -> asyncio.Future[None]:
+        """Done when ``call`` has returned or raised."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
+
+        def work() -> None:
+            try:
+                call()
+            except BaseException as error:
+                loop.call_soon_threadsafe(answer.set_exception, error)
+            else:
+                loop.call_soon_threadsafe(answer.set_result, None)
+            self._released.wait()
+
+        threading.Thread(target=work, name="ray", daemon=True).start()
+        return answer
+
+    def release(self) -> None:
+        self._released.set()
+
+
+def started_process_ids() -> list[int]:
+    """What this process started for its network: Ray's servers, the chain, and all below them.
+
+    Not the process itself and not its other children: it may be a notebook's kernel.
+    """
+    ray_directory = str(Path(ray.__file__).parent)
+    started = []
+    for child in psutil.Process().children():
+        try:
+            command = child.cmdline()
+            if any(part.startswith(ray_directory) for part in command) or CHAIN_MODULE in command:
+                started += [child.pid, *(below.pid for below in child.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            continue
+    return started
