@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -81,10 +81,10 @@ class Surroundings:
         ours = {"GREENRAY_STATE_DIR": str(self.state_dir), _MARK: self.mark}
         return {**inherited, **ours, **variables}
 
-    def run(self, *arguments: object, **variables: str) -> Outcome:
-        """A command to its end."""
+    def run(self, *arguments: object, wrapper: Sequence[str] = (), **variables: str) -> Outcome:
+        """A command to its end; ``wrapper`` is a program that runs it."""
         ran = subprocess.run(
-            [*COMMAND, *map(str, arguments)],
+            [*wrapper, *COMMAND, *map(str, arguments)],
             cwd=self.folder,
             env=self.environment(**variables),
             capture_output=True,
@@ -105,7 +105,7 @@ class Surroundings:
                 if process.environ().get(_MARK) == self.mark:
                     family = [process, *process.children(recursive=True)]
                     found.update({member.pid: member for member in family})
-            except (psutil.NoSuchProcess, psutil.AccessDenied):
+            except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
                 continue
         return [process for process in found.values() if _runs(process)]
 
