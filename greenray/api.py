@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import io
+import logging
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -53,6 +54,8 @@ def local_network(sps: int = 7, *, state_dir: str | Path | None = None, **settin
     """
     from cluster.settings_loading import load_settings
 
+    # When Ray is imported in a notebook it tells which package its widgets lack; we show none.
+    logging.getLogger("ray.widgets").setLevel(logging.WARNING)
     with ExitStack() as undo:
         if state_dir is None:
             state_dir = undo.enter_context(tempfile.TemporaryDirectory(prefix="greenray-"))
