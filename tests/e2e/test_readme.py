@@ -6,6 +6,7 @@ block behind one is its output.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -73,7 +74,7 @@ def test_every_block_is_executed_here_or_says_why_not() -> None:
 
 def test_the_help_lists_every_command(directory: Path) -> None:
     listed = run(block("greenray --help").commands, directory)
-    for name in ("demo", "up", "down", "put", "get", "status", "hash", "keys", "chain"):
+    for name in ("demo", "up", "down", "put", "get", "status", "hash", "bench", "keys", "chain"):
         assert re.search(rf"^  {name} ", listed, re.MULTILINE)
 
 
@@ -111,6 +112,23 @@ def endpoint(tmp_path: Path) -> Iterator[str]:
         yield chain.endpoint
     finally:
         chain.stop()
+
+
+@pytest.mark.timeout(300)
+def test_the_python_example_does_what_its_comments_say(directory: Path) -> None:
+    (example,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (shown,) = re.findall(r"print\(.*\) +# (.*)", example)
+    payload = os.urandom(100_000)
+    (directory / "big.bin").write_bytes(payload)
+    check = "import pathlib; assert payload == pathlib.Path('big.bin').read_bytes()"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{example}\n{check}"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [shown]
 
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
