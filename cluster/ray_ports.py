@@ -106,6 +106,11 @@ class RayObjectSpace:
             raise translate(error, "object store") from None
 
 
+_ENCODE_CPUS = 0.98
+"""A little less than one: the actors hold some thousandths of the CPUs (``ray_actors``), and what
+asks for a whole one would run on all but one of them, and on a machine with a single one never."""
+
+
 def encode_columns(codec_name: str, m: int, *data: Column) -> Any:
     """The m parity columns; one value when m is 1, as ``num_returns`` wants it."""
     from coding.codec import get_codec  # only encode tasks need it
@@ -119,7 +124,7 @@ class RayEncoder:
 
     def __init__(self, codec_name: str) -> None:
         self._codec_name = codec_name
-        self._task = ray.remote(num_cpus=1)(encode_columns)
+        self._task = ray.remote(num_cpus=_ENCODE_CPUS)(encode_columns)
         self._warming: list[Any] = []
 
     async def encode(self, data: tuple[ColumnRef, ...], m: int) -> tuple[ColumnRef, ...]:
