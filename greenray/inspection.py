@@ -6,7 +6,7 @@ import asyncio
 import base64
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
 
@@ -88,7 +88,7 @@ class RebuiltSegment:
     """``same``: it is, byte for byte, the segment in the primary's store."""
 
     segment: int
-    payload: bytes
+    payload: bytes = field(repr=False)
     lost: tuple[int, ...]
     read: tuple[int, ...]
     same: bool

@@ -50,3 +50,8 @@ def test_a_notebook_defines_nothing_that_belongs_into_the_package(path: Path) ->
     for cell in code_cells(path):
         for line in cell["source"]:
             assert not line.startswith(("def ", "class ", "async def ")), line
+
+
+@each_notebook
+def test_a_notebook_is_small_enough_to_be_read_in_a_browser(path: Path) -> None:
+    assert path.stat().st_size < 1_000_000
