@@ -1,6 +1,6 @@
 # Two commands matter: make demo, make test. Both set everything up first.
 
-.PHONY: demo test lint format clean
+.PHONY: demo test lint format clean notebooks
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
@@ -22,3 +22,7 @@ clean:
 
 .venv/ready: requirements.lock pyproject.toml scripts/setup
 	scripts/setup
+
+# Runs the notebooks again and keeps their new outputs.
+notebooks: .venv/ready
+	.venv/bin/jupyter execute --inplace notebooks/*.ipynb
