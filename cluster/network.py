@@ -37,15 +37,19 @@ from protocol.errors import (
     ComponentUnavailable,
     GreenrayError,
     InvalidSetting,
+    NoSpaceLeft,
     PortInUse,
     UnknownStorageProvider,
 )
+from storage.direct_io import store_errors
 
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 _RESTART_PAUSE_S = 0.2
 _RECORD_INTERVAL_S = 0.2
+_FULL_BELOW_BYTES = 1024 * 1024
+"""With less than this, whatever went wrong at a start did so for want of space."""
 
 
 class LocalNetwork:
@@ -65,13 +69,25 @@ class LocalNetwork:
         was started before the failure is stopped again."""
         try:
             return await self._start()
-        except BaseException:
+        except BaseException as error:
+            is_full = self.state.free_bytes() < _FULL_BELOW_BYTES
             await self.stop()
+            if is_full and isinstance(error, GreenrayError):
+                raise NoSpaceLeft(
+                    f"no space left for the network's state ({type(error).__name__}: {error})",
+                    str(self.state.root),
+                    "Free some space, or choose another place with --state-dir",
+                ) from error
             raise
 
     async def _start(self) -> NetworkFile:
         self.state.lock()
         self._undo.callback(self.state.unlock)
+        with store_errors(self.state.root, "write the network's state"):
+            return await self._start_here()
+
+    async def _start_here(self) -> NetworkFile:
+        """The state directory is ours."""
         left = await asyncio.to_thread(self._record.end_all)
         if left:
             log.warning("ended %d processes that a crashed network had left", left)
@@ -80,7 +96,7 @@ class LocalNetwork:
             return await self._start_processes()
         finally:
             recording.cancel()
-            await asyncio.wait([recording])
+            await asyncio.gather(recording, return_exceptions=True)
 
     async def _start_processes(self) -> NetworkFile:
         chain_task = asyncio.create_task(self._chain())
@@ -175,7 +191,10 @@ class LocalNetwork:
         Nothing here runs in a pool's thread: pools take no work when the interpreter ends.
         """
         await asyncio.wait([starting])
-        self._record.write(started_process_ids())
+        try:
+            self._record.write(started_process_ids())
+        except OSError as error:  # a full disk must not keep Ray running
+            log.warning("the record of processes could not be written: %s", error)
         stop_ray()
         thread.release()
         self._record.end_all()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -37,7 +38,7 @@ class NetworkFile:
 
 
 class StateDir:
-    """Paths below one directory. Only ``lock`` creates anything."""
+    """Paths below one directory. Only ``lock`` and ``open_file`` make it."""
 
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
@@ -58,16 +59,7 @@ class StateDir:
 
         Raises AlreadyRunning, StoreError.
         """
-        try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self.log_dir.mkdir(exist_ok=True)
-            lock = (self.root / "lock").open("a+")
-        except OSError as error:
-            raise StoreError(
-                f"the state directory cannot be used ({error.strerror})",
-                str(self.root),
-                "Choose another with --state-dir",
-            ) from None
+        lock = self.open_file(self.root / "lock")
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -78,6 +70,24 @@ class StateDir:
                 "Stop it with 'greenray down', or choose another with --state-dir",
             ) from None
         self._lock = lock
+
+    def open_file(self, path: Path) -> IO[str]:
+        """For appending; the directory is made if need be. Raises StoreError."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.log_dir.mkdir(exist_ok=True)
+            return path.open("a+")
+        except OSError as error:
+            raise StoreError(
+                f"the state directory cannot be used ({error.strerror})",
+                str(self.root),
+                "Choose another with --state-dir",
+            ) from None
+
+    def free_bytes(self) -> int:
+        """What the disk still takes; of the disk that the directory would be made on."""
+        existing = next(path for path in (self.root, *self.root.parents) if path.exists())
+        return shutil.disk_usage(existing).free
 
     def unlock(self) -> None:
         if self._lock is not None:

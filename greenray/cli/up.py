@@ -97,11 +97,9 @@ def _detached(settings: Settings, as_json: bool) -> None:
     from cluster.state_dir import StateDir
 
     state = StateDir(settings.state_dir)
-    state.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-    state.log_dir.mkdir(exist_ok=True)
     arguments = [argument for argument in sys.argv[1:] if argument not in ("--detach", "--json")]
     command = [sys.executable, "-m", "greenray", *arguments, "--json"]
-    with (state.log_dir / "up.log").open("ab") as log:
+    with state.open_file(state.log_dir / "up.log") as log:
         child = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,

@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from tests.support.cli import SMALL_NETWORK, Running, Surroundings, start_network
+from tests.support.small_disk import small_disk
 
 OTHER_RAY = """
 import os, sys
@@ -95,9 +96,7 @@ def test_after_a_kill_of_up_alone_the_next_up_ends_what_was_left_and_seals(
 
     ended = second.stop(signal.SIGINT)
     assert (ended.exit_code, ended.stdout) == (0, "")
-    first_line, last_line = ended.stderr.splitlines()
-    assert first_line.endswith("processes that a crashed network had left")
-    assert last_line == "stopping"
+    assert ended.stderr.splitlines()[-1] == "stopping"
     assert surroundings.processes() == []
 
 
@@ -143,6 +142,32 @@ def test_a_misspelt_setting_starts_nothing(surroundings: Surroundings) -> None:
         assert "greenray.yaml" in error["message"]
         assert "chian" in error["message"]
     assert not surroundings.state_dir.exists()
+
+
+@pytest.mark.parametrize("size_bytes", [64 * 1024, 1536 * 1024])
+def test_up_on_a_full_disk_says_so_and_leaves_no_process(
+    surroundings: Surroundings, size_bytes: int
+) -> None:
+    surroundings.state_dir.mkdir()
+    with small_disk(surroundings.state_dir, size_bytes) as mounted:
+        if not mounted:
+            pytest.skip("mounting a small disk needs root")
+        error = surroundings.run("up", "--json").error
+        assert error["reason"] == "no-space-left"
+        assert str(surroundings.state_dir) in error["message"]
+        assert surroundings.processes() == []
+
+
+@pytest.mark.parametrize("detach", [[], ["--detach"]], ids=["foreground", "detached"])
+def test_a_state_directory_that_cannot_be_made_is_named(
+    surroundings: Surroundings, tmp_path: Path, detach: list[str]
+) -> None:
+    (tmp_path / "file").touch()
+    state_dir = str(tmp_path / "file" / "state")
+    error = surroundings.run("up", *detach, "--json", GREENRAY_STATE_DIR=state_dir).error
+    assert error["reason"] == "store-error"
+    assert state_dir in error["message"]
+    assert "--state-dir" in error["message"]
 
 
 def test_a_small_shared_memory_is_refused_before_anything_is_started(
