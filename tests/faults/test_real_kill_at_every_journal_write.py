@@ -1,14 +1,16 @@
 """Every process of a real network is killed after each journal write in turn, between the answer to
 PUT and the seal; ``greenray up`` then seals the object, once.
 
-One state directory serves all rounds: the start that repairs round n is the start of round n + 1.
+One state directory serves all rounds: the start that repairs one round is the start of the next.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -25,12 +27,13 @@ from tests.support.cli import (
 )
 
 BUCKET = "album"
-COMMITS_OF_PUT = 2
-"""begin_upload and finish_upload; PUT is answered after the second."""
+WRITES_OF_PUT = ["begin_upload 1", "finish_upload 1"]
+"""PUT is answered after these."""
+LAST_WRITE = "release_job 1"
 
 
 class Drill:
-    """Rounds of: seal what the last crash left, put, crash one write later than last time."""
+    """Rounds of: seal what the last crash left, put, crash after a write that is new."""
 
     def __init__(self, folder: Path) -> None:
         # Few processes: most of a round is their start.
@@ -40,74 +43,85 @@ class Drill:
         self.source = folder / "payload.bin"
         self.source.write_bytes(self.payload)
         self.target = folder / "downloaded"
-        self.last_writes: list[str] = []
+        self.file = folder / "crashed-after"
+        self.crashed_after = list(WRITES_OF_PUT)
+        self.rounds = 0
 
-    async def round(self, commits: int) -> bool:
-        """Whether there was a write of that number before the job was done."""
-        marker = self.surroundings.folder / f"writes-{commits}"
+    async def round(self) -> bool:
+        """Whether there was a write after which nothing had been killed before."""
+        self.rounds += 1
+        self.file.unlink(missing_ok=True)
         network = await asyncio.to_thread(
-            start_network,
-            self.surroundings,
-            GREENRAY_FREEZE_AFTER_COMMIT=f"{commits}:{marker}",
+            start_network, self.surroundings, GREENRAY_FREEZE_AFTER_COMMIT=str(self.file)
         )
+        name = f"crash-{self.rounds}"
         async with open_client(StateDir(self.surroundings.state_dir).read_network()) as client:
-            if self.last_writes:
-                await self._sealed_once(client, network, _name(commits - 1))
-            marker.touch()
-            put = asyncio.create_task(
-                client.put(self.source, BUCKET, _name(commits), wait=WaitFor.UPLOADED)
-            )
-            frozen = await _frozen_or_done(marker, commits, put)
+            if self.rounds > 1:
+                await self._sealed_once(client, network, f"crash-{self.rounds - 1}")
+            self._arm()
+            put = asyncio.create_task(client.put(self.source, BUCKET, name, wait=WaitFor.UPLOADED))
+            sealed = asyncio.create_task(_put_and_sealed(put, client, name))
+            while not (frozen := self._has_frozen()):
+                # A frozen journal answers nobody, so the seal is only believed after the last
+                # write was ruled out as well.
+                if sealed.done() and (sealed.exception() or LAST_WRITE in self.crashed_after):
+                    break
+                await asyncio.sleep(0.02)
             if not frozen:
-                await put
-                await self._sealed_once(client, network, _name(commits))
-            put.cancel()
-            await asyncio.wait([put])
-        self.last_writes.append(marker.read_text().splitlines()[-1])
+                await sealed
+                await self._sealed_once(client, network, name)
+            for task in (put, sealed):
+                task.cancel()
+            await asyncio.wait([put, sealed])
+        self.crashed_after = self.file.read_text().splitlines()
         await asyncio.to_thread(self.surroundings.kill_everything)
         return frozen
 
+    def _arm(self) -> None:
+        unarmed = self.file.with_suffix(".new")
+        unarmed.write_text("".join(f"{write}\n" for write in self.crashed_after))
+        unarmed.rename(self.file)
+
+    def _has_frozen(self) -> bool:
+        return len(self.file.read_text().splitlines()) > len(self.crashed_after)
+
     async def _sealed_once(self, client: StorageClient, network: UpNetwork, name: str) -> None:
-        while True:
-            status = await client.status(BUCKET, name)
-            if status["state"] == JobState.SEAL_OBJECT_DONE.name:
-                break
-            assert not status["final"], status
-            await asyncio.sleep(0.05)
+        status = await _sealed(client, name)
         [seal] = await asyncio.to_thread(network.seal_transactions, status["object_id"])
         assert seal["hash"] == status["seal_tx_hash"]
         await client.get(BUCKET, name, self.target)
         assert self.target.read_bytes() == self.payload
 
 
-def _name(commits: int) -> str:
-    return f"crash-{commits}"
+async def _put_and_sealed(put: asyncio.Task[Any], client: StorageClient, name: str) -> None:
+    await put
+    await _sealed(client, name)
 
 
-async def _frozen_or_done(marker: Path, commits: int, put: asyncio.Task[object]) -> bool:
-    """Read from the drill's file alone: a frozen journal answers nobody."""
+async def _sealed(client: StorageClient, name: str) -> Mapping[str, Any]:
     while True:
-        writes = marker.read_text().splitlines()  # noqa: ASYNC240 - a short file
-        if len(writes) >= commits:
-            return True
-        if any("seal_finished" in write for write in writes) and "release_job" in writes[-1]:
-            return False
-        if put.done():
-            put.result()  # raises what stopped it
-        await asyncio.sleep(0.02)
+        status = await client.status(BUCKET, name)
+        if status["state"] == JobState.SEAL_OBJECT_DONE.name:
+            return status
+        assert not status["final"], status
+        await asyncio.sleep(0.05)
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 async def test_a_killed_network_seals_once_whichever_journal_write_was_the_last(
     tmp_path: Path,
 ) -> None:
     drill = Drill(tmp_path)
-    commits = COMMITS_OF_PUT + 1
     try:
-        while await drill.round(commits):
-            commits += 1
+        while await drill.round():
+            pass
     finally:
         drill.surroundings.kill_everything()
-    crashes = drill.last_writes[:-1]
-    for step in ("claim_jobs", "approvals", "acknowledge_batch", "finish_group", "reserve"):
-        assert any(step in write for write in crashes), crashes
+    steps = ["claim_jobs", "apply replicate_started", "apply approvals_collected"]
+    steps += ["apply replicate_finished", "apply sign_started", "reserve_transaction nonce"]
+    steps += ["apply sign_finished", "apply seal_watch_started", "mark_transaction committed"]
+    steps += ["apply seal_finished", "release_job"]
+    expected = [f"{step} 1" for step in steps]
+    for step in ("open_group", "acknowledge_batch", "finish_group", "apply secondary_finished"):
+        expected += [f"{step} {number}" for number in range(1, 7)]
+    assert {*WRITES_OF_PUT, *expected} <= set(drill.crashed_after)
