@@ -296,8 +296,12 @@ class Receiver:
             if group.writer is not None:
                 try:
                     await self._in_pool(group.writer.finish)
-                except BaseException:
+                except StoreError:
                     await self._forget(key)
+                    raise
+                except BaseException:
+                    # What was acknowledged stays, finished or not: ``open`` finds out which.
+                    await self._set_aside(key)
                     raise
                 group.writer = None
             sign_bytes = secondary_sign_bytes(key.sp_address, key.object_id, digest)

@@ -31,6 +31,7 @@ from protocol.objects import ObjectInfo
 from storage.ports import ColumnKey
 from tests.support.fake_chain import FakeChain
 from tests.support.groups import SMALL_SEGMENTS, ObjectGroups, key_of
+from tests.support.naughty import naughty_piece_store
 from tests.support.receiver_rig import IMPATIENT, NOTHING, ReceiverRig
 
 
@@ -454,3 +455,25 @@ async def test_older_attempt_that_is_still_running_is_told_to_open_again(
     with pytest.raises(GroupNotOpen):
         await write(receiver, rig, groups, old, 0)
     assert await receiver.open(rig.secondary.address, old) == groups.layout.batch_count
+
+
+async def test_a_finish_that_is_broken_off_keeps_what_was_acknowledged(
+    rig: ReceiverRig, groups: ObjectGroups
+) -> None:
+    key = key_of(rig.secondary.address, groups.order(rig.secondary, 2))
+    store, _ = naughty_piece_store(
+        rig.piece_stores[rig.secondary.address], {("finish", 1): asyncio.CancelledError()}
+    )
+    honest = rig.piece_stores[rig.secondary.address]
+    rig.piece_stores[rig.secondary.address] = store
+    receiver = rig.start()
+    order = groups.order(rig.secondary, 2)
+    await receiver.open(rig.secondary.address, order)
+    await write(receiver, rig, groups, order)
+    with pytest.raises(asyncio.CancelledError):
+        await receiver.finish(rig.secondary.address, key)
+    rig.piece_stores[rig.secondary.address] = honest
+    later = rig.start()
+    assert await later.open(rig.secondary.address, order) == groups.layout.batch_count
+    receipt = await later.finish(rig.secondary.address, key)
+    assert receipt.integrity_hash == groups.info.checksums[3]
