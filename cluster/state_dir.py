@@ -70,6 +70,7 @@ class StateDir:
                 "Stop it with 'greenray down', or choose another with --state-dir",
             ) from None
         self._lock = lock
+        self.remove_network()  # what a crash left: nothing can be reached before we say so
 
     def open_file(self, path: Path) -> IO[str]:
         """For appending; the directory is made if need be. Raises StoreError."""

@@ -66,3 +66,15 @@ def test_a_block_hash_that_was_unknown_at_first_is_remembered_later(tmp_path: Pa
     state.check_chain("greenfield_9000-121", "AA")
     with pytest.raises(InvalidSetting):
         state.check_chain("greenfield_9000-121", "BB")
+
+
+def test_what_a_crashed_network_said_is_gone_once_the_next_one_starts(tmp_path: Path) -> None:
+    crashed = StateDir(tmp_path)
+    crashed.lock()
+    crashed.write_network(NETWORK)
+    crashed.unlock()
+    starting = StateDir(tmp_path)
+    starting.lock()
+    with pytest.raises(NotRunning):
+        StateDir(tmp_path).read_network()
+    starting.unlock()
