@@ -12,10 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
-from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
+from greenray.cli.output import EXIT_ERROR, Json, command_app, note, print_result, reporting_errors
 
 app = command_app()
 
+SEALED = "SEAL_OBJECT_DONE"
 _WATCH_INTERVAL_S = 0.5
 
 
@@ -34,6 +35,8 @@ def status(
             return
         document = asyncio.run(_object_status(name, watch, state_dir, key))
         print_result(document, describe(document), as_json)
+        if watch and document["state"] != SEALED:
+            raise typer.Exit(EXIT_ERROR)
 
 
 async def _object_status(
