@@ -8,7 +8,6 @@ memory.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import Executor
@@ -19,6 +18,7 @@ from typing import ParamSpec, TypeVar
 from actors.buffers import BufferPool
 from actors.hot_columns import HotColumnCache
 from actors.ports import Column, ColumnRef, ObjectSpace
+from coding.hashing import hash_slices
 from protocol.errors import PayloadSizeMismatch, StoreError
 from protocol.layout import PayloadLayout
 from protocol.placement import place_batch
@@ -191,10 +191,10 @@ class PayloadIngest:
 
     async def _hash(self, batch: _Batch) -> None:
         if batch.size_bytes <= _INLINE_HASH_BYTES:
-            self._checksums += [_sha256(segment) for segment in batch.segments]
+            self._checksums += [hash_slices(segment) for segment in batch.segments]
             return
         pool = self._tools.hash_pool
-        digests = [run_in(pool, _sha256, segment) for segment in batch.segments]
+        digests = [run_in(pool, hash_slices, segment) for segment in batch.segments]
         self._checksums += await asyncio.gather(*digests)
 
     async def _put(self, batch: _Batch) -> None:
@@ -221,10 +221,3 @@ class PayloadIngest:
             self._where,
             "Send exactly the payload whose checksums are on chain.",
         )
-
-
-def _sha256(buffers: Sequence[Buffer]) -> bytes:
-    digest = hashlib.sha256()
-    for buffer in buffers:
-        digest.update(buffer)
-    return digest.digest()
