@@ -21,6 +21,7 @@ from cluster import local_keys
 from cluster.chain_process import ChainOptions, ChainProcess
 from cluster.local_genesis import write_local_genesis
 from cluster.node_config import NodeConfig
+from cluster.piece_location import PieceLocation
 from cluster.processes import ProcessRecord
 from cluster.ray_actors import create_actors
 from cluster.ray_cluster import (
@@ -88,17 +89,19 @@ class LocalNetwork:
 
     async def _start_here(self) -> NetworkFile:
         """The state directory is ours."""
+        pieces = PieceLocation.of(self._settings.pieces, self.state.pieces, self._settings.durable)
+        await asyncio.to_thread(pieces.probe)
         left = await asyncio.to_thread(self._record.end_all)
         if left:
             log.warning("ended %d processes that a crashed network had left", left)
         recording = asyncio.create_task(self._record_processes())
         try:
-            return await self._start_processes()
+            return await self._start_processes(pieces)
         finally:
             recording.cancel()
             await asyncio.gather(recording, return_exceptions=True)
 
-    async def _start_processes(self) -> NetworkFile:
+    async def _start_processes(self, pieces: PieceLocation) -> NetworkFile:
         chain_task = asyncio.create_task(self._chain())
         ray_task = asyncio.create_task(self._ray())
         results = await asyncio.gather(chain_task, ray_task, return_exceptions=True)
@@ -113,6 +116,7 @@ class LocalNetwork:
             chain_endpoint=endpoint,
             keys=keys,
             hosted=self._hosted(ring),
+            pieces=pieces,
         )
         self.handles = create_actors(config)
         bindings = await self._bindings(config)
@@ -296,6 +300,7 @@ class LocalNetwork:
             keys=str(config.keys.absolute()) if config.keys else "",
             user_key_name=_default_user(ring),
             started_at=time.time(),
+            pieces=config.pieces,
         )
         self.state.write_network(network)
         self._undo.callback(self.state.remove_network)

@@ -5,16 +5,15 @@ Plain values: whatever this module imports is imported by every actor's process.
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cluster.piece_location import PieceLocation
 from cluster.state_dir import StateDir
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
-    from storage.ports import PieceStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +28,7 @@ class NodeConfig:
     """Operator addresses of the SPs of this network."""
     dialect: str
     codec: str
-    durable: bool
+    pieces: PieceLocation
     batch_segments: int
     receivers: int
     seal_timeout_blocks: int
@@ -54,6 +53,7 @@ class NodeConfig:
         chain_endpoint: str,
         keys: Path | None,
         hosted: tuple[str, ...],
+        pieces: PieceLocation,
     ) -> NodeConfig:
         replication = settings.replication
         return cls(
@@ -63,7 +63,7 @@ class NodeConfig:
             hosted=hosted,
             dialect=settings.chain.dialect,
             codec=settings.codec,
-            durable=settings.durable,
+            pieces=PieceLocation.of(settings.pieces, StateDir(state_root).pieces, settings.durable),
             batch_segments=settings.batch_segments,
             receivers=replication.receivers,
             seal_timeout_blocks=settings.chain.seal_timeout_blocks,
@@ -83,11 +83,6 @@ class NodeConfig:
     @property
     def state(self) -> StateDir:
         return StateDir(self.state_root)
-
-    def piece_stores(self, served: Collection[str]) -> dict[str, PieceStore]:
-        from storage.file_store import FilePieceStore
-
-        return {sp: FilePieceStore(self.state.pieces(sp), durable=self.durable) for sp in served}
 
     def receiver_of(self, sp_address: str) -> str:
         """The name of the Receiver actor that serves this SP."""

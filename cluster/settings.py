@@ -51,6 +51,51 @@ class GatewaySettings(_Section):
     """How long a client may be silent in the middle of a payload."""
 
 
+class PieceSettings(_Section):
+    """Where segments and EC pieces are stored."""
+
+    kind: Literal["file", "s3"] = "file"
+    """On disk, or as objects in a bucket."""
+    directory: Path | None = None
+    """Of the files; None: in the state directory."""
+    shared: bool = False
+    """Whether the directory is the same disk on all nodes. Files on several nodes need that."""
+    bucket: str | None = None
+    """For s3; it must be there already."""
+    prefix: Annotated[str, Field(pattern=r"^([^/]+(/[^/]+)*)?$")] = "greenray"
+    """What keys in the bucket begin with; each SP has a prefix of its own below."""
+    endpoint_url: str | None = None
+    """Of an S3 that is not Amazon's; None: Amazon's, or AWS_ENDPOINT_URL."""
+    region: str | None = None
+    """Of the bucket; None: AWS_DEFAULT_REGION, or the profile's."""
+    profile: str | None = None
+    """Whose credentials are used; None: those of the environment, else of the machine's role."""
+    attempts: Annotated[int, Field(ge=1)] = 5
+    """Tries of one request to S3, with growing pauses."""
+    read_timeout_s: PositiveSeconds = 30.0
+    """How long an answer of S3 may be silent."""
+    request_timeout_s: PositiveSeconds = 120.0
+    """For one request to S3 with all its tries and bytes."""
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> PieceSettings:
+        if self.kind == "s3" and not self.bucket:
+            raise ValueError("kind s3 needs a bucket")
+        foreign = _FILE_ONLY if self.kind == "s3" else _S3_ONLY
+        given = [
+            name
+            for name, field in type(self).model_fields.items()
+            if name in foreign and getattr(self, name) != field.default
+        ]
+        if given:
+            raise ValueError(f"kind {self.kind} has no {', '.join(given)}")
+        return self
+
+
+_FILE_ONLY = {"directory", "shared"}
+_S3_ONLY = set(PieceSettings.model_fields) - _FILE_ONLY - {"kind"}
+
+
 class BudgetSettings(_Section):
     """Where the one memory budget goes; the shares are measured in docs/performance.md."""
 
@@ -144,5 +189,6 @@ class Settings(BaseSettings):
     """Segments that are stored, encoded and sent together."""
     chain: ChainSettings = ChainSettings()
     gateway: GatewaySettings = GatewaySettings()
+    pieces: PieceSettings = PieceSettings()
     budget: BudgetSettings = BudgetSettings()
     replication: ReplicationSettings = ReplicationSettings()

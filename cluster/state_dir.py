@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from cluster.piece_location import PieceLocation
 from protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
 
 
@@ -35,6 +36,7 @@ class NetworkFile:
     user_key_name: str
     """Whose key clients use if they are not told; empty: they must be told."""
     started_at: float
+    pieces: PieceLocation
 
 
 class StateDir:
@@ -47,12 +49,10 @@ class StateDir:
         self.keys_file = self.root / "keys.json"
         self.job_store_file = self.root / "jobs.sqlite"
         self.log_dir = self.root / "logs"
+        self.pieces = self.root / "pieces"
         self._network_file = self.root / "network.json"
         self._chain_file = self.root / "chain.json"
         self._lock: IO[str] | None = None
-
-    def pieces(self, operator_address: str) -> Path:
-        return self.root / "pieces" / operator_address.lower()
 
     def lock(self) -> None:
         """Become the only owner of this directory until ``unlock`` or the end of the process.
@@ -144,4 +144,5 @@ class StateDir:
             )
         raw = json.loads(self._network_file.read_text())
         gateways = tuple(GatewayAddress(**g) for g in raw.pop("gateways"))
-        return NetworkFile(**raw, gateways=gateways)
+        pieces = PieceLocation.from_json(raw.pop("pieces"))
+        return NetworkFile(**raw, gateways=gateways, pieces=pieces)

@@ -22,6 +22,7 @@ from chain.crypto import (
 from chain.dialects import get_dialect
 from chain.dialects.base import Coin, Dialect, TransactionTerms
 from chain.rpc import JsonRpc
+from cluster.piece_location import PieceLocation
 from cluster.state_dir import NetworkFile, StateDir
 from coding.codec import get_codec
 from coding.segments import decode_segment
@@ -31,17 +32,15 @@ from protocol.integrity import integrity_hash, secondary_sign_bytes
 from protocol.layout import SEGMENTS, PayloadLayout
 from protocol.objects import ObjectInfo
 from protocol.piece_keys import piece_key, segment_key
-from storage.column_paths import ColumnPaths
-from storage.file_store import FilePieceStore
-from storage.ports import ColumnKey
+from storage.ports import ColumnKey, PieceStore
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
     """All pieces of one redundancy index at one SP; -1: the primary's whole segments.
 
-    ``path`` is relative to the state directory. ``intact``: the integrity hash of what is on disk
-    is the one on chain.
+    ``path`` is relative to the state directory if it is there, else absolute, or a URL.
+    ``intact``: the integrity hash of what is stored is the one on chain.
     """
 
     redundancy_index: int
@@ -151,15 +150,22 @@ class SealTransaction:
 
 
 class Inspector:
-    """Reads the chain, and the piece stores of SPs on this machine."""
+    """Reads the chain, and the piece stores of hosted SPs."""
 
     def __init__(
-        self, chain: RpcChainClient, rpc: JsonRpc, dialect: Dialect, state: StateDir
+        self,
+        chain: RpcChainClient,
+        rpc: JsonRpc,
+        dialect: Dialect,
+        state: StateDir,
+        pieces: PieceLocation,
     ) -> None:
         self._chain = chain
         self._rpc = rpc
         self._dialect = dialect
         self._state = state
+        self._pieces = pieces
+        self._stores: dict[str, PieceStore] = {}
 
     @classmethod
     async def open(
@@ -170,7 +176,7 @@ class Inspector:
         connections.push_async_callback(chain.close)
         rpc = JsonRpc(found.chain_endpoint, DEFAULT_TIMEOUT_S)
         connections.push_async_callback(rpc.close)
-        return cls(chain, rpc, dialect, state)
+        return cls(chain, rpc, dialect, state, found.pieces)
 
     # --- pieces ----------------------------------------------------------------------------------
 
@@ -203,12 +209,11 @@ class Inspector:
             raise NoSuchPiece("the object is not sealed", info.name, "Wait until it is sealed")
         return info, layout, holders
 
-    def _store(self, operator_address: str) -> FilePieceStore:
-        """Raises NoSuchPiece; a store that is not here must not be made."""
-        root = self._state.pieces(operator_address)
-        if not root.is_dir():
-            raise NoSuchPiece("this storage provider keeps nothing here", str(root))
-        return FilePieceStore(root)
+    def _store(self, operator_address: str) -> PieceStore:
+        """Raises NoSuchPiece."""
+        if operator_address not in self._stores:
+            self._stores[operator_address] = self._pieces.existing_store(operator_address)
+        return self._stores[operator_address]
 
     def _column(self, info: ObjectInfo, layout: PayloadLayout, index: int, holder: str) -> Column:
         key, pieces = ColumnKey(info.id, index), layout.column(index)
@@ -217,12 +222,12 @@ class Inspector:
             sha256(store.read_piece(key, pieces, i)).digest() for i in range(pieces.piece_count)
         )
         digest = integrity_hash(checksums)
-        path = ColumnPaths(self._state.pieces(holder)).finished(key)
+        place = self._pieces.place_of(holder, key)
         whole = index == SEGMENTS or layout.replica
         return Column(
             redundancy_index=index,
             operator_address=holder,
-            path=str(path.relative_to(self._state.root)),
+            path=place.removeprefix(f"{self._state.root}/"),
             size_bytes=pieces.size_bytes,
             piece_keys=tuple(
                 segment_key(info.id, i) if whole else piece_key(info.id, i, index)

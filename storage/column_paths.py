@@ -45,15 +45,21 @@ class ColumnPaths:
         return self.finished_root / directory / column_name(key)
 
     def unfinished(self, key: ColumnKey, attempt: int) -> Path:
-        if attempt < 0:
-            raise InvalidInput(f"attempt {attempt} of column {key} is negative")
+        check_column(key, attempt)
         return self.unfinished_root / f"{column_name(key)}.a{attempt}"
+
+
+def check_column(key: ColumnKey, attempt: int = 0) -> None:
+    """Raises: InvalidInput, for keys and attempts that every store refuses."""
+    if key.object_id < 0 or key.redundancy_index < SEGMENTS:
+        raise InvalidInput(f"no column of object {key.object_id} has index {key.redundancy_index}")
+    if attempt < 0:
+        raise InvalidInput(f"attempt {attempt} of column {key} is negative")
 
 
 def column_name(key: ColumnKey) -> str:
     """Raises: InvalidInput."""
-    if key.object_id < 0 or key.redundancy_index < SEGMENTS:
-        raise InvalidInput(f"no column of object {key.object_id} has index {key.redundancy_index}")
+    check_column(key)
     if key.redundancy_index == SEGMENTS:
         return f"s{key.object_id}"
     return f"e{key.object_id}_p{key.redundancy_index}"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-from protocol.errors import InvalidInput, NoSuchPiece, StoreError
+from protocol.errors import NoSuchPiece, StoreError
 from protocol.layout import ColumnLayout
 from storage import piece_ranges
-from storage.column_paths import column_name
+from storage.column_paths import check_column
 from storage.direct_io import flat
 from storage.ports import Buffer, ColumnKey, ColumnWriter
 
@@ -22,7 +22,7 @@ class MemoryPieceStore:
         self._unfinished: dict[tuple[ColumnKey, int], bytearray] = {}
 
     def create(self, key: ColumnKey, layout: ColumnLayout, attempt: int = 0) -> ColumnWriter:
-        _check(key, attempt)
+        check_column(key, attempt)
         with self._lock:
             data = self._unfinished[key, attempt] = bytearray()
         return _MemoryWriter(self, key, layout, attempt, data)
@@ -30,7 +30,7 @@ class MemoryPieceStore:
     def resume(
         self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, attempt: int = 0
     ) -> ColumnWriter:
-        _check(key, attempt)
+        check_column(key, attempt)
         piece_ranges.check_room(key, layout, size_bytes, 0)
         with self._lock:
             before = self._unfinished.get((key, attempt))
@@ -158,10 +158,3 @@ class _MemoryWriter:
     def _check_open(self) -> None:
         if not self._open:
             raise StoreError("the column's writer is closed", piece_ranges.column_text(self._key))
-
-
-def _check(key: ColumnKey, attempt: int) -> None:
-    """The keys that every store refuses."""
-    column_name(key)
-    if attempt < 0:
-        raise InvalidInput(f"attempt {attempt} of column {key} is negative")

@@ -15,7 +15,7 @@ def build(config: NodeConfig, index: int) -> Receiver:
     return Receiver(
         chain=named_port("chain"),
         job_store=named_port("job_store"),
-        piece_stores=config.piece_stores(config.served_by_receiver(index)),
+        piece_stores=config.pieces.stores(config.served_by_receiver(index)),
         signer=named_port("signer"),
         clock=time.time,
     )

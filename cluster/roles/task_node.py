@@ -23,7 +23,7 @@ def build(config: NodeConfig) -> TaskNode:
     receivers = {sp: named_port(config.receiver_of(sp)) for sp in config.hosted}
     ports = DriverPorts(
         job_store=named_port("job_store"),
-        piece_stores=config.piece_stores(config.hosted),
+        piece_stores=config.pieces.stores(config.hosted),
         approvals=named_port("p2p"),
         secondaries=Directory(receivers, space),
         sealer=named_port("signer"),

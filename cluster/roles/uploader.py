@@ -17,7 +17,7 @@ SUBJECT = UploaderNode
 def build(config: NodeConfig) -> UploaderNode:
     job_store = named_port("job_store")
     signer = named_port("signer")
-    piece_stores = config.piece_stores(config.hosted)
+    piece_stores = config.pieces.stores(config.hosted)
     receivers = {sp: named_port(config.receiver_of(sp)) for sp in config.hosted}
     space = RayObjectSpace()
     uploader = Uploader(

@@ -14,6 +14,7 @@ import pytest
 import ray
 
 from cluster.node_config import NodeConfig
+from cluster.piece_location import PieceLocation
 from cluster.ray_actors import create_actor
 from cluster.ray_cluster import start_ray, stop_ray
 from cluster.ray_ports import NamedPort, RayEncoder, RayObjectSpace, call_actor, named_port
@@ -109,6 +110,7 @@ async def test_what_stops_an_actor_from_being_built_is_raised_by_its_first_call(
         chain_endpoint="http://127.0.0.1:1",
         keys=None,
         hosted=(),
+        pieces=PieceLocation(str(tmp_path / "pieces")),
     )
     handle = create_actor("damaged", "job_store", config)
     with pytest.raises(errors.StoreError, match=r"jobs\.sqlite"):

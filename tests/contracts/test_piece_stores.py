@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from storage.file_store import FilePieceStore
 from storage.memory_store import MemoryPieceStore
 from storage.ports import PieceStore
+from storage.s3_store import S3PieceStore
 from tests.contracts.piece_store_contract import PieceStoreContract
+from tests.support.s3_server import S3Server, s3_server
 
 SHARED_MEMORY = Path("/dev/shm")
 
@@ -38,3 +41,15 @@ class TestFilePieceStoreWithoutDirectIo(PieceStoreContract):
     def store(self) -> Iterator[PieceStore]:
         with tempfile.TemporaryDirectory(dir=SHARED_MEMORY) as root:
             yield FilePieceStore(Path(root))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+class TestS3PieceStore(PieceStoreContract):
+    @pytest.fixture
+    def store(self, server: S3Server) -> PieceStore:
+        return S3PieceStore(server.bucket("pieces"), f"sp-{uuid.uuid4().hex}")

@@ -44,6 +44,8 @@ from coding.codec import get_codec
 from protocol.objects import RedundancyType
 from storage.file_store import FilePieceStore
 from storage.ports import PieceStore
+from storage.s3_bucket import S3Bucket
+from storage.s3_store import S3PieceStore
 from storage.sqlite_store import SqliteJobStore
 from tests.support.groups import LocalSpace
 from tests.support.sps import SpKeys, test_key
@@ -99,6 +101,7 @@ class WholeNetwork:
         self.primary = sps[0].address
         self.decorate: Decorate = lambda sp_address, receiver: receiver
         self.transport: PeerTransport | None = None
+        self.bucket: S3Bucket | None = None
         self.cold = False
         self.after_commit: Callable[[int, str], None] | None = None
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
@@ -113,6 +116,9 @@ class WholeNetwork:
         return self.processes
 
     def piece_store(self, sp_address: str) -> PieceStore:
+        """In ``bucket`` if there is one, else on disk."""
+        if self.bucket is not None:
+            return S3PieceStore(self.bucket, sp_address)
         return FilePieceStore(self.folder / "pieces" / sp_address, durable=False)
 
     async def start(self, *, task_node: bool = True) -> None:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 
+from cluster.piece_location import PieceLocation
 from cluster.settings_loading import load_settings, settings_by_name, variable_of
 from protocol.errors import InvalidSetting
 from scripts.settings_table import DOCUMENT, with_tables
@@ -146,3 +149,28 @@ def test_the_example_in_the_documentation_is_accepted() -> None:
     settings = load_settings(written(example))
     assert settings.model_dump(mode="json", include=yaml.safe_load(example).keys())
     assert settings.chain.genesis_params == {"max_segment_size": 65536}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "said"),
+    [
+        ("{kind: s3}", "needs a bucket"),
+        ("{kind: s3, bucket: b, shared: true}", "kind s3 has no shared"),
+        ("{kind: s3, bucket: b, directory: /srv}", "kind s3 has no directory"),
+        ("{bucket: b, profile: p}", "kind file has no bucket, profile"),
+        ("{attempts: 2}", "kind file has no attempts"),
+        ("{kind: s3, bucket: b, prefix: /a}", "pieces.prefix"),
+        ("{kind: s3, bucket: b, prefix: a//b}", "pieces.prefix"),
+        ("{kind: ftp}", "pieces.kind"),
+    ],
+)
+def test_settings_of_a_piece_store_that_do_not_fit_are_refused(pieces: str, said: str) -> None:
+    assert said in refusal(written(f"pieces: {pieces}")).what
+
+
+def test_a_piece_store_on_s3_needs_a_bucket_only() -> None:
+    pieces = load_settings(written("pieces: {kind: s3, bucket: b}")).pieces
+    location = PieceLocation.of(pieces, Path("unused"), durable=True)
+    assert str(location.s3) == "s3://b/greenray"
+    assert location.is_seen_by_all_nodes
+    assert PieceLocation.from_json(json.loads(json.dumps(asdict(location)))) == location

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from cluster.piece_location import PieceLocation
 from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
 from protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
+from storage.s3_bucket import S3Location
 
 NETWORK = NetworkFile(
     pid=1,
@@ -16,6 +18,7 @@ NETWORK = NetworkFile(
     keys="keys.json",
     user_key_name="greenray-user-0",
     started_at=1.0,
+    pieces=PieceLocation("/pieces", s3=S3Location("bucket", "prefix")),
 )
 
 

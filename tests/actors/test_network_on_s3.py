@@ -1,0 +1,78 @@
+"""A whole network whose pieces are all in one bucket of a real S3 server."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cluster.client import WaitFor
+from protocol.job import JobState
+from protocol.layout import SEGMENTS
+from storage.ports import ColumnKey
+from tests.support.s3_server import S3Server, s3_server
+from tests.support.whole_network import SEGMENT_SIZE_BYTES, whole_network
+
+PAYLOAD = random.Random(8).randbytes(SEGMENT_SIZE_BYTES * 9 + 100)
+
+
+@pytest.fixture
+def server() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+@pytest.mark.parametrize("cold", [False, True], ids=["hot columns", "read back from the bucket"])
+async def test_an_object_is_sealed_and_read_back(
+    server: S3Server, tmp_path: Path, cold: bool
+) -> None:
+    async with whole_network(tmp_path) as network:
+        network.bucket, network.cold = server.bucket("net"), cold
+        await network.start()
+        status = await network.put(PAYLOAD)
+        assert status["state"] == JobState.SEAL_OBJECT_DONE.name
+        assert await network.get() == PAYLOAD
+
+        key = int(status["object_id"])
+        primary = network.piece_store(network.primary)
+        assert list(primary.list_columns()) == [ColumnKey(key, SEGMENTS)]
+        for secondary in status["secondaries"]:
+            store = network.piece_store(secondary["operator_address"])
+            assert list(store.list_columns()) == [ColumnKey(key, secondary["redundancy_index"])]
+            assert list(store.list_unfinished()) == []
+        assert not (tmp_path / "pieces").exists()
+
+
+async def test_after_a_crash_the_job_goes_on_from_what_is_in_the_bucket(
+    server: S3Server, tmp_path: Path
+) -> None:
+    async with whole_network(tmp_path) as network:
+        network.bucket = server.bucket("net")
+        await network.start(task_node=False)
+        await network.put(PAYLOAD, wait=WaitFor.UPLOADED)
+        await network.kill()
+        network.freeze_after(6)
+        await network.start()
+        await network.frozen.wait()
+        await network.kill()
+        await network.start()
+        await network.wait_until(lambda s: s["state"] == JobState.SEAL_OBJECT_DONE.name)
+        assert await network.get() == PAYLOAD
+
+
+async def test_an_outage_of_s3_delays_the_seal_and_spoils_nothing(
+    server: S3Server, tmp_path: Path
+) -> None:
+    async with whole_network(tmp_path) as network:
+        network.bucket = server.bucket("net", attempts=1)
+        await network.start(task_node=False)
+        await network.put(PAYLOAD, wait=WaitFor.UPLOADED)
+        server.refuse_next("PUT", "503 Service Unavailable", "ServiceUnavailable", times=12)
+        network.start_task_node()
+        status = await network.wait_until(lambda s: s["state"] == JobState.SEAL_OBJECT_DONE.name)
+        assert status["attempt"] > 0
+        assert await network.get() == PAYLOAD
+        [seal] = await network.seal_transactions()
+        assert seal["tx_result"]["code"] == 0
