@@ -14,7 +14,7 @@ import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import aiohttp
@@ -63,6 +63,8 @@ class Binding:
     host: str = "127.0.0.1"
     port: int = 0
     domain: str = ""
+    any_port: bool = False
+    """Take any free port when this one is taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +168,11 @@ class Gateway:
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise
+            if binding.any_port:
+                await runner.cleanup()
+                self._runners.remove(runner)
+                await self._listen(replace(binding, port=0, any_port=False))
+                return
             raise PortInUse(
                 "the port is taken by another program",
                 f"{binding.host}:{binding.port}",

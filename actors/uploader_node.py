@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from actors.gateway import Binding, Gateway
 from actors.ports import ColumnRef
@@ -20,12 +21,17 @@ class UploaderNode:
         self._make_gateway = make_gateway
         self._gateway: Gateway | None = None
 
-    async def listen(self, bindings: Sequence[Binding]) -> None:
-        """Open the gateways' ports, once. Raises PortInUse."""
+    async def listen(self, bindings: Sequence[Binding]) -> tuple[Binding, ...]:
+        """Open the gateways' ports, once; returns where they listen. Raises PortInUse."""
         if self._gateway is None:
             gateway = self._make_gateway(bindings)
             await gateway.start()
             self._gateway = gateway
+        ports = [self._gateway.port(binding.sp_address) for binding in bindings]
+        return tuple(
+            replace(binding, port=port, any_port=False)
+            for binding, port in zip(bindings, ports, strict=True)
+        )
 
     async def run(self, bindings: Sequence[Binding]) -> None:
         """Serve until the process ends; what dead uploads have left is removed first."""

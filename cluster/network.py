@@ -1,4 +1,5 @@
-"""A local network: seven (or more) SPs in one Ray runtime, on the embedded chain or a given one."""
+"""A network of SPs in a Ray runtime of its own or in a running cluster, on the embedded chain or a
+given one."""
 
 from __future__ import annotations
 
@@ -9,7 +10,9 @@ import signal
 import socket
 import threading
 import time
+import uuid
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,20 +23,23 @@ from chain.keystore import KeyRing
 from cluster import local_keys
 from cluster.chain_process import ChainOptions, ChainProcess
 from cluster.local_genesis import write_local_genesis
-from cluster.node_config import NodeConfig
+from cluster.node_config import NodeConfig, uploader_name
 from cluster.piece_location import PieceLocation
 from cluster.processes import ProcessRecord
-from cluster.ray_actors import create_actors
+from cluster.ray_actors import create_actors, end_actors
 from cluster.ray_cluster import (
     LastingThread,
+    attach_ray,
     check_no_runtime,
     start_ray,
     started_process_ids,
     stop_ray,
 )
+from cluster.ray_nodes import connected_topology
 from cluster.ray_ports import call_actor
 from cluster.settings import Settings
 from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
+from cluster.topology import Topology
 from protocol.errors import (
     ComponentUnavailable,
     GreenrayError,
@@ -47,6 +53,7 @@ from storage.direct_io import store_errors
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
+_ALL_ADDRESSES = ("0.0.0.0", "::")
 _RESTART_PAUSE_S = 0.2
 _RECORD_INTERVAL_S = 0.2
 _FULL_BELOW_BYTES = 1024 * 1024
@@ -109,6 +116,9 @@ class LocalNetwork:
             if isinstance(result, BaseException):
                 raise result
         endpoint, keys = chain_task.result()
+        topology = connected_topology()
+        if self._settings.address is not None:
+            topology.check(pieces, self._settings.budget.object_store_bytes)
         ring = KeyRing.open(keys, os.environ)
         config = NodeConfig.of(
             self._settings,
@@ -117,14 +127,15 @@ class LocalNetwork:
             keys=keys,
             hosted=self._hosted(ring),
             pieces=pieces,
+            uploaders=len(topology.ingesting),
         )
-        self.handles = create_actors(config)
+        self.handles = create_actors(config, topology)
         bindings = await self._bindings(config)
         chain_id = await self.call("chain", "chain_id")
         self.state.check_chain(chain_id, await self.call("chain", "first_block_hash"))
-        await self._ready(bindings)
+        bound = await self._ready(topology, bindings)
         self._record.write(started_process_ids())
-        return self._announce(config, bindings, ring, chain_id)
+        return self._announce(config, self._gateways(topology, bound), ring, chain_id)
 
     async def stop(self) -> None:
         """Stop what was started, last first. Unfinished jobs go on at the next start."""
@@ -176,15 +187,18 @@ class LocalNetwork:
     async def _ray(self) -> None:
         settings = self._settings
         check_no_runtime()  # before stopping it is planned: what runs here would not be ours
-        thread = LastingThread()
-        starting = thread.run(
-            partial(
+        namespace = f"greenray-{uuid.uuid4().hex[:12]}"
+        if settings.address is not None:
+            connect = partial(attach_ray, settings.address, namespace=namespace)
+        else:
+            connect = partial(
                 start_ray,
                 cpus=settings.cpus,
                 object_store_bytes=settings.budget.object_store_bytes,
-                namespace=f"greenray-{os.getpid()}",
+                namespace=namespace,
             )
-        )
+        thread = LastingThread()
+        starting = thread.run(connect)
         self._undo.push_async_callback(self._stop_ray_after, starting, thread)
         await asyncio.shield(starting)
         _take_back_sigterm()
@@ -199,6 +213,8 @@ class LocalNetwork:
             self._record.write(started_process_ids())
         except OSError as error:  # a full disk must not keep Ray running
             log.warning("the record of processes could not be written: %s", error)
+        if self._settings.address is not None:
+            end_actors(self.handles.values())
         stop_ray()
         thread.release()
         self._record.end_all()
@@ -229,7 +245,8 @@ class LocalNetwork:
                     config.chain_endpoint,
                     "Check the key file, or choose another --state-dir",
                 )
-            bindings.append(Binding(address, HOST, self._port_of(on_chain[address].endpoint)))
+            port = self._port_of(on_chain[address].endpoint)
+            bindings.append(Binding(address, self._settings.gateway.host, port))
         return tuple(bindings)
 
     def _port_of(self, endpoint: str) -> int:
@@ -241,19 +258,41 @@ class LocalNetwork:
             return port
         return _free_ports(1)[0]
 
-    async def _ready(self, bindings: tuple[Binding, ...]) -> None:
-        """Constructors are through and gateways listen; then unfinished jobs are claimed."""
+    async def _ready(
+        self, topology: Topology, bindings: tuple[Binding, ...]
+    ) -> list[tuple[Binding, ...]]:
+        """Constructors are through and gateways listen; then unfinished jobs are claimed. Returns
+        where they listen, by the index of their Uploader."""
         await asyncio.gather(*(self.call(name, "ping") for name in self.handles))
         # We hold the state directory's lock, so whoever owned a job is gone.
         await self.call("job_store", "release_all")
-        await self.call("uploader", "listen", bindings)
+        elsewhere = tuple(replace(binding, any_port=True) for binding in bindings)
+        bound: list[tuple[Binding, ...]] = []
+        for index, node in enumerate(topology.ingesting):
+            wanted = bindings if node is topology.home else elsewhere
+            bound.append(await self.call(uploader_name(index), "listen", wanted))
         self._supervised = [
-            asyncio.create_task(self._supervise("uploader", bindings)),
             asyncio.create_task(self._supervise("task_node")),
             asyncio.create_task(self._sweep()),
         ]
+        for index, listening in enumerate(bound):
+            task = self._supervise(uploader_name(index), listening)
+            self._supervised.append(asyncio.create_task(task))
         if self._chain_process is not None:
             self._supervised.append(asyncio.create_task(self._chain_process.keep()))
+        return bound
+
+    def _gateways(
+        self, topology: Topology, bound: list[tuple[Binding, ...]]
+    ) -> tuple[GatewayAddress, ...]:
+        """What clients are told."""
+        gateways = []
+        for index, (node, bindings) in enumerate(zip(topology.ingesting, bound, strict=True)):
+            for binding in bindings:
+                host = node.address if binding.host in _ALL_ADDRESSES else binding.host
+                endpoint = f"http://{host}:{binding.port}"
+                gateways.append(GatewayAddress(binding.sp_address, endpoint, uploader_name(index)))
+        return tuple(gateways)
 
     async def call(self, name: str, method: str, *args: Any) -> Any:
         """Raises our errors, also those of an actor's constructor."""
@@ -287,16 +326,18 @@ class LocalNetwork:
                 await asyncio.sleep(_RESTART_PAUSE_S)
 
     def _announce(
-        self, config: NodeConfig, bindings: tuple[Binding, ...], ring: KeyRing, chain_id: str
+        self,
+        config: NodeConfig,
+        gateways: tuple[GatewayAddress, ...],
+        ring: KeyRing,
+        chain_id: str,
     ) -> NetworkFile:
         network = NetworkFile(
             pid=os.getpid(),
             chain_endpoint=config.chain_endpoint,
             chain_id=chain_id,
             dialect=config.dialect,
-            gateways=tuple(
-                GatewayAddress(b.sp_address, f"http://{b.host}:{b.port}") for b in bindings
-            ),
+            gateways=gateways,
             keys=str(config.keys.absolute()) if config.keys else "",
             user_key_name=_default_user(ring),
             started_at=time.time(),

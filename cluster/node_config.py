@@ -31,6 +31,9 @@ class NodeConfig:
     pieces: PieceLocation
     batch_segments: int
     receivers: int
+    """How many there are, on all nodes together."""
+    uploaders: int
+    """One on each node that takes uploads."""
     seal_timeout_blocks: int
     ingest_bytes: int
     hot_columns_bytes: int
@@ -54,6 +57,7 @@ class NodeConfig:
         keys: Path | None,
         hosted: tuple[str, ...],
         pieces: PieceLocation,
+        uploaders: int = 1,
     ) -> NodeConfig:
         replication = settings.replication
         return cls(
@@ -65,7 +69,8 @@ class NodeConfig:
             codec=settings.codec,
             pieces=PieceLocation.of(settings.pieces, StateDir(state_root).pieces, settings.durable),
             batch_segments=settings.batch_segments,
-            receivers=replication.receivers,
+            receivers=min(replication.receivers * uploaders, max(len(hosted), 1)),
+            uploaders=uploaders,
             seal_timeout_blocks=settings.chain.seal_timeout_blocks,
             ingest_bytes=settings.budget.ingest_bytes,
             hot_columns_bytes=settings.budget.hot_columns_bytes,
@@ -94,3 +99,7 @@ class NodeConfig:
 
 def receiver_name(index: int) -> str:
     return f"receiver-{index}"
+
+
+def uploader_name(index: int) -> str:
+    return f"uploader-{index}"

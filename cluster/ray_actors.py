@@ -9,16 +9,22 @@ from __future__ import annotations
 import inspect
 import logging
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
 
 import ray
+from ray.util import list_named_actors
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.node_config import NodeConfig, receiver_name
+from cluster.node_config import NodeConfig, receiver_name, uploader_name
 from cluster.ray_ports import process_name
-from protocol.errors import GreenrayError
+from cluster.topology import Topology
+from protocol.errors import ComponentUnavailable, GreenrayError
+
+_POLL_S = 0.05
 
 _CPU_SHARE = 0.001
 """Actors wait most of the time and do their work in threads; encode tasks are what Ray counts.
@@ -69,18 +75,51 @@ def actor_class(role: str) -> type:
     return Shell
 
 
-def create_actor(name: str, role: str, *args: Any) -> Any:
-    """A named actor that Ray starts again whenever its process dies; returns its handle."""
+def create_actor(name: str, role: str, *args: Any, node_id: str | None = None) -> Any:
+    """A named actor that Ray starts again whenever its process dies; returns its handle.
+
+    ``node_id``: the only node that it may run on; None: any.
+    """
     shell: Any = ray.remote(actor_class(role))
-    options = shell.options(name=name, num_cpus=_CPU_SHARE, max_restarts=-1, max_concurrency=1000)
+    placed = {} if node_id is None else {"scheduling_strategy": _on_node(node_id)}
+    options = shell.options(
+        name=name, num_cpus=_CPU_SHARE, max_restarts=-1, max_concurrency=1000, **placed
+    )
     return options.remote(*args)
 
 
-def create_actors(config: NodeConfig) -> dict[str, Any]:
+def create_actors(config: NodeConfig, topology: Topology) -> dict[str, Any]:
     """All actors of the network, side by side; handles by name."""
-    roles = ("chain", "job_store", "signer", "p2p", "uploader", "task_node")
-    handles = {role: create_actor(role, role, config) for role in roles}
+    home = topology.home.node_id
+    roles = ("chain", "job_store", "signer", "p2p", "task_node")
+    handles = {role: create_actor(role, role, config, node_id=home) for role in roles}
+    for index, node in enumerate(topology.ingesting):
+        name = uploader_name(index)
+        handles[name] = create_actor(name, "uploader", config, node_id=node.node_id)
     for index in range(config.receivers):
         name = receiver_name(index)
-        handles[name] = create_actor(name, "receiver", config, index)
+        node_id = topology.receiver_node(index).node_id
+        handles[name] = create_actor(name, "receiver", config, index, node_id=node_id)
     return handles
+
+
+def end_actors(handles: Iterable[Any], timeout_s: float = 10.0) -> None:
+    """Kill the actors of this namespace on a cluster that goes on, and wait until they are gone.
+
+    Raises ComponentUnavailable naming those that are not.
+    """
+    for handle in handles:
+        ray.kill(handle, no_restart=True)
+    give_up_at = time.monotonic() + timeout_s
+    while left := list_named_actors():
+        if time.monotonic() > give_up_at:
+            raise ComponentUnavailable(
+                f"these actors do not end: {', '.join(left)}",
+                "ray",
+                "Look at them with: ray list actors",
+            )
+        time.sleep(_POLL_S)
+
+
+def _on_node(node_id: str) -> NodeAffinitySchedulingStrategy:
+    return NodeAffinitySchedulingStrategy(node_id, soft=False)

@@ -1,4 +1,4 @@
-"""Starting and ending the Ray runtime of one local network, and nobody else's."""
+"""The Ray runtime of one network: one of its own, started and ended, or a running cluster."""
 
 from __future__ import annotations
 
@@ -6,16 +6,27 @@ import asyncio
 import logging
 import os
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import psutil
 import ray
+from ray._private import services
 
 from cluster.chain_process import CHAIN_MODULE
-from protocol.errors import AlreadyRunning, ComponentUnavailable, SharedMemoryTooSmall
+from protocol.errors import (
+    AlreadyRunning,
+    ComponentUnavailable,
+    InvalidSetting,
+    SharedMemoryTooSmall,
+)
+
+_CONNECT_TIMEOUT_S = 5.0
+_START_ONE = "Start one with 'ray start --head' (see docs/cluster.md), or correct --address"
 
 _SHARED_MEMORY = Path("/dev/shm")
 
@@ -72,6 +83,72 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
             "ray.init",
             "Look for a full disk or too little memory, and into the logs in /tmp/ray",
         ) from error
+
+
+def attach_ray(address: str, *, namespace: str) -> None:
+    """Connect to a running cluster, one of whose nodes is this machine.
+
+    ``address``: HOST:PORT of its head, or "auto" for the one that runs here. Raises InvalidSetting
+    (not such an address), ComponentUnavailable (nothing answers there, or another version).
+    """
+    host_and_port = _head_address(address)
+    _check_reachable(host_and_port)
+    try:
+        ray.init(
+            address=host_and_port,
+            namespace=namespace,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise attach_error(error, host_and_port) from error
+
+
+def _head_address(address: str) -> str:
+    """Raises InvalidSetting, ComponentUnavailable."""
+    if "://" in address:
+        raise InvalidSetting(
+            "is an address for Ray's client",
+            f"--address {address}",
+            "Run greenray up on a node of the cluster, with --address auto",
+        )
+    untyped: Any = services
+    try:
+        found: str | None = untyped.canonicalize_bootstrap_address(address)
+    except ValueError:
+        raise InvalidSetting(
+            "is not HOST:PORT, and not auto", f"--address {address}", "For example 10.0.0.1:6379"
+        ) from None
+    except ConnectionError:
+        found = None
+    if found is None:
+        raise ComponentUnavailable("no Ray cluster runs here", f"--address {address}", _START_ONE)
+    return found
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself asks for minutes before it says that nobody is there.
+
+    Raises ComponentUnavailable.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S):
+            return
+    except OSError as error:
+        raise ComponentUnavailable(
+            f"no Ray cluster answers ({error.strerror or error})", address, _START_ONE
+        ) from None
+
+
+def attach_error(error: Exception, address: str) -> ComponentUnavailable:
+    """Why Ray could not connect, and what to do about it."""
+    text = " ".join(str(error).split())
+    if "Version mismatch" in text:
+        next_step = "Install the same Ray and Python on all nodes, and restart the cluster"
+    else:
+        next_step = "Run greenray up on a node of the cluster, and look into its logs in /tmp/ray"
+    return ComponentUnavailable(f"cannot attach to the Ray cluster: {text}", address, next_step)
 
 
 def session_root(temporary_directory: str) -> str | None:

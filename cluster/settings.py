@@ -45,6 +45,9 @@ class ChainSettings(_Section):
 
 
 class GatewaySettings(_Section):
+    host: str = "127.0.0.1"
+    """What gateways listen on: an address of every node, or 0.0.0.0 for all of a node's addresses;
+    clients are then told the address by which Ray knows the node."""
     port: Port = 9033
     """Of the first SP, the others follow; 0 takes any free ones."""
     idle_timeout_s: PositiveSeconds = 60.0
@@ -149,7 +152,7 @@ class BudgetSettings(_Section):
 
 class ReplicationSettings(_Section):
     receivers: Annotated[int, Field(ge=1)] = 2
-    """Receiver processes; each serves some of the hosted SPs."""
+    """Receiver processes on each node; each serves some of the hosted SPs."""
     approval_timeout_s: PositiveSeconds = 10.0
     """How long to wait for the approvals of the other SPs."""
     batch_timeout_s: PositiveSeconds = 60.0
@@ -179,8 +182,11 @@ class Settings(BaseSettings):
     """Where a network keeps everything that must survive."""
     sps: Annotated[int, Field(ge=7)] = 7
     """Storage providers of a local network."""
+    address: str | None = None
+    """A running Ray cluster to attach to: auto (the one on this machine), or HOST:PORT of its head;
+    None: a Ray runtime of our own."""
     cpus: Annotated[int | None, Field(ge=1)] = None
-    """CPUs that Ray may use; None: all."""
+    """CPUs that a Ray runtime of our own may use; None: all."""
     codec: Literal["auto", "isal", "zfec", "numpy"] = "auto"
     """The erasure coder; auto takes the fastest that is there."""
     durable: bool = True
@@ -192,3 +198,9 @@ class Settings(BaseSettings):
     pieces: PieceSettings = PieceSettings()
     budget: BudgetSettings = BudgetSettings()
     replication: ReplicationSettings = ReplicationSettings()
+
+    @model_validator(mode="after")
+    def _runtime_is_ours_or_not(self) -> Settings:
+        if self.address is not None and self.cpus is not None:
+            raise ValueError("cpus is of a Ray runtime of our own, and address names another")
+        return self

@@ -157,6 +157,8 @@ def _is_json_object(text: str) -> bool:
 def _source_of(error: ErrorDetails, given: Mapping[str, Any], file: Path) -> str:
     """Where the value stands that the error is about."""
     path = [str(part) for part in error["loc"]]
+    if not path:
+        return "settings"  # of several together, wherever each stands
     value: Any = given
     for part in path:
         value = value.get(part) if isinstance(value, Mapping) else None
@@ -174,7 +176,7 @@ def _explain(error: ErrorDetails) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"no setting has the name {name}{_suggestion(name)}"
-    return f"{name}: {error['msg']}"
+    return f"{name}: {error['msg']}" if name else error["msg"]
 
 
 def _suggestion(name: str, *, variables: bool = False) -> str:

@@ -11,15 +11,16 @@ from pathlib import Path
 from typing import IO, Any
 
 from cluster.piece_location import PieceLocation
-from protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
+from protocol.errors import AlreadyRunning, InvalidInput, InvalidSetting, NotRunning, StoreError
 
 
 @dataclass(frozen=True, slots=True)
 class GatewayAddress:
-    """Where one hosted SP can be reached."""
+    """Where one hosted SP can be reached: by the gateway of one Uploader."""
 
     operator_address: str
     endpoint: str
+    uploader: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,20 @@ class NetworkFile:
     """Whose key clients use if they are not told; empty: they must be told."""
     started_at: float
     pieces: PieceLocation
+
+    def endpoints(self, gateway: str | None = None) -> dict[str, str]:
+        """Endpoints by operator address, of the Uploader that has the endpoint ``gateway``; None:
+        of the first one.
+
+        Raises InvalidInput, when no gateway has that endpoint.
+        """
+        chosen = next((g for g in self.gateways if gateway in (None, g.endpoint)), None)
+        if chosen is None:
+            raise InvalidInput(
+                "no gateway of the network has this endpoint", str(gateway), "See greenray status"
+            )
+        same = (g for g in self.gateways if g.uploader == chosen.uploader)
+        return {g.operator_address: g.endpoint for g in same}
 
 
 class StateDir:

@@ -17,21 +17,23 @@ from protocol.errors import InvalidName, KeyMissing
 
 @asynccontextmanager
 async def open_client(
-    network: NetworkFile, key_file: Path | None = None
+    network: NetworkFile, key_file: Path | None = None, gateway: str | None = None
 ) -> AsyncIterator[StorageClient]:
-    """A user at the network's first SP: whose keystore ``key_file`` is, else the network's own.
+    """A user whose keystore ``key_file`` is, else the network's own, at the SP with the endpoint
+    ``gateway``, else the first one.
 
-    Raises: KeyMissing, KeystoreError, ChainUnavailable.
+    Raises: KeyMissing, KeystoreError, ChainUnavailable, InvalidInput (no such gateway).
     """
+    endpoints = network.endpoints(gateway)
+    own = {endpoint: address for address, endpoint in endpoints.items()}
+    entrance = gateway or next(iter(own))
     chain = RpcChainClient(network.chain_endpoint, get_dialect(network.dialect))
     key = _user_key(network, key_file)
-    endpoints = {g.operator_address: g.endpoint for g in network.gateways}
-    first = network.gateways[0]
     client = StorageClient(
         chain,
-        first.endpoint,
+        entrance,
         key,
-        sp_address=first.operator_address,
+        sp_address=own[entrance],
         endpoints=endpoints,
         dialect=get_dialect(network.dialect),
     )

@@ -105,7 +105,7 @@ class Network:
         """``undo`` is closed with this network, after its own connections."""
         self.chain_endpoint = found.chain_endpoint
         self.chain_id = found.chain_id
-        self.gateways: Mapping[str, str] = {g.operator_address: g.endpoint for g in found.gateways}
+        self.gateways: Mapping[str, str] = found.endpoints()
         """Endpoints by operator address."""
         self.state_dir = state_dir
         self._dialect: Dialect = get_dialect(found.dialect)

@@ -6,12 +6,13 @@ import time
 
 from actors.buffers import BufferPool
 from actors.byte_budget import ByteBudget
+from actors.hot_directory import HotDirectory
 from actors.job_driver import DriverPorts, DriverSettings
 from actors.provider_book import ProviderBook
 from actors.replication import ReplicationSettings
 from actors.secondaries import Directory
 from actors.task_node import TaskNode, TaskNodeSettings
-from cluster.node_config import NodeConfig
+from cluster.node_config import NodeConfig, uploader_name
 from cluster.ray_ports import RayEncoder, RayObjectSpace, named_port, process_name
 from coding.codec import get_codec
 
@@ -29,7 +30,7 @@ def build(config: NodeConfig) -> TaskNode:
         sealer=named_port("signer"),
         encoder=RayEncoder(get_codec(config.codec).name),
         object_space=space,
-        hot_columns=named_port("uploader"),
+        hot_columns=HotDirectory([named_port(uploader_name(i)) for i in range(config.uploaders)]),
         cold_buffers=BufferPool(config.cold_columns_bytes),
         replication_budget=ByteBudget(config.replication_bytes),
         providers=ProviderBook(named_port("chain"), time.time),

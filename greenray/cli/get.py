@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
+from greenray.cli.options import DEFAULT_STATE_DIR, GatewayOption, KeyOption, StateDirOption
 from greenray.cli.output import Json, command_app, format_size, print_result, reporting_errors
 
 app = command_app()
@@ -20,6 +20,7 @@ def get(
     file: Annotated[Path, typer.Argument(help="Where to put it; appears only complete.")],
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     key: KeyOption = None,
+    gateway: GatewayOption = None,
     as_json: Json = False,
 ) -> None:
     """Read a sealed object back, verified against the chain's checksums."""
@@ -29,7 +30,7 @@ def get(
 
     async def run() -> ObjectInfo:
         bucket, object_name = split_name(name)
-        async with open_client(running_network(state_dir), key) as client:
+        async with open_client(running_network(state_dir), key, gateway) as client:
             with transfer_progress() as on_progress:
                 return await client.get(bucket, object_name, file, on_progress=on_progress)
 

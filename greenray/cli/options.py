@@ -30,6 +30,12 @@ KeysOption = Annotated[
     typer.Option("--keys", help="Their keys: a directory of keystores, or JSON with test keys."),
 ]
 
+GatewayOption = Annotated[
+    str | None,
+    typer.Option(
+        "--gateway", help="The gateway to use, one that 'greenray status' shows; else the first."
+    ),
+]
 KeyOption = Annotated[
     Path | None,
     typer.Option(

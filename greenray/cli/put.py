@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
+from greenray.cli.options import DEFAULT_STATE_DIR, GatewayOption, KeyOption, StateDirOption
 from greenray.cli.output import Json, command_app, format_size, print_result, reporting_errors
 
 app = command_app()
@@ -26,6 +26,7 @@ def put(
     ] = False,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     key: KeyOption = None,
+    gateway: GatewayOption = None,
     as_json: Json = False,
 ) -> None:
     """Store a file as BUCKET/OBJECT, and create both if they do not exist."""
@@ -43,7 +44,7 @@ def put(
 
     async def run() -> PutResult:
         bucket, object_name = split_name(name)
-        async with open_client(running_network(state_dir), key) as client:
+        async with open_client(running_network(state_dir), key, gateway) as client:
             with transfer_progress() as on_progress:
                 return await client.put(
                     file,

@@ -67,7 +67,11 @@ def _network_status(state_dir: Path, as_json: bool) -> None:
     lines = [
         f"running as process {network.pid}, chain {network.chain_id} at {network.chain_endpoint}"
     ]
-    lines += [f"  {g.operator_address}  {g.endpoint}" for g in network.gateways]
+    several = len({g.uploader for g in network.gateways}) > 1
+    lines += [
+        f"  {g.operator_address}  {g.endpoint}{f'  {g.uploader}' if several else ''}"
+        for g in network.gateways
+    ]
     print_result(document, "\n".join(lines), as_json)
 
 

@@ -37,6 +37,12 @@ def up(
     ] = False,
     state_dir: Annotated[Path | None, typer.Option("--state-dir")] = None,
     config: ConfigOption = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", help="Attach to a running Ray cluster: 'auto' or HOST:PORT of its head."
+        ),
+    ] = None,
     chain_endpoint: ChainEndpointOption = None,
     keys: KeysOption = None,
     as_json: Json = False,
@@ -49,6 +55,7 @@ def up(
             config,
             sps=sps,
             state_dir=state_dir,
+            address=address,
             chain=chain_overrides(chain_endpoint, keys),
         )
         if detach:

@@ -22,7 +22,7 @@ from cluster.user import open_client
 
 SEGMENT_SIZE_BYTES = 64 * 1024
 PAYLOAD = random.Random(11).randbytes(40 * SEGMENT_SIZE_BYTES + 5)
-PROCESSES = ("task_node", "receiver-0", "signer", "p2p", "chain", "job_store", "uploader")
+PROCESSES = ("task_node", "receiver-0", "signer", "p2p", "chain", "job_store", "uploader-0")
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")

@@ -174,3 +174,9 @@ def test_a_piece_store_on_s3_needs_a_bucket_only() -> None:
     assert str(location.s3) == "s3://b/greenray"
     assert location.is_seen_by_all_nodes
     assert PieceLocation.from_json(json.loads(json.dumps(asdict(location)))) == location
+
+
+def test_the_cpus_of_a_cluster_that_is_not_ours_cannot_be_set() -> None:
+    error = refusal(written("{address: auto, cpus: 2}"))
+    assert "cpus is of a Ray runtime of our own" in error.what
+    assert error.where == "settings"

@@ -1,0 +1,100 @@
+"""Which node runs what, and what is refused before anything runs."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+
+from cluster.piece_location import PieceLocation
+from cluster.ray_cluster import attach_error, attach_ray
+from cluster.topology import ClusterNode, Topology
+from protocol.errors import ComponentUnavailable, InvalidSetting
+from storage.s3_bucket import S3Location
+
+FILES = PieceLocation("/srv/pieces")
+MIB = 1024 * 1024
+
+
+def node(name: str, *marks: str, object_store_bytes: int = 300 * MIB) -> ClusterNode:
+    return ClusterNode(f"id-{name}", name, object_store_bytes, frozenset(marks))
+
+
+A, B, C = node("a"), node("b"), node("c")
+
+
+def test_every_node_takes_uploads_and_home_comes_first() -> None:
+    topology = Topology.of([C, A, B], "id-b")
+    assert topology.home == B
+    assert topology.ingesting == (B, A, C)
+    assert [topology.receiver_node(i) for i in range(4)] == [B, A, C, B]
+
+
+def test_only_marked_nodes_take_uploads_when_there_are_any() -> None:
+    marked = [A, node("b", "gateway"), node("c", "gateway")]
+    topology = Topology.of(marked, "id-a")
+    assert topology.home == A
+    assert [n.address for n in topology.ingesting] == ["b", "c"]
+
+
+def test_the_journal_stays_on_the_node_that_is_marked_for_it() -> None:
+    marked = [A, node("b", "job_store")]
+    assert Topology.of(marked, "id-b").home.address == "b"
+    with pytest.raises(InvalidSetting, match="Run greenray up on b"):
+        Topology.of(marked, "id-a")
+
+
+def test_files_on_several_nodes_are_refused_unless_they_are_shared() -> None:
+    topology = Topology.of([A, B], "id-a")
+    with pytest.raises(InvalidSetting) as caught:
+        topology.check(FILES, MIB)
+    assert caught.value.what == "2 nodes do not see each other's files"
+    assert caught.value.where == "pieces.directory /srv/pieces"
+    assert "pieces.kind" in caught.value.next_step
+    assert "pieces.shared" in caught.value.next_step
+    topology.check(PieceLocation("/srv/pieces", shared=True), MIB)
+    topology.check(PieceLocation("/srv/pieces", s3=S3Location("bucket")), MIB)
+    Topology.of([A], "id-a").check(FILES, MIB)
+
+
+def test_an_object_store_that_is_smaller_than_the_budget_is_named() -> None:
+    topology = Topology.of([A, node("small", object_store_bytes=100 * MIB)], "id-a")
+    with pytest.raises(InvalidSetting) as caught:
+        topology.check(PieceLocation("/srv/pieces", shared=True), 276 * MIB)
+    assert str(caught.value).startswith(
+        "small: the node's object store has 100 MiB, the budget needs 276 MiB"
+    )
+    assert "--object-store-memory" in caught.value.next_step
+
+
+# --- attaching -----------------------------------------------------------------------------------
+
+
+def test_an_address_where_nobody_is_is_said_at_once() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    with pytest.raises(ComponentUnavailable, match="no Ray cluster answers") as caught:
+        attach_ray(f"127.0.0.1:{port}", namespace="test")
+    assert str(port) in caught.value.where
+    assert "ray start --head" in caught.value.next_step
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("ray://10.0.0.1:10001", "Run greenray up on a node of the cluster"),
+        ("nonsense", "is not HOST:PORT, and not auto"),
+    ],
+)
+def test_an_address_that_is_none_is_refused(address: str, said: str) -> None:
+    with pytest.raises(InvalidSetting, match=said) as caught:
+        attach_ray(address, namespace="test")
+    assert caught.value.where == f"--address {address}"
+
+
+def test_another_version_is_said_with_what_to_do() -> None:
+    raised = RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.0.0")
+    error = attach_error(raised, "10.0.0.1:6379")
+    assert "The cluster was started with: Ray: 2.0.0" in error.what
+    assert error.where == "10.0.0.1:6379"
+    assert "same Ray and Python" in error.next_step
