@@ -1,4 +1,4 @@
-"""``greenray up`` with all pieces in a bucket of a real S3 server."""
+"""Networks with all pieces in a bucket of a real S3 server."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.cli import SMALL_NETWORK, Surroundings, start_network
+import greenray
+from protocol.errors import NoSuchPiece
+from tests.support.cli import SMALL_NETWORK, Surroundings
 from tests.support.s3_server import S3Server, s3_server
 
 
@@ -18,31 +20,39 @@ def server() -> Iterator[S3Server]:
         yield server
 
 
-@pytest.fixture
-def surroundings(tmp_path: Path, server: S3Server) -> Iterator[Surroundings]:
-    pieces = {"kind": "s3", "bucket": server.bucket_name, "endpoint_url": server.endpoint_url}
-    surroundings = Surroundings(tmp_path / "network", {**SMALL_NETWORK, "pieces": pieces})
-    yield surroundings
-    surroundings.kill_everything()
-
-
-def test_an_object_is_stored_sealed_and_read_back(
-    surroundings: Surroundings, server: S3Server, tmp_path: Path
-) -> None:
+def test_an_object_is_sealed_read_back_and_looked_into(server: S3Server, tmp_path: Path) -> None:
     payload = random.Random(4).randbytes(300_000)
-    (tmp_path / "payload").write_bytes(payload)
-    network = start_network(surroundings)
-    status = network.answer("put", tmp_path / "payload", "album/photo.jpg")
-    assert status["state"] == "SEAL_OBJECT_DONE"
-    network.answer("get", "album/photo.jpg", tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == payload
-    assert not (surroundings.state_dir / "pieces").exists()
-    columns = [name for name, _ in server.bucket("greenray").list("") if "/columns/" in name]
-    assert len(columns) == 7
+    pieces = {"kind": "s3", "bucket": server.bucket_name, "endpoint_url": server.endpoint_url}
+    with greenray.local_network(
+        state_dir=tmp_path / "state", **SMALL_NETWORK, pieces=pieces
+    ) as net:
+        net.put(payload, "album/photo.jpg")
+        assert net.get("album/photo.jpg") == payload
+        assert not (tmp_path / "state" / "pieces").exists()
+
+        columns = net.pieces("album/photo.jpg").columns
+        assert [column.intact for column in columns] == [True] * 7
+        records = {f"s3://{server.bucket_name}/greenray/{name}" for name in stored(server)}
+        assert {column.path for column in columns} == {r for r in records if "/columns/" in r}
+        assert net.rebuild_segment("album/photo.jpg", 0, lost=(0, 1)).same
+
+        for name in stored(server):
+            if f"{columns[1].operator_address.lower()}/parts/" in name:
+                server.bucket("greenray").delete(name)
+        with pytest.raises(NoSuchPiece, match="a part of the column is gone"):
+            net.pieces("album/photo.jpg")
 
 
-def test_a_wrong_bucket_is_refused_before_any_upload(surroundings: Surroundings) -> None:
-    error = surroundings.run("up", "--json", GREENRAY_PIECES__BUCKET="wrong-bucket").error
+def stored(server: S3Server) -> list[str]:
+    return [name for name, _ in server.bucket("greenray").list("")]
+
+
+def test_a_wrong_bucket_is_refused_before_anything_is_started(
+    server: S3Server, tmp_path: Path
+) -> None:
+    pieces = {"kind": "s3", "bucket": "wrong-bucket", "endpoint_url": server.endpoint_url}
+    surroundings = Surroundings(tmp_path / "network", {**SMALL_NETWORK, "pieces": pieces})
+    error = surroundings.run("up", "--json").error
     assert error["reason"] == "store-error"
     assert "s3://wrong-bucket/greenray" in error["message"]
     assert "there is no such bucket" in error["message"]

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import random
 import signal
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 import pytest
 import ray
 from ray.cluster_utils import Cluster
+from ray.experimental import get_object_locations
 from ray.util import list_named_actors
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.ray_ports import RayEncoder
 from tests.support.cli import SMALL_NETWORK, Outcome, Surroundings, start_network
 from tests.support.s3_server import S3Server, s3_server
 
@@ -140,3 +145,25 @@ def test_up_refuses_files_that_one_node_sees_and_takes_shared_ones_and_may_be_ki
     while named_actors():
         time.sleep(0.1)
     assert [node["Alive"] for node in ray.nodes()] == [True, True]
+
+
+class Holder:
+    """An Uploader's part of an upload."""
+
+    def put(self) -> tuple[Any, ...]:
+        self.columns = tuple(ray.put(np.full(4 << 20, j, dtype=np.uint8)) for j in range(4))
+        return self.columns
+
+
+async def test_parity_columns_are_made_on_the_node_of_their_data(cluster: Cluster) -> None:
+    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    home = ray.get_runtime_context().get_node_id()
+    [other] = [node["NodeID"] for node in ray.nodes() if node["NodeID"] != home]
+    there = NodeAffinitySchedulingStrategy(other, soft=False)
+    holder: Any = ray.remote(Holder).options(num_cpus=0.001, scheduling_strategy=there).remote()
+    data = ray.get(holder.put.remote())
+    parity = await RayEncoder("numpy").encode(data, 2)
+    ray.wait(list(parity), num_returns=2, fetch_local=False)
+    where = get_object_locations(list(parity))
+    assert [where[column]["node_ids"] for column in parity] == [[other]] * 2
+    ray.kill(holder)
