@@ -34,6 +34,16 @@ def address_text(address: bytes) -> str:
     return to_checksum_address(address.hex())
 
 
+def parse_hex(text: str) -> bytes:
+    """Hexadecimal text as Go's encoding/hex reads it. Raises InvalidAddress with Go's words."""
+    for byte in text.encode():
+        if chr(byte) not in "0123456789abcdefABCDEF":
+            raise InvalidAddress(f"encoding/hex: invalid byte: U+{byte:04X} {chr(byte)!r}")
+    if len(text) % 2:
+        raise InvalidAddress("encoding/hex: odd length hex string")
+    return bytes.fromhex(text)
+
+
 def module_address(name: str) -> bytes:
     """The account of a module: the first 20 bytes of the SHA-256 of its name."""
     return hashlib.sha256(name.encode()).digest()[:ADDRESS_SIZE_BYTES]

@@ -371,10 +371,12 @@ def _refused(
     )
 
 
-def _tags(result: TxResult) -> tuple[tuple[str, str], ...]:
-    """What tx_search finds: ``type.key`` and value of each attribute."""
+def _tags(result: TxResult) -> tuple[tuple[str, str, int], ...]:
+    """What tx_search finds: ``type.key``, value and event of each attribute."""
     return tuple(
-        (f"{one.type}.{key}", value) for one in result.events for key, value in one.attributes
+        (f"{one.type}.{key}", value, number)
+        for number, one in enumerate(result.events)
+        for key, value in one.attributes
     )
 
 

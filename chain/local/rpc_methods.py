@@ -14,13 +14,15 @@ from chain.local.genesis import genesis_to_json
 from chain.local.mempool import MAX_BLOCK_BYTES, MempoolRefusal
 from chain.local.node import Inclusion, Node
 from chain.local.queries import VERSION
-from chain.local.rpc import Argument, Method, internal_error
+from chain.local.query_language import Condition, QuerySyntaxError, parse_query
+from chain.local.rpc import Argument, GoPanic, Method, internal_error
 from chain.local.state import StoredBlock, StoredTransaction
-from chain.local.tx_search import QuerySyntaxError, find, parse_query
+from chain.local.tx_search import SearchFault, SearchPanic, find
 
 _DEFAULT_PER_PAGE, _MAX_PER_PAGE = 30, 100
 _VOTING_POWER = "10000000"
 _BLOCKS_PER_ANSWER = 20
+_MAX_QUERY_LENGTH_BYTES = 512
 
 
 class CometMethods:
@@ -32,7 +34,7 @@ class CometMethods:
         self._database = node.app.database
         self._listen_address = listen_address
         self._evm = EvmMethods(node)
-        height = Argument("height", "int")
+        height = Argument("height", "int64")
         tx = Argument("tx", "bytes")
         search = (
             Argument("query", "string"),
@@ -61,7 +63,7 @@ class CometMethods:
             "block_results": Method(self.block_results, (height,)),
             "block_search": Method(self.block_search, (search[0], *search[2:])),
             "blockchain": Method(
-                self.blockchain, (Argument("minHeight", "int"), Argument("maxHeight", "int"))
+                self.blockchain, (Argument("minHeight", "int64"), Argument("maxHeight", "int64"))
             ),
             "broadcast_tx_async": Method(self.broadcast_tx_async, (tx,)),
             "broadcast_tx_commit": Method(self.broadcast_tx_commit, (tx,)),
@@ -166,7 +168,7 @@ class CometMethods:
     def abci_query(
         self, path: str | None, data: bytes | None, height: int | None, prove: bool | None
     ) -> dict[str, Any]:
-        answer = self._node.queries.answer(path or "", data or b"", height or 0)
+        answer = self._node.queries.answer(path or "", data or b"", height or 0, prove=bool(prove))
         return {
             "response": {
                 "code": answer.code,
@@ -261,9 +263,9 @@ class CometMethods:
     def _search_heights(self, query: str, order_by: str | None) -> list[int]:
         heights = range(self._database.first_height(), self._app.head.height + 1)
         for condition in _parsed(query):
-            if condition.tag != "block.height" or not isinstance(condition.operand, float):
+            if condition.tag != "block.height" or not isinstance(condition.operand, int):
                 return []
-            heights = _narrow(heights, condition.operator, int(condition.operand))
+            heights = _narrow(heights, condition.operator, condition.operand)
         return list(reversed(heights)) if _descending(order_by) else list(heights)
 
     def blockchain(self, lowest: int | None, highest: int | None) -> dict[str, Any]:
@@ -367,7 +369,12 @@ class CometMethods:
         per_page: int | None,
         order_by: str | None,
     ) -> dict[str, Any]:
-        positions = find(self._database, _parsed(query or ""))
+        try:
+            positions = find(self._database, _parsed(query or ""))
+        except SearchFault as error:
+            raise internal_error(str(error)) from error
+        except SearchPanic as error:
+            raise GoPanic(str(error)) from error
         if _descending(order_by):
             positions.reverse()
         size = _per_page(per_page)
@@ -459,7 +466,9 @@ def _consensus_params() -> dict[str, Any]:
     }
 
 
-def _parsed(query: str) -> Any:
+def _parsed(query: str) -> list[Condition]:
+    if len(query.encode(errors="replace")) > _MAX_QUERY_LENGTH_BYTES:
+        raise internal_error("maximum query length exceeded")
     try:
         return parse_query(query)
     except QuerySyntaxError as error:

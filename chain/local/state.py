@@ -23,6 +23,7 @@ from protocol.errors import StoreError
 StateKey = tuple[str, bytes]
 
 _CACHED_VALUES = 50_000
+_LAYOUT = 2
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (
     kind TEXT NOT NULL, key BLOB NOT NULL, height INTEGER NOT NULL, value BLOB,
@@ -40,9 +41,14 @@ CREATE TABLE IF NOT EXISTS transactions (
 CREATE INDEX IF NOT EXISTS transaction_by_hash ON transactions (hash);
 CREATE TABLE IF NOT EXISTS transaction_tags (
     tag TEXT NOT NULL, value TEXT NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL,
-    PRIMARY KEY (tag, value, height, position)
+    event INTEGER NOT NULL,
+    PRIMARY KEY (tag, value, height, position, event)
 ) WITHOUT ROWID;
 """
+
+
+TagPosition = tuple[int, int, int]
+"""(height, position in the block, event of the transaction)."""
 
 
 class State(Protocol):
@@ -82,14 +88,15 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True)
 class StoredTransaction:
-    """``result`` is the JSON text of its ``tx_result``; ``hash`` 32 bytes."""
+    """``result`` is the JSON text of its ``tx_result``; ``hash`` 32 bytes; ``tags``: tag, value and
+    event of each attribute that tx_search finds."""
 
     height: int
     position: int
     hash: bytes
     tx_bytes: bytes
     result: str
-    tags: tuple[tuple[str, str], ...] = ()
+    tags: tuple[tuple[str, str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +114,7 @@ class ChainDatabase:
     """The committed chain. One connection, used from one thread.
 
     Raises:
-        StoreError: the file cannot be opened or is not a chain database.
+        StoreError: the file cannot be opened, or is not a chain database of this layout.
     """
 
     def __init__(self, path: Path) -> None:
@@ -115,7 +122,8 @@ class ChainDatabase:
             self._db = sqlite3.connect(path, isolation_level=None)
             self._db.execute("PRAGMA journal_mode=WAL")
             self._db.execute("PRAGMA synchronous=FULL")
-            self._db.executescript(_SCHEMA)
+            self._check_layout(path)
+            self._db.executescript(f"{_SCHEMA} PRAGMA user_version = {_LAYOUT}")
         except sqlite3.Error as error:
             raise StoreError(
                 f"the chain's database cannot be opened: {error}",
@@ -126,6 +134,16 @@ class ChainDatabase:
 
     def close(self) -> None:
         self._db.close()
+
+    def _check_layout(self, path: Path) -> None:
+        """A new file has no tables; an old one has those of its time."""
+        has_tables = self._db.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is not None
+        if has_tables and self._db.execute("PRAGMA user_version").fetchone()[0] != _LAYOUT:
+            raise StoreError(
+                "the chain's database was written by another version of greenray",
+                str(path),
+                "Remove the home to start a new chain, or go on with that version",
+            )
 
     # --- state ---------------------------------------------------------------------------------
 
@@ -210,8 +228,12 @@ class ChainDatabase:
                 ],
             )
             self._db.executemany(
-                "INSERT OR IGNORE INTO transaction_tags VALUES (?, ?, ?, ?)",
-                [(tag, value, t.height, t.position) for t in transactions for tag, value in t.tags],
+                "INSERT OR IGNORE INTO transaction_tags VALUES (?, ?, ?, ?, ?)",
+                [
+                    (tag, value, t.height, t.position, event)
+                    for t in transactions
+                    for tag, value, event in t.tags
+                ],
             )
             self._db.execute("COMMIT")
         except BaseException:
@@ -240,8 +262,9 @@ class ChainDatabase:
     # --- transactions --------------------------------------------------------------------------
 
     def transaction(self, tx_hash: bytes) -> StoredTransaction | None:
+        # Refused before it cost its sequence, the same transaction may come again: the last counts.
         row = self._db.execute(
-            "SELECT * FROM transactions WHERE hash = ? ORDER BY height, position LIMIT 1",
+            "SELECT * FROM transactions WHERE hash = ? ORDER BY height DESC, position DESC LIMIT 1",
             (tx_hash,),
         ).fetchone()
         return None if row is None else _transaction(row)
@@ -258,14 +281,16 @@ class ChainDatabase:
         ).fetchone()
         return _transaction(row)
 
-    def positions(self, where: str, arguments: Sequence[str | int]) -> set[tuple[int, int]]:
-        """(height, position) of the tags that match a condition over ``tag`` and ``value``."""
+    def tag_positions(self, where: str, arguments: Sequence[str | int]) -> set[TagPosition]:
+        """Where tags match a condition over ``tag`` and ``value``."""
         rows = self._db.execute(
-            f"SELECT DISTINCT height, position FROM transaction_tags WHERE {where}", arguments
+            f"SELECT height, position, event FROM transaction_tags WHERE {where}", arguments
         )
         return set(rows)
 
-    def positions_by_height(self, where: str, arguments: Sequence[int]) -> set[tuple[int, int]]:
+    def positions_by_height(
+        self, where: str, arguments: Sequence[str | int]
+    ) -> set[tuple[int, int]]:
         """(height, position) of the transactions that match a condition over ``height``."""
         rows = self._db.execute(
             f"SELECT height, position FROM transactions WHERE {where}", arguments

@@ -1,118 +1,176 @@
-"""The query language of ``tx_search`` (protocol 05 §6): conditions joined with AND.
+"""What ``tx_search`` finds (protocol 05 §6).
 
-``tag = 'text'``, ``tag = number``, ``<``, ``<=``, ``>``, ``>=``, ``CONTAINS 'text'``, ``EXISTS``.
-Values in single quotes cannot hold quotes.
+The node intersects conditions by *event*, not by transaction: two conditions on attributes meet
+only where one event has both. ``tx.height`` beside other conditions narrows them by height.
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chain.local.state import ChainDatabase
+from chain.local.addresses import InvalidAddress, parse_hex
+from chain.local.query_language import Condition, Operand
+from chain.local.state import ChainDatabase, TagPosition
 
 TX_HASH, TX_HEIGHT = "tx.hash", "tx.height"
-_TAG = re.compile(r"\s*([^\s\\()\"'=><]+)")
-_OPERATOR = re.compile(r"\s*(<=|>=|=|<|>|CONTAINS\b|EXISTS\b)")
-_TEXT = re.compile(r"\s*'([^\"']*)'")
-_NUMBER = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)")
-_AND = re.compile(r"\s+AND(?=\s)")
+_GO_TYPES = {str: "string", int: "int64", float: "float64", type(None): "nil"}
+# Only values that are plain numbers compare with a number.
+_IS_NUMBER = "tag = ? AND value GLOB '[0-9]*' AND NOT value GLOB '*[^0-9]*'"
 
 Position = tuple[int, int]
 """(height, position in the block)."""
 
 
-class QuerySyntaxError(ValueError):
-    """Worded as the real parser words it."""
+class SearchFault(ValueError):
+    """The node answers with an error; the text is its own."""
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """``operand``: text, a number, or None for EXISTS."""
-
-    tag: str
-    operator: str
-    operand: str | float | None
+class SearchPanic(Exception):
+    """The node's handler panics: an operand is of a type that it does not expect."""
 
 
-def parse_query(query: str) -> list[Condition]:
-    """Raises QuerySyntaxError."""
-    conditions = []
-    position = 0
-    while True:
-        condition, position = _parse_condition(query, position)
-        conditions.append(condition)
-        if not query[position:].strip():
-            return conditions
-        match = _AND.match(query, position)
-        if match is None:
-            raise _syntax_error(query, "Unknown", position, len(query))
-        position = match.end()
+@dataclass(slots=True)
+class _Range:
+    """Bounds included; None: no bound."""
+
+    lowest: Operand = None
+    highest: Operand = None
+
+    def narrow(self, condition: Condition) -> None:
+        """A later bound on one side replaces the earlier one."""
+        operand = condition.operand
+        step = {"<": -1, ">": 1}.get(condition.operator, 0)
+        bound = operand + step if isinstance(operand, int) else operand
+        if condition.operator in ("<", "<="):
+            self.highest = bound
+        else:
+            self.lowest = bound
+
+    def where(self, column: str) -> tuple[str, list[int]] | None:
+        """An SQL condition and its arguments; None when a bound is no integer."""
+        bounds = [(">=", self.lowest), ("<=", self.highest)]
+        given = [(operator, bound) for operator, bound in bounds if bound is not None]
+        numbers = [bound for _, bound in given if isinstance(bound, int)]
+        if len(numbers) < len(given):
+            return None
+        return " AND ".join(f"{column} {operator} ?" for operator, _ in given), numbers
 
 
-def _parse_condition(query: str, position: int) -> tuple[Condition, int]:
-    tag = _TAG.match(query, position)
-    if tag is None:
-        raise _syntax_error(query, "Unknown", position, position)
-    operator = _OPERATOR.match(query, tag.end())
-    if operator is None:
-        raise _syntax_error(query, "PegText", tag.start(1), tag.end(1))
-    name, end = operator.group(1), operator.end()
-    if name == "EXISTS":
-        return Condition(tag.group(1), name, None), end
-    text = _TEXT.match(query, end)
-    if text is not None and name in ("=", "CONTAINS"):
-        return Condition(tag.group(1), name, text.group(1)), text.end()
-    number = _NUMBER.match(query, end)
-    if number is not None and name != "CONTAINS":
-        return Condition(tag.group(1), name, float(number.group(1))), number.end()
-    rule = {"=": "equal", "CONTAINS": "contains"}.get(name, "operator")
-    raise _syntax_error(query, rule, operator.start(1), operator.end(1))
+def find(database: ChainDatabase, conditions: Sequence[Condition]) -> list[Position]:
+    """The transactions that meet all conditions, oldest first.
+
+    Raises:
+        SearchFault, SearchPanic: where the node does.
+    """
+    for condition in conditions:
+        if condition.tag == TX_HASH:
+            # The node looks at nothing else then.
+            return _by_hash(database, condition.operand)
+    heights, others = _split(conditions)
+    if not others:
+        return sorted(_at_heights(database, heights))
+    found = _intersect(database, others)
+    if heights:
+        allowed = _at_heights(database, heights)
+        found = {place for place in found if place[:2] in allowed}
+    return sorted({(height, position) for height, position, _ in found})
 
 
-def _syntax_error(query: str, rule: str, start: int, end: int) -> QuerySyntaxError:
-    # The real parser counts symbols from 2, except where it read nothing.
-    first, last = (1, 1) if rule == "Unknown" else (start + 2, end + 2)
-    quoted = '"' + query[start:end].replace("\\", "\\\\").replace('"', '\\"') + '"'
-    return QuerySyntaxError(
-        f"\nparse error near {rule} (line 1 symbol {first} - line 1 symbol {last}):\n{quoted}\n"
+def _split(conditions: Sequence[Condition]) -> tuple[list[Condition], list[Condition]]:
+    """Comparisons of the height, and everything else. A range makes the node forget equalities;
+    without one the first equality counts, unless it is 0 beside other conditions."""
+    heights = [c for c in conditions if c.tag == TX_HEIGHT and c.operator in _COMPARED]
+    others = [c for c in conditions if c not in heights]
+    ranges = [c for c in heights if c.operator != "="]
+    equal = [c for c in heights if c.operator == "="][:1]
+    for condition in equal:
+        if not isinstance(condition.operand, int):
+            raise _panic(condition.operand, "int64")
+        if others and condition.operand == 0:
+            equal = []
+    return ranges or equal, others
+
+
+_COMPARED = frozenset({"=", "<", "<=", ">", ">="})
+
+
+def _at_heights(database: ChainDatabase, heights: Sequence[Condition]) -> set[Position]:
+    if heights[0].operator == "=":
+        return database.positions_by_height("height = ?", [_small(heights[0].operand)])
+    narrowed = _Range()
+    for condition in heights:
+        narrowed.narrow(condition)
+    where = narrowed.where("height")
+    return set() if where is None else database.positions_by_height(where[0], _all_small(where[1]))
+
+
+def _intersect(database: ChainDatabase, conditions: Sequence[Condition]) -> set[TagPosition]:
+    ranges: dict[str, _Range] = {}
+    for condition in conditions:
+        if condition.operator in ("<", "<=", ">", ">="):
+            ranges.setdefault(condition.tag, _Range()).narrow(condition)
+    matches = [_in_range(database, tag, narrowed) for tag, narrowed in ranges.items()]
+    plain = [c for c in conditions if c.operator in ("=", "CONTAINS", "EXISTS")]
+    matches += [_matching(database, condition) for condition in plain]
+    return set.intersection(*matches)
+
+
+def _in_range(database: ChainDatabase, tag: str, narrowed: _Range) -> set[TagPosition]:
+    where = narrowed.where("CAST(value AS INTEGER)")
+    if where is None:
+        return set()
+    return database.tag_positions(f"{_IS_NUMBER} AND {where[0]}", [tag, *_all_small(where[1])])
+
+
+def _matching(database: ChainDatabase, condition: Condition) -> set[TagPosition]:
+    tag, operand = condition.tag, condition.operand
+    if tag == TX_HEIGHT:
+        # Heights are indexed beside the events, as one that no attribute belongs to.
+        part = "" if condition.operator == "EXISTS" else str(operand)
+        rows = database.positions_by_height("instr(CAST(height AS TEXT), ?) > 0", [part])
+        return {(height, position, -1) for height, position in rows}
+    if condition.operator == "EXISTS":
+        return database.tag_positions("tag = ?", [tag])
+    if condition.operator == "CONTAINS":
+        return database.tag_positions("tag = ? AND instr(value, ?) > 0", [tag, str(operand)])
+    text = _number_text(operand) if isinstance(operand, int | float) else operand
+    if not isinstance(text, str):
+        return set()
+    # The node searches keys that start with the value and a slash.
+    return database.tag_positions(
+        "tag = ? AND (value = ? OR (value >= ? AND value < ?))", [tag, text, f"{text}/", f"{text}0"]
     )
 
 
-def find(database: ChainDatabase, conditions: list[Condition]) -> list[Position]:
-    """The transactions that meet all conditions, oldest first."""
-    found: set[Position] | None = None
-    for condition in conditions:
-        matching = _matching(database, condition)
-        found = matching if found is None else found & matching
-    return sorted(found or ())
+def _number_text(number: float) -> str:
+    return str(int(number)) if number == int(number) else repr(number)
 
 
-def _matching(database: ChainDatabase, condition: Condition) -> set[Position]:
-    tag, operator, operand = condition.tag, condition.operator, condition.operand
-    if tag == TX_HASH:
-        return _by_hash(database, operand)
-    if tag == TX_HEIGHT and isinstance(operand, float):
-        return database.positions_by_height(f"height {operator} ?", (int(operand),))
-    if tag == TX_HEIGHT and operator == "EXISTS":
-        return database.positions_by_height("1", ())
-    if operator == "EXISTS":
-        return database.positions("tag = ?", (tag,))
-    if operator == "CONTAINS":
-        return database.positions("tag = ? AND instr(value, ?) > 0", (tag, str(operand)))
-    if isinstance(operand, float):
-        # Only values that are plain numbers compare with a number.
-        return database.positions(
-            "tag = ? AND value GLOB '[0-9]*' AND NOT value GLOB '*[^0-9]*'"
-            f" AND CAST(value AS INTEGER) {operator} ?",
-            (tag, int(operand)),
-        )
-    return database.positions("tag = ? AND value = ?", (tag, str(operand)))
-
-
-def _by_hash(database: ChainDatabase, operand: str | float | None) -> set[Position]:
+def _by_hash(database: ChainDatabase, operand: Operand) -> list[Position]:
+    if not isinstance(operand, str):
+        raise _panic(operand, "string")
     try:
-        stored = database.transaction(bytes.fromhex(str(operand)))
-    except ValueError:
-        return set()
-    return set() if stored is None else {(stored.height, stored.position)}
+        tx_hash = parse_hex(operand)
+    except InvalidAddress as error:
+        raise SearchFault(f"error during searching for a hash in the query: {error}") from error
+    if not tx_hash:
+        text = "error while retrieving the result: transaction hash cannot be empty"
+        raise SearchFault(text)
+    stored = database.transaction(tx_hash)
+    return [] if stored is None else [(stored.height, stored.position)]
+
+
+def _panic(operand: Operand, wanted: str) -> SearchPanic:
+    given = _GO_TYPES.get(type(operand), "time.Time")
+    return SearchPanic(f"interface conversion: interface {{}} is {given}, not {wanted}")
+
+
+def _small(number: Operand) -> int:
+    """SQLite's integers have 64 bits; a larger bound admits as much as the largest."""
+    assert isinstance(number, int)
+    return min(number, 2**63 - 1)
+
+
+def _all_small(numbers: Sequence[int]) -> list[int]:
+    return [_small(number) for number in numbers]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -67,12 +69,12 @@ def test_a_scan_keeps_to_its_prefix_in_both_directions(database):
 
 
 def test_transactions_are_found_by_hash_and_tag(database):
-    stored = StoredTransaction(1, 0, b"h" * 32, b"bytes", '{"code":0}', (("tag", "value"),))
+    stored = StoredTransaction(1, 0, b"h" * 32, b"bytes", '{"code":0}', (("tag", "value", 3),))
     database.commit(block(1), {}, [stored])
     found = database.transaction(b"h" * 32)
     assert found is not None
     assert (found.tx_bytes, found.result) == (b"bytes", '{"code":0}')
-    assert database.positions("tag = ? AND value = ?", ("tag", "value")) == {(1, 0)}
+    assert database.tag_positions("tag = ? AND value = ?", ("tag", "value")) == {(1, 0, 3)}
 
 
 def test_a_file_that_is_not_a_database_is_a_clear_error(tmp_path):
@@ -80,6 +82,15 @@ def test_a_file_that_is_not_a_database_is_a_clear_error(tmp_path):
     path.write_bytes(b"this is not SQLite" * 100)
     with pytest.raises(StoreError, match="cannot be opened"):
         ChainDatabase(path)
+
+
+def test_a_database_of_another_layout_is_a_clear_error(tmp_path):
+    path = tmp_path / "chain.sqlite"
+    with closing(sqlite3.connect(path)) as old:
+        old.execute("CREATE TABLE state (kind TEXT)")
+    for _ in range(2):
+        with pytest.raises(StoreError, match="another version"):
+            ChainDatabase(path)
 
 
 def test_a_new_chain_needs_a_genesis(database):
