@@ -21,6 +21,7 @@ from chain.local.signatures import SIGNATURE_SIZE_BYTES, address_of_key, recover
 
 SIGN_MODE_EIP_712 = 712
 MAX_GAS = 2**63 - 1
+_MAX_PRIORITY = 2**63 - 1
 # A simulated transaction has an empty signature; the node adds the size of a real one.
 _SIMULATED_SIGNATURE_SIZE_BYTES = 107
 
@@ -59,7 +60,8 @@ def priority(transaction: DecodedTransaction) -> int:
     """The lowest gas price offered, as the node reports it in CheckTx."""
     if not transaction.gas_limit or not transaction.fee:
         return 0
-    return min(amount // transaction.gas_limit for _, amount in transaction.fee)
+    lowest = min(amount // transaction.gas_limit for _, amount in transaction.fee)
+    return min(lowest, _MAX_PRIORITY)
 
 
 def _check_single_message(transaction: DecodedTransaction) -> None:

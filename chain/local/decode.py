@@ -13,6 +13,7 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from chain import wire
 from chain.dialects import v0_2 as dialect
 from chain.local.faults import ChainFault, sdk
+from chain.local.gogoproto import wire_type_of
 from protocol.errors import InvalidInput
 
 _WIRE_TYPES = {0: "varint", 1: "fixed64", 2: "bytes", 3: "start_group", 4: "end_group"}
@@ -139,10 +140,19 @@ def _check_known_fields(message: Any, package: str, *, allow_non_critical: bool)
     unknown_fields: Iterable[Any] = UnknownFieldSet(message)  # type: ignore[assignment]
     for unknown in unknown_fields:
         number = unknown.field_number
-        if allow_non_critical and number & _NON_CRITICAL_BIT:
+        is_known = number in message.DESCRIPTOR.fields_by_number
+        if allow_non_critical and number & _NON_CRITICAL_BIT and not is_known:
             continue
         name = f"*{package}.{message.DESCRIPTOR.name}"
         kind = _WIRE_TYPES[unknown.wire_type]
+        known = message.DESCRIPTOR.fields_by_number.get(number)
+        if known is not None:
+            wanted = _WIRE_TYPES[wire_type_of(known)]
+            raise sdk(
+                2,
+                f'Mismatched "{name}": {{TagNum: {number}, GotWireType: "{kind}"'
+                f' != WantWireType: "{wanted}"}}',
+            )
         raise sdk(2, f'errUnknownField "{name}": {{TagNum: {number}, WireType:"{kind}"}}')
     for field, value in message.ListFields():
         if field.message_type is None:

@@ -33,8 +33,10 @@ class EvmMethods:
         return self._methods[method](params)
 
     def answer_bytes(self, request: bytes) -> bytes:
-        """``eth_query``: the raw bytes behind an answer."""
+        """``eth_query``: the raw bytes behind an answer. Raises ValueError for no request."""
         document = json.loads(request)
+        if not isinstance(document, dict) or not isinstance(document.get("method"), str):
+            raise ValueError("json: cannot unmarshal the request")
         result = self._methods[document["method"]](document.get("params"))
         if isinstance(result, str) and result.startswith("0x"):
             return bytes.fromhex(result[2:])

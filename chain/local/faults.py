@@ -33,6 +33,7 @@ _ROOT_TEXTS: dict[tuple[str, int], str] = {
     ("greenfiled", 1004): "Invalid content type",
     ("greenfiled", 1005): "Invalid sp signature",
     ("greenfiled", 1006): "Invalid sp address",
+    ("greenfiled", 1007): "Invalid principal",
     ("greenfiled", 1009): "Invalid parameter",
     ("storage", 1100): "No such bucket",
     ("storage", 1101): "No such object",

@@ -84,10 +84,12 @@ def put_policy(context: Context, message: dialect.MsgPutPolicy) -> Any:
     if operator != owner:
         raise storage(
             1107,
-            f"The operator({address_text(operator)}) has no permission to put policy"
-            f" of the resource({message.resource})",
+            f"Only resource owner can put bucket policy, operator ({address_text(operator)}),"
+            f" owner({address_text(owner)})",
         )
     principal = _principal(message)
+    if principal == owner:
+        raise greenfiled(1007, "principal account can not be the bucket owner")
     previous = _get_policy(context.state, kind, resource_id, principal)
     policy_id = next_number(context.state, "policy", 1) if previous is None else previous.id
     document = {
@@ -136,12 +138,12 @@ def _resource(state: State, name: str) -> tuple[bytes, str, bytes]:
     if match.group(1) == "b":
         bucket = get_bucket(state, match.group(2))
         if bucket is None:
-            raise storage(1100)
+            raise storage(1100, f"bucketName: {match.group(2)}")
         return _BUCKET, bucket.id, parse_address(bucket.owner)
     bucket_name, _, object_name = match.group(2).partition("/")
     info = get_object(state, bucket_name, object_name)
     if info is None:
-        raise storage(1101)
+        raise storage(1101, f"BucketName: {bucket_name}, objectName: {object_name}")
     return _OBJECT, info.id, parse_address(info.owner)
 
 

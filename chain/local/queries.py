@@ -9,8 +9,8 @@ from typing import Any, NoReturn
 from google.protobuf.message import DecodeError
 
 from chain import wire
-from chain.local import blocks, permission
-from chain.local.addresses import InvalidAddress, address_text, parse_address
+from chain.local import blocks, gogoproto, permission
+from chain.local.addresses import InvalidAddress, address_text, parse_address, parse_hex
 from chain.local.app import Application, SimulationFault, message_data
 from chain.local.events import Event, message_log
 from chain.local.faults import ChainFault, root_text, sdk
@@ -147,56 +147,70 @@ class Queries:
             "/cosmos.tx.v1beta1.Service/Simulate": (wire.tx.SimulateRequest, self._simulate),
         }
 
-    def answer(self, path: str, data: bytes, height: int) -> QueryAnswer:
+    def answer(self, path: str, data: bytes, height: int, *, prove: bool = False) -> QueryAnswer:
         """``height`` 0 means the latest committed state."""
         try:
-            return self._answer(path, data, height)
+            if path not in self._methods:
+                return self._other(path, data, height)
+            self._check_height(height, prove)
         except ChainFault as error:
-            at = height or self._app.head.height
-            if path.startswith("/app/") or path not in self._methods or error.code == 26:
-                at = 0
+            return QueryAnswer(error.code, error.codespace, error.log)
+        at = height or self._app.head.height
+        try:
+            return QueryAnswer(value=self._call(path, data, height or None), height=at)
+        except ChainFault as error:
             return QueryAnswer(error.code, error.codespace, error.log, height=at)
 
-    def _answer(self, path: str, data: bytes, height: int) -> QueryAnswer:
-        if not path:
-            raise sdk(6, "no query path provided")
+    def _check_height(self, height: int, prove: bool) -> None:
+        last = self._app.head.height
+        if height < 0:
+            raise sdk(18, "cannot query with height < 0; please provide a valid height")
+        if height > last:
+            raise sdk(26, "cannot query with height in the future; please provide a valid height")
+        if prove and (height or last) <= 1:
+            raise sdk(18, "cannot query with proof when height <= 1; please provide a valid height")
+
+    def _other(self, path: str, data: bytes, height: int) -> QueryAnswer:
+        """Paths that are no method: ``/app/...``; the first slash may be missing."""
         if path == "/cosmos.tx.v1beta1.Service/BroadcastTx":
             raise sdk(18, "can't route a broadcast tx message")
-        if path in self._methods:
-            if height > self._app.head.height:
-                raise sdk(
-                    26, "cannot query with height in the future; please provide a valid height"
-                )
-            at = height or self._app.head.height
-            value = self._call(path, data, height or None)
-            return QueryAnswer(value=value, height=at)
-        return self._app_query(path, data)
-
-    def _app_query(self, path: str, data: bytes) -> QueryAnswer:
-        if path == "/app/version":
-            return QueryAnswer(
-                codespace="sdk", value=VERSION.encode(), height=self._app.head.height
+        parts = path.removeprefix("/").split("/") if path else []
+        if not parts:
+            raise sdk(6, "no query path provided")
+        if parts[0] != "app":
+            raise sdk(6, "unknown query path")
+        if len(parts) == 1:
+            raise sdk(
+                6,
+                "expected second parameter to be either 'simulate' or 'version',"
+                " neither was present",
             )
-        if path == "/app/simulate":
+        at = height or self._app.head.height
+        if parts[1] == "version":
+            return QueryAnswer(codespace="sdk", value=VERSION.encode(), height=at)
+        if parts[1] == "simulate":
             try:
                 return QueryAnswer(
                     codespace="sdk",
                     value=self._simulation(data).SerializeToString(),
-                    height=self._app.head.height,
+                    height=at,
                 )
             except SimulationFault as error:
                 cause = error.cause
                 raise ChainFault(
                     cause.codespace, cause.code, f"failed to simulate tx: {cause.log}"
                 ) from error
-        raise sdk(6, "unknown query path")
+        raise sdk(6, f"unknown query: [{' '.join(parts)}]")
 
     def _call(self, path: str, data: bytes, height: int | None) -> bytes:
         request_class, method = self._methods[path]
         try:
+            gogoproto.check(request_class.DESCRIPTOR, data)
             request = request_class.FromString(data)
-        except DecodeError as error:
-            raise sdk(18, "unexpected EOF") from error
+        except (gogoproto.WireError, DecodeError) as error:
+            # What only Python refuses is text that is not UTF-8: nothing has such a name.
+            text = str(error) if isinstance(error, gogoproto.WireError) else "unexpected EOF"
+            raise sdk(18, text) from error
         response: bytes = method(request, _StateAt(self._app.database, height)).SerializeToString()
         return response
 
@@ -436,16 +450,6 @@ def _stream_record(request: Any, state: _StateAt) -> Any:
 
 
 # --- helpers -----------------------------------------------------------------------------------
-
-
-def parse_hex(text: str) -> bytes:
-    """Hexadecimal text as Go's encoding/hex reads it. Raises InvalidAddress with Go's words."""
-    for byte in text.encode():
-        if chr(byte) not in "0123456789abcdefABCDEF":
-            raise InvalidAddress(f"encoding/hex: invalid byte: U+{byte:04X} {chr(byte)!r}")
-    if len(text) % 2:
-        raise InvalidAddress("encoding/hex: odd length hex string")
-    return bytes.fromhex(text)
 
 
 def _fail(status: str, text: str, *, prefixed: bool = False) -> NoReturn:

@@ -14,11 +14,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chain.local.addresses import InvalidAddress
-from chain.local.queries import parse_hex
+from chain.local.addresses import InvalidAddress, parse_hex
+from protocol import go_json
 
 MAX_BODY_BYTES = 1_000_000
 _NO_ID = -1
+_INTEGERS = ("int", "int64")
 _REQUEST_GO_TYPE = (
     'struct { JSONRPC string "json:\\"jsonrpc\\""; ID interface {} "json:\\"id,omitempty\\"";'
     ' Method string "json:\\"method\\""; Params json.RawMessage "json:\\"params\\"" }'
@@ -54,7 +55,7 @@ class GoPanic(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Argument:
-    """``kind``: int, bytes (base64), hex, string or bool."""
+    """``kind``: int, int64, bytes (base64), hex, string or bool."""
 
     name: str
     kind: str
@@ -78,7 +79,7 @@ class HttpAnswer:
     def text(self) -> bytes:
         if self.body is None:
             return b""
-        return json.dumps(self.body, separators=(",", ":"), ensure_ascii=False).encode()
+        return go_json.dump(self.body, sort_keys=False).encode()
 
 
 FallBack = Callable[[str, Any], Awaitable[Any]]
@@ -166,25 +167,31 @@ def _parse_requests(body: bytes) -> list[dict[str, Any]]:
         parsed = parse_json(body.decode(errors="replace"))
     except ValueError as error:
         raise _unreadable(str(error)) from error
-    if parsed is None:
-        return []
-    rows = parsed if isinstance(parsed, list) else [parsed]
-    if any(not isinstance(row, dict) for row in rows):
-        raise _unreadable(
-            f"json: cannot unmarshal {_go_kind(parsed)} into Go value of type {_REQUEST_GO_TYPE}"
-        )
-    return [_parse_request(row) for row in rows]
+    if not isinstance(parsed, list):
+        return [_parse_request(parsed)]
+    try:
+        return [_parse_request(row) for row in parsed]
+    except RpcError:
+        # What is no list of requests is read again as one request, and that error is told.
+        raise _not_a_request(parsed) from None
 
 
-def _parse_request(row: Mapping[str, Any]) -> dict[str, Any]:
+def _parse_request(content: Any) -> dict[str, Any]:
+    """Field names count in any case, the last one wins; without an id there is no answer."""
+    if content is None:
+        return {"id": None}
+    if not isinstance(content, dict):
+        raise _not_a_request(content)
+    row = {name.lower(): value for name, value in content.items()}
+    for name in ("jsonrpc", "method"):
+        if not isinstance(row.get(name), str | None):
+            raise _unreadable(
+                f"json: cannot unmarshal {_go_kind(row[name])} into Go struct field"
+                f" .{name} of type string"
+            )
     request: dict[str, Any] = {"id": _parse_id(row.get("id")), "method": row.get("method") or ""}
     if "params" in row:
         request["params"] = row["params"]
-    if not isinstance(request["method"], str):
-        raise _unreadable(
-            f"json: cannot unmarshal {_go_kind(row['method'])} into Go struct field"
-            " .method of type string"
-        )
     return request
 
 
@@ -192,8 +199,23 @@ def _parse_id(value: Any) -> str | int | None:
     if value is None or isinstance(value, str):
         return value
     if isinstance(value, (int, float)) and not isinstance(value, bool):
-        return int(value)
+        return _int64_of(value)
     raise _unreadable(f"json-rpc ID ({_go_value(value)}) is of unknown type ({_go_type(value)})")
+
+
+def _int64_of(number: float) -> int:
+    """Go reads a number as a float, cuts it, and has the lowest integer for what does not fit."""
+    try:
+        whole = int(float(number))
+    except OverflowError:
+        return -(2**63)
+    return whole if -(2**63) <= whole < 2**63 else -(2**63)
+
+
+def _not_a_request(content: Any) -> RpcError:
+    return _unreadable(
+        f"json: cannot unmarshal {_go_kind(content)} into Go value of type {_REQUEST_GO_TYPE}"
+    )
 
 
 def _unreadable(text: str) -> RpcError:
@@ -243,7 +265,7 @@ _PLACES = {
 def parse_json(text: str) -> Any:
     """Raises ValueError with the words of Go's encoding/json."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return _without_surrogates(json.loads(text, parse_constant=_refuse_constant))
     except RecursionError as error:
         raise ValueError("exceeded max depth") from error
     except json.JSONDecodeError as error:
@@ -252,6 +274,19 @@ def parse_json(text: str) -> Any:
         message = error.msg.split(": ")[0]
         place = _PLACES.get(message, "looking for beginning of value")
         raise ValueError(f"invalid character {text[error.pos]!r} {place}") from error
+
+
+def _without_surrogates(value: Any) -> Any:
+    """Halves of surrogate pairs become U+FFFD, as Go reads them."""
+    if isinstance(value, str):
+        return go_json.replace_surrogates(value)
+    if isinstance(value, list):
+        return [_without_surrogates(item) for item in value]
+    if isinstance(value, dict):
+        return {
+            _without_surrogates(name): _without_surrogates(item) for name, item in value.items()
+        }
+    return value
 
 
 def _refuse_constant(name: str) -> None:
@@ -318,8 +353,8 @@ def _check_count(method: Method, params: list[Any]) -> None:
 def _from_http(argument: Argument, text: str) -> Any:
     if not text:
         return None
-    if argument.kind == "int" and _INTEGER.match(text):
-        return _checked_int(text)
+    if argument.kind in _INTEGERS and _INTEGER.match(text):
+        return _checked_int(text, argument.kind)
     if text.lower().startswith("0x"):
         if argument.kind not in ("string", "bytes", "hex"):
             raise ValueError(f"got a hex string arg, but expected '{argument.kind}'")
@@ -327,7 +362,7 @@ def _from_http(argument: Argument, text: str) -> Any:
         return data.decode(errors="replace") if argument.kind == "string" else data
     if argument.kind in ("bytes", "hex") and len(text) > 1 and text[0] == text[-1] == '"':
         return str(parse_json(text)).encode()
-    if argument.kind == "int" and not text.startswith('"'):
+    if argument.kind in _INTEGERS and not text.startswith('"'):
         raise ValueError(f'invalid 64-bit integer encoding "{text}", expected string')
     return _from_json(argument.kind, parse_json(text))
 
@@ -337,8 +372,8 @@ def _from_json(kind: str, value: Any) -> Any:
     if value is None:
         return None
     match kind:
-        case "int":
-            return _json_int(value)
+        case "int" | "int64":
+            return _json_int(value, kind)
         case "bool":
             return _typed(value, bool, "bool")
         case "string":
@@ -357,21 +392,22 @@ def _typed(value: Any, expected: type, go_type: str) -> Any:
     return value
 
 
-def _json_int(value: Any) -> int:
+def _json_int(value: Any, kind: str) -> int:
     """64-bit integers are text in CometBFT's JSON."""
     if not isinstance(value, str):
-        shown = json.dumps(value, separators=(",", ":"))
+        shown = json.dumps(value, separators=(",", ":")).replace('"', '\\"')
         raise ValueError(f'invalid 64-bit integer encoding "{shown}", expected string')
-    return _checked_int(value)
+    return _checked_int(value, kind)
 
 
-def _checked_int(text: str) -> int:
+def _checked_int(text: str, kind: str) -> int:
     number = parse_json(text)
-    if isinstance(number, bool) or not isinstance(number, int):
-        raise ValueError(f"json: cannot unmarshal {_go_kind(number)} into Go value of type int64")
-    if not -(2**63) <= number < 2**63:
-        raise ValueError(f"json: cannot unmarshal number {text} into Go value of type int64")
-    return number
+    if number is None:
+        return 0
+    if type(number) is int and -(2**63) <= number < 2**63:
+        return number
+    given = f"number {text}" if type(number) in (int, float) else _go_kind(number)
+    raise ValueError(f"json: cannot unmarshal {given} into Go value of type {kind}")
 
 
 def _hex(text: str) -> bytes:

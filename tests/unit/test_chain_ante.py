@@ -149,6 +149,33 @@ def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain):
     assert denied == [("", 0), ("storage", 1107)]
 
 
+@pytest.mark.parametrize(
+    ("operator", "principal", "resource", "code"),
+    [
+        ("sp-5-gc", "sp-6-gc", f"grn:b::{BUCKET}", ("storage", 1107)),
+        ("user", "user", f"grn:b::{BUCKET}", ("greenfiled", 1007)),
+        ("user", "sp-6-gc", "grn:b::nowhere", ("storage", 1100)),
+        ("user", "sp-6-gc", f"grn:o::{BUCKET}/nothing", ("storage", 1101)),
+        ("user", "sp-6-gc", "bucket", ("greenfiled", 1009)),
+    ],
+)
+def test_a_policy_is_the_owners_and_for_somebody_else(chain, operator, principal, resource, code):
+    message = dialect.MsgPutPolicy(
+        operator=address(operator),
+        principal=dialect.Principal(PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT, address(principal)),
+        resource=resource,
+        statements=(),
+    )
+    assert chain.run((operator, message)) == [code]
+
+
+def test_a_known_field_of_another_wire_type_is_named_as_such(chain):
+    raw = wire.tx.TxRaw.FromString(signed(GENESIS, "user", create_object("x"), 2))
+    raw.body_bytes += b"\x10\x01"
+    log = chain.app.check_tx(raw.SerializeToString()).log
+    assert log.startswith('Mismatched "*tx.TxBody": {TagNum: 2, GotWireType: "varint" != Want')
+
+
 def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(chain):
     height = chain.app.head.height
     late = signed(GENESIS, "user", create_object("x"), 2, timeout_height=height)

@@ -1,4 +1,4 @@
-"""JSON-RPC parsing, parameters and the query language, without a server."""
+"""JSON-RPC parsing and parameters, without a server."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from chain.local.rpc import (
     json_arguments,
     parse_json,
 )
-from chain.local.tx_search import Condition, QuerySyntaxError, parse_query
 
 ECHO = Method(
     lambda height, tx, data, text, flag: [height, tx, data, text, flag],
     (
-        Argument("height", "int"),
+        Argument("height", "int64"),
         Argument("tx", "bytes"),
         Argument("data", "hex"),
         Argument("text", "string"),
@@ -61,6 +60,42 @@ async def test_what_asks_for_nothing_gets_an_empty_answer(body):
     assert await post(body) == (200, None)
 
 
+async def test_names_of_fields_count_in_any_case_and_null_in_a_batch_asks_for_nothing():
+    _, body = await post([None, {"ID": 1, "Method": "ping", "JSONRPC": "1.0"}])
+    assert body == {"jsonrpc": "2.0", "id": 1, "result": "pong"}
+
+
+@pytest.mark.parametrize(
+    ("given", "shown"), [(1.9, 1), (-0.5, 0), (2**53 + 1, 2**53), (10**30, -(2**63))]
+)
+async def test_an_id_is_read_as_go_reads_a_number(given, shown):
+    _, body = await post({"id": given, "method": "ping"})
+    assert body["id"] == shown
+
+
+@pytest.mark.parametrize(
+    ("body", "text"),
+    [
+        ({"id": 1, "method": 5}, "number into Go struct field .method of type string"),
+        ({"id": 1, "jsonrpc": []}, "array into Go struct field .jsonrpc of type string"),
+        ([{"id": {}, "method": "ping"}], "json: cannot unmarshal array into Go value of type str"),
+        (True, "json: cannot unmarshal bool into Go value of type struct"),
+    ],
+)
+async def test_fields_of_a_wrong_kind_are_named_in_gos_words(body, text):
+    status, answer = await post(body)
+    assert status == 500
+    assert text in answer["error"]["data"]
+
+
+async def test_an_answer_is_escaped_as_go_escapes_it():
+    halves = {"ping": Method(lambda: "<a&b>\u2028")}
+    answer = await answer_post(b'{"id":"\\ud800","method":"ping"}', halves)
+    assert answer.text() == (
+        '{"jsonrpc":"2.0","id":"\ufffd","result":"\\u003ca\\u0026b\\u003e\\u2028"}'.encode()
+    )
+
+
 @pytest.mark.parametrize("body", [b"{", b"hello", b"5", b'["x"]', b"[" * 100_000])
 async def test_what_is_not_a_request_is_a_parse_error(body):
     status, answer = await post(body)
@@ -92,6 +127,11 @@ def test_arguments_are_read_by_name_and_by_position():
     [
         ({"height": 3}, 'invalid 64-bit integer encoding "3", expected string'),
         ({"height": "abc"}, "invalid character 'a' looking for beginning of value"),
+        ({"height": "1.5"}, "cannot unmarshal number 1.5 into Go value of type int64"),
+        ({"height": "true"}, "cannot unmarshal bool into Go value of type int64"),
+        ({"height": "007"}, "invalid character '0' after top-level value"),
+        ({"height": "9" * 20}, "cannot unmarshal number 9{20} into Go value of type int64"),
+        ({"height": ""}, "unexpected end of JSON input"),
         ({"tx": "***"}, "illegal base64 data at input byte 0"),
         ({"data": "0x"}, "encoding/hex: invalid byte: U\\+0078 'x'"),
         ({"text": 5}, "cannot unmarshal number into Go value of type string"),
@@ -132,22 +172,6 @@ async def test_a_refused_get_is_an_http_error_for_id_minus_one():
 def test_json_errors_have_gos_words(text, words):
     with pytest.raises(ValueError, match=words):
         parse_json(text)
-
-
-def test_a_search_is_conditions_joined_with_and():
-    query = "message.action='/a.B' AND tx.height>=5 AND x.y CONTAINS 'AND' AND z EXISTS"
-    assert parse_query(query) == [
-        Condition("message.action", "=", "/a.B"),
-        Condition("tx.height", ">=", 5.0),
-        Condition("x.y", "CONTAINS", "AND"),
-        Condition("z", "EXISTS", None),
-    ]
-
-
-@pytest.mark.parametrize("query", ["", "nonsense", "a='\"1\"'", "a=", "a='x' b='y'", "a > 'x'"])
-def test_what_is_not_a_search_is_a_syntax_error(query):
-    with pytest.raises(QuerySyntaxError, match="parse error near"):
-        parse_query(query)
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0x00"), (5, "0x05"), (9000, "0x2328")])

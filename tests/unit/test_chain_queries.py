@@ -1,0 +1,108 @@
+"""abci_query on the paths, heights and request bytes that only a wrong client sends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from chain import wire
+from chain.local.app import Application
+from chain.local.gogoproto import WireError, check
+from chain.local.queries import Queries
+from chain.local.state import ChainDatabase
+from tests.support.local_chain import address, small_genesis
+
+HEAD_BUCKET = "/greenfield.storage.Query/HeadBucket"
+ACCOUNT = "/cosmos.auth.v1beta1.Query/Account"
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory) -> Iterator[Application]:
+    database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
+    app = Application(database, small_genesis(), 10**18)
+    for _ in range(3):
+        app.make_block([], 0)
+    yield app
+    database.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "log"),
+    [
+        ("", 6, "no query path provided: unknown request"),
+        ("/", 6, "unknown query path: unknown request"),
+        ("/p2p/filter", 6, "unknown query path: unknown request"),
+        (
+            "/app",
+            6,
+            "expected second parameter to be either 'simulate' or 'version', neither was present:"
+            " unknown request",
+        ),
+        ("/app/nope", 6, "unknown query: [app nope]: unknown request"),
+        (
+            "/cosmos.tx.v1beta1.Service/BroadcastTx",
+            18,
+            "can't route a broadcast tx message: invalid request",
+        ),
+    ],
+)
+def test_a_path_that_is_no_method_is_refused_at_height_0(app, path, code, log):
+    answer = Queries(app).answer(path, b"", 0)
+    assert (answer.code, answer.codespace, answer.log, answer.height) == (code, "sdk", log, 0)
+
+
+def test_the_first_slash_of_an_app_path_may_be_missing(app):
+    assert Queries(app).answer("app/version", b"", 0).value == b"v0.2.0"
+
+
+@pytest.mark.parametrize(
+    ("height", "prove", "code", "log"),
+    [
+        (-1, False, 18, "cannot query with height < 0; please provide a valid height"),
+        (99, False, 26, "cannot query with height in the future; please provide a valid height"),
+        (1, True, 18, "cannot query with proof when height <= 1; please provide a valid height"),
+    ],
+)
+def test_a_height_that_cannot_be_asked_is_refused(app, height, prove, code, log):
+    answer = Queries(app).answer(HEAD_BUCKET, b"", height, prove=prove)
+    assert (answer.code, answer.height) == (code, 0)
+    assert answer.log.startswith(log)
+
+
+def test_a_refused_query_of_a_past_height_names_that_height(app):
+    answer = Queries(app).answer(HEAD_BUCKET, b"", 2)
+    assert (answer.code, answer.log, answer.height) == (6, "No such bucket: unknown request", 2)
+
+
+@pytest.mark.parametrize(
+    ("data", "log"),
+    [
+        (b"\xff\xff\xff", "unexpected EOF"),
+        (b"\xff" * 11, "proto: integer overflow"),
+        (b"\x08\x01", "proto: wrong wireType = 0 for field BucketName"),
+        (b"\x0a\x05ab", "unexpected EOF"),
+        (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", "proto: negative length found"),
+        (b"\x0c", "proto: QueryHeadBucketRequest: wiretype end group for non-group"),
+        (b"\x02\x00", "proto: QueryHeadBucketRequest: illegal tag 0 (wire type 2)"),
+        (b"\x4f\x00", "proto: illegal wireType 7"),
+        (b"\x4d\x00", "unexpected EOF"),
+    ],
+)
+def test_bytes_that_are_no_request_are_refused_in_the_decoders_words(app, data, log):
+    answer = Queries(app).answer(HEAD_BUCKET, data, 0)
+    assert (answer.code, answer.codespace) == (18, "sdk")
+    assert answer.log.startswith(log)
+    assert answer.log.endswith(": invalid request")
+
+
+def test_unknown_fields_of_every_wire_type_are_skipped(app):
+    unknown = b"\x48\x01" + b"\x49" + bytes(8) + b"\x4a\x01x" + b"\x4b\x48\x01\x4c" + b"\x4d" * 5
+    request = wire.auth.QueryAccountRequest(address=address("user")).SerializeToString()
+    answer = Queries(app).answer(ACCOUNT, request + unknown, 0)
+    assert answer.code == 0
+
+
+def test_nested_messages_are_walked_too():
+    with pytest.raises(WireError, match="wrong wireType = 2 for field Limit"):
+        check(wire.storage.QueryListObjectsRequest.DESCRIPTOR, b"\x0a\x02\x1a\x00")
