@@ -73,6 +73,8 @@ def demo(
             return await run_demo(settings, source, work_dir, on_progress, note)
 
     began_at = time.perf_counter()
+    # Shells have what they start in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with reporting_errors(as_json), tempfile.TemporaryDirectory(prefix="greenray-demo-") as name:
         report = asyncio.run(run(Path(name)))
         print_result(report.to_json(), describe(report, time.perf_counter() - began_at), as_json)

@@ -113,7 +113,16 @@ def test_up_that_is_interrupted_while_it_starts_leaves_nothing(
     assert surroundings.run("status", "--json").error["reason"] == "not-running"
 
 
+@pytest.fixture
+def interrupts_ignored() -> Iterator[None]:
+    """What is started inherits it, as from a shell that starts it in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.usefixtures("interrupts_ignored")
 def test_a_demo_that_is_interrupted_leaves_nothing(
     surroundings: Surroundings, number: signal.Signals, tmp_path: Path
 ) -> None:
