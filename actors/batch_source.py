@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from actors.buffers import BufferPool
 from actors.ports import Column, ColumnRef, Encoder, HotColumns, ObjectSpace
-from protocol.errors import CorruptPiece, NoSuchPiece
+from protocol.errors import ComponentUnavailable, CorruptPiece, NoSuchPiece
 from protocol.layout import SEGMENTS, PayloadLayout
 from protocol.piece_keys import segment_key
 from protocol.placement import BatchPlacement, place_batch
 from storage.ports import Buffer, ColumnKey, PieceStore
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +32,8 @@ class StoredObject:
     sp_address: str
     object_id: int
     layout: PayloadLayout
+    upload_epoch: int | None = None
+    """Of the upload that may still be writing the segments; None: they are finished."""
 
 
 class BatchSource:
@@ -70,6 +76,15 @@ class BatchSource:
             return await self._from(dict(enumerate(hot)), wanted)
         except NoSuchPiece:  # lost between the look-up and the encoding
             return await self.columns(batch_index, wanted, cold=True)
+
+    async def release(self, batch_index: int) -> None:
+        """Everybody has the batch; its room in the object space is better used for another."""
+        try:
+            await self._hot.release_batch(
+                self._stored.sp_address, self._stored.object_id, batch_index
+            )
+        except ComponentUnavailable as error:
+            log.debug("a hot batch was not released, it went with its process: %s", error)
 
     async def check_segments(self, checksums: Sequence[bytes]) -> None:
         """Read all segments and compare them with what was recorded when they were stored.
@@ -141,4 +156,13 @@ class BatchSource:
             follows = slot.column in columns
             position += slot.length
         for offset, views in runs:
-            self._store.read_into(key, segments, offset, views)
+            self._read_run(key, offset, views)
+
+    def _read_run(self, key: ColumnKey, offset: int, views: Sequence[Buffer]) -> None:
+        segments, epoch = self._layout.segments, self._stored.upload_epoch
+        if epoch is not None:
+            # Not there: finished by now, or not readable before it is.
+            with suppress(NoSuchPiece):
+                self._store.read_unfinished_into(key, segments, epoch, offset, views)
+                return
+        self._store.read_into(key, segments, offset, views)

@@ -60,10 +60,12 @@ class Lease:
         """From now on ``holders`` calls of ``done`` give the credit back."""
         self._holders = holders
 
-    def done(self) -> None:
+    def done(self) -> bool:
+        """Whether this was the last holder."""
         self._holders -= 1
         if self._holders == 0:
             self._budget._give_back(self._size_bytes)
+        return self._holders == 0
 
     def cancel(self) -> None:
         """Give back at once what has not been given back."""

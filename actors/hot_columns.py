@@ -58,10 +58,7 @@ class HotColumnCache:
     ) -> None:
         """Hold the columns of a batch for which ``size_bytes`` are reserved."""
         hot = self._objects.get((sp_address, object_id)) or _HotObject(self._clock())
-        previous = hot.batches.get(batch_index)
-        if previous is not None:
-            hot.size_bytes -= previous[0]
-            self._held_bytes -= previous[0]
+        self.release_batch(sp_address, object_id, batch_index)
         hot.batches[batch_index] = (size_bytes, columns)
         hot.size_bytes += size_bytes
         self._use((sp_address, object_id), hot)
@@ -76,6 +73,14 @@ class HotColumnCache:
         self._use((sp_address, object_id), hot)
         batch = hot.batches.get(batch_index)
         return None if batch is None else batch[1]
+
+    def release_batch(self, sp_address: str, object_id: int, batch_index: int) -> None:
+        """Drop one batch; an unknown one is fine."""
+        hot = self._objects.get((sp_address, object_id))
+        batch = hot.batches.pop(batch_index, None) if hot is not None else None
+        if hot is not None and batch is not None:
+            hot.size_bytes -= batch[0]
+            self._held_bytes -= batch[0]
 
     def release(self, sp_address: str, object_id: int) -> None:
         """Drop everything of an object; unknown objects are fine."""

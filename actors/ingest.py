@@ -104,12 +104,14 @@ class PayloadIngest:
         sp_address: str,
         object_id: int,
         writer: ColumnWriter,
+        on_batch_stored: Callable[[], None] = lambda: None,
     ) -> None:
         self._tools = tools
         self._layout = layout
         self._sp_address = sp_address
         self._object_id = object_id
         self._writer = writer
+        self._on_batch_stored = on_batch_stored
         self._where = f"object {object_id}"
         self._received_bytes = 0
         self._next_index = 0
@@ -188,6 +190,7 @@ class PayloadIngest:
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
+        self._on_batch_stored()
 
     async def _hash(self, batch: _Batch) -> None:
         if batch.size_bytes <= _INLINE_HASH_BYTES:

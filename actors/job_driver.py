@@ -9,22 +9,10 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 
-from actors.batch_source import BatchSource, StoredObject
-from actors.buffers import BufferPool
-from actors.byte_budget import ByteBudget
-from actors.ports import (
-    ApprovalSource,
-    Encoder,
-    HotColumns,
-    ObjectSpace,
-    SealerPort,
-    SealOrder,
-    SecondaryDirectory,
-)
-from actors.provider_book import ProviderBook
-from actors.replication import ReplicationRun, ReplicationSettings
+from actors.driver_ports import DriverPorts, DriverSettings, collect_approvals, new_run, record
+from actors.early_replication import EarlyReplications
+from actors.ports import SealOrder
 from protocol.errors import GreenrayError, StaleJob
 from protocol.job import (
     EventKind,
@@ -34,38 +22,10 @@ from protocol.job import (
     JobState,
     next_attempt_at,
 )
-from protocol.layout import SEGMENTS, PayloadLayout
+from protocol.layout import SEGMENTS
 from protocol.replication_plan import ReplicationPlan
-from storage.ports import JobStore, JobUpdate, PieceStore
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DriverSettings:
-    approval_timeout_s: float = 10.0
-    seal_timeout_s: float = 120.0
-    retry_base_s: float = 1.0
-    retry_cap_s: float = 300.0
-    replication: ReplicationSettings = field(default_factory=ReplicationSettings)
-
-
-@dataclass(frozen=True, slots=True)
-class DriverPorts:
-    """Everything a driver needs of the world."""
-
-    job_store: JobStore
-    piece_stores: dict[str, PieceStore]
-    approvals: ApprovalSource
-    secondaries: SecondaryDirectory
-    sealer: SealerPort
-    encoder: Encoder
-    object_space: ObjectSpace
-    hot_columns: HotColumns
-    cold_buffers: BufferPool
-    replication_budget: ByteBudget
-    providers: ProviderBook
-    clock: Callable[[], float]
 
 
 _FAILURE_EVENTS = {
@@ -79,8 +39,16 @@ _FAILURE_EVENTS = {
 class JobDriver:
     """One claim of one job."""
 
-    def __init__(self, job: JobContext, ports: DriverPorts, settings: DriverSettings) -> None:
+    def __init__(
+        self,
+        job: JobContext,
+        ports: DriverPorts,
+        settings: DriverSettings,
+        early: EarlyReplications,
+    ) -> None:
+        """``early``: what this node sent ahead during uploads."""
         self._job = job
+        self._early = early
         self._ports = ports
         self._settings = settings
         self._steps: dict[JobState, Callable[[], Awaitable[None]]] = {
@@ -116,30 +84,19 @@ class JobDriver:
         await self._record(JobEvent(EventKind.REPLICATE_STARTED))
 
     async def _replicate(self) -> None:
-        job = self._job
         if not self._has_usable_approvals():
             await self._collect_approvals()
-        layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
-        source = BatchSource(
-            StoredObject(job.sp_address, job.object_id, layout),
-            piece_store=self._ports.piece_stores[job.sp_address],
-            hot_columns=self._ports.hot_columns,
-            object_space=self._ports.object_space,
-            encoder=self._ports.encoder,
-            buffers=self._ports.cold_buffers,
-        )
+        job = self._job
         stored = await self._ports.job_store.get_integrity(job.sp_address, job.object_id, SEGMENTS)
-        run = ReplicationRun(
-            self._job,
-            source=source,
-            segment_checksums=stored.piece_checksums if stored else (),
-            secondaries=self._ports.secondaries,
-            providers=self._ports.providers,
-            budget=self._ports.replication_budget,
-            record=self._record,
-            settings=self._settings.replication,
-        )
-        await run.run()
+        checksums = stored.piece_checksums if stored else ()
+        started = self._early.take(job)
+        if started is not None:
+            started.run.admit(job, checksums, self._record)
+            await started.working
+        else:
+            run = new_run(job, self._ports, self._settings, uploading=False)
+            run.admit(job, checksums, self._record)
+            await run.run()
         await self._record(JobEvent(EventKind.REPLICATE_FINISHED))
         await self._ports.hot_columns.release_object(job.sp_address, job.object_id)
 
@@ -152,19 +109,7 @@ class JobDriver:
         return all(approval.expired_time > now for approval in missing.values())
 
     async def _collect_approvals(self) -> None:
-        job = self._job
-        answers = await self._ports.approvals.get_secondary_approvals(
-            job.object_info, job.sp_address, job.params.n, self._settings.approval_timeout_s
-        )
-        # Refused here, with every SP's reason, rather than recorded as a plan that cannot work.
-        ReplicationPlan.make(
-            answers.accepted,
-            job.params.n,
-            job.secondaries,
-            not_accepted=answers.not_accepted,
-            where=job.object_info.name,
-        )
-        await self._record(JobEvent.approvals_collected(answers.accepted))
+        await self._record(await collect_approvals(self._job, self._ports, self._settings))
 
     async def _start_signing(self) -> None:
         await self._record(JobEvent(EventKind.SIGN_STARTED))
@@ -194,10 +139,7 @@ class JobDriver:
         )
 
     async def _record(self, event: JobEvent) -> JobContext:
-        job = self._job
-        update = JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event)
-        after = await self._ports.job_store.apply(update)
-        self._job = after
+        self._job = after = await record(self._job, event, self._ports.job_store)
         return after
 
     async def _fail(self, error: Exception) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from protocol.approvals import Approval
-from protocol.job import SecondaryReceipt
+from protocol.job import JobContext, SecondaryReceipt
 from protocol.objects import ObjectInfo, StorageParams, StorageProvider
 from storage.ports import GroupKey
 
@@ -52,6 +52,7 @@ class GroupOrder:
     redundancy_index: int
     batch_segments: int
     attempt: int
+    """The approval round: groups of another round are other groups."""
     approval: Approval
 
 
@@ -118,6 +119,11 @@ class SecondaryGroup(Protocol):
 
 class SecondaryClient(Protocol):
     """The way to one secondary SP."""
+
+    @property
+    def keeps_batches(self) -> bool:
+        """Whether each batch is acknowledged, so that an open group may wait for the next one and
+        be opened again; otherwise the whole group has to be sent in one go."""
 
     async def open(self, order: GroupOrder) -> SecondaryGroup: ...
 
@@ -223,10 +229,28 @@ class HotColumns(Protocol):
         self, sp_address: str, object_id: int, batch_index: int
     ) -> tuple[ColumnRef, ...] | None: ...
 
+    async def release_batch(self, sp_address: str, object_id: int, batch_index: int) -> None:
+        """Everybody has this batch's columns."""
+
     async def release_object(self, sp_address: str, object_id: int) -> None:
         """The columns of this object are not needed any more."""
 
 
+class RunningUploads(Protocol):
+    """The uploads that an Uploader is receiving."""
+
+    async def wait_for_batch(self, job: JobContext, batch_index: int) -> bool:
+        """True once the batch is stored, False when the upload of this job's epoch is over."""
+
+    async def wait_for_end(self, job: JobContext) -> None:
+        """Return when the upload of this job's epoch is over; how it ended is in the job's row."""
+
+
 class TaskWaker(Protocol):
+    """The TaskNode as the Uploader sees it. Losing a call loses nothing but time."""
+
     async def wake(self) -> None:
-        """There may be work in the job store. Losing the call loses nothing."""
+        """There may be work in the job store."""
+
+    async def follow_upload(self, job: JobContext) -> None:
+        """This job's payload has begun to arrive; its batches may be sent ahead."""

@@ -1,5 +1,8 @@
 """One replication run: every missing replicate group goes to its secondary, all in parallel.
 
+A run may begin while the payload still arrives. Until it is admitted, when its job has reached
+REPLICATE_OBJECT_DOING, it only sends batches: nothing is finished, signed or recorded.
+
 Batches are made once and handed to one stream per secondary through short queues, so that a slow
 secondary slows the producer and memory stays bounded. A secondary that fails, lies or times out is
 replaced by a spare and the run goes round again for its index.
@@ -8,7 +11,7 @@ replaced by a spare and the run goes round again for its index.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,6 +23,7 @@ from chain.crypto import recover_signer
 from protocol.approvals import Approval
 from protocol.errors import (
     GreenrayError,
+    IllegalTransition,
     IntegrityHashMismatch,
     NoSuchPiece,
     SecondaryTimeout,
@@ -35,6 +39,9 @@ T = TypeVar("T")
 
 Record = Callable[[JobEvent], Awaitable[JobContext]]
 """Commits one event of the job and returns the job after it."""
+
+Arrivals = Callable[[int], Awaitable[bool]]
+"""Waits for a batch of a running upload: True when it is stored, False when the upload is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,30 +84,52 @@ class ReplicationRun:
         job: JobContext,
         *,
         source: BatchSource,
-        segment_checksums: Sequence[bytes],
         secondaries: SecondaryDirectory,
         providers: ProviderBook,
         budget: ByteBudget,
-        record: Record,
         settings: ReplicationSettings,
+        arrivals: Arrivals,
     ) -> None:
         """
         Args:
-            segment_checksums: of the segments as they were stored, to tell our own corruption
-                from a secondary's.
             budget: for the columns of all runs of this process in the object space.
+            arrivals: asked for each batch until the run is admitted.
         """
         self._job = job
+        self._admitted = asyncio.Event()
+        self._record: Record = _not_admitted
+        self._segment_checksums: Sequence[bytes] = ()
+        self._groups: list[SecondaryGroup] = []
         self._layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         self._source = source
-        self._segment_checksums = segment_checksums
         self._own_segments = asyncio.Lock()
         self._own_segments_are_right = False
         self._secondaries = secondaries
         self._providers = providers
         self._budget = budget
-        self._record = record
         self._settings = settings
+        self._arrivals = arrivals
+
+    @property
+    def approval_round(self) -> int:
+        """Whose assignments the run follows."""
+        return self._job.approval_round
+
+    def admit(self, job: JobContext, segment_checksums: Sequence[bytes], record: Record) -> None:
+        """The payload is stored and ``job`` is in REPLICATE_OBJECT_DOING, with the approvals of
+        this run: groups may be finished.
+
+        ``segment_checksums``: of the segments as they were stored, to tell our own corruption from
+        a secondary's.
+        """
+        self._job = job
+        self._segment_checksums = segment_checksums
+        self._record = record
+        self._admitted.set()
+
+    async def abandon(self) -> None:
+        """Once ``run`` has ended: the secondaries forget what was sent ahead."""
+        await asyncio.gather(*(group.abort() for group in self._groups))
 
     async def run(self) -> JobContext:
         """Until every index has a verified receipt on record.
@@ -121,12 +150,16 @@ class ReplicationRun:
 
     async def _round(self, assignments: list[_Assignment]) -> None:
         opened = await asyncio.gather(*(self._open(a) for a in assignments))
-        streams = [s for s in opened if s is not None]
         leases: list[Lease] = []
         try:
             async with asyncio.TaskGroup() as tasks:
-                for stream in streams:
-                    tasks.create_task(self._serve(stream))
+                streams = []
+                for assignment, stream in zip(assignments, opened, strict=True):
+                    if isinstance(stream, _Stream):
+                        streams.append(stream)
+                        tasks.create_task(self._serve(stream))
+                    else:
+                        tasks.create_task(self._replace(assignment, stream))
                 tasks.create_task(self._produce(streams, leases))
         except ExceptionGroup as failures:
             # A secondary's failure never gets here; this is our own data or our own journal.
@@ -135,14 +168,15 @@ class ReplicationRun:
             for lease in leases:
                 lease.cancel()
 
-    async def _open(self, assignment: _Assignment) -> _Stream | None:
+    async def _open(self, assignment: _Assignment) -> _Stream | GreenrayError:
+        """The stream to a secondary, or why there is none."""
         job = self._job
         order = GroupOrder(
             job.object_info,
             job.params,
             assignment.redundancy_index,
             job.batch_segments,
-            job.attempt,
+            job.approval_round,
             assignment.approval,
         )
         client = self._secondaries.client(assignment.provider)
@@ -151,8 +185,8 @@ class ReplicationRun:
         except StaleJob:
             raise
         except GreenrayError as error:
-            await self._replace(assignment, error)
-            return None
+            return error
+        self._groups.append(group)
         queue: asyncio.Queue[_Item | None] = asyncio.Queue(self._settings.window_batches)
         return _Stream(assignment, group, queue, asyncio.Event())
 
@@ -167,15 +201,27 @@ class ReplicationRun:
             if not eager:
                 continue
             wanted = [s.assignment.redundancy_index for s in eager]
+            if not self._admitted.is_set() and not await self._arrivals(batch_index):
+                await self._admitted.wait()
             lease = await self._budget.acquire(self._batch_bytes(batch_index, wanted))
             leases.append(lease)
-            columns = await self._source.columns(batch_index, wanted)
+            columns = await self._columns(batch_index, wanted)
             lease.share(len(eager))
             for stream in eager:
                 column = columns[stream.assignment.redundancy_index]
                 await self._offer(stream, _Item(batch_index, column, lease))
         for stream in streams:
             await self._offer(stream, None)
+
+    async def _columns(self, batch_index: int, wanted: Collection[int]) -> Mapping[int, ColumnRef]:
+        try:
+            return await self._source.columns(batch_index, wanted)
+        except NoSuchPiece:
+            if self._admitted.is_set():
+                raise
+        # What a running upload has stored last may be readable only when it is over.
+        await self._admitted.wait()
+        return await self._source.columns(batch_index, wanted)
 
     def _batch_bytes(self, batch_index: int, wanted: list[int]) -> int:
         """What a batch takes in the object space: its data columns, and parity if it is made."""
@@ -204,7 +250,10 @@ class ReplicationRun:
                 try:
                     await self._send(stream, item.batch_index, item.column)
                 finally:
-                    item.lease.done()
+                    sent_to_all = item.lease.done()
+                if sent_to_all:
+                    await self._source.release(item.batch_index)
+            await self._admitted.wait()
             receipt = await self._within(stream.group.finish(), "finish")
             verify_receipt(receipt, self._job.object_info, assignment.provider, recover_signer)
         except GreenrayError as error:
@@ -250,6 +299,7 @@ class ReplicationRun:
         self._absorb(await self._record(JobEvent.secondary_finished(receipt)))
 
     async def _replace(self, assignment: _Assignment, error: GreenrayError) -> None:
+        await self._admitted.wait()
         event = JobEvent.secondary_replaced(
             assignment.redundancy_index,
             assignment.provider.operator_address,
@@ -265,3 +315,7 @@ class ReplicationRun:
             return len(row.secondaries) + len(row.replaced)
 
         self._job = max(self._job, job, key=facts)
+
+
+async def _not_admitted(event: JobEvent) -> JobContext:
+    raise IllegalTransition(f"{event.kind.value} before the run was admitted")

@@ -56,6 +56,10 @@ class InClusterSecondary:
         self._sp_address = sp_address
         self._settings = settings
 
+    @property
+    def keeps_batches(self) -> bool:
+        return True
+
     async def open(self, order: GroupOrder) -> SecondaryGroup:
         group = _InClusterGroup(self._receiver, self._sp_address, order, self._settings)
         await group.open()

@@ -93,6 +93,10 @@ class HttpSecondary:
         self._provider = provider
         self._secondaries = secondaries
 
+    @property
+    def keeps_batches(self) -> bool:
+        return False
+
     async def open(self, order: GroupOrder) -> SecondaryGroup:
         """Connect. Whether the secondary takes the group shows while it is sent."""
         group = self._secondaries.open_group(self._provider, order)

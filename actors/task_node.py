@@ -10,7 +10,9 @@ import asyncio
 import logging
 from dataclasses import dataclass, field
 
-from actors.job_driver import DriverPorts, DriverSettings, JobDriver
+from actors.driver_ports import DriverPorts, DriverSettings
+from actors.early_replication import EarlyReplications
+from actors.job_driver import JobDriver
 from protocol.errors import GreenrayError, StaleJob
 from protocol.job import JobContext
 
@@ -33,19 +35,26 @@ class TaskNode:
         self._owner = owner
         self._ports = ports
         self._settings = settings
+        self._early = EarlyReplications(ports, settings.driver)
         self._woken = asyncio.Event()
-        self._stopping = False
+        self._is_running = False
         self._running: set[asyncio.Task[None]] = set()
 
     async def wake(self) -> None:
         self._woken.set()
 
+    async def follow_upload(self, job: JobContext) -> None:
+        """See ``actors.ports.TaskWaker``."""
+        if self._is_running:  # nobody would claim the job here
+            self._early.begin(job)
+
     async def run(self) -> None:
         """Claim and drive until ``stop``."""
+        self._is_running = True
         keeper = asyncio.create_task(self._keep_leases())
         await self._ports.encoder.warm_up()
         try:
-            while not self._stopping:
+            while self._is_running:
                 self._woken.clear()
                 wait_s = await self._claim()
                 try:
@@ -58,11 +67,11 @@ class TaskNode:
 
     async def stop(self) -> None:
         """Finish no job, start no job: what runs is left to the next owner."""
-        self._stopping = True
+        self._is_running = False
         self._woken.set()
         for task in self._running:
             task.cancel()
-        await asyncio.gather(*self._running, return_exceptions=True)
+        await asyncio.gather(self._early.stop(), *self._running, return_exceptions=True)
 
     async def _claim(self) -> float:
         """Start what is due; returns how long to sleep (s)."""
@@ -90,7 +99,7 @@ class TaskNode:
 
     async def _drive(self, job: JobContext) -> None:
         try:
-            await JobDriver(job, self._ports, self._settings.driver).run()
+            await JobDriver(job, self._ports, self._settings.driver, self._early).run()
         except StaleJob as error:
             log.warning("lost the job to another owner: %s", error)
         except GreenrayError as error:

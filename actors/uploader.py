@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -19,6 +19,7 @@ from actors.buffers import BufferPool, capacity_for
 from actors.hot_columns import HotColumnCache
 from actors.ingest import IngestTools, PayloadIngest, run_in
 from actors.ports import ColumnRef, ObjectSpace, SignerPort, TaskWaker
+from actors.upload_feed import UploadFeed
 from protocol.errors import (
     ComponentUnavailable,
     EmptyPayload,
@@ -81,7 +82,7 @@ def choose_batch_segments(
 
 
 class Uploader:
-    """Implements ``actors.ports.HotColumns`` besides ``ingest``.
+    """Implements ``actors.ports.HotColumns`` and ``RunningUploads`` besides ``ingest``.
 
     One per process; it may serve several SPs, which share nothing but its threads and budgets.
     """
@@ -106,6 +107,7 @@ class Uploader:
         self._owner = owner
         self._upload_numbers = count(1)
         self._active = 0
+        self._feeds: dict[tuple[int, int], UploadFeed] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._io_pool = ThreadPoolExecutor(settings.io_threads, "uploader-io")
         self._hash_pool = ThreadPoolExecutor(settings.hash_threads, "uploader-hash")
@@ -177,15 +179,24 @@ class Uploader:
             settings.deadline_s,
         )
         lease = asyncio.create_task(self._keep_lease(owner))
+        feed = self._feeds[job.job_id, job.epoch] = UploadFeed()
+        if PayloadLayout.of(job.object_info, job.params, job.batch_segments).batch_count > 1:
+            self._start(self._tell_task_node(self._waker.follow_upload(job)))
         try:
-            done = await self._store_and_record(store, job, _chain(first, chunks))
+            done = await self._store_and_record(store, job, _chain(first, chunks), feed)
         finally:
             lease.cancel()
-        self._start(self._wake())
+            del self._feeds[job.job_id, job.epoch]
+            feed.end()
+        self._start(self._tell_task_node(self._waker.wake()))
         return done
 
     async def _store_and_record(
-        self, store: PieceStore, job: JobContext, chunks: AsyncIterator[bytes | Buffer]
+        self,
+        store: PieceStore,
+        job: JobContext,
+        chunks: AsyncIterator[bytes | Buffer],
+        feed: UploadFeed,
     ) -> JobContext:
         layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         key = ColumnKey(job.object_id, SEGMENTS)
@@ -193,7 +204,9 @@ class Uploader:
         ingest: PayloadIngest | None = None
         try:
             writer = await run_in(self._io_pool, store.create, key, layout.segments, job.epoch)
-            ingest = PayloadIngest(self._tools, layout, job.sp_address, job.object_id, writer)
+            ingest = PayloadIngest(
+                self._tools, layout, job.sp_address, job.object_id, writer, feed.batch_stored
+            )
             checksums = await ingest.receive(chunks)
             return await self._record(job, writer, checksums)
         except BaseException as error:
@@ -269,12 +282,12 @@ class Uploader:
         task.add_done_callback(self._background.discard)
         return task
 
-    async def _wake(self) -> None:
+    async def _tell_task_node(self, call: Awaitable[None]) -> None:
         try:
-            await self._waker.wake()
+            await call
         except Exception as error:
             # Harmless: the committed row is the notification, task nodes look for it themselves.
-            log.warning("the task node was not woken: %s", error)
+            log.warning("the task node was not told: %s", error)
 
     # --- hot columns -----------------------------------------------------------------------------
 
@@ -284,9 +297,26 @@ class Uploader:
         """See ``actors.ports.HotColumns``."""
         return self._hot.get(sp_address, object_id, batch_index)
 
+    async def release_batch(self, sp_address: str, object_id: int, batch_index: int) -> None:
+        """See ``actors.ports.HotColumns``."""
+        self._hot.release_batch(sp_address, object_id, batch_index)
+
     async def release_object(self, sp_address: str, object_id: int) -> None:
         """See ``actors.ports.HotColumns``."""
         self._hot.release(sp_address, object_id)
+
+    # --- running uploads -------------------------------------------------------------------------
+
+    async def wait_for_batch(self, job: JobContext, batch_index: int) -> bool:
+        """See ``actors.ports.RunningUploads``."""
+        feed = self._feeds.get((job.job_id, job.epoch))
+        return feed is not None and await feed.wait_for(batch_index)
+
+    async def wait_for_end(self, job: JobContext) -> None:
+        """See ``actors.ports.RunningUploads``."""
+        feed = self._feeds.get((job.job_id, job.epoch))
+        if feed is not None:
+            await feed.wait_for_end()
 
     # --- housekeeping ----------------------------------------------------------------------------
 

@@ -9,10 +9,14 @@ from dataclasses import replace
 from actors.gateway import Binding, Gateway
 from actors.ports import ColumnRef
 from actors.uploader import Uploader
+from protocol.job import JobContext
 
 
 class UploaderNode:
-    """Implements ``actors.ports.HotColumns``; ``run`` lives as long as the process."""
+    """Implements ``actors.ports.HotColumns`` and ``RunningUploads``.
+
+    ``run`` lives as long as the process.
+    """
 
     def __init__(
         self, uploader: Uploader, make_gateway: Callable[[Sequence[Binding]], Gateway]
@@ -44,5 +48,14 @@ class UploaderNode:
     ) -> tuple[ColumnRef, ...] | None:
         return await self._uploader.hot_columns(sp_address, object_id, batch_index)
 
+    async def release_batch(self, sp_address: str, object_id: int, batch_index: int) -> None:
+        await self._uploader.release_batch(sp_address, object_id, batch_index)
+
     async def release_object(self, sp_address: str, object_id: int) -> None:
         await self._uploader.release_object(sp_address, object_id)
+
+    async def wait_for_batch(self, job: JobContext, batch_index: int) -> bool:
+        return await self._uploader.wait_for_batch(job, batch_index)
+
+    async def wait_for_end(self, job: JobContext) -> None:
+        await self._uploader.wait_for_end(job)

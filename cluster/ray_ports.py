@@ -111,11 +111,26 @@ _ENCODE_CPUS = 0.98
 asks for a whole one would run on all but one of them, and on a machine with a single one never."""
 
 
+_memory = np.empty(0, dtype=np.uint8)
+
+
+def _parity_memory(size_bytes: int) -> Column:
+    """This process's memory for parity, used again by every task: fresh pages cost more than the
+    encoding. Ray has copied a result before it starts the next task."""
+    global _memory
+    if _memory.size < size_bytes:
+        _memory = np.empty(size_bytes, dtype=np.uint8)
+    return _memory
+
+
 def encode_columns(codec_name: str, m: int, *data: Column) -> Any:
     """The m parity columns; one value when m is 1, as ``num_returns`` wants it."""
     from coding.codec import get_codec  # only encode tasks need it
 
-    parity = get_codec(codec_name).encode(data, m)
+    size_bytes = data[0].size
+    memory = _parity_memory(m * size_bytes)
+    parity = [memory[p * size_bytes : (p + 1) * size_bytes] for p in range(m)]
+    get_codec(codec_name).encode_into(data, parity)
     return parity[0] if m == 1 else tuple(parity)
 
 

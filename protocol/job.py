@@ -70,6 +70,7 @@ TRANSITIONS: Mapping[tuple[JobState, EventKind], JobState] = MappingProxyType(
         (_S.INIT_UNSPECIFIED, _E.UPLOAD_STARTED): _S.UPLOAD_OBJECT_DOING,
         (_S.INIT_UNSPECIFIED, _E.UPLOAD_FAILED): _S.UPLOAD_OBJECT_ERROR,
         (_S.INIT_UNSPECIFIED, _E.OWNER_LOST): _S.UPLOAD_OBJECT_ERROR,
+        (_S.UPLOAD_OBJECT_DOING, _E.APPROVALS_COLLECTED): _S.UPLOAD_OBJECT_DOING,
         (_S.UPLOAD_OBJECT_DOING, _E.UPLOAD_FINISHED): _S.UPLOAD_OBJECT_DONE,
         (_S.UPLOAD_OBJECT_DOING, _E.UPLOAD_FAILED): _S.UPLOAD_OBJECT_ERROR,
         (_S.UPLOAD_OBJECT_DOING, _E.OWNER_LOST): _S.UPLOAD_OBJECT_ERROR,
@@ -318,7 +319,8 @@ def apply(job: JobContext, event: JobEvent, now: float) -> JobContext:
             replicates = target is JobState.REPLICATE_OBJECT_DOING
             return replace(after, approvals=()) if replicates else after
         case EventKind.UPLOAD_RESUMED:
-            return replace(after, error=None, next_attempt_at=0.0)
+            # What was sent ahead under the old approvals may be bytes of another payload.
+            return replace(after, error=None, next_attempt_at=0.0, approvals=())
         case EventKind.SIGN_FINISHED:
             return replace(after, seal_tx_hash=event.seal_tx_hash)
         case EventKind.SEAL_FINISHED:

@@ -95,13 +95,32 @@ class FilePieceStore:
     def read_into(
         self, key: ColumnKey, layout: ColumnLayout, offset: int, buffers: Sequence[Buffer]
     ) -> None:
-        path = self._paths.finished(key)
+        self._read(self._paths.finished(key), key, layout, offset, buffers)
+
+    def read_unfinished_into(
+        self,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        attempt: int,
+        offset: int,
+        buffers: Sequence[Buffer],
+    ) -> None:
+        self._read(self._paths.unfinished(key, attempt), key, layout, offset, buffers)
+
+    def _read(
+        self,
+        path: Path,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        offset: int,
+        buffers: Sequence[Buffer],
+    ) -> None:
         views = flat(buffers)
         with store_errors(path, "read a column"):
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except FileNotFoundError:
-                raise NoSuchPiece("no finished column", str(path)) from None
+                raise NoSuchPiece("the column is not there", str(path)) from None
             try:
                 piece_ranges.check_range(key, layout, offset, views, os.fstat(fd).st_size)
                 read_range(fd, views, offset, self._direct, self._staging)

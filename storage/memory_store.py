@@ -48,14 +48,17 @@ class MemoryPieceStore:
     def read_into(
         self, key: ColumnKey, layout: ColumnLayout, offset: int, buffers: Sequence[Buffer]
     ) -> None:
-        data = self._finished.get(key)
-        if data is None:
-            raise NoSuchPiece("no finished column", piece_ranges.column_text(key))
-        views = flat(buffers)
-        piece_ranges.check_range(key, layout, offset, views, len(data))
-        for view in views:
-            view[:] = data[offset : offset + len(view)]
-            offset += len(view)
+        _read(self._finished.get(key), key, layout, offset, buffers)
+
+    def read_unfinished_into(
+        self,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        attempt: int,
+        offset: int,
+        buffers: Sequence[Buffer],
+    ) -> None:
+        _read(self._unfinished.get((key, attempt)), key, layout, offset, buffers)
 
     def read_piece(
         self,
@@ -158,3 +161,19 @@ class _MemoryWriter:
     def _check_open(self) -> None:
         if not self._open:
             raise StoreError("the column's writer is closed", piece_ranges.column_text(self._key))
+
+
+def _read(
+    data: bytes | bytearray | None,
+    key: ColumnKey,
+    layout: ColumnLayout,
+    offset: int,
+    buffers: Sequence[Buffer],
+) -> None:
+    if data is None:
+        raise NoSuchPiece("the column is not there", piece_ranges.column_text(key))
+    views = flat(buffers)
+    piece_ranges.check_range(key, layout, offset, views, len(data))
+    for view in views:
+        view[:] = data[offset : offset + len(view)]
+        offset += len(view)

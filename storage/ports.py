@@ -92,6 +92,20 @@ class PieceStore(Protocol):
         Raises: NoSuchPiece (no finished column, or shorter than asked), StoreError.
         """
 
+    def read_unfinished_into(
+        self,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        attempt: int,
+        offset: int,
+        buffers: Sequence[Buffer],
+    ) -> None:
+        """As ``read_into``, from a column that is still being written, by whatever process.
+
+        Raises: NoSuchPiece also for what was appended but is not readable yet; it is there once
+        the column is finished. StoreError.
+        """
+
     def read_piece(
         self,
         key: ColumnKey,

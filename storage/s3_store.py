@@ -67,6 +67,24 @@ class S3PieceStore:
             if column == before:
                 raise NoSuchPiece("a part of the column is gone", self._where(key))
 
+    def read_unfinished_into(
+        self,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        attempt: int,
+        offset: int,
+        buffers: Sequence[Buffer],
+    ) -> None:
+        views = flat(buffers)
+        writer = self._begun_by(key, attempt)
+        if writer is None:
+            raise NoSuchPiece("no unfinished column", self._where(key))
+        ends = _contiguous_ends(self._parts(key, attempt, writer))
+        column = FinishedColumn(attempt, writer, tuple(ends))
+        piece_ranges.check_range(key, layout, offset, views, ends[-1] if ends else 0)
+        if not self._read(key, column, offset, views):
+            raise NoSuchPiece("a part of the column is gone", self._where(key))
+
     def read_piece(
         self,
         key: ColumnKey,
@@ -164,9 +182,7 @@ class S3PieceStore:
 
         Raises: NoSuchPiece (less is there), with everything left as it is.
         """
-        prefix = s3_names.writer_prefix(key, attempt, writer)
-        listed = self._bucket.list(self._root + prefix)
-        parts = [(int(name.rpartition("/")[2]), size) for name, size in listed]
+        parts = self._parts(key, attempt, writer)
         ends = _contiguous_ends(parts)
         if (ends[-1] if ends else 0) < size_bytes:
             raise NoSuchPiece(
@@ -184,6 +200,11 @@ class S3PieceStore:
                     raise NoSuchPiece("a part of the column is gone", self._where(key))
                 self._put(name, kept)
         return [end for end in ends if end < size_bytes] + [size_bytes] * (size_bytes > 0)
+
+    def _parts(self, key: ColumnKey, attempt: int, writer: str) -> list[tuple[int, int]]:
+        """(offset, bytes) of everything that a writer has appended, in order."""
+        listed = self._bucket.list(self._root + s3_names.writer_prefix(key, attempt, writer))
+        return [(int(name.rpartition("/")[2]), size_bytes) for name, size_bytes in listed]
 
     def _read(
         self, key: ColumnKey, column: FinishedColumn, offset: int, views: list[memoryview]

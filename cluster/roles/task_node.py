@@ -6,12 +6,12 @@ import time
 
 from actors.buffers import BufferPool
 from actors.byte_budget import ByteBudget
-from actors.hot_directory import HotDirectory
-from actors.job_driver import DriverPorts, DriverSettings
+from actors.driver_ports import DriverPorts, DriverSettings
 from actors.provider_book import ProviderBook
 from actors.replication import ReplicationSettings
 from actors.secondaries import Directory
 from actors.task_node import TaskNode, TaskNodeSettings
+from actors.uploader_directory import UploaderDirectory
 from cluster.node_config import NodeConfig, uploader_name
 from cluster.ray_ports import RayEncoder, RayObjectSpace, named_port, process_name
 from coding.codec import get_codec
@@ -22,6 +22,9 @@ SUBJECT = TaskNode
 def build(config: NodeConfig) -> TaskNode:
     space = RayObjectSpace()
     receivers = {sp: named_port(config.receiver_of(sp)) for sp in config.hosted}
+    uploaders = UploaderDirectory(
+        [named_port(uploader_name(index)) for index in range(config.uploaders)]
+    )
     ports = DriverPorts(
         job_store=named_port("job_store"),
         piece_stores=config.pieces.stores(config.hosted),
@@ -30,7 +33,8 @@ def build(config: NodeConfig) -> TaskNode:
         sealer=named_port("signer"),
         encoder=RayEncoder(get_codec(config.codec).name),
         object_space=space,
-        hot_columns=HotDirectory([named_port(uploader_name(i)) for i in range(config.uploaders)]),
+        hot_columns=uploaders,
+        running_uploads=uploaders,
         cold_buffers=BufferPool(config.cold_columns_bytes),
         replication_budget=ByteBudget(config.replication_bytes),
         providers=ProviderBook(named_port("chain"), time.time),

@@ -147,6 +147,24 @@ class PieceStoreContract:
         writer.close()
         assert list(store.list_unfinished()) == [(KEY, 3)]
 
+    def test_what_was_appended_can_be_read_before_the_column_is_finished(
+        self, store: PieceStore
+    ) -> None:
+        layout = ColumnLayout(4, 4096, 100, batch_pieces=2)
+        content = random.Random(9).randbytes(layout.size_bytes)
+        writer = store.create(KEY, layout, 3)
+        writer.append([view(content[:8192])])
+        first, second = bytearray(1000), bytearray(7000)
+        store.read_unfinished_into(KEY, layout, 3, 100, [view(first), view(second)])
+        assert first + second == content[100:8100]
+        for attempt, offset in ((3, 8192), (4, 0)):
+            with pytest.raises(NoSuchPiece):
+                store.read_unfinished_into(KEY, layout, attempt, offset, [view(bytearray(1))])
+        writer.append([view(content[8192:])])
+        writer.finish()
+        with pytest.raises(NoSuchPiece):
+            store.read_unfinished_into(KEY, layout, 3, 0, [view(bytearray(1))])
+
     def test_a_column_of_the_wrong_size_cannot_be_finished(self, store: PieceStore) -> None:
         writer = store.create(KEY, LAYOUT)
         writer.append([view(CONTENT[:-1])])

@@ -19,7 +19,7 @@ from actors.secondaries import Directory, InClusterSettings
 from actors.secondary_http import HttpSettings
 from actors.uploader import Uploader
 from protocol.errors import ComponentUnavailable, InvalidInput, SecondaryFailed
-from protocol.job import SecondaryReceipt
+from protocol.job import JobContext, SecondaryReceipt
 from storage.ports import GroupKey
 from tests.contracts.secondary_contract import SecondaryContract
 from tests.support.faulty_secondaries import DyingReceiver, PassingReceiver
@@ -245,4 +245,7 @@ class _Watched(PassingReceiver):
 
 class _NoWork:
     async def wake(self) -> None:
+        """Nobody waits for uploads here."""
+
+    async def follow_upload(self, job: JobContext) -> None:
         """Nobody waits for uploads here."""

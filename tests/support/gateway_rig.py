@@ -57,6 +57,10 @@ class SwitchableWaker:
             raise ConnectionError("the task node is down")
         self.woken += 1
 
+    async def follow_upload(self, job: JobContext) -> None:
+        if self.failing:
+            raise ConnectionError("the task node is down")
+
 
 @dataclass
 class GatewayRig:

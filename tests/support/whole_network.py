@@ -14,20 +14,20 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import aiohttp
 
 from actors.buffers import BufferPool
 from actors.byte_budget import ByteBudget
+from actors.driver_ports import DriverPorts, DriverSettings
 from actors.gateway import Binding, Gateway
-from actors.job_driver import DriverPorts, DriverSettings
 from actors.p2p import P2P, P2PSettings, PeerTransport
 from actors.ports import Column, ReceiverPort
 from actors.provider_book import ProviderBook
 from actors.receiver import Receiver
 from actors.replication import ReplicationSettings
-from actors.secondaries import Directory
+from actors.secondaries import Directory, InClusterSettings
 from actors.signer import Signer
 from actors.task_node import TaskNode, TaskNodeSettings
 from actors.uploader import Uploader, UploaderSettings
@@ -41,6 +41,7 @@ from chain.local.server import RunningChain, running_chain
 from cluster.client import ClientSettings, StorageClient
 from cluster.creation import PutOptions
 from coding.codec import get_codec
+from protocol.job import JobContext
 from protocol.objects import RedundancyType
 from storage.file_store import FilePieceStore
 from storage.ports import PieceStore
@@ -75,6 +76,9 @@ class ColdColumns:
     async def hot_columns(self, sp_address: str, object_id: int, batch_index: int) -> None:
         return None
 
+    async def release_batch(self, sp_address: str, object_id: int, batch_index: int) -> None:
+        """There is nothing to release."""
+
     async def release_object(self, sp_address: str, object_id: int) -> None:
         """There is nothing to release."""
 
@@ -86,6 +90,7 @@ class Processes:
     job_store: SqliteJobStore
     gateway: Gateway
     task_node: TaskNode
+    make_task_node: Callable[[], TaskNode]
     receivers: dict[str, ReceiverPort]
     chains: list[RpcChainClient]
     running: asyncio.Task[None] | None = None
@@ -105,6 +110,7 @@ class WholeNetwork:
         self.cold = False
         self.after_commit: Callable[[int, str], None] | None = None
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
+        self.in_cluster = InClusterSettings()
         self.processes: Processes | None = None
         self.frozen = asyncio.Event()
         self._thawed = threading.Event()
@@ -132,6 +138,14 @@ class WholeNetwork:
 
     def start_task_node(self) -> None:
         self.live.running = asyncio.create_task(self.live.task_node.run())
+
+    async def restart_task_node(self) -> None:
+        """Its process dies, and another comes up."""
+        assert self.live.running is not None
+        self.live.running.cancel()
+        await self.live.task_node.stop()
+        self.live.task_node = self.live.make_task_node()
+        self.start_task_node()
 
     async def kill(self) -> None:
         """Everything stops where it is: nothing is finished, nothing is told, and what waits for
@@ -213,11 +227,12 @@ class WholeNetwork:
             job_store=job_store,
             piece_stores=stores,
             approvals=p2p,
-            secondaries=Directory(receivers, space),
+            secondaries=Directory(receivers, space, in_cluster=self.in_cluster),
             sealer=signer,
             encoder=LocalEncoder(),
             object_space=space,
             hot_columns=ColdColumns() if self.cold else uploader,
+            running_uploads=uploader,
             cold_buffers=BufferPool(1 << 20),
             replication_budget=ByteBudget(1 << 18),
             providers=providers,
@@ -229,12 +244,15 @@ class WholeNetwork:
             retry_cap_s=0.5,
             replication=self.replication,
         )
-        task_node = TaskNode(
-            owner=_owner("task-node"),
-            ports=ports,
-            settings=TaskNodeSettings(poll_s=0.2, driver=driver),
-        )
-        waker.task_node = task_node
+
+        def make_task_node() -> TaskNode:
+            waker.task_node = TaskNode(
+                owner=_owner("task-node"),
+                ports=ports,
+                settings=TaskNodeSettings(poll_s=0.2, driver=driver),
+            )
+            return waker.task_node
+
         gateway = Gateway(
             bindings=[Binding(sp) for sp in hosted],
             chain=chain(),
@@ -243,7 +261,7 @@ class WholeNetwork:
             piece_stores=stores,
             signer=signer,
         )
-        return Processes(job_store, gateway, task_node, receivers, chains)
+        return Processes(job_store, gateway, make_task_node(), make_task_node, receivers, chains)
 
     def _open_job_store(self) -> SqliteJobStore:
         return SqliteJobStore.open(self.folder / "jobs.sqlite", after_commit=self.after_commit)
@@ -271,7 +289,12 @@ class WholeNetwork:
             await chain.close()
 
     async def put(
-        self, payload: bytes, name: str = "photo.jpg", *, replica: bool = False, **options: Any
+        self,
+        payload: bytes | BinaryIO,
+        name: str = "photo.jpg",
+        *,
+        replica: bool = False,
+        **options: Any,
     ) -> Mapping[str, Any]:
         """Returns the job-status document."""
         kind = (
@@ -279,7 +302,7 @@ class WholeNetwork:
         )
         async with self.client() as client:
             result = await client.put(
-                io.BytesIO(payload),
+                io.BytesIO(payload) if isinstance(payload, bytes) else payload,
                 "album",
                 name,
                 options=replace(PutOptions(), redundancy_type=kind),
@@ -327,6 +350,10 @@ class _Waker:
     async def wake(self) -> None:
         assert self.task_node is not None
         await self.task_node.wake()
+
+    async def follow_upload(self, job: JobContext) -> None:
+        assert self.task_node is not None
+        await self.task_node.follow_upload(job)
 
 
 def _owner(role: str) -> str:

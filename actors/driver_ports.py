@@ -1,0 +1,102 @@
+"""What it takes to drive jobs, and what every driver does alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from actors.batch_source import BatchSource, StoredObject
+from actors.buffers import BufferPool
+from actors.byte_budget import ByteBudget
+from actors.ports import (
+    ApprovalSource,
+    Encoder,
+    HotColumns,
+    ObjectSpace,
+    RunningUploads,
+    SealerPort,
+    SecondaryDirectory,
+)
+from actors.provider_book import ProviderBook
+from actors.replication import ReplicationRun, ReplicationSettings
+from protocol.job import JobContext, JobEvent
+from protocol.layout import PayloadLayout
+from protocol.replication_plan import ReplicationPlan
+from storage.ports import JobStore, JobUpdate, PieceStore
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSettings:
+    approval_timeout_s: float = 10.0
+    seal_timeout_s: float = 120.0
+    retry_base_s: float = 1.0
+    retry_cap_s: float = 300.0
+    replication: ReplicationSettings = field(default_factory=ReplicationSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverPorts:
+    """Everything a driver needs of the world."""
+
+    job_store: JobStore
+    piece_stores: dict[str, PieceStore]
+    approvals: ApprovalSource
+    secondaries: SecondaryDirectory
+    sealer: SealerPort
+    encoder: Encoder
+    object_space: ObjectSpace
+    hot_columns: HotColumns
+    running_uploads: RunningUploads
+    cold_buffers: BufferPool
+    replication_budget: ByteBudget
+    providers: ProviderBook
+    clock: Callable[[], float]
+
+
+async def record(job: JobContext, event: JobEvent, job_store: JobStore) -> JobContext:
+    """Commit an event of a job as its row was seen last; returns the row after it."""
+    return await job_store.apply(JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event))
+
+
+async def collect_approvals(
+    job: JobContext, ports: DriverPorts, settings: DriverSettings
+) -> JobEvent:
+    """Ask all other SPs; returns the event to be recorded.
+
+    Raises TooFewApprovals, with every SP's reason, rather than plan what cannot work.
+    """
+    answers = await ports.approvals.get_secondary_approvals(
+        job.object_info, job.sp_address, job.params.n, settings.approval_timeout_s
+    )
+    ReplicationPlan.make(
+        answers.accepted,
+        job.params.n,
+        job.secondaries,
+        not_accepted=answers.not_accepted,
+        where=job.object_info.name,
+    )
+    return JobEvent.approvals_collected(answers.accepted)
+
+
+def new_run(
+    job: JobContext, ports: DriverPorts, settings: DriverSettings, *, uploading: bool
+) -> ReplicationRun:
+    """``uploading``: the payload of ``job``, whose row has the approvals, still arrives."""
+    layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
+    source = BatchSource(
+        StoredObject(job.sp_address, job.object_id, layout, job.epoch if uploading else None),
+        piece_store=ports.piece_stores[job.sp_address],
+        hot_columns=ports.hot_columns,
+        object_space=ports.object_space,
+        encoder=ports.encoder,
+        buffers=ports.cold_buffers,
+    )
+    return ReplicationRun(
+        job,
+        source=source,
+        secondaries=ports.secondaries,
+        providers=ports.providers,
+        budget=ports.replication_budget,
+        settings=settings.replication,
+        arrivals=lambda batch_index: ports.running_uploads.wait_for_batch(job, batch_index),
+    )

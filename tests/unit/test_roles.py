@@ -1,0 +1,42 @@
+"""What an actor's process offers is what the others expect behind its name.
+
+Named ports are typed by nobody: a method that is missing would only show in a running network.
+"""
+
+from __future__ import annotations
+
+import inspect
+from importlib import import_module
+
+import pytest
+
+from actors import ports
+from chain.ports import ChainClient
+from storage.ports import JobStore
+
+OFFERS = [
+    ("chain", ChainClient),
+    ("job_store", JobStore),
+    ("p2p", ports.ApprovalSource),
+    ("receiver", ports.ReceiverPort),
+    ("signer", ports.SealerPort),
+    ("signer", ports.SignerPort),
+    ("task_node", ports.TaskWaker),
+    ("uploader", ports.HotColumns),
+    ("uploader", ports.RunningUploads),
+]
+
+
+@pytest.mark.parametrize(
+    ("role", "port"), OFFERS, ids=lambda value: getattr(value, "__name__", value)
+)
+def test_a_role_has_every_method_of_its_ports(role: str, port: type) -> None:
+    subject = import_module(f"cluster.roles.{role}").SUBJECT
+    wanted = dict(inspect.getmembers(port, inspect.iscoroutinefunction))
+    assert wanted
+    for name, method in wanted.items():
+        offered = getattr(subject, name, None)
+        assert inspect.iscoroutinefunction(offered), name
+        assert list(inspect.signature(offered).parameters) == list(
+            inspect.signature(method).parameters
+        ), name
