@@ -6,6 +6,7 @@ Fresh pages cost several times what a warm copy costs, so buffers are kept and h
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections import deque
 
 import numpy as np
@@ -22,9 +23,10 @@ def capacity_for(size_bytes: int) -> int:
 
 
 class BufferPool:
-    """Flat uint8 buffers. Leased and kept buffers together never exceed ``budget_bytes``.
+    """Flat uint8 buffers at page boundaries.
 
-    Who waits first is served first, so a large request is not starved by small ones.
+    Leased and kept buffers together never exceed ``budget_bytes``. Who waits first is served first,
+    so a large request is not starved by small ones.
     """
 
     def __init__(self, budget_bytes: int) -> None:
@@ -97,7 +99,9 @@ class BufferPool:
         if self._allocated_bytes + capacity > self._budget_bytes:
             return None
         self._allocated_bytes += capacity
-        return np.empty(capacity, dtype=np.uint8)
+        # Whole pages, so that O_DIRECT takes them as they are.
+        pages = mmap.mmap(-1, capacity, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+        return np.frombuffer(pages, dtype=np.uint8)
 
     def _drop_kept(self, wanted_bytes: int) -> None:
         """Let kept buffers of other sizes go until ``wanted_bytes`` fit into the budget."""

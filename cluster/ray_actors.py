@@ -22,6 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from cluster.node_config import NodeConfig, receiver_name, uploader_name
 from cluster.ray_ports import process_name
 from cluster.topology import Topology
+from cluster.worker_process import settle
 from protocol.errors import ComponentUnavailable, GreenrayError
 
 _POLL_S = 0.05
@@ -50,6 +51,7 @@ def actor_class(role: str) -> type:
         def _built(self) -> Any:
             if self._subject is None:
                 self._subject = import_module(module_name).build(*self._args)
+                settle()
             return self._subject
 
         async def ping(self) -> int:

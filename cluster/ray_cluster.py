@@ -64,6 +64,10 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
     # These are read by the processes that Ray starts: no metrics, no usage statistics.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_enable_metrics_collection", "0")
+    # The machine is there for this work: at Ray's niceness of 15 any other process goes before it.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    # Starting a process for encode tasks costs more than encoding ten gigabytes: keep those it has.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(10 * 60 * 1000))
     # Pages that the machine has not touched cost more than the copy into them: take them now.
     os.environ.setdefault("RAY_preallocate_plasma_memory", "1")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,6 +13,7 @@ import numpy as np
 import ray
 from ray import exceptions as ray_errors
 
+from cluster.worker_process import settle, work_behind_uploads
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
 
 if TYPE_CHECKING:
@@ -111,26 +112,34 @@ _ENCODE_CPUS = 0.98
 asks for a whole one would run on all but one of them, and on a machine with a single one never."""
 
 
-_memory = np.empty(0, dtype=np.uint8)
+class _EncodeProcess:
+    """What an encode task finds in its process."""
+
+    def __init__(self, codec_name: str) -> None:
+        from coding.codec import get_codec  # only encode tasks need it
+
+        self._codec = get_codec(codec_name)
+        self._memory = np.empty(0, dtype=np.uint8)
+        work_behind_uploads()
+        settle()
+
+    def encode(self, data: Sequence[Column], m: int) -> list[Column]:
+        """The parity is in memory that the next call uses again, because fresh pages cost more
+        than the encoding: Ray has copied a task's result before it starts the next."""
+        size_bytes = data[0].size
+        if self._memory.size < m * size_bytes:
+            self._memory = np.empty(m * size_bytes, dtype=np.uint8)
+        parity = [self._memory[p * size_bytes : (p + 1) * size_bytes] for p in range(m)]
+        self._codec.encode_into(data, parity)
+        return parity
 
 
-def _parity_memory(size_bytes: int) -> Column:
-    """This process's memory for parity, used again by every task: fresh pages cost more than the
-    encoding. Ray has copied a result before it starts the next task."""
-    global _memory
-    if _memory.size < size_bytes:
-        _memory = np.empty(size_bytes, dtype=np.uint8)
-    return _memory
+_encode_process = cache(_EncodeProcess)
 
 
 def encode_columns(codec_name: str, m: int, *data: Column) -> Any:
     """The m parity columns; one value when m is 1, as ``num_returns`` wants it."""
-    from coding.codec import get_codec  # only encode tasks need it
-
-    size_bytes = data[0].size
-    memory = _parity_memory(m * size_bytes)
-    parity = [memory[p * size_bytes : (p + 1) * size_bytes] for p in range(m)]
-    get_codec(codec_name).encode_into(data, parity)
+    parity = _encode_process(codec_name).encode(data, m)
     return parity[0] if m == 1 else tuple(parity)
 
 

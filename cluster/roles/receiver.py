@@ -7,11 +7,13 @@ import time
 from actors.receiver import Receiver
 from cluster.node_config import NodeConfig
 from cluster.ray_ports import named_port
+from cluster.worker_process import work_behind_uploads
 
 SUBJECT = Receiver
 
 
 def build(config: NodeConfig, index: int) -> Receiver:
+    work_behind_uploads()
     return Receiver(
         chain=named_port("chain"),
         job_store=named_port("job_store"),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from actors.uploader_directory import UploaderDirectory
 from actors.ports import ColumnRef
+from actors.uploader_directory import UploaderDirectory
 from protocol.errors import ComponentUnavailable
 from protocol.job import JobContext
 from tests.support.protocol_values import new_job
