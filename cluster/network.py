@@ -96,11 +96,11 @@ class LocalNetwork:
 
     async def _start_here(self) -> NetworkFile:
         """The state directory is ours."""
-        pieces = PieceLocation.of(self._settings.pieces, self.state.pieces, self._settings.durable)
-        await asyncio.to_thread(pieces.probe)
         left = await asyncio.to_thread(self._record.end_all)
         if left:
             log.warning("ended %d processes that a crashed network had left", left)
+        pieces = PieceLocation.of(self._settings.pieces, self.state.pieces, self._settings.durable)
+        await asyncio.to_thread(pieces.probe)
         recording = asyncio.create_task(self._record_processes())
         try:
             return await self._start_processes(pieces)

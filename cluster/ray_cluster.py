@@ -16,6 +16,7 @@ from typing import Any
 import psutil
 import ray
 from ray._private import services
+from ray._private.authentication import authentication_token_setup
 
 from cluster.chain_process import CHAIN_MODULE
 from protocol.errors import (
@@ -97,6 +98,9 @@ def attach_ray(address: str, *, namespace: str) -> None:
     """
     host_and_port = _head_address(address)
     _check_reachable(host_and_port)
+    untyped: Any = authentication_token_setup
+    # As "ray start" does; "ray.init" alone would come without the token.
+    untyped.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
     try:
         ray.init(
             address=host_and_port,
@@ -151,7 +155,10 @@ def attach_error(error: Exception, address: str) -> ComponentUnavailable:
     if "Version mismatch" in text:
         next_step = "Install the same Ray and Python on all nodes, and restart the cluster"
     else:
-        next_step = "Run greenray up on a node of the cluster, and look into its logs in /tmp/ray"
+        next_step = (
+            "Run greenray up on a node of the cluster, as a user who has its token "
+            "(~/.ray/auth_token), and look into its logs in /tmp/ray"
+        )
     return ComponentUnavailable(f"cannot attach to the Ray cluster: {text}", address, next_step)
 
 

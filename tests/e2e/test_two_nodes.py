@@ -15,6 +15,7 @@ import numpy as np
 import psutil
 import pytest
 import ray
+from ray._private.authentication import authentication_token_setup
 from ray.cluster_utils import Cluster
 from ray.experimental import get_object_locations
 from ray.util import list_named_actors
@@ -35,17 +36,23 @@ def server() -> Iterator[S3Server]:
 
 @pytest.fixture(scope="module")
 def cluster(server: S3Server) -> Iterator[Cluster]:
-    """Started after the server: its processes inherit the credentials."""
+    """Started after the server: its processes inherit the credentials. It wants Ray's token, and
+    the environment of what comes later does not say so, as after "ray start" in another shell."""
+    untyped: Any = authentication_token_setup
     with pytest.MonkeyPatch.context() as patch:
         for name in ("RAY_USAGE_STATS_ENABLED", "RAY_enable_metrics_collection"):
             patch.setenv(name, "0")
+        patch.setenv("RAY_AUTH_MODE", "token")
+        untyped._enable_token_auth()
+        untyped.ensure_token_if_auth_enabled()
         cluster = Cluster()
         for _ in range(2):
             cluster.add_node(
                 num_cpus=1, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False
             )
         ray.init(address=cluster.address, namespace="test", log_to_driver=False)
-    yield cluster
+        patch.delenv("RAY_AUTH_MODE")
+        yield cluster
     ray.shutdown()
     cluster.shutdown()
 
@@ -129,6 +136,12 @@ def test_objects_that_both_gateways_take_at_once_are_sealed_and_read_back(
 def test_up_refuses_files_that_one_node_sees_and_takes_shared_ones_and_may_be_killed(
     surroundings: Surroundings, cluster: Cluster
 ) -> None:
+    nowhere = surroundings.run("up", "--address", "127.0.0.1:1", "--json")
+    assert nowhere.error["reason"] == "component-unavailable"
+    assert "no Ray cluster answers" in nowhere.error["message"]
+    assert "Started a local Ray instance" not in nowhere.stderr
+    assert surroundings.processes() == []
+
     surroundings.write_settings(SMALL_NETWORK)
     error = surroundings.run("up", "--address", cluster.address, "--json").error
     assert error["reason"] == "invalid-setting"
