@@ -28,6 +28,7 @@ from actors.gateway_errors import GatewayCode, Refusal, error_xml, refusal_for
 from actors.gateway_replicate import replicate_piece
 from actors.gateway_routes import Match, Route, match_route
 from actors.job_status import job_status
+from actors.payload_source import ChunkedPayload, ConnectionPayload
 from actors.ports import ObjectSpace, ReceiverPort, SignerPort
 from actors.uploader import MIB, Uploader
 from chain.ports import ChainClient
@@ -72,6 +73,8 @@ class GatewaySettings:
     idle_timeout_s: float = 60.0
     """A connection that moves no byte for this long in the middle of a payload is given up."""
     keepalive_timeout_s: float = 75.0
+    take_over_bytes: int = 1 * MIB
+    """Payloads from this size on are read from their connection straight to their place."""
     read_bufsize_bytes: int = 1 * MIB
     max_header_bytes: int = 64 * 1024
     """Of one header: an unsigned message, or an approval, with its object name."""
@@ -257,9 +260,21 @@ class Gateway:
         if raw.headers.get("Expect", "").lower() == "100-continue":
             await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             raw.writer.output_size = 0
-        async with aclosing(self._body(raw)) as body:
-            await self._uploader.ingest(request.sp_address, granted.object, params, body)
-        return web.Response(headers={REQUEST_ID_HEADER: request.request_id})
+        response = web.Response(headers={REQUEST_ID_HEADER: request.request_id})
+        connection = self._taken_over(raw)
+        if connection is None:
+            async with aclosing(self._body(raw)) as body:
+                await self._uploader.ingest(
+                    request.sp_address, granted.object, params, ChunkedPayload(body)
+                )
+            return response
+        try:
+            await self._uploader.ingest(request.sp_address, granted.object, params, connection)
+        finally:
+            if connection.give_back():
+                raw.content.feed_eof()
+        response.force_close()  # the HTTP library has lost count of what came on it
+        return response
 
     async def _upload_progress(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_upload(request, match)
@@ -297,6 +312,22 @@ class Gateway:
         return await checks.may_upload(signer, match.bucket_name, match.object_name)
 
     # --- payloads --------------------------------------------------------------------------------
+
+    def _taken_over(self, raw: web.BaseRequest) -> ConnectionPayload | None:
+        """The connection of a large body that comes as it is, to be read past the HTTP library."""
+        size_bytes, transport = raw.content_length, raw.transport
+        if (
+            size_bytes is None
+            or size_bytes < self._settings.take_over_bytes
+            or not isinstance(transport, asyncio.Transport)
+            or "Transfer-Encoding" in raw.headers
+            or "Content-Encoding" in raw.headers
+        ):
+            return None
+        received = raw.content.read_nowait()
+        return ConnectionPayload(
+            transport, received, size_bytes, self._settings.idle_timeout_s, raw.path
+        )
 
     async def _body(self, raw: web.BaseRequest) -> AsyncGenerator[bytes, None]:
         """The request's body as it arrives. Raises PayloadInterrupted."""

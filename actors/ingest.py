@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import groupby
@@ -17,6 +17,7 @@ from typing import ParamSpec, TypeVar
 
 from actors.buffers import BufferPool
 from actors.hot_columns import HotColumnCache
+from actors.payload_source import PayloadSource
 from actors.ports import Column, ColumnRef, ObjectSpace
 from coding.hashing import hash_slices
 from protocol.errors import PayloadSizeMismatch, StoreError
@@ -82,16 +83,16 @@ class _Batch:
     def size_bytes(self) -> int:
         return sum(len(column) for column in self.columns)
 
-    def fill(self, data: Buffer) -> int:
-        """Copy the beginning of ``data`` to its place; returns how many bytes were taken."""
-        target = self.slots[self._slot]
-        taken = min(len(target) - self._filled, len(data))
-        target[self._filled : self._filled + taken] = data[:taken]
-        self._filled += taken
-        if self._filled == len(target):
+    def next_view(self) -> Buffer:
+        """Where the next bytes belong."""
+        return self.slots[self._slot][self._filled :]
+
+    def filled(self, size_bytes: int) -> None:
+        """The first ``size_bytes`` of ``next_view`` are there."""
+        self._filled += size_bytes
+        if self._filled == len(self.slots[self._slot]):
             self._slot += 1
             self._filled = 0
-        return taken
 
 
 class PayloadIngest:
@@ -119,19 +120,27 @@ class PayloadIngest:
         self._storing: asyncio.Task[None] | None = None
         self._checksums: list[bytes] = []
 
-    async def receive(self, chunks: AsyncIterator[bytes | Buffer]) -> tuple[bytes, ...]:
+    async def receive(self, payload: PayloadSource) -> tuple[bytes, ...]:
         """Store the whole payload; returns the SHA-256 of every segment.
 
         Raises:
             PayloadSizeMismatch: fewer bytes than declared came, or one too many (said at once).
             StoreError: a batch could not be written.
-            Whatever ``chunks`` raises.
+            Whatever ``payload`` raises.
         """
         await self._open_batch()
-        async for chunk in chunks:
-            await self._place(memoryview(chunk))
-        if self._received_bytes < self._layout.payload_size_bytes:
-            raise self._wrong_size(f"only {self._received_bytes} arrived")
+        while self._batch is not None:
+            size_bytes = await payload.read_into(self._batch.next_view())
+            if not size_bytes:
+                raise self._wrong_size(f"only {self._received_bytes} arrived")
+            self._received_bytes += size_bytes
+            self._batch.filled(size_bytes)
+            if self._storing is not None and self._storing.done():
+                self._storing.result()  # a full disk is said now, not a batch later
+            if self._batch.is_full:
+                await self._hand_over()
+        if await payload.read_into(memoryview(bytearray(1))):
+            raise self._wrong_size("more arrived")
         await self._stored()
         return tuple(self._checksums)
 
@@ -143,18 +152,6 @@ class PayloadIngest:
         if self._batch is not None:
             self._tools.buffers.release(self._batch.buffer)
             self._batch = None
-
-    async def _place(self, data: Buffer) -> None:
-        self._received_bytes += len(data)
-        if self._received_bytes > self._layout.payload_size_bytes:
-            raise self._wrong_size("more arrived")
-        if self._storing is not None and self._storing.done():
-            self._storing.result()  # a full disk is said now, not a batch later
-        while len(data):
-            assert self._batch is not None  # the size check above keeps us inside the layout
-            data = data[self._batch.fill(data) :]
-            if self._batch.is_full:
-                await self._hand_over()
 
     async def _open_batch(self) -> None:
         layout = self._layout

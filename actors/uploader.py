@@ -9,7 +9,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Mapping
+from collections.abc import Awaitable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import count
@@ -18,6 +18,7 @@ from typing import Any
 from actors.buffers import BufferPool, capacity_for
 from actors.hot_columns import HotColumnCache
 from actors.ingest import IngestTools, PayloadIngest, run_in
+from actors.payload_source import PayloadSource
 from actors.ports import ColumnRef, ObjectSpace, SignerPort, TaskWaker
 from actors.upload_feed import UploadFeed
 from protocol.errors import (
@@ -45,6 +46,8 @@ from storage.ports import (
 )
 
 MIB = 1024 * 1024
+
+_FIRST_BYTES = 4096
 
 log = logging.getLogger(__name__)
 
@@ -129,13 +132,12 @@ class Uploader:
         sp_address: str,
         object_info: ObjectInfo,
         params: StorageParams,
-        chunks: AsyncIterator[bytes | Buffer],
+        payload: PayloadSource,
     ) -> JobContext:
         """Store a payload; returns its job in UPLOAD_OBJECT_DONE.
 
-        ``chunks``: bytes of any length, the payload when joined. The job is created when
-        the first bytes arrive. Whatever fails afterwards is recorded in the job and raised, and
-        nothing of the payload is left behind.
+        The job is created when the first bytes of ``payload`` arrive. Whatever fails afterwards is
+        recorded in the job and raised, and nothing of the payload is left behind.
 
         Raises:
             EmptyPayload, PayloadSizeMismatch, IntegrityHashMismatch: not the declared payload.
@@ -143,12 +145,14 @@ class Uploader:
             StoreError, ComponentUnavailable, StaleJob: it cannot be stored or recorded.
         """
         store = self._store_of(sp_address)
-        first = await _first_bytes(chunks)
-        if first is None or object_info.payload_size == 0:
+        first = await _first_bytes(payload)
+        if not first or object_info.payload_size == 0:
             raise EmptyPayload("the payload is empty", object_info.name, "Send the payload.")
         self._active += 1
         try:
-            return await self._ingest(store, sp_address, object_info, params, first, chunks)
+            return await self._ingest(
+                store, sp_address, object_info, params, _Begun(first, payload)
+            )
         finally:
             self._active -= 1
 
@@ -158,8 +162,7 @@ class Uploader:
         sp_address: str,
         object_info: ObjectInfo,
         params: StorageParams,
-        first: bytes | Buffer,
-        chunks: AsyncIterator[bytes | Buffer],
+        payload: PayloadSource,
     ) -> JobContext:
         settings = self._settings
         # An owner of its own per upload: a lease that nobody renews any more runs out by itself.
@@ -183,7 +186,7 @@ class Uploader:
         if PayloadLayout.of(job.object_info, job.params, job.batch_segments).batch_count > 1:
             self._start(self._tell_task_node(self._waker.follow_upload(job)))
         try:
-            done = await self._store_and_record(store, job, _chain(first, chunks), feed)
+            done = await self._store_and_record(store, job, payload, feed)
         finally:
             lease.cancel()
             del self._feeds[job.job_id, job.epoch]
@@ -195,7 +198,7 @@ class Uploader:
         self,
         store: PieceStore,
         job: JobContext,
-        chunks: AsyncIterator[bytes | Buffer],
+        payload: PayloadSource,
         feed: UploadFeed,
     ) -> JobContext:
         layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
@@ -207,7 +210,7 @@ class Uploader:
             ingest = PayloadIngest(
                 self._tools, layout, job.sp_address, job.object_id, writer, feed.batch_stored
             )
-            checksums = await ingest.receive(chunks)
+            checksums = await ingest.receive(payload)
             return await self._record(job, writer, checksums)
         except BaseException as error:
             # A cancelled request still cleans up to the end.
@@ -354,19 +357,25 @@ def _list_unfinished(store: PieceStore) -> list[tuple[ColumnKey, int]]:
     return list(store.list_unfinished())
 
 
-async def _first_bytes(chunks: AsyncIterator[bytes | Buffer]) -> bytes | Buffer | None:
-    async for chunk in chunks:
-        if len(chunk):
-            return chunk
-    return None
+async def _first_bytes(payload: PayloadSource) -> Buffer:
+    view = memoryview(bytearray(_FIRST_BYTES))
+    return view[: await payload.read_into(view)]
 
 
-async def _chain(
-    first: bytes | Buffer, rest: AsyncIterator[bytes | Buffer]
-) -> AsyncIterator[bytes | Buffer]:
-    yield first
-    async for chunk in rest:
-        yield chunk
+class _Begun:
+    """A payload whose first bytes were taken already."""
+
+    def __init__(self, first: Buffer, rest: PayloadSource) -> None:
+        self._first = first
+        self._rest = rest
+
+    async def read_into(self, view: Buffer) -> int:
+        if not self._first:
+            return await self._rest.read_into(view)
+        count = min(len(view), len(self._first))
+        view[:count] = self._first[:count]
+        self._first = self._first[count:]
+        return count
 
 
 def _update(job: JobContext, event: JobEvent) -> JobUpdate:

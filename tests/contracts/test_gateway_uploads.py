@@ -21,9 +21,16 @@ from tests.support.sps import test_key
 PAYLOAD = bytes(range(256)) * 20  # 5120 bytes: six segments of 1000
 
 
+@pytest.fixture(params=[1 << 20, 1], ids=["small payloads", "payloads past the HTTP library"])
+def take_over_bytes(request: pytest.FixtureRequest) -> int:
+    threshold: int = request.param
+    return threshold
+
+
 @pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[GatewayRig]:
-    rig = await GatewayRig.create(tmp_path)
+async def rig(tmp_path: Path, take_over_bytes: int) -> AsyncIterator[GatewayRig]:
+    settings = GatewaySettings(take_over_bytes=take_over_bytes)
+    rig = await GatewayRig.create(tmp_path, settings=settings)
     yield rig
     await rig.close()
 
@@ -233,8 +240,9 @@ async def test_a_client_that_goes_away_leaves_a_failed_upload_and_nothing_stored
     assert (await rig.put("/album/photo", PAYLOAD)).status == 200
 
 
-async def test_a_silent_client_is_given_up(tmp_path: Path) -> None:
-    rig = await GatewayRig.create(tmp_path, settings=GatewaySettings(idle_timeout_s=0.05))
+async def test_a_silent_client_is_given_up(tmp_path: Path, take_over_bytes: int) -> None:
+    settings = GatewaySettings(idle_timeout_s=0.05, take_over_bytes=take_over_bytes)
+    rig = await GatewayRig.create(tmp_path, settings=settings)
     info = rig.create_object(PAYLOAD)
     await _half_a_put(rig, disconnect=False)
     assert await _failed(rig, info.id) == "payload-interrupted"

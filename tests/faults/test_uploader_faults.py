@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.payload_source import ChunkedPayload
 from actors.uploader import Uploader, UploaderSettings, choose_batch_segments
 from coding.checksums import hash_payload
 from coding.codec import get_codec
@@ -102,7 +103,7 @@ class Bench:
         self, info: ObjectInfo, chunks: AsyncIterator[bytes] | None = None
     ) -> JobContext:
         chunks = chunks or stream([PAYLOAD[i : i + 700] for i in range(0, len(PAYLOAD), 700)])
-        return await self.uploader.ingest(self.sp.address, info, PARAMS, chunks)
+        return await self.uploader.ingest(self.sp.address, info, PARAMS, ChunkedPayload(chunks))
 
     async def state(self, info: ObjectInfo) -> tuple[JobState, str | None]:
         job = await self.jobs.get_job(self.sp.address, info.id)

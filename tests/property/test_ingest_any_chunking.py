@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from actors.buffers import BufferPool
 from actors.hot_columns import HotColumnCache
 from actors.ingest import IngestTools, PayloadIngest
+from actors.payload_source import ChunkedPayload
 from coding.segments import split_segment
 from protocol.errors import PayloadSizeMismatch
 from protocol.layout import PayloadLayout
@@ -59,7 +60,7 @@ class Bench:
 
     async def receive(self, chunks: Sequence[bytes]) -> tuple[bytes, ...]:
         try:
-            return await self.ingest.receive(_stream(chunks))
+            return await self.ingest.receive(ChunkedPayload(_stream(chunks)))
         finally:
             await self.ingest.drain()
             self.pool.shutdown()
@@ -147,7 +148,7 @@ def test_one_byte_too_many_is_refused_before_the_rest_is_read(
 
     async def upload() -> None:
         try:
-            await bench.ingest.receive(chunks())
+            await bench.ingest.receive(ChunkedPayload(chunks()))
         finally:
             await bench.ingest.drain()
 

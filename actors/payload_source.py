@@ -1,0 +1,151 @@
+"""Where an upload's bytes come from: a port that fills the upload's own memory.
+
+A connection is read straight into it. An HTTP library's stream, which allocates and joins what
+arrives, costs the Uploader about as much as hashing does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from protocol.errors import PayloadInterrupted
+from storage.ports import Buffer
+
+
+class PayloadSource(Protocol):
+    """The bytes of one payload, in order."""
+
+    async def read_into(self, view: Buffer) -> int:
+        """Fill the beginning of ``view``, which is not empty; returns how many bytes came, 0 at the
+        end of the payload. Raises PayloadInterrupted."""
+
+
+class ChunkedPayload:
+    """A payload that comes in chunks of any length."""
+
+    def __init__(self, chunks: AsyncIterator[bytes | Buffer]) -> None:
+        self._chunks = chunks
+        self._rest = memoryview(b"")
+
+    async def read_into(self, view: Buffer) -> int:
+        """Raises whatever the chunks raise."""
+        while not self._rest:
+            chunk = await anext(self._chunks, None)
+            if chunk is None:
+                return 0
+            self._rest = memoryview(chunk)
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+class ConnectionPayload(asyncio.BufferedProtocol):
+    """A payload of known size on a connection, which belongs to this object until ``give_back``.
+
+    Nothing is read from the socket but into a view that was given, so a slow reader slows the
+    sender.
+    """
+
+    def __init__(
+        self,
+        transport: asyncio.Transport,
+        received: bytes,
+        size_bytes: int,
+        idle_timeout_s: float,
+        where: str,
+    ) -> None:
+        """``received``: the beginning of the ``size_bytes``, which came with the request's head."""
+        self._transport = transport
+        self._owner = transport.get_protocol()
+        self._received = memoryview(received)
+        self._left_bytes = size_bytes - len(received)
+        self._idle_timeout_s = idle_timeout_s
+        self._where = where
+        self._view = memoryview(b"")
+        self._filled = 0
+        self._full: asyncio.Future[None] | None = None
+        self._lost = False
+        transport.pause_reading()
+        transport.set_protocol(self)
+
+    def give_back(self) -> bool:
+        """The connection belongs to its owner again. Whether the payload was read to its end."""
+        self._transport.set_protocol(self._owner)
+        self._transport.resume_reading()
+        return not self._received and self._left_bytes == 0
+
+    async def read_into(self, view: Buffer) -> int:
+        """See ``PayloadSource.read_into``. Fills all of ``view`` but at the end of the payload."""
+        if self._received:
+            count = min(len(view), len(self._received))
+            view[:count] = self._received[:count]
+            self._received = self._received[count:]
+            return count
+        wanted_bytes = min(len(view), self._left_bytes)
+        if wanted_bytes == 0:
+            return 0
+        self._view, self._filled = view[:wanted_bytes], 0
+        self._full = asyncio.get_running_loop().create_future()
+        if self._lost:
+            self._full.set_result(None)
+        else:
+            self._transport.resume_reading()
+        try:
+            await self._until_full(self._full)
+        finally:
+            self._transport.pause_reading()
+            self._full = None
+            self._left_bytes -= self._filled
+        return wanted_bytes
+
+    async def _until_full(self, full: asyncio.Future[None]) -> None:
+        while True:
+            before = self._filled
+            await asyncio.wait([full], timeout=self._idle_timeout_s)
+            if self._filled == len(self._view):
+                return
+            if full.done():
+                raise PayloadInterrupted(
+                    "the sender closed the connection", self._where, "Send the payload again."
+                )
+            if self._filled == before:
+                raise PayloadInterrupted(
+                    f"no byte arrived for {self._idle_timeout_s:g} s",
+                    self._where,
+                    "Send the payload again.",
+                )
+
+    # --- asyncio's side --------------------------------------------------------------------------
+
+    def get_buffer(self, sizehint: int) -> Buffer:
+        return self._view[self._filled :]
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self._filled += nbytes
+        if self._filled == len(self._view):
+            self._transport.pause_reading()
+            self._wake()
+
+    def eof_received(self) -> bool:
+        """Nothing more comes; the connection stays open for the answer."""
+        self._lost = True
+        self._wake()
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._lost = True
+        self._wake()
+        self._owner.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._owner.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._owner.resume_writing()
+
+    def _wake(self) -> None:
+        if self._full is not None and not self._full.done():
+            self._full.set_result(None)
