@@ -68,6 +68,20 @@ class Creator:
         options: PutOptions,
     ) -> ObjectInfo:
         """Raises: TransactionRefused, TransactionFailed, ChainError, BadAnswer."""
+        await self._sender.create_object(
+            await self.approved_object(session, bucket_name, object_name, checksums, options)
+        )
+        return await self._chain.head_object(bucket_name, object_name)
+
+    async def approved_object(
+        self,
+        session: GatewaySession,
+        bucket_name: str,
+        object_name: str,
+        checksums: PayloadChecksums,
+        options: PutOptions,
+    ) -> Message:
+        """The message that creates an object, with the primary's approval. Raises BadAnswer."""
         message = MsgCreateObject(
             creator=self._sender.address,
             bucket_name=bucket_name,
@@ -79,8 +93,7 @@ class Creator:
             expect_checksums=checksums.integrity_hashes,
             redundancy_type=options.redundancy_type,
         )
-        await self._sender.create_object(await self._approved(session, "CreateObject", message))
-        return await self._chain.head_object(bucket_name, object_name)
+        return await self._approved(session, "CreateObject", message)
 
     async def _approved(self, session: GatewaySession, action: str, message: Message) -> Message:
         """The message with the primary's approval; nothing else in it may have changed."""

@@ -77,7 +77,7 @@ class GatewaySession:
             ComponentUnavailable: nobody answers, or the connection broke.
             BadAnswer, or the error that the gateway names: any other status.
         """
-        sent = self._headers(method, path, query, headers or {})
+        sent = self.signed_headers(method, path, query, headers or {})
         target = URL(f"{self._base}{encode_path(path)}{'?' + query if query else ''}", encoded=True)
         try:
             async with self._client().request(method, target, headers=sent, data=data) as response:
@@ -109,9 +109,10 @@ class GatewaySession:
             )
         return self._session
 
-    def _headers(
+    def signed_headers(
         self, method: str, path: str, query: str, extra: Mapping[str, str]
     ) -> dict[str, str]:
+        """All headers of a request, ``extra`` among them, with its signature."""
         date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
         headers = {
             "Host": self._host,

@@ -2,41 +2,40 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from chain.client import RpcChainClient
-from chain.dialects import get_dialect
 from cluster.bench.child import Handler, Tell
-from cluster.client import StorageClient
-from cluster.demo import sha256_of
-from cluster.progress import Progress, Stage
+from cluster.bench.socket_floor import SocketClient, SocketGet, SocketPut
+from cluster.bench.uploads import BenchClient, ObjectTimes
 from cluster.state_dir import NetworkFile
-from cluster.user import open_client
-from protocol.job import JobState
-from protocol.objects import StorageParams
-
-BUCKET = "bench"
+from protocol.objects import ObjectInfo
 
 
 @dataclass(frozen=True, slots=True)
-class Put:
-    """Answered by a ``PutTimes``; ``UploadBegins`` is told in between."""
+class PutObjects:
+    """Create all, then upload ``source`` as each of them, so many at once, and wait for the seals.
+
+    Answered by ``PutTimes``; ``UploadBegins`` and ``UploadAnswered`` are told in between.
+    """
 
     source: Path
-    object_name: str
+    object_names: tuple[str, ...]
+    at_once: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Get:
-    """Answered by the SHA-256 (hex) of what came; the file is gone again by then."""
+class GetObject:
+    """Answered by (seconds, SHA-256 as hex) of a download into memory; hashing is not timed."""
 
     object_name: str
-    target: Path
+    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,75 +45,65 @@ class AskParams:
 
 @dataclass(frozen=True, slots=True)
 class UploadBegins:
-    """Hashing and creating are done, the request that carries the payload is made now."""
+    """Hashing and creating are done, the request that carries the first payload is made now."""
+
+
+@dataclass(frozen=True, slots=True)
+class UploadAnswered:
+    """The last upload is answered; replication and seals may go on."""
 
 
 @dataclass(frozen=True, slots=True)
 class PutTimes:
-    """Durations of the client's own work before, then unix times, all in seconds.
-
-    ``uploading_at`` is just before the first payload byte is sent; ``stored_at`` and the later ones
-    are from the job's history.
-    """
+    """Durations in seconds of the client's own work before, then every object's times."""
 
     hashing_s: float
     creating_s: float
-    uploading_at: float
-    answered_at: float
-    stored_at: float
-    replicated_at: float
-    sealed_at: float
+    objects: tuple[ObjectTimes, ...]
 
 
 @asynccontextmanager
 async def client_service(network: NetworkFile) -> AsyncIterator[Handler]:
-    async with open_client(network) as client:
+    async with BenchClient.opened(network) as client:
+        params = await client.chain.storage_params()
+        buffers: dict[int, bytearray] = {}
+        plain = SocketClient(buffers)
 
         async def handle(message: Any, tell: Tell) -> Any:
             match message:
-                case Put(source, object_name):
-                    return await _put(client, source, object_name, tell)
-                case Get(object_name, target):
-                    await client.get(BUCKET, object_name, target)
-                    digest = sha256_of(target)
-                    target.unlink()
-                    return digest
                 case AskParams():
-                    return await _params(network)
+                    return params
+                case PutObjects():
+                    return await _put(client, message, tell)
+                case GetObject(object_name, size_bytes):
+                    buffer = buffers.setdefault(size_bytes, bytearray(size_bytes))
+                    seconds = client.fetch(object_name, buffer)
+                    return seconds, sha256(buffer).hexdigest()
+                case SocketPut() | SocketGet():
+                    return plain.run(message)
             raise TypeError(type(message))
 
         yield handle
 
 
-async def _params(network: NetworkFile) -> StorageParams:
-    chain = RpcChainClient(network.chain_endpoint, get_dialect(network.dialect))
-    try:
-        return await chain.storage_params()
-    finally:
-        await chain.close()
+async def _put(client: BenchClient, message: PutObjects, tell: Tell) -> PutTimes:
+    began_at = time.perf_counter()
+    params = await client.chain.storage_params()
+    checksums = await client.checksums(message.source, params)
+    hashed_at = time.perf_counter()
+    infos = await client.create(message.object_names, checksums)
+    created_at = time.perf_counter()
+    at_once = asyncio.Semaphore(message.at_once)
 
+    async def upload(info: ObjectInfo) -> tuple[float, float]:
+        async with at_once:
+            return await client.upload(info, message.source)
 
-async def _put(client: StorageClient, source: Path, object_name: str, tell: Tell) -> PutTimes:
-    size_bytes = source.stat().st_size  # noqa: ASYNC240 - one call
-    at: dict[str, float] = {}
-
-    def on_progress(progress: Progress) -> None:
-        if progress.stage is not Stage.UPLOAD:
-            return
-        if progress.done == 0:
-            at["uploading"] = time.time()
-            tell(UploadBegins())
-        elif progress.done == size_bytes:
-            at["answered"] = time.time()
-
-    put = await client.put(source, BUCKET, object_name, on_progress=on_progress)
-    reached = {entry["state"]: entry["at"] for entry in put.status["history"]}
-    return PutTimes(
-        hashing_s=put.seconds[Stage.HASHING],
-        creating_s=put.seconds[Stage.CREATING],
-        uploading_at=at["uploading"],
-        answered_at=at["answered"],
-        stored_at=reached[JobState.UPLOAD_OBJECT_DONE.name],
-        replicated_at=reached[JobState.REPLICATE_OBJECT_DONE.name],
-        sealed_at=reached[JobState.SEAL_OBJECT_DONE.name],
-    )
+    tell(UploadBegins())
+    uploaded = await asyncio.gather(*map(upload, infos))
+    tell(UploadAnswered())
+    # One after the other: when the first is sealed, most of the others are.
+    objects = [
+        await client.sealed(info, times) for info, times in zip(infos, uploaded, strict=True)
+    ]
+    return PutTimes(hashed_at - began_at, created_at - hashed_at, tuple(objects))

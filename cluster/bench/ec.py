@@ -1,24 +1,34 @@
-"""``bench ec``: encode and reconstruct by codec, k+m, segment size and threads."""
+"""``bench ec``: encode and reconstruct by codec, k+m, segment size, workers and kind of worker."""
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from hashlib import sha256
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from cluster.bench.accounting import ProcessTrees
+from cluster.bench.ec_job import EcJob, EcWorkerKind, EcWorkers
 from cluster.bench.environment import describe_environment
-from cluster.bench.records import BenchResult, Case, Row
-from cluster.bench.throughput import throughput_mb_s
+from cluster.bench.records import CPU_METRIC, BenchResult, Case, Row
+from cluster.bench.runner import Meter, OnStep, Repeats, Work, result_of
+from cluster.bench.table import size
+from cluster.bench.work_dir import work_dir
 from coding.buffers import Shard, as_view
-from coding.codec import Codec, get_codec
-from coding.segments import encode_segment, split_segment
-from protocol.errors import CodecUnavailable, IntegrityHashMismatch
+from coding.codec import get_codec
+from coding.matrix import check_shape
+from coding.segments import encode_segment
+from protocol.errors import CodecUnavailable, IntegrityHashMismatch, InvalidInput
+
+WORKER_KINDS = ("threads", "processes", "ray tasks", "ray actors")
+_MIN_OBJECT_STORE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,74 +38,158 @@ class EcOptions:
     """(k, m)"""
     segment_sizes_bytes: tuple[int, ...]
     workers: tuple[int, ...]
-    repeats: int
-    slot_s: float = 0.1
-    """How long each repeat lasts."""
+    worker_kinds: tuple[str, ...]
+    repeats: Repeats
+    work_dir: Path = Path()
+    """For the logs of worker processes only."""
     quick: bool = False
 
 
-def run_ec(options: EcOptions, on_step: Callable[[str], None]) -> BenchResult:
-    """Raises InvalidSetting (no such codec), IntegrityHashMismatch when the codecs disagree."""
-    environment = describe_environment({"repeats": options.repeats, "slot_s": options.slot_s})
+def run_ec(options: EcOptions, on_step: OnStep) -> BenchResult:
+    """Raises InvalidSetting (no such codec), InvalidInput (no such kind of worker, a segment that
+    cannot be split), IntegrityHashMismatch when what is made is not what it must be."""
+    _check(options)
+    environment = describe_environment(_settings(options))
     codecs = list(_available(options.codecs, on_step))
+    meter = Meter(ProcessTrees([os.getpid()]))
     rows: list[Row] = []
-    for (k, m), size_bytes in product(options.shapes, options.segment_sizes_bytes):
-        on_step(f"{k}+{m}, segments of {size_bytes} bytes")
-        segment = np.frombuffer(np.random.default_rng(size_bytes).bytes(size_bytes), np.uint8)
-        _check_same_bytes(codecs, segment, k, m)
-        for codec, workers in product(codecs, options.workers):
-            for kind, tasks in _operations(codec, segment, k, m, workers):
-                case = Case(kind, codec.name, k, m, size_bytes, workers=workers)
-                rates = throughput_mb_s(tasks, size_bytes, options.repeats, options.slot_s)
-                rows.append(Row(case, "payload", "MB/s", rates))
-    return BenchResult("ec", options.quick, environment, rows, _summary(rows))
+    with _worker_kinds(options) as kinds:
+        for (k, m), size_bytes in product(options.shapes, options.segment_sizes_bytes):
+            on_step(f"{k}+{m}, segments of {size(size_bytes)}")
+            for lost in _losses(m):
+                jobs = [EcJob(codec, k, m, lost) for codec in codecs]
+                rows += _compared(meter, jobs, kinds, size_bytes, options)
+        spilled_bytes = _spilled_bytes(options)
+    return result_of("ec", options.quick, environment, rows, _summary(rows), meter, spilled_bytes)
 
 
-def _available(names: Sequence[str], on_step: Callable[[str], None]) -> Iterator[Codec]:
+def _check(options: EcOptions) -> None:
+    for kind in options.worker_kinds:
+        if kind not in WORKER_KINDS:
+            raise InvalidInput(
+                f"there is no kind of worker {kind!r}", "", f"Use one of: {', '.join(WORKER_KINDS)}"
+            )
+
+    for k, m in options.shapes:
+        check_shape(k, m)
+        if m == 0:
+            raise InvalidInput("there is no parity to make", f"{k}+{m}", "Choose another shape")
+
+
+def _available(names: Sequence[str], on_step: OnStep) -> Iterator[str]:
     for name in names:
         try:
-            yield get_codec(name)
+            yield get_codec(name).name
         except CodecUnavailable as error:
             on_step(f"left out: {error}")
 
 
-def _check_same_bytes(codecs: Sequence[Codec], segment: Shard, k: int, m: int) -> None:
-    """Each codec has passed its self-test; here they agree on what is measured."""
-    digests = {
-        codec.name: [sha256(as_view(s)).hexdigest() for s in encode_segment(segment, k, m, codec)]
-        for codec in codecs
+def _losses(m: int) -> list[tuple[int, ...]]:
+    """Nothing lost (encode), one data shard, two data shards."""
+    return [tuple(range(losses)) for losses in range(min(2, m) + 1)]
+
+
+# --- the kinds of workers ------------------------------------------------------------------------
+
+
+@contextmanager
+def _worker_kinds(options: EcOptions) -> Iterator[list[EcWorkerKind]]:
+    """Those that are asked for, with what they need running."""
+    from cluster.bench.ec_workers import Processes, Threads
+
+    kinds: list[EcWorkerKind] = []
+    with ExitStack() as stack:
+        if "threads" in options.worker_kinds:
+            kinds.append(Threads())
+        if "processes" in options.worker_kinds:
+            root = stack.enter_context(work_dir(options.work_dir, 0))
+            kinds.append(stack.enter_context(Processes.started(max(options.workers), root)))
+        if _uses_ray(options):
+            from cluster.ray_ec_workers import RayActors, RayTasks, ray_runtime
+
+            stack.enter_context(ray_runtime(max(options.workers), _object_store_bytes(options)))
+            ray_kinds: tuple[EcWorkerKind, ...] = (RayTasks(), RayActors())
+            kinds += [kind for kind in ray_kinds if kind.name in options.worker_kinds]
+        yield kinds
+
+
+def _uses_ray(options: EcOptions) -> bool:
+    return any(kind.startswith("ray") for kind in options.worker_kinds)
+
+
+def _object_store_bytes(options: EcOptions) -> int:
+    """Room for what every worker of every codec and kind is given and makes, twice over."""
+    largest = max(options.segment_sizes_bytes) * max((k + m) / k for k, m in options.shapes)
+    sets = 2 * len(options.codecs) * sum(options.workers)
+    return max(_MIN_OBJECT_STORE_BYTES, int(2 * sets * largest))
+
+
+def _spilled_bytes(options: EcOptions) -> int:
+    if not _uses_ray(options):
+        return 0
+    from cluster.ray_spill import spilled_bytes
+
+    return spilled_bytes()
+
+
+# --- measuring -----------------------------------------------------------------------------------
+
+
+def _compared(
+    meter: Meter,
+    jobs: Sequence[EcJob],
+    kinds: Sequence[EcWorkerKind],
+    size_bytes: int,
+    options: EcOptions,
+) -> list[Row]:
+    """One operation at one shape and size, by codec, kind of worker and workers, interleaved."""
+    segment = np.frombuffer(np.random.default_rng(size_bytes).bytes(size_bytes), np.uint8)
+    with ExitStack() as stack:
+        works, hired = [], []
+        for job, kind, workers in product(jobs, kinds, options.workers):
+            case = Case(job.name, kind.name, job.codec, job.k, job.m, size_bytes, workers=workers)
+            of_case = stack.enter_context(kind.hired(job, segment, workers))
+            works.append(Work(case, of_case.run, workers * size_bytes))
+            hired.append((job, kind, of_case))
+        rows = meter.measure(works, options.repeats)
+        for job, kind, of_case in hired:
+            _check_made(job, kind, segment, of_case)
+    return rows
+
+
+def _check_made(job: EcJob, kind: EcWorkerKind, segment: Shard, workers: EcWorkers) -> None:
+    """The known answer is the numpy codec's, which has passed its self-test like the others."""
+    shards = encode_segment(segment, job.k, job.m, get_codec("numpy"))
+    expected = [sha256(as_view(shards[i])).digest() for i in job.made]
+    for made in workers.made():
+        if [sha256(as_view(shard)).digest() for shard in made] != expected:
+            raise IntegrityHashMismatch(
+                "what was made is not what it must be",
+                f"{job.name}, {job.codec}, {job.k}+{job.m}, {kind.name}",
+            )
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+def _settings(options: EcOptions) -> dict[str, Any]:
+    return {
+        "repeats": options.repeats.count,
+        "slot_s": options.repeats.slot_s,
+        "worker_kinds": list(options.worker_kinds),
+        "object_store_bytes": _object_store_bytes(options) if _uses_ray(options) else 0,
+        "writes": "none, all in memory that a first round has touched",
     }
-    if any(found != digests[codecs[0].name] for found in digests.values()):
-        raise IntegrityHashMismatch("the codecs do not give the same bytes", f"{k}+{m}")
 
 
-def _operations(
-    codec: Codec, segment: Shard, k: int, m: int, workers: int
-) -> Iterator[tuple[str, list[Callable[[], object]]]]:
-    """(kind, one task per worker); every worker has memory of its own."""
-    data = [[shard.copy() for shard in split_segment(segment, k)] for _ in range(workers)]
-    parity = [[np.empty_like(shards[0]) for _ in range(m)] for shards in data]
-    yield "encode", [partial(codec.encode_into, d, p) for d, p in zip(data, parity, strict=True)]
-    for losses in range(1, min(2, m) + 1):
-        lost = range(losses)
-        damaged: list[list[Shard | None]] = [
-            [None if i in lost else shard for i, shard in enumerate([*d, *p])]
-            for d, p in zip(data, parity, strict=True)
-        ]
-        rebuilt = codec.reconstruct(damaged[0], k, m, lost)
-        if not all(map(np.array_equal, rebuilt, data[0])):
-            raise IntegrityHashMismatch("what was rebuilt is not what was lost", codec.name)
-        yield (
-            f"reconstruct {losses}",
-            [partial(codec.reconstruct, shards, k, m, lost) for shards in damaged],
-        )
-
-
-def _summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """The best median per codec and operation, over all sizes and threads."""
-    best: dict[str, Any] = {}
+def _summary(rows: Sequence[Row]) -> Mapping[str, Any]:
+    """The best median per codec, operation and kind of worker, over all shapes, sizes, workers."""
+    best: dict[str, dict[str, dict[str, float]]] = {}
     for row in rows:
+        if row.metric == CPU_METRIC:
+            continue
         of_codec = best.setdefault(str(row.case.codec), {})
-        kind = f"{row.case.kind.replace(' ', '_')}_mb_s"
-        of_codec[kind] = max(of_codec.get(kind, 0.0), statistics.median(row.values))
+        of_kind = of_codec.setdefault(f"{row.case.kind.replace(' ', '_')}_mb_s", {})
+        name = str(row.case.worker_kind).replace(" ", "_")
+        of_kind[name] = max(of_kind.get(name, 0.0), statistics.median(row.values))
     return {"best": best}

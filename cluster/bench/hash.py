@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 
+from cluster.bench.accounting import ProcessTrees
 from cluster.bench.environment import describe_environment
-from cluster.bench.records import BenchResult, Case, Row
-from cluster.bench.throughput import throughput_mb_s
-from coding.buffers import Buffer, Shard, as_view
+from cluster.bench.records import CPU_METRIC, BenchResult, Case, Row
+from cluster.bench.runner import Meter, OnStep, Repeats, Work, result_of
+from cluster.bench.side_by_side import side_by_side
+from cluster.bench.table import size
+from coding.buffers import Shard, as_view
 from coding.checksums import hash_payload
 from coding.codec import get_codec
 from coding.segments import encode_segment
@@ -28,47 +32,71 @@ _K, _M = 4, 2
 class HashOptions:
     segment_sizes_bytes: tuple[int, ...]
     workers: tuple[int, ...]
-    repeats: int
-    slot_s: float = 0.1
+    repeats: Repeats
     quick: bool = False
 
 
-def run_hash(options: HashOptions, on_step: Callable[[str], None]) -> BenchResult:
-    """Rates are of payload: with its pieces, a payload byte is hashed 2.5 times at 4+2."""
-    environment = describe_environment({"repeats": options.repeats, "slot_s": options.slot_s})
-    rows = []
+def run_hash(options: HashOptions, on_step: OnStep) -> BenchResult:
+    """Rates are of payload: with its pieces, a payload byte is hashed 2.5 times at 4+2.
+
+    Raises IntegrityHashMismatch when the checksums are not those of the payload.
+    """
+    environment = describe_environment(
+        {"repeats": options.repeats.count, "slot_s": options.repeats.slot_s}
+    )
+    meter = Meter(ProcessTrees([os.getpid()]))
+    rows: list[Row] = []
     for size_bytes in options.segment_sizes_bytes:
-        on_step(f"segments of {size_bytes} bytes")
-        segment = np.frombuffer(np.random.default_rng(size_bytes).bytes(size_bytes), np.uint8)
-        pieces = encode_segment(segment, _K, _M, get_codec())
-        _check(segment, pieces)
+        on_step(f"segments of {size(size_bytes)}")
+        rows += _of_size(size_bytes, options, meter)
+    return result_of("hash", options.quick, environment, rows, _summary(rows), meter, 0)
+
+
+def _of_size(size_bytes: int, options: HashOptions, meter: Meter) -> list[Row]:
+    segment = np.frombuffer(np.random.default_rng(size_bytes).bytes(size_bytes), np.uint8)
+    pieces = encode_segment(segment, _K, _M, get_codec())
+    streams = Case("streams", segment_size_bytes=size_bytes)
+    mix = Case("segment and pieces", k=_K, m=_M, segment_size_bytes=size_bytes)
+    with ExitStack() as stack:
+        works = []
+        known = _known_checksums(segment)
+        hashers: list[tuple[list[bytes], _Hasher]] = []
         for workers in options.workers:
-            streams = [partial(_digests, [segment.copy()]) for _ in range(workers)]
-            mix = [partial(_digests, [segment.copy(), *pieces]) for _ in range(workers)]
-            for case, tasks in (
-                (Case("streams", segment_size_bytes=size_bytes, workers=workers), streams),
-                (Case("segment and pieces", None, _K, _M, size_bytes, workers=workers), mix),
-            ):
-                rates = throughput_mb_s(tasks, size_bytes, options.repeats, options.slot_s)
-                rows.append(Row(case, "payload", "MB/s", rates))
-    return BenchResult("hash", options.quick, environment, rows, _summary(rows))
+            for case, buffers in ((streams, [segment]), (mix, [segment, *pieces])):
+                own = [_Hasher([buffer.copy() for buffer in buffers]) for _ in range(workers)]
+                run = stack.enter_context(side_by_side([hasher.run for hasher in own]))
+                works.append(Work(replace(case, workers=workers), run, workers * size_bytes))
+                hashers += [(known[: len(buffers)], hasher) for hasher in own]
+        rows = meter.measure(works, options.repeats)
+    for expected, hasher in hashers:
+        if hasher.digests != expected:
+            raise IntegrityHashMismatch("the checksums are not those of the payload", "bench hash")
+    return rows
 
 
-def _digests(buffers: Sequence[Buffer]) -> list[bytes]:
-    return [sha256(as_view(buffer)).digest() for buffer in buffers]
+class _Hasher:
+    """One worker with memory of its own."""
+
+    def __init__(self, buffers: Sequence[Shard]) -> None:
+        self._buffers = buffers
+        self.digests: list[bytes] = []
+
+    def run(self) -> None:
+        self.digests = [sha256(as_view(buffer)).digest() for buffer in self._buffers]
 
 
-def _check(segment: Shard, pieces: Sequence[Shard]) -> None:
+def _known_checksums(segment: Shard) -> list[bytes]:
+    """Of the segment and of its pieces, as a client puts them on chain."""
     known = hash_payload(BytesIO(segment.tobytes()), segment.size, _K, _M, get_codec())
-    expected = [known.segment_checksums[0], *(row[0] for row in known.piece_checksums)]
-    if _digests([segment, *pieces]) != expected:
-        raise IntegrityHashMismatch("the checksums are not those of the payload", "bench hash")
+    return [known.segment_checksums[0], *(column[0] for column in known.piece_checksums)]
 
 
 def _summary(rows: Sequence[Row]) -> dict[str, Any]:
     """The best median per kind and number of threads, over all sizes."""
     best: dict[str, dict[str, float]] = {}
     for row in rows:
+        if row.metric == CPU_METRIC:
+            continue
         of_kind = best.setdefault(row.case.kind.replace(" ", "_") + "_mb_s", {})
         workers = str(row.case.workers)
         of_kind[workers] = max(of_kind.get(workers, 0.0), statistics.median(row.values))

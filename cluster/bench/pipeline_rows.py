@@ -3,32 +3,12 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cluster.bench.client_process import PutTimes
-from cluster.bench.floor import ShareChecksums
-from cluster.bench.records import Case, Row
-
-
-@dataclass(frozen=True, slots=True)
-class PutCost:
-    """One put: its times, and what was spent between its first byte and its seal."""
-
-    times: PutTimes
-    cpu_s: float
-    """Of all server processes."""
-    client_cpu_s: float
-    peak_memory_bytes: int
-
-    @property
-    def upload_to_sealed_s(self) -> float:
-        return self.times.sealed_at - self.times.uploading_at
-
-    @property
-    def put_answered_s(self) -> float:
-        return self.times.answered_at - self.times.uploading_at
+from cluster.bench.measured_network import PutCost
+from cluster.bench.records import CPU_METRIC, Case, Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,20 +18,17 @@ class FloorCost:
     seconds: float
     cpu_s: float
     peak_memory_bytes: int
-    checksums: ShareChecksums
 
 
 def pipeline_rows(
-    case: Case,
-    floor_workers: int,
-    puts: Sequence[PutCost],
-    floors: Sequence[FloorCost],
-    spilled_bytes: int,
+    case: Case, floor_workers: int, puts: Sequence[PutCost], floors: Sequence[FloorCost]
 ) -> list[Row]:
     """``case``: the pipeline's; the floor's is the same but for its workers. The first of ``puts``
     and of ``floors`` is the warm-up, which counts for memory only."""
     assert case.object_size_bytes is not None
-    mb, gb = case.object_size_bytes / 1e6, case.object_size_bytes / 1e9
+    assert case.objects_in_parallel is not None
+    size_bytes = case.object_size_bytes * case.objects_in_parallel
+    mb, gb = size_bytes / 1e6, size_bytes / 1e9
     floor_case = replace(case, kind="floor", workers=floor_workers)
     timed, pairs = puts[1:], list(zip(puts[1:], floors[1:], strict=True))
 
@@ -73,22 +50,21 @@ def pipeline_rows(
         of_puts("put answered", "MB/s", lambda p: mb / p.put_answered_s, higher=True),
         of_floor("stored", "MB/s", lambda f: mb / f.seconds, higher=True),
         Row(case, "upload to sealed / floor", "ratio", ratios),
-        of_puts("CPU of the servers", "s/GB", lambda p: p.cpu_s / gb),
-        of_puts("CPU of the client", "s/GB", lambda p: p.client_cpu_s / gb),
-        of_floor("CPU", "s/GB", lambda f: f.cpu_s / gb),
+        of_puts(CPU_METRIC, "s/GB", lambda p: p.cpu.servers_s / gb),
+        of_puts("CPU of the client", "s/GB", lambda p: p.cpu.client_s / gb),
+        of_floor(CPU_METRIC, "s/GB", lambda f: f.cpu_s / gb),
         Row(case, "peak memory", "bytes", peaks, higher_is_better=False),
         Row(floor_case, "peak memory", "bytes", floor_peaks, higher_is_better=False),
-        Row(case, "spilled", "bytes", (float(spilled_bytes),), higher_is_better=False),
         of_puts("client hashes", "s", lambda p: p.times.hashing_s),
-        of_puts("client creates the object on chain", "s", lambda p: p.times.creating_s),
-        of_puts("upload", "s", lambda p: p.times.stored_at - p.times.uploading_at),
-        of_puts("replication after it", "s", lambda p: p.times.replicated_at - p.times.stored_at),
-        of_puts("seal after that", "s", lambda p: p.times.sealed_at - p.times.replicated_at),
+        of_puts("client creates the objects on chain", "s", lambda p: p.times.creating_s),
+        of_puts("upload", "s", lambda p: p.last.stored_at - p.uploading_at),
+        of_puts("replication after it", "s", lambda p: p.last.replicated_at - p.last.stored_at),
+        of_puts("seal after that", "s", lambda p: p.last.sealed_at - p.last.replicated_at),
     ]
 
 
-def pipeline_summary(rows: Sequence[Row]) -> Mapping[str, Any]:
-    """Medians over the repeats; the largest peak of memory."""
+def pipeline_summary(rows: Sequence[Row], spilled_bytes: int) -> dict[str, Any]:
+    """Medians over the repeats of the one case that ``rows`` are of; the largest peak of memory."""
     values = {(row.case.kind, row.metric): row.values for row in rows}
 
     def median(kind: str, metric: str) -> float:
@@ -99,8 +75,8 @@ def pipeline_summary(rows: Sequence[Row]) -> Mapping[str, Any]:
         "put_answered_mb_s": median("pipeline", "put answered"),
         "floor_mb_s": median("floor", "stored"),
         "ratio_to_floor": median("pipeline", "upload to sealed / floor"),
-        "cpu_s_per_gb": median("pipeline", "CPU of the servers"),
-        "floor_cpu_s_per_gb": median("floor", "CPU"),
+        "cpu_s_per_gb": median("pipeline", CPU_METRIC),
+        "floor_cpu_s_per_gb": median("floor", CPU_METRIC),
         "peak_memory_bytes": int(max(values["pipeline", "peak memory"])),
-        "spilled_bytes": int(values["pipeline", "spilled"][0]),
+        "spilled_bytes": spilled_bytes,
     }

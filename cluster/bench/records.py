@@ -15,18 +15,25 @@ from typing import Any
 from cluster.bench.spread import Spread
 from protocol.errors import InvalidInput
 
+CPU_METRIC = "CPU"
+"""Time of all processes, in seconds per GB of payload."""
+
 METADATA_KEYS = ("bench", "environment", "summary")
 
 PARQUET_COLUMNS: Mapping[str, str] = {
     "bench": "string: which benchmark",
     "quick": "bool: few repeats and little data; for a first look only",
     "kind": "string: what was measured: a side (pipeline, floor) or an operation",
+    "worker_kind": "string or null: threads, processes, ray tasks or ray actors",
     "codec": "string or null",
     "k": "int64 or null: data shards",
     "m": "int64 or null: parity shards",
     "segment_size_bytes": "int64 or null",
     "object_size_bytes": "int64 or null",
     "workers": "int64 or null: threads or processes that worked side by side",
+    "objects_in_parallel": "int64 or null: objects that were on their way at once",
+    "batch_segments": "int64 or null: segments that are stored, encoded and sent together",
+    "durable": "bool or null: whether what was written would survive a power loss",
     "metric": "string",
     "unit": "string; MB is 10^6 and GB 10^9 bytes",
     "higher_is_better": "bool",
@@ -37,6 +44,8 @@ PARQUET_COLUMNS: Mapping[str, str] = {
     "maximum": "double",
     "values": "list<double>: every repeat, in order",
 }
+_ROW_KEYS = PARQUET_COLUMNS.keys()
+_DOCUMENT_KEYS = {"bench", "quick", "environment", "rows", "summary", "failures"}
 _TYPES = {"string": "string", "bool": "bool_", "int64": "int64", "double": "float64"}
 
 
@@ -45,12 +54,16 @@ class Case:
     """What was measured; None is what does not apply."""
 
     kind: str
+    worker_kind: str | None = None
     codec: str | None = None
     k: int | None = None
     m: int | None = None
     segment_size_bytes: int | None = None
     object_size_bytes: int | None = None
     workers: int | None = None
+    objects_in_parallel: int | None = None
+    batch_segments: int | None = None
+    durable: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,19 +144,29 @@ def _schema(metadata: Mapping[str, str]) -> Any:
     return pa.schema([field(*item) for item in PARQUET_COLUMNS.items()], metadata=dict(metadata))
 
 
-def read_results(directory: Path) -> list[dict[str, Any]]:
-    """The result documents of all ``*.json`` in ``directory``, by name. Raises InvalidInput."""
-    documents = []
-    for path in sorted(directory.glob("*.json")):
-        try:
-            document = json.loads(path.read_text())
-        except ValueError as error:
-            raise InvalidInput(f"is not JSON ({error})", str(path)) from None
-        if not isinstance(document, dict) or not document.keys() >= {"bench", "rows", "summary"}:
-            raise InvalidInput("is not the result of a benchmark", str(path))
-        documents.append(document)
+def read_results(path: Path) -> list[dict[str, Any]]:
+    """The result document ``path``, or those of all ``*.json`` in that directory, by name.
+
+    Raises InvalidInput.
+    """
+    if not path.exists():
+        raise InvalidInput("there is no such file or directory", str(path))
+    files = sorted(path.glob("*.json")) if path.is_dir() else [path]
+    documents = [_read_result(file) for file in files]
     if not documents:
-        raise InvalidInput(
-            "there are no results of benchmarks", str(directory), "Make some with --out"
-        )
+        raise InvalidInput("there are no results of benchmarks", str(path), "Make some with --out")
     return documents
+
+
+def _read_result(path: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise InvalidInput(f"cannot be read as JSON ({error})", str(path)) from None
+    if not isinstance(document, dict) or not document.keys() >= _DOCUMENT_KEYS:
+        raise InvalidInput("is not the result of a benchmark", str(path))
+    if not all(isinstance(row, dict) and row.keys() == _ROW_KEYS for row in document["rows"]):
+        raise InvalidInput(
+            "is the result of another version's benchmark", str(path), "Measure again"
+        )
+    return document

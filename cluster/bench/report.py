@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from cluster.bench.records import METADATA_KEYS, PARQUET_COLUMNS
-from cluster.bench.table import HEADINGS, cells
+from cluster.bench.table import HEADINGS, table_rows
 
 _TITLES = {
     "pipeline": "Put to sealed, and the floor",
@@ -73,7 +73,7 @@ def _section(document: Mapping[str, Any]) -> str:
     lines += ["", _EXPLANATIONS.get(bench, ""), ""]
     lines += [f"**Failed: {failure}.**" for failure in document["failures"]]
     lines += _table(("", ""), [(k, _plain(v)) for k, v in document["environment"].items()])
-    lines += ["", *_table(HEADINGS, [cells(row) for row in document["rows"]]), ""]
+    lines += ["", *_table(HEADINGS, table_rows(document["rows"])), ""]
     return "\n".join(lines)
 
 

@@ -2,15 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-HEADINGS = ("case", "metric", "unit", "median", "p99", "min - max", "repeats")
+from cluster.bench.records import CPU_METRIC
+
+HEADINGS = ("case", "metric", "unit", "median", "p99", "min - max", "repeats", "CPU s/GB")
 _BYTES_PER_MB = 1e6
 
 
-def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """One per heading; bytes are shown in MB. ``row``: of ``BenchResult.to_json``."""
+def table_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
+    """Cells for ``HEADINGS`` of the rows of ``BenchResult.to_json``.
+
+    The CPU time of a case stands (as its median) behind what else was measured of it first.
+    """
+    cpu = {case_text(row): row["median"] for row in rows if _is_cpu(row)}
+    shown, seen = [], set()
+    for row in rows:
+        case = case_text(row)
+        if not _is_cpu(row):
+            has_cpu = case in cpu and case not in seen
+            shown.append((*_cells(row), number(cpu[case]) if has_cpu else ""))
+            seen.add(case)
+    return shown
+
+
+def _is_cpu(row: Mapping[str, Any]) -> bool:
+    return bool(row["metric"] == CPU_METRIC and row["unit"] == "s/GB")
+
+
+def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """Bytes are shown in MB."""
     scale, unit = (_BYTES_PER_MB, "MB") if row["unit"] == "bytes" else (1.0, row["unit"])
     median, p99, minimum, maximum = (
         number(row[name] / scale) for name in ("median", "p99", "minimum", "maximum")
@@ -20,9 +42,15 @@ def cells(row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def case_text(row: Mapping[str, Any]) -> str:
+    return ", ".join(case_parts(row))
+
+
+def case_parts(row: Mapping[str, Any]) -> list[str]:
+    """What was measured, word by word."""
     parts = [row["kind"]]
-    if row["codec"] is not None:
-        parts.append(row["codec"])
+    for name in ("worker_kind", "codec"):
+        if row[name] is not None:
+            parts.append(row[name])
     if row["k"] is not None:
         parts.append(f"{row['k']}+{row['m']}")
     if row["segment_size_bytes"] is not None:
@@ -31,7 +59,13 @@ def case_text(row: Mapping[str, Any]) -> str:
         parts.append(f"objects of {size(row['object_size_bytes'])}")
     if row["workers"] is not None:
         parts.append(f"{row['workers']} workers" if row["workers"] > 1 else "1 worker")
-    return ", ".join(parts)
+    if row["objects_in_parallel"] is not None:
+        parts.append(f"{row['objects_in_parallel']} at once")
+    if row["batch_segments"] is not None:
+        parts.append(f"batches of {row['batch_segments']}")
+    if row["durable"] is not None:
+        parts.append("durable" if row["durable"] else "not durable")
+    return parts
 
 
 def number(value: float) -> str:
@@ -44,6 +78,11 @@ def number(value: float) -> str:
 
 
 def size(size_bytes: int) -> str:
+    """In the units in which it is a round number, if there are such."""
+    if size_bytes % 1000 == 0:
+        for unit, scale in (("GB", 10**9), ("MB", 10**6), ("KB", 10**3)):
+            if size_bytes % scale == 0 and size_bytes:
+                return f"{size_bytes // scale} {unit}"
     for unit, scale in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
         if size_bytes >= scale:
             return f"{size_bytes / scale:.4g} {unit}"

@@ -1,52 +1,37 @@
-"""``greenray bench``: what each stage costs, beside what the machine allows."""
+"""``greenray bench``: one tool for all questions of speed."""
 
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from greenray.cli.options import ConfigOption, SpsOption
-from greenray.cli.output import (
-    EXIT_ERROR,
-    Json,
-    command_app,
-    note,
-    parse_size,
-    print_result,
-    reporting_errors,
+from greenray.cli.bench_options import (
+    Out,
+    Plot,
+    Quick,
+    RepeatsOption,
+    WorkDir,
+    Workers,
+    parse_positive_size,
+    parse_shape,
+    plan_of,
+    sizes_option,
 )
-
-if TYPE_CHECKING:
-    from cluster.bench.records import BenchResult
-    from cluster.settings import Settings
+from greenray.cli.bench_output import (
+    fail_if_failed,
+    finish,
+    keep,
+    show,
+    show_comparison,
+)
+from greenray.cli.options import ConfigOption, SpsOption
+from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
 
 app = command_app()
-
-_REPEATS = 5
-_QUICK_REPEATS = 3
-
-Quick = Annotated[
-    bool, typer.Option("--quick", help="Few repeats and little data, for a first look.")
-]
-Repeats = Annotated[
-    int | None,
-    typer.Option(min=1, help=f"Measured ones; {_REPEATS}, or {_QUICK_REPEATS} with --quick."),
-]
-Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="Keep the results there, as JSON and Parquet."),
-]
-WorkDir = Annotated[
-    Path,
-    typer.Option(
-        "--work-dir",
-        metavar="DIR",
-        help="A directory on the disk to measure; a new one is made in it and removed again.",
-    ),
-]
 
 
 @app.callback()
@@ -59,104 +44,319 @@ def bench() -> None:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
-@app.command()
-def pipeline(
-    object_size_bytes: Annotated[
-        int | None,
-        typer.Option(
-            "--object-size", parser=parse_size, metavar="SIZE", help="1GiB; 256MiB with --quick."
-        ),
-    ] = None,
-    repeats: Repeats = None,
-    sps: SpsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    as_json: Json = False,
-) -> None:
-    """Put to sealed through HTTP, and the floor: plain processes that do only the unavoidable."""
-    with reporting_errors(as_json):
-        from cluster.bench.pipeline import PipelineOptions, run_pipeline
-
-        options = PipelineOptions(
-            _settings(config, sps),
-            object_size_bytes or ((256 << 20) if quick else (1 << 30)),
-            repeats or _default_repeats(quick),
-            _on_a_disk(work_dir),
-            quick,
-        )
-        _finish(run_pipeline(options, note), out, as_json)
-
-
-@app.command()
-def memory(
-    object_sizes_bytes: Annotated[
-        list[int] | None,
-        typer.Option(
-            "--object-size",
-            parser=parse_size,
-            metavar="SIZE",
-            help="From small to large; 256MiB and 2GiB, or 64MiB and 256MiB with --quick.",
-        ),
-    ] = None,
-    repeats: Repeats = None,
-    sps: SpsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    as_json: Json = False,
-) -> None:
-    """The peak memory of all server processes, for small and large objects."""
-    with reporting_errors(as_json):
-        from cluster.bench.memory import MemoryOptions, run_memory
-
-        sizes = (64 << 20, 256 << 20) if quick else (256 << 20, 2 << 30)
-        options = MemoryOptions(
-            _settings(config, sps),
-            tuple(object_sizes_bytes or sizes),
-            repeats or _default_repeats(quick),
-            _on_a_disk(work_dir),
-            quick,
-        )
-        _finish(run_memory(options, note), out, as_json)
+# --- what one stage costs ------------------------------------------------------------------------
 
 
 @app.command()
 def ec(
-    repeats: Repeats = None, quick: Quick = False, out: Out = None, as_json: Json = False
+    codec: Annotated[
+        list[str] | None, typer.Option(help="May be repeated. All that are there.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K+M", help="May be repeated. 4+2, 6+3 and 10+4; quick: 4+2."),
+    ] = None,
+    segment_size_bytes: Annotated[
+        list[int] | None, sizes_option("--segment-size", "1, 4 and 16 MiB; quick: 16MiB.")
+    ] = None,
+    workers: Workers = None,
+    worker_kind: Annotated[
+        list[str] | None,
+        typer.Option(help="May be repeated. threads, processes, ray tasks and ray actors."),
+    ] = None,
+    repeats: RepeatsOption = None,
+    work_dir: WorkDir = Path(),
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
 ) -> None:
-    """Encode and reconstruct by codec, k+m, segment size and threads."""
+    """Encode and reconstruct by codec, k+m, segment size, workers and kind of worker."""
+    shapes = tuple(map(parse_shape, shape or ()))
     with reporting_errors(as_json):
-        from cluster.bench.ec import EcOptions, run_ec
+        plan = plan_of(None, None, work_dir, repeats, quick, writes=False)
+        from cluster.bench.ec import run_ec
 
-        options = EcOptions(
-            codecs=("isal", "numpy", "zfec"),
-            shapes=((4, 2),) if quick else ((4, 2), (6, 3), (10, 4)),
-            segment_sizes_bytes=(16 << 20,) if quick else (1 << 20, 4 << 20, 16 << 20),
-            workers=_worker_counts(),
-            repeats=repeats or _default_repeats(quick),
-            quick=quick,
+        usual = plan.ec()
+        options = replace(
+            usual,
+            codecs=tuple(codec or usual.codecs),
+            shapes=shapes or usual.shapes,
+            segment_sizes_bytes=tuple(segment_size_bytes or usual.segment_sizes_bytes),
+            workers=tuple(workers or usual.workers),
+            worker_kinds=tuple(worker_kind or usual.worker_kinds),
         )
-        _finish(run_ec(options, note), out, as_json)
+        finish(run_ec(options, note), out, plot, as_json)
 
 
 @app.command("hash")
 def hash_command(
-    repeats: Repeats = None, quick: Quick = False, out: Out = None, as_json: Json = False
+    workers: Workers = None,
+    repeats: RepeatsOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
 ) -> None:
     """SHA-256 of one stream, of many, and of a segment with its pieces."""
     with reporting_errors(as_json):
-        from cluster.bench.hash import HashOptions, run_hash
+        plan = plan_of(None, None, Path(), repeats, quick, writes=False)
+        from cluster.bench.hash import run_hash
 
-        options = HashOptions(
-            segment_sizes_bytes=(16 << 20,) if quick else (64 << 10, 1 << 20, 16 << 20),
-            workers=_worker_counts(),
-            repeats=repeats or _default_repeats(quick),
-            quick=quick,
+        usual = plan.hash()
+        options = replace(usual, workers=tuple(workers or usual.workers))
+        finish(run_hash(options, note), out, plot, as_json)
+
+
+@app.command()
+def store(
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="May be repeated: file, memory, s3 (with pieces.kind s3 in --config)."),
+    ] = None,
+    column_size_bytes: Annotated[
+        list[int] | None, sizes_option("--column-size", "10KB, 4MiB and 64MiB; quick: no 4MiB.")
+    ] = None,
+    workers: Workers = None,
+    repeats: RepeatsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """Write and read columns by kind of piece store, durable or not."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, None, work_dir, repeats, quick)
+        from cluster.bench.store import run_store
+
+        usual = plan.store()
+        options = replace(
+            usual,
+            kinds=tuple(kind or usual.kinds),
+            column_sizes_bytes=tuple(column_size_bytes or usual.column_sizes_bytes),
+            workers=tuple(workers or usual.workers),
         )
-        _finish(run_hash(options, note), out, as_json)
+        finish(run_store(options, note), out, plot, as_json)
+
+
+@app.command()
+def gateway(
+    object_size_bytes: Annotated[
+        list[int] | None, sizes_option("--object-size", "16MiB and 256MiB; quick: 64MiB.")
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """PUT and GET through HTTP, against a plain socket."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from cluster.bench.gateway import run_gateway
+
+        usual = plan.gateway()
+        sizes = tuple(object_size_bytes or usual.object_sizes_bytes)
+        finish(run_gateway(replace(usual, object_sizes_bytes=sizes), note), out, plot, as_json)
+
+
+@app.command()
+def seal(
+    seals: Annotated[
+        int | None, typer.Option(min=1, help="In each repeat; 300, or 60 with --quick.")
+    ] = None,
+    repeats: RepeatsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """Seals per second, of the embedded chain alone and through the Signer."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, None, work_dir, repeats, quick)
+        from cluster.bench.seal import run_seal
+
+        usual = plan.seal()
+        finish(run_seal(replace(usual, seals=seals or usual.seals), note), out, plot, as_json)
+
+
+# --- the whole way -------------------------------------------------------------------------------
+
+
+@app.command()
+def small(
+    object_size_bytes: Annotated[
+        int | None,
+        typer.Option("--object-size", parser=parse_positive_size, metavar="SIZE", help="10KB."),
+    ] = None,
+    objects: Annotated[
+        int | None, typer.Option(min=1, help="In each repeat; 100, or 30 with --quick.")
+    ] = None,
+    parallel: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Uploads at once; may be repeated. 1 and 16; quick: 16."),
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """Many small objects from put to sealed; creating them on chain is counted apart."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from cluster.bench.small import run_small
+
+        usual = plan.small()
+        options = replace(
+            usual,
+            object_size_bytes=object_size_bytes or usual.object_size_bytes,
+            objects=objects or usual.objects,
+            objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
+        )
+        finish(run_small(options, note), out, plot, as_json)
+
+
+@app.command()
+def pipeline(
+    object_size_bytes: Annotated[
+        list[int] | None, sizes_option("--object-size", "1GiB; quick: 256MiB.")
+    ] = None,
+    parallel: Annotated[
+        list[int] | None, typer.Option(min=1, help="Objects at once; may be repeated. 1.")
+    ] = None,
+    batch_segments: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=64, help="May be repeated, each in a network of its own."),
+    ] = None,
+    codec: Annotated[
+        list[str] | None, typer.Option(help="May be repeated, each in a network of its own.")
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """Put to sealed through HTTP, and the floor: plain processes that do only the unavoidable."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from cluster.bench.pipeline import run_pipeline
+
+        usual = plan.pipeline()
+        options = replace(
+            usual,
+            object_sizes_bytes=tuple(object_size_bytes or usual.object_sizes_bytes),
+            objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
+            codecs=tuple(codec or ()),
+            batch_segments=tuple(batch_segments or ()),
+        )
+        finish(run_pipeline(options, note), out, plot, as_json)
+
+
+@app.command()
+def memory(
+    object_size_bytes: Annotated[
+        list[int] | None,
+        sizes_option(
+            "--object-size", "From small to large; 256MiB and 2GiB; quick: 64MiB and 256MiB."
+        ),
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """The peak memory of all server processes, for small and large objects."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from cluster.bench.memory import run_memory
+
+        usual = plan.memory()
+        sizes = tuple(object_size_bytes or usual.object_sizes_bytes)
+        finish(run_memory(replace(usual, object_sizes_bytes=sizes), note), out, plot, as_json)
+
+
+@app.command("all")
+def all_command(
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """All of the above but memory; --quick takes less than three minutes on two cores."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from cluster.bench.plans import combined, run_all
+
+        results = []
+        for result in run_all(plan, note):
+            keep(result, out, plot)
+            if not as_json:
+                show(result.to_json())
+            results.append(result)
+        document = combined(results, plan)
+        if as_json:
+            print_result(document, "", as_json)
+        fail_if_failed(document["failures"])
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A result, or a directory of them.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The same, measured later.")],
+    as_json: Json = False,
+) -> None:
+    """What changed from A to B beyond noise."""
+    with reporting_errors(as_json):
+        from cluster.bench.compare import compare as compared
+        from cluster.bench.records import read_results
+
+        comparison = compared(read_results(first), read_results(second))
+        if as_json:
+            print_result(comparison.to_json(), "", as_json)
+        else:
+            show_comparison(comparison)
+
+
+@app.command()
+def plot(
+    results: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A result, or a directory of them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to draw.")] = Path(),
+) -> None:
+    """Draw a PNG of each result that was kept with --out."""
+    with reporting_errors(as_json=False):
+        from cluster.bench.plots import draw
+        from cluster.bench.records import read_results
+
+        for document in read_results(results):
+            note(f"drawn: {draw(document, out)}")
 
 
 @app.command()
@@ -169,66 +369,3 @@ def report(
         from cluster.bench.report import render
 
         typer.echo(render(read_results(directory)), nl=False)
-
-
-def _default_repeats(quick: bool) -> int:
-    return _QUICK_REPEATS if quick else _REPEATS
-
-
-def _worker_counts() -> tuple[int, ...]:
-    """1, 2, 4, ... and all cores."""
-    from cluster.bench.environment import cores
-
-    powers = [1 << i for i in range(cores().bit_length())]
-    return tuple(sorted({*(p for p in powers if p <= cores()), cores()}))
-
-
-def _settings(config: Path | None, sps: int | None) -> Settings:
-    from cluster.settings_loading import load_settings
-
-    return load_settings(config, sps=sps)
-
-
-def _on_a_disk(work_dir: Path) -> Path:
-    """``work_dir``; says so when it is in memory, where nothing is durable."""
-    from cluster.bench.work_dir import MEMORY_FILE_SYSTEMS, file_system_of
-
-    if (file_system := file_system_of(work_dir)) in MEMORY_FILE_SYSTEMS:
-        note(f"note: {work_dir.absolute()} is {file_system}: this measures memory, not a disk")
-    return work_dir
-
-
-def _finish(result: BenchResult, out: Path | None, as_json: bool) -> None:
-    """Keep it, show it, and fail if it does not count."""
-    from cluster.bench.records import write_result
-
-    if out is not None:
-        json_file, parquet_file = write_result(result, out)
-        note(f"written: {json_file}, {parquet_file}")
-    document = result.to_json()
-    if as_json:
-        print_result(document, "", as_json)
-    else:
-        _print_table(document)
-    for failure in result.failures:
-        note(f"error: {failure}")
-    if result.failures:
-        raise typer.Exit(EXIT_ERROR)
-
-
-def _print_table(document: dict[str, object]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    from cluster.bench.table import HEADINGS, cells
-
-    quick = " (quick: for a first look only)" if document["quick"] else ""
-    table = Table(title=f"greenray bench {document['bench']}{quick}")
-    for heading in HEADINGS:
-        numeric = heading in ("median", "p99", "min - max", "repeats")
-        table.add_column(heading, justify="right" if numeric else "left")
-    rows = document["rows"]
-    assert isinstance(rows, list)
-    for row in rows:
-        table.add_row(*cells(row))
-    Console().print(table)

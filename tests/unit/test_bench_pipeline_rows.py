@@ -1,43 +1,45 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from cluster.bench.client_process import PutTimes
-from cluster.bench.floor import ShareChecksums
-from cluster.bench.pipeline_rows import FloorCost, PutCost, pipeline_rows, pipeline_summary
+from cluster.bench.measured_network import CpuTimes, PutCost
+from cluster.bench.pipeline_rows import FloorCost, pipeline_rows, pipeline_summary
 from cluster.bench.records import Case
+from cluster.bench.uploads import ObjectTimes
 
 GB = 1_000_000_000
 
 
 def put(sealed_after_s: float, *, cpu_s: float = 4.0, peak_memory_bytes: int = 100) -> PutCost:
-    times = PutTimes(
-        hashing_s=1.0,
-        creating_s=0.5,
+    times = ObjectTimes(
         uploading_at=50.0,
         answered_at=52.0,
         stored_at=51.5,
         replicated_at=53.0,
         sealed_at=50.0 + sealed_after_s,
     )
-    return PutCost(times, cpu_s, 1.0, peak_memory_bytes)
+    cpu = CpuTimes(cpu_s, 1.0)
+    return PutCost(PutTimes(1.0, 0.5, (times,)), cpu, 2.0, peak_memory_bytes)
 
 
 def floor(seconds: float) -> FloorCost:
-    return FloorCost(seconds, 3.0, 10, ShareChecksums((), ()))
+    return FloorCost(seconds, 3.0, 10)
 
 
+CASE = Case("pipeline", None, "isal", 4, 2, 16 << 20, GB, objects_in_parallel=1)
 ROWS = pipeline_rows(
-    Case("pipeline", "isal", 4, 2, 16 << 20, GB),
+    CASE,
     2,
     [put(99.0, cpu_s=99.0, peak_memory_bytes=500), put(4.0), put(5.0), put(10.0)],
     [floor(99.0), floor(2.0), floor(2.0), floor(2.5)],
-    spilled_bytes=7,
 )
 
 
 def test_summary_has_the_medians_of_the_repeats_without_the_warm_up() -> None:
-    assert pipeline_summary(ROWS) == pytest.approx(
+    assert pipeline_summary(ROWS, 7) == pytest.approx(
         {
             "upload_to_sealed_mb_s": 200.0,
             "put_answered_mb_s": 500.0,
@@ -66,3 +68,15 @@ def test_stages_of_a_put_add_up_to_its_time_to_the_seal() -> None:
 def test_only_rates_and_ratios_are_better_when_higher() -> None:
     for row in ROWS:
         assert row.higher_is_better is (row.unit in ("MB/s", "ratio")), row.metric
+
+
+def test_objects_that_are_put_together_count_from_the_first_byte_to_the_last_seal() -> None:
+    first = ObjectTimes(10.0, 11.0, 11.5, 12.0, 14.0)
+    second = ObjectTimes(10.5, 12.0, 11.0, 13.0, 13.5)
+    cost = PutCost(PutTimes(1.0, 0.5, (first, second)), CpuTimes(4.0, 1.0), 2.0, 5)
+    assert (cost.uploading_at, cost.put_answered_s, cost.upload_to_sealed_s) == (10.0, 2.0, 4.0)
+    case = replace(CASE, objects_in_parallel=2)
+    rows = pipeline_rows(case, 2, [cost, cost], [floor(1.0), floor(1.0)])
+    summary = pipeline_summary(rows, 0)
+    assert summary["upload_to_sealed_mb_s"] == 2000 / 4.0
+    assert summary["cpu_s_per_gb"] == 4.0 / 2

@@ -21,7 +21,12 @@ RESULT = BenchResult(
     quick=True,
     environment={"cores": 2},
     rows=(
-        Row(Case("encode", "isal", 4, 2, 1 << 20, workers=2), "payload", "MB/s", (3.0, 1.0, 2.0)),
+        Row(
+            Case("encode", "threads", "isal", 4, 2, 1 << 20, workers=2),
+            "payload",
+            "MB/s",
+            (3, 1, 2),
+        ),
         Row(Case("pipeline"), "peak memory", "bytes", (5, 7), higher_is_better=False),
     ),
     summary={"best": 3.0},
@@ -70,6 +75,25 @@ def test_results_are_read_back_by_name(tmp_path: Path) -> None:
     write_result(RESULT, tmp_path)
     write_result(BenchResult("a", False, {}, (), {}), tmp_path)
     assert [document["bench"] for document in read_results(tmp_path)] == ["a", "ec"]
+
+
+def test_one_result_is_read_by_its_file(tmp_path: Path) -> None:
+    json_file, _ = write_result(RESULT, tmp_path)
+    write_result(BenchResult("a", False, {}, (), {}), tmp_path)
+    assert read_results(json_file) == [RESULT.to_json()]
+
+
+def test_results_with_other_columns_are_refused(tmp_path: Path) -> None:
+    json_file, parquet_file = write_result(RESULT, tmp_path)
+    document = json.loads(json_file.read_text())
+    del document["rows"][0]["p99"]
+    json_file.write_text(json.dumps(document))
+    with pytest.raises(InvalidInput, match="another version"):
+        read_results(tmp_path)
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        read_results(parquet_file)
+    with pytest.raises(InvalidInput, match="no such file"):
+        read_results(tmp_path / "nowhere")
 
 
 @pytest.mark.parametrize("content", [None, "{", "[]", '{"rows": []}'])

@@ -6,7 +6,7 @@ import pytest
 
 from cluster.bench.records import BenchResult, Case, Row, read_results
 from cluster.bench.report import render
-from cluster.bench.table import cells, number
+from cluster.bench.table import number, size, table_rows
 
 ROOT = Path(__file__).parents[2]
 
@@ -17,7 +17,10 @@ def document(row: Row, *, quick: bool = False, failures: tuple[str, ...] = ()) -
 
 
 ROW = Row(
-    Case("floor", "isal", 4, 2, 16 << 20, 1 << 30, 2), "stored", "MB/s", (600.0, 500.0, 550.0)
+    Case("floor", None, "isal", 4, 2, 16 << 20, 1 << 30, 2),
+    "stored",
+    "MB/s",
+    (600.0, 500.0, 550.0),
 )
 
 
@@ -25,7 +28,7 @@ def test_a_row_says_what_was_measured_and_how_it_spread() -> None:
     text = render([document(ROW)])
     assert (
         "| floor, isal, 4+2, segments of 16 MiB, objects of 1 GiB, 2 workers "
-        "| stored | MB/s | 550 | 500 | 500 - 600 | 3 |" in text
+        "| stored | MB/s | 550 | 500 | 500 - 600 | 3 |  |" in text
     )
 
 
@@ -38,8 +41,8 @@ def test_the_environment_stands_beside_the_numbers() -> None:
 
 def test_bytes_are_shown_in_megabytes() -> None:
     row = Row(Case("pipeline"), "peak memory", "bytes", (1.25e9,), higher_is_better=False)
-    [shown] = document(row)["rows"]  # type: ignore[misc]
-    assert cells(shown)[1:4] == ("peak memory", "MB", "1250")
+    [shown] = table_rows(document(row)["rows"])  # type: ignore[arg-type]
+    assert shown[1:4] == ("peak memory", "MB", "1250")
 
 
 def test_quick_and_failed_runs_say_so() -> None:
@@ -62,6 +65,14 @@ def test_quick_and_failed_runs_say_so() -> None:
 )
 def test_numbers_have_three_digits_and_no_exponent(value: float, text: str) -> None:
     assert number(value) == text
+
+
+@pytest.mark.parametrize(
+    ("size_bytes", "text"),
+    [(999, "999 B"), (10_000, "10 KB"), (1 << 20, "1 MiB"), (3 << 19, "1.5 MiB"), (0, "0 B")],
+)
+def test_sizes_are_in_units_that_make_them_round(size_bytes: int, text: str) -> None:
+    assert size(size_bytes) == text
 
 
 def test_the_performance_document_is_made_from_the_results_beside_it() -> None:

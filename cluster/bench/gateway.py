@@ -1,0 +1,184 @@
+"""``bench gateway``: PUT (until the answer) and GET through HTTP, against a plain socket."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from cluster.bench.accounting import ProcessTrees
+from cluster.bench.child import Child
+from cluster.bench.environment import describe_environment
+from cluster.bench.records import CPU_METRIC, BenchResult, Case, Row
+from cluster.bench.runner import EVERYTHING, OnStep, interleaved, spill_failures
+from cluster.bench.site import STORED_PER_BYTE, Site, opened_site
+from cluster.bench.socket_floor import SocketGet, SocketPut, socket_floor_service
+from cluster.bench.table import size
+from cluster.demo import make_payload, sha256_of
+from cluster.settings import Settings
+from protocol.errors import IntegrityHashMismatch
+
+
+@dataclass(frozen=True, slots=True)
+class GatewayOptions:
+    settings: Settings
+    object_sizes_bytes: tuple[int, ...]
+    repeats: int
+    work_dir: Path
+    quick: bool = False
+
+    @property
+    def needed_bytes(self) -> int:
+        """Of disk."""
+        return int((STORED_PER_BYTE * (self.repeats + 1) + 1) * sum(self.object_sizes_bytes))
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One PUT or GET; ``cpu_s`` of the serving side, until the answer is complete."""
+
+    seconds: float
+    cpu_s: float
+    peak_memory_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """``socket_...``: the same bytes between the client and a process that only moves them."""
+
+    put: Transfer
+    get: Transfer
+    socket_put: Transfer
+    socket_get: Transfer
+
+
+def run_gateway(options: GatewayOptions, on_step: OnStep) -> BenchResult:
+    """Raises whatever stops the network or the client; IntegrityHashMismatch when bytes differ."""
+    with opened_site(options.settings, options.work_dir, options.needed_bytes, on_step) as site:
+        return gateway_on(site, options, on_step)
+
+
+def gateway_on(site: Site, options: GatewayOptions, on_step: OnStep) -> BenchResult:
+    """The same on a network that is there."""
+    environment = describe_environment({"repeats": options.repeats, **site.describe()})
+    spilled_before = site.network.spilled_bytes()
+    with ExitStack() as stack:
+        sides = []
+        for size_bytes in options.object_sizes_bytes:
+            source = site.root / f"gateway-{size_bytes}"
+            make_payload(source, size_bytes)
+            floor = stack.enter_context(
+                Child(
+                    "socket floor",
+                    socket_floor_service,
+                    source,
+                    log_file=site.root / f"socket-{size_bytes}.log",
+                )
+            )
+            sides.append(_Side(site, source, floor))
+        found = interleaved(options.repeats + 1, [partial(side.run, on_step) for side in sides])
+    rows: list[Row] = []
+    for size_bytes, rounds in zip(options.object_sizes_bytes, found, strict=True):
+        rows += gateway_rows(size_bytes, site.settings.durable, rounds)
+    spilled_bytes = site.network.spilled_bytes() - spilled_before
+    spilled = Row(EVERYTHING, "spilled", "bytes", (float(spilled_bytes),), higher_is_better=False)
+    return BenchResult(
+        "gateway",
+        options.quick,
+        environment,
+        [*rows, spilled],
+        _summary(rows, spilled_bytes),
+        spill_failures(spilled_bytes),
+    )
+
+
+class _Side:
+    """Everything for objects of one size."""
+
+    def __init__(self, site: Site, source: Path, floor: Child) -> None:
+        self._network = site.network
+        self._source = source
+        self._size_bytes = source.stat().st_size
+        self._digest = sha256_of(source)
+        self._port: int = floor.ask(None)
+        self._floor_trees = ProcessTrees([floor.pid])
+
+    def run(self, on_step: OnStep, number: int) -> Round:
+        """A put is waited for until it is sealed, so that nothing of it goes on beside the rest."""
+        [name] = self._network.new_names(1)
+        put = self._network.put(self._source, [name], at_once=1, warm_up=number == 0)
+        seconds, digest, cpu_s = self._network.get(name, self._size_bytes)
+        self._check(digest)
+        socket_put = self._over_socket(SocketPut(self._port, self._source))
+        socket_get = self._over_socket(SocketGet(self._port, self._size_bytes))
+        what = f"{size(self._size_bytes)}, " + (f"repeat {number}" if number else "warm-up")
+        mb = self._size_bytes / 1e6
+        on_step(f"{what}: PUT {mb / put.put_answered_s:.0f} MB/s, GET {mb / seconds:.0f} MB/s")
+        return Round(
+            Transfer(put.put_answered_s, put.answered_cpu_s, put.peak_memory_bytes),
+            Transfer(seconds, cpu_s),
+            socket_put,
+            socket_get,
+        )
+
+    def _over_socket(self, message: SocketPut | SocketGet) -> Transfer:
+        before_s = self._floor_trees.cpu_s()
+        answer = self._network.over_socket(message)
+        if isinstance(message, SocketGet):
+            answer, digest = answer
+            self._check(digest)
+        return Transfer(answer, self._floor_trees.cpu_s() - before_s)
+
+    def _check(self, digest: str) -> None:
+        if digest != self._digest:
+            raise IntegrityHashMismatch("what came back is not what went in", "bench gateway")
+
+
+def gateway_rows(size_bytes: int, durable: bool, rounds: Sequence[Round]) -> list[Row]:
+    """The first of ``rounds`` is the warm-up, which counts for memory only."""
+    mb, gb = size_bytes / 1e6, size_bytes / 1e9
+    timed = rounds[1:]
+    rows = []
+    for kind, served, plain in (
+        ("PUT", [r.put for r in timed], [r.socket_put for r in timed]),
+        ("GET", [r.get for r in timed], [r.socket_get for r in timed]),
+    ):
+        written = durable if kind == "PUT" else None
+        case = Case(kind, object_size_bytes=size_bytes, durable=written)
+        floor = Case(f"{kind}, plain socket", object_size_bytes=size_bytes)
+        ratios = tuple(p.seconds / s.seconds for s, p in zip(served, plain, strict=True))
+        for of_side, transfers in ((case, served), (floor, plain)):
+            rates = tuple(mb / transfer.seconds for transfer in transfers)
+            cpu = tuple(transfer.cpu_s / gb for transfer in transfers)
+            rows.append(Row(of_side, "payload", "MB/s", rates))
+            rows.append(Row(of_side, CPU_METRIC, "s/GB", cpu, higher_is_better=False))
+        rows.append(Row(case, "gateway / plain socket", "ratio", ratios))
+    peaks = tuple(float(r.put.peak_memory_bytes) for r in rounds)
+    everything = Case(EVERYTHING.kind, object_size_bytes=size_bytes)
+    rows.append(Row(everything, "peak memory", "bytes", peaks, higher_is_better=False))
+    return rows
+
+
+def _summary(rows: Sequence[Row], spilled_bytes: int) -> dict[str, Any]:
+    """The best median over the sizes."""
+
+    def best(kind: str) -> float:
+        return max(
+            statistics.median(row.values)
+            for row in rows
+            if row.case.kind == kind and row.unit == "MB/s"
+        )
+
+    peaks = [max(row.values) for row in rows if row.metric == "peak memory"]
+    return {
+        "put_mb_s": best("PUT"),
+        "get_mb_s": best("GET"),
+        "socket_put_mb_s": best("PUT, plain socket"),
+        "socket_get_mb_s": best("GET, plain socket"),
+        "peak_memory_bytes": int(max(peaks)),
+        "spilled_bytes": spilled_bytes,
+    }

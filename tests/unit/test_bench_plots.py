@@ -1,0 +1,108 @@
+"""Pictures have titles, labelled axes with units, and the spread of the repeats."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from matplotlib.figure import Figure
+
+from cluster.bench import plots
+from cluster.bench.ec_plot import draw_ec
+from cluster.bench.records import BenchResult, Case, Row
+
+ENVIRONMENT = {
+    "processor": "a processor",
+    "cores": 2,
+    "kernel": "Linux 6",
+    "measured_at": "2026-01-02T03:04:05+00:00",
+}
+
+
+def document(bench: str, *rows: Row, quick: bool = False) -> dict[str, Any]:
+    return BenchResult(bench, quick, ENVIRONMENT, rows, {}).to_json()
+
+
+def ec_document() -> dict[str, Any]:
+    rows = [
+        Row(
+            Case(operation, kind, codec, 4, 2, 16 << 20, workers=workers),
+            "payload",
+            "MB/s",
+            (900.0 * workers, 1000.0 * workers, 1300.0 * workers),
+        )
+        for operation in ("encode", "reconstruct 1")
+        for codec in ("isal", "zfec")
+        for kind in ("threads", "ray tasks")
+        for workers in (1, 2)
+    ]
+    return document("ec", *rows)
+
+
+SEAL = document(
+    "seal",
+    Row(Case("chain alone"), "seals", "seals/s", (100.0, 110.0, 90.0)),
+    Row(Case("through the signer"), "seals", "seals/s", (50.0, 55.0, 45.0)),
+    Row(Case("chain alone"), "CPU per seal", "ms", (5.0,), higher_is_better=False),
+    quick=True,
+)
+
+
+def texts(figure: Figure) -> str:
+    return "\n".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+
+
+@pytest.mark.parametrize("of", [SEAL, ec_document()], ids=["bars", "ec"])
+def test_a_result_becomes_a_png(tmp_path: Path, of: dict[str, Any]) -> None:
+    path = plots.draw(of, tmp_path / "new")
+    assert path == tmp_path / "new" / f"{of['bench']}.png"
+    assert path.read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_bars_have_a_panel_per_unit_and_a_label_per_row() -> None:
+    figure = plots.bars(SEAL)
+    rates, times = figure.axes
+    assert rates.get_xlabel() == "seals per second (longer is better)"
+    assert times.get_xlabel() == "milliseconds (shorter is better)"
+    labels = [label.get_text() for label in rates.get_yticklabels()]
+    assert labels == ["chain alone", "through the signer"]
+    assert rates.get_xlim()[0] == 0
+
+
+def test_bars_show_the_median_and_every_repeat() -> None:
+    rates, _ = plots.bars(SEAL).axes
+    assert [bar.get_width() for bar in rates.patches] == [100.0, 50.0]
+    assert {text.get_text() for text in rates.texts} == {"100", "50.0"}
+    assert sorted(rates.lines[0].get_xdata()) == [90.0, 100.0, 110.0]
+
+
+def test_what_all_rows_share_stands_in_the_title_once() -> None:
+    rows = [
+        Row(Case(kind, object_size_bytes=1 << 20), "payload", "MB/s", (1.0,))
+        for kind in ("PUT", "GET")
+    ]
+    figure = plots.bars(document("gateway", *rows))
+    assert "objects of 1 MiB" in texts(figure)
+    assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["PUT", "GET"]
+
+
+def test_caption_says_where_it_was_measured_and_that_it_was_quick() -> None:
+    shown = texts(plots.bars(SEAL))
+    assert "a processor, 2 cores, Linux 6, 2026-01-02" in shown
+    assert "quick run" in shown
+    assert "whiskers" in shown
+
+
+def test_ec_has_a_panel_per_operation_and_codec_with_units() -> None:
+    figure = draw_ec(ec_document())
+    assert [axis.get_title() for axis in figure.axes] == [
+        "encode, codec isal",
+        "encode, codec zfec",
+        "rebuild 1 lost shard, codec isal",
+        "rebuild 1 lost shard, codec zfec",
+    ]
+    assert figure.axes[0].get_ylabel() == "GB/s of payload"
+    assert figure.axes[-1].get_xlabel() == "workers side by side"
+    for name in ("threads", "ray tasks", "one thread,\ntimes workers"):
+        assert name in texts(figure)
