@@ -54,7 +54,7 @@ def draw_ec(document: Mapping[str, Any]) -> Figure:
         "every panel has a scale of its own",
         fontsize=11,
     )
-    figure.supxlabel(caption(document), fontsize=8, color="0.35")
+    figure.supxlabel(caption(document, "markers are medians"), fontsize=8, color="0.35")
     return figure
 
 

@@ -97,6 +97,7 @@ def pipeline_on(site: Site, options: PipelineOptions, on_step: OnStep) -> BenchR
 def _measure(site: Site, options: PipelineOptions, on_step: OnStep) -> _Measured:
     spilled_before = site.network.spilled_bytes()
     cases = list(product(options.object_sizes_bytes, options.objects_in_parallel))
+    on_step("starting the floor")
     with ExitStack() as stack:
         sides = {
             size_bytes: stack.enter_context(_Sides.opened(site, size_bytes))

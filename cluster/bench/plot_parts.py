@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def caption(document: Mapping[str, Any]) -> str:
-    """How to read it, and where and when it was measured."""
+def caption(document: Mapping[str, Any], marks: str) -> str:
+    """How to read it, and where and when it was measured. ``marks``: what shows what."""
     environment = document["environment"]
     repeats = max((row["repeats"] for row in document["rows"]), default=0)
     quick = "quick run, for a first look only; " if document["quick"] else ""
     return (
-        f"Median of up to {repeats} repeats; whiskers from the worst to the best, "
-        f"dots are single repeats.\n{quick}greenray bench {document['bench']}, "
+        f"Up to {repeats} repeats: {marks}, whiskers go from the smallest to the largest.\n"
+        f"{quick}greenray bench {document['bench']}, "
         f"{environment['processor']}, {environment['cores']} cores, {environment['kernel']}, "
         f"{environment['measured_at'][:10]}"
     )

@@ -1,7 +1,4 @@
-"""Pictures of results, to be read without the text (``--plot``). Matplotlib is imported here only.
-
-Everything is a median; whiskers go from the worst repeat to the best, dots are single repeats.
-"""
+"""Pictures of results, to be read without the text (``--plot``). Only they import matplotlib."""
 
 from __future__ import annotations
 
@@ -16,7 +13,7 @@ from matplotlib.figure import Figure
 from cluster.bench.ec_plot import draw_ec
 from cluster.bench.plot_parts import caption
 from cluster.bench.runner import EVERYTHING
-from cluster.bench.table import case_parts, number
+from cluster.bench.table import case_parts, number, size_part
 
 _PANELS = {
     "MB/s": "MB/s of payload (longer is better)",
@@ -38,6 +35,8 @@ _TITLES = {
     "pipeline": "Upload to sealed, beside plain processes that do only the unavoidable",
     "memory": "Peak memory by object size",
 }
+_BY_SIZE = ("hash", "store", "gateway")
+"""What has a panel for each size."""
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _BAR_INCHES = 0.32
 _PANEL_INCHES = 1.0
@@ -56,11 +55,7 @@ def draw(document: Mapping[str, Any], directory: Path) -> Path:
 
 def bars(document: Mapping[str, Any]) -> Figure:
     """One panel per unit, one bar per row."""
-    of_cases = [row for row in document["rows"] if row["kind"] != EVERYTHING.kind]
-    panels = []
-    for unit, axis_label in _PANELS.items():
-        if rows := [row for row in of_cases if row["unit"] == unit]:
-            panels.append((axis_label, rows))
+    panels = _panels(document)
     heights = [_PANEL_INCHES + _BAR_INCHES * len(rows) for _, rows in panels]
     figure = Figure(figsize=(_WIDTH_INCHES, sum(heights) + 1.0), layout="constrained")
     axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
@@ -69,8 +64,25 @@ def bars(document: Mapping[str, Any]) -> Figure:
     figure.suptitle(_TITLES.get(document["bench"], document["bench"]) + subtitle)
     for axis, (axis_label, rows) in zip(axes, panels, strict=True):
         _panel(axis, axis_label, rows, shared)
-    figure.supxlabel(caption(document), fontsize=8, color="0.35")
+    figure.supxlabel(
+        caption(document, "bars are medians, dots single ones"), fontsize=8, color="0.35"
+    )
     return figure
+
+
+def _panels(document: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
+    """(axis label, rows) by unit and, where sizes are not what is compared, by size."""
+    of_cases = [row for row in document["rows"] if row["kind"] != EVERYTHING.kind]
+    panels: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for row in of_cases:
+        if row["unit"] in _PANELS:
+            part = size_part(row) if document["bench"] in _BY_SIZE else ""
+            panels.setdefault((row["unit"], part), []).append(row)
+    by_unit = sorted(panels.items(), key=lambda item: list(_PANELS).index(item[0][0]))
+    return [
+        (f"{part}: {_PANELS[unit]}" if part else _PANELS[unit], rows)
+        for (unit, part), rows in by_unit
+    ]
 
 
 def _panel(
@@ -100,10 +112,11 @@ def _panel(
 
 
 def _label(row: Mapping[str, Any], shared: Sequence[str], *, with_metric: bool) -> str:
-    parts = [part for part in case_parts(row) if part not in shared]
-    if with_metric:
-        parts.insert(0, row["metric"])
-    return ", ".join(parts) or row["metric"]
+    hidden = {*shared, size_part(row)} if row["bench"] in _BY_SIZE else {*shared}
+    case = ", ".join(part for part in case_parts(row) if part not in hidden)
+    if not with_metric:
+        return case or row["metric"]
+    return f"{case}: {row['metric']}" if case else row["metric"]
 
 
 def _shared_parts(rows: Sequence[Mapping[str, Any]]) -> list[str]:

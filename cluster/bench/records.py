@@ -29,6 +29,7 @@ PARQUET_COLUMNS: Mapping[str, str] = {
     "k": "int64 or null: data shards",
     "m": "int64 or null: parity shards",
     "segment_size_bytes": "int64 or null",
+    "column_size_bytes": "int64 or null",
     "object_size_bytes": "int64 or null",
     "workers": "int64 or null: threads or processes that worked side by side",
     "objects_in_parallel": "int64 or null: objects that were on their way at once",
@@ -59,6 +60,7 @@ class Case:
     k: int | None = None
     m: int | None = None
     segment_size_bytes: int | None = None
+    column_size_bytes: int | None = None
     object_size_bytes: int | None = None
     workers: int | None = None
     objects_in_parallel: int | None = None

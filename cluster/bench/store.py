@@ -147,7 +147,7 @@ def _of_size(
                 run = stack.enter_context(side_by_side(_bound(columns, action)))
                 works.append(
                     Work(
-                        replace(case, object_size_bytes=size_bytes),
+                        replace(case, column_size_bytes=size_bytes),
                         run,
                         workers * size_bytes,
                         _all(_bound(columns, reset)),

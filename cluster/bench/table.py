@@ -9,6 +9,11 @@ from cluster.bench.records import CPU_METRIC
 
 HEADINGS = ("case", "metric", "unit", "median", "p99", "min - max", "repeats", "CPU s/GB")
 _BYTES_PER_MB = 1e6
+_SIZED = {
+    "segment_size_bytes": "segments",
+    "column_size_bytes": "columns",
+    "object_size_bytes": "objects",
+}
 
 
 def table_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
@@ -53,10 +58,9 @@ def case_parts(row: Mapping[str, Any]) -> list[str]:
             parts.append(row[name])
     if row["k"] is not None:
         parts.append(f"{row['k']}+{row['m']}")
-    if row["segment_size_bytes"] is not None:
-        parts.append(f"segments of {size(row['segment_size_bytes'])}")
-    if row["object_size_bytes"] is not None:
-        parts.append(f"objects of {size(row['object_size_bytes'])}")
+    for name, unit in _SIZED.items():
+        if row[name] is not None:
+            parts.append(f"{unit} of {size(row[name])}")
     if row["workers"] is not None:
         parts.append(f"{row['workers']} workers" if row["workers"] > 1 else "1 worker")
     if row["objects_in_parallel"] is not None:
@@ -66,6 +70,12 @@ def case_parts(row: Mapping[str, Any]) -> list[str]:
     if row["durable"] is not None:
         parts.append("durable" if row["durable"] else "not durable")
     return parts
+
+
+def size_part(row: Mapping[str, Any]) -> str:
+    """The part of ``case_parts`` that tells the smallest unit of payload that has a size."""
+    sized = (f"{unit} of {size(row[name])}" for name, unit in _SIZED.items() if row[name])
+    return next(sized, "")
 
 
 def number(value: float) -> str:

@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
+
+from cluster.bench.records import BenchResult, Case, Row, write_result
+from greenray.cli.bench import app
 
 SUMMARY = {
     "upload_to_sealed_mb_s",
@@ -49,7 +54,7 @@ def test_pipeline_measures_both_sides_and_leaves_nothing_behind(tmp_path: Path) 
     assert summary["put_answered_mb_s"] > summary["upload_to_sealed_mb_s"]
     ratio = summary["upload_to_sealed_mb_s"] / summary["floor_mb_s"]
     assert abs(summary["ratio_to_floor"] - ratio) < 1e-9
-    assert document["environment"]["writes"]["durable"] is True
+    assert document["environment"]["settings"]["writes"]["durable"] is True
     assert json.loads((out / "pipeline.json").read_text()) == document
     assert pq.read_table(out / "pipeline.parquet").to_pylist() == document["rows"]
     assert list(work_dir.iterdir()) == []
@@ -57,18 +62,98 @@ def test_pipeline_measures_both_sides_and_leaves_nothing_behind(tmp_path: Path) 
 
 def test_hash_and_report_from_its_result(tmp_path: Path) -> None:
     document = result_of("hash", "--quick", "--repeats", 1, "--out", tmp_path)
-    assert {row["kind"] for row in document["rows"]} == {"streams", "segment and pieces"}
+    assert {row["kind"] for row in document["rows"]} >= {"streams", "segment and pieces"}
     report = bench("report", tmp_path)
     assert report.returncode == 0, report.stderr
     assert "## SHA-256" in report.stdout
 
 
-def test_ec_measures_every_codec_and_operation() -> None:
-    document = result_of("ec", "--quick", "--repeats", 1)
-    kinds = {"encode", "reconstruct 1", "reconstruct 2"}
-    assert {row["kind"] for row in document["rows"]} == kinds
-    assert {row["codec"] for row in document["rows"]} >= {"numpy", "zfec"}
-    assert all(row["median"] > 0 for row in document["rows"])
+def test_ec_measures_every_kind_of_worker_and_operation(tmp_path: Path) -> None:
+    little = ("--codec", "numpy", "--codec", "zfec", "--segment-size", "64KiB", "--workers", 2)
+    arguments = ("--quick", "--repeats", 1, *little, "--work-dir", tmp_path)
+    document = result_of("ec", *arguments)
+    rates = [row for row in document["rows"] if row["unit"] == "MB/s"]
+    found = {(row["kind"], row["worker_kind"], row["codec"]) for row in rates}
+    kinds = ("threads", "processes", "ray tasks", "ray actors")
+    operations = ("encode", "reconstruct 1", "reconstruct 2")
+    assert found == set(product(operations, kinds, ("numpy", "zfec")))
+    assert all(row["median"] > 0 for row in rates)
+    assert document["summary"]["spilled_bytes"] == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_store_measures_every_kind_and_whether_it_is_durable(tmp_path: Path) -> None:
+    arguments = ("--repeats", 1, "--column-size", "100KB", "--workers", 1)
+    document = result_of("store", *arguments, "--work-dir", tmp_path)
+    written = {(r["kind"], r["durable"]) for r in document["rows"] if r["kind"][:5] == "write"}
+    assert written == {("write file", True), ("write file", False), ("write memory", False)}
+    assert {row["kind"] for row in document["rows"]} >= {"read file", "read memory"}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_seal_measures_the_chain_alone_and_through_the_signer(tmp_path: Path) -> None:
+    summary = result_of("seal", "--repeats", 1, "--seals", 3, "--work-dir", tmp_path)["summary"]
+    assert summary["chain_alone_seals_s"] > 0
+    assert summary["through_the_signer_seals_s"] > 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_compare_says_what_changed_and_by_which_rule(tmp_path: Path) -> None:
+    case = Case("encode", codec="isal")
+    for name, values in (("a", (1.0, 2.0, 3.0)), ("b", (10.0, 20.0, 30.0))):
+        environment = {"cores": 2, "measured_at": name}
+        row = Row(case, "payload", "MB/s", values)
+        write_result(BenchResult("ec", False, environment, [row], {}), tmp_path / name)
+    ran = bench("compare", tmp_path / "a", tmp_path / "b")
+    assert ran.returncode == 0, ran.stderr
+    assert "better" in ran.stdout
+    assert "+900%" in ran.stdout
+    assert "A row has changed when" in ran.stdout
+
+
+def test_plot_draws_what_was_kept(tmp_path: Path) -> None:
+    result_of("hash", "--quick", "--repeats", 1, "--workers", 1, "--out", tmp_path)
+    ran = bench("plot", tmp_path / "hash.json", "--out", tmp_path / "pictures")
+    assert ran.returncode == 0, ran.stderr
+    assert (tmp_path / "pictures" / "hash.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (("ec", "--codec", "magic"), "invalid-setting"),
+        (("ec", "--worker-kind", "elves"), "invalid-input"),
+        (("ec", "--shape", "4+0"), "invalid-input"),
+        (("ec", "--shape", "200+100"), "invalid-shape"),
+        (("store", "--kind", "s3"), "invalid-setting"),
+        (("store", "--kind", "tape"), "invalid-input"),
+        (("pipeline", "--codec", "magic"), "invalid-setting"),
+        (("compare", "nowhere", "nowhere"), "invalid-input"),
+    ],
+)
+def test_what_cannot_be_measured_is_one_clear_error(
+    arguments: tuple[str, ...], reason: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    ran = CliRunner().invoke(app, [*arguments, "--json"])
+    assert ran.exit_code == 1
+    assert json.loads(ran.stdout)["error"]["reason"] == reason
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("ec", "--shape", "4-2"),
+        ("ec", "--segment-size", "0"),
+        ("pipeline", "--object-size", "big"),
+        ("hash", "--repeats", "0"),
+        ("small", "--object-size", "0"),
+    ],
+)
+def test_wrong_usage_is_refused_before_anything_starts(arguments: tuple[str, ...]) -> None:
+    ran = CliRunner().invoke(app, list(arguments))
+    assert (ran.exit_code, ran.stdout) == (2, "")
 
 
 def test_too_large_an_object_is_one_clear_error(tmp_path: Path) -> None:

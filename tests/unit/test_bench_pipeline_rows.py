@@ -29,7 +29,7 @@ def floor(seconds: float) -> FloorCost:
     return FloorCost(seconds, 3.0, 10)
 
 
-CASE = Case("pipeline", None, "isal", 4, 2, 16 << 20, GB, objects_in_parallel=1)
+CASE = Case("pipeline", None, "isal", 4, 2, 16 << 20, object_size_bytes=GB, objects_in_parallel=1)
 ROWS = pipeline_rows(
     CASE,
     2,

@@ -87,6 +87,22 @@ def test_what_all_rows_share_stands_in_the_title_once() -> None:
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["PUT", "GET"]
 
 
+def test_sizes_have_panels_of_their_own_where_they_are_not_what_is_compared() -> None:
+    rows = [
+        Row(Case(kind, column_size_bytes=size_bytes), "payload", "MB/s", (1.0,))
+        for size_bytes in (10_000, 1 << 20)
+        for kind in ("write file", "read file")
+    ]
+    figure = plots.bars(document("store", *rows))
+    assert [axis.get_xlabel().partition(":")[0] for axis in figure.axes] == [
+        "columns of 10 KB",
+        "columns of 1 MiB",
+    ]
+    for axis in figure.axes:
+        labels = [label.get_text() for label in axis.get_yticklabels()]
+        assert labels == ["write file", "read file"]
+
+
 def test_caption_says_where_it_was_measured_and_that_it_was_quick() -> None:
     shown = texts(plots.bars(SEAL))
     assert "a processor, 2 cores, Linux 6, 2026-01-02" in shown

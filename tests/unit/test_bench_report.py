@@ -17,7 +17,7 @@ def document(row: Row, *, quick: bool = False, failures: tuple[str, ...] = ()) -
 
 
 ROW = Row(
-    Case("floor", None, "isal", 4, 2, 16 << 20, 1 << 30, 2),
+    Case("floor", None, "isal", 4, 2, 16 << 20, object_size_bytes=1 << 30, workers=2),
     "stored",
     "MB/s",
     (600.0, 500.0, 550.0),

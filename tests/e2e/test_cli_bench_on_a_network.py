@@ -1,0 +1,142 @@
+"""The commands of ``greenray bench`` that need a network, all on one, with very little data."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from typer.testing import CliRunner
+
+from cluster.bench.plans import Plan
+from cluster.bench.records import PARQUET_COLUMNS
+from cluster.bench.runner import Repeats
+from cluster.bench.site import Site, opened_site
+from cluster.settings_loading import load_settings
+from greenray.cli.bench import app
+
+KIB, MIB = 1 << 10, 1 << 20
+ASKED = ("hash", "ec", "store", "seal", "gateway", "small", "pipeline")
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    settings = load_settings(None, chain={"block_interval_s": 0.1})
+    directory = tmp_path_factory.mktemp("bench")
+    with opened_site(settings, directory, 0, lambda step: None) as opened:
+        yield opened
+
+
+@pytest.fixture(autouse=True)
+def on_that_network(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Commands find it instead of starting their own, and leave the signals as they are."""
+
+    @contextmanager
+    def found(*_: object) -> Iterator[Site]:
+        yield site
+
+    for module in ("gateway", "memory", "pipeline", "plans", "small"):
+        monkeypatch.setattr(f"cluster.bench.{module}.opened_site", found)
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+def result_of(*arguments: object) -> dict[str, Any]:
+    ran = CliRunner().invoke(app, [*map(str, arguments), "--repeats", "1", "--json"])
+    assert ran.exit_code == 0, ran.output
+    document: dict[str, Any] = json.loads(ran.stdout)
+    assert document["rows"]
+    assert all(row.keys() == PARQUET_COLUMNS.keys() for row in document["rows"])
+    assert {"environment", "rows", "summary"} <= document.keys()
+    return document
+
+
+def test_gateway_is_measured_beside_a_plain_socket() -> None:
+    summary = result_of("gateway", "--object-size", "1MiB")["summary"]
+    rates = ("put_mb_s", "get_mb_s", "socket_put_mb_s", "socket_get_mb_s")
+    assert all(summary[name] > 0 for name in (*rates, "peak_memory_bytes"))
+    assert summary["spilled_bytes"] == 0
+
+
+def test_small_objects_are_counted_from_put_to_sealed_and_their_creation_apart() -> None:
+    document = result_of("small", "--objects", 3, "--parallel", 1, "--parallel", 2)
+    found = {(row["metric"], row["objects_in_parallel"]) for row in document["rows"]}
+    for at_once in (1, 2):
+        assert {("put to sealed", at_once), ("created before", at_once)} <= found
+    summary = document["summary"]
+    assert summary["put_answered_objects_s"] >= summary["put_to_sealed_objects_s"] > 0
+
+
+def test_pipeline_has_a_case_per_size_and_number_of_objects_at_once() -> None:
+    sizes = ("--object-size", "64KiB", "--object-size", "1MiB")
+    document = result_of("pipeline", *sizes, "--parallel", 2)
+    rates = [row for row in document["rows"] if row["metric"] == "upload to sealed"]
+    assert [row["object_size_bytes"] for row in rates] == [64 * KIB, MIB]
+    assert {row["objects_in_parallel"] for row in rates} == {2}
+    first, second = document["summary"]["cases"]
+    assert first["floor_mb_s"] > 0
+    assert second["ratio_to_floor"] > 0
+
+
+def test_memory_is_measured_by_object_size() -> None:
+    summary = result_of("memory", "--object-size", "64KiB", "--object-size", "1MiB")["summary"]
+    assert summary["object_sizes_bytes"] == [64 * KIB, MIB]
+    assert all(peak > 0 for peak in summary["peak_memory_bytes"])
+
+
+def test_all_keeps_shows_and_draws_every_benchmark(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    least(monkeypatch)
+    work_dir, out = tmp_path / "disk", tmp_path / "out"
+    work_dir.mkdir()
+    document = result_of("all", "--quick", "--plot", "--work-dir", work_dir, "--out", out)
+    assert (document["bench"], document["quick"]) == ("all", True)
+    assert tuple(document["summary"]) == ASKED
+    assert {row["bench"] for row in document["rows"]} == set(ASKED)
+    for bench in ASKED:
+        kept = json.loads((out / f"{bench}.json").read_text())
+        assert pq.read_table(out / f"{bench}.parquet").to_pylist() == kept["rows"]
+        assert (out / f"{bench}.png").read_bytes().startswith(b"\x89PNG")
+    assert list(work_dir.iterdir()) == []
+    same = CliRunner().invoke(app, ["compare", str(out), str(out), "--json"])
+    assert json.loads(same.stdout)["summary"]["too_few_repeats"] == len(document["rows"])
+
+
+def least(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Plans of next to nothing."""
+    once = Repeats(1, slot_s=0.0)
+    usual = Plan(load_settings(None))
+    less = {
+        "hash": replace(usual.hash(), segment_sizes_bytes=(KIB,), workers=(1,), repeats=once),
+        "ec": replace(
+            usual.ec(),
+            codecs=("numpy",),
+            shapes=((4, 2),),
+            segment_sizes_bytes=(KIB,),
+            workers=(1,),
+            worker_kinds=("threads",),
+            repeats=once,
+        ),
+        "store": replace(usual.store(), column_sizes_bytes=(KIB,), workers=(1,), repeats=once),
+        "seal": replace(usual.seal(), seals=2, repeats=1),
+        "gateway": replace(usual.gateway(), object_sizes_bytes=(KIB,), repeats=1),
+        "small": replace(usual.small(), objects=2, objects_in_parallel=(2,), repeats=1),
+        "pipeline": replace(usual.pipeline(), object_sizes_bytes=(KIB,), repeats=1),
+    }
+    for name, options in less.items():
+
+        def planned(plan: Plan, options: Any = options) -> Any:
+            given = {"quick": plan.quick, "work_dir": plan.work_dir}
+            return replace(options, **{k: v for k, v in given.items() if hasattr(options, k)})
+
+        monkeypatch.setattr(Plan, name, planned)
