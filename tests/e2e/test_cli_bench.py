@@ -91,13 +91,6 @@ def test_store_measures_every_kind_and_whether_it_is_durable(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_seal_measures_the_chain_alone_and_through_the_signer(tmp_path: Path) -> None:
-    summary = result_of("seal", "--repeats", 1, "--seals", 3, "--work-dir", tmp_path)["summary"]
-    assert summary["chain_alone_seals_s"] > 0
-    assert summary["through_the_signer_seals_s"] > 0
-    assert list(tmp_path.iterdir()) == []
-
-
 def test_compare_says_what_changed_and_by_which_rule(tmp_path: Path) -> None:
     case = Case("encode", codec="isal")
     for name, values in (("a", (1.0, 2.0, 3.0)), ("b", (10.0, 20.0, 30.0))):

@@ -103,6 +103,8 @@ def test_all_keeps_shows_and_draws_every_benchmark(
     assert (document["bench"], document["quick"]) == ("all", True)
     assert tuple(document["summary"]) == ASKED
     assert {row["bench"] for row in document["rows"]} == set(ASKED)
+    seals = ("chain_alone_seals_s", "through_the_signer_seals_s")
+    assert all(document["summary"]["seal"][name] > 0 for name in seals)
     for bench in ASKED:
         kept = json.loads((out / f"{bench}.json").read_text())
         assert pq.read_table(out / f"{bench}.parquet").to_pylist() == kept["rows"]
