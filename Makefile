@@ -1,12 +1,17 @@
 # Two commands matter: make demo, make test. Both set everything up first.
 
-.PHONY: demo test lint format clean notebooks
+.PHONY: demo test test-chain lint format clean notebooks
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
 
 test: .venv/ready
 	.venv/bin/pytest
+
+# The recorded transactions against any v0.2 node; docs/chain.md has the form of the keys.
+test-chain: .venv/ready
+	@test -n "$(ENDPOINT)" -a -n "$(KEYS)" || { echo "usage: make test-chain ENDPOINT=URL KEYS=keys.json"; exit 2; }
+	.venv/bin/python -m tests.support.live_replay "$(ENDPOINT)" "$(KEYS)"
 
 lint: .venv/ready
 	.venv/bin/ruff check .

@@ -84,7 +84,7 @@ sequences = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(sequences)
 def test_the_chain_does_what_the_model_says(sequence):
     world = World()

@@ -251,6 +251,17 @@ class Sample:
         return int((self.simulated or {})["height"])
 
 
+def recorded_order(recording: dict[str, Any]) -> list[Sample]:
+    """All samples as the real node saw them, by the height of their simulation. At equal height,
+    what came into a block was the last; what has another genesis comes at the end."""
+    errors = [Sample("error", row) for row in recording["errors"]]
+    accepted = [Sample("accepted", row) for row in recording["accepted"]]
+    return sorted(
+        [*accepted, *errors],
+        key=lambda sample: ("note" in sample.row, sample.height, sample.deliver is not None),
+    )
+
+
 class Replay:
     """``run`` plays everything on the recorded chain; the jailed samples have their own."""
 
@@ -261,13 +272,7 @@ class Replay:
             key["address"]: bytes.fromhex(key["private_key"]) for key in recording["keys"].values()
         }
         self.report = ReplayReport()
-        errors = [Sample("error", row) for row in recording["errors"] if "note" not in row]
-        accepted = [Sample("accepted", row) for row in recording["accepted"]]
-        # At equal height, what came into a block was the last.
-        self._samples = sorted(
-            [*accepted, *errors], key=lambda sample: (sample.height, sample.deliver is not None)
-        )
-
+        self._samples = [s for s in recorded_order(recording) if "note" not in s.row]
         self._unrecorded: list[tuple[int, Callable[[], None]]] = [
             (49, partial(self._create_buckets, [f"expiry-{i}" for i in range(5)])),
             (86, partial(self._create_object, "seal-errors")),
