@@ -60,7 +60,15 @@ def run_ec(options: EcOptions, on_step: OnStep) -> BenchResult:
                 jobs = [EcJob(codec, k, m, lost) for codec in codecs]
                 rows += _compared(meter, jobs, kinds, size_bytes, options)
         spilled_bytes = _spilled_bytes(options)
-    return result_of("ec", options.quick, environment, rows, _summary(rows), meter, spilled_bytes)
+    return result_of(
+        "ec",
+        options.quick,
+        environment,
+        rows,
+        _summary(rows),
+        meter.peak_memory_bytes,
+        spilled_bytes,
+    )
 
 
 def _check(options: EcOptions) -> None:

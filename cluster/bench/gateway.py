@@ -14,7 +14,7 @@ from cluster.bench.accounting import ProcessTrees
 from cluster.bench.child import Child
 from cluster.bench.environment import describe_environment
 from cluster.bench.records import CPU_METRIC, BenchResult, Case, Row
-from cluster.bench.runner import EVERYTHING, OnStep, interleaved, spill_failures
+from cluster.bench.runner import OnStep, interleaved, result_of
 from cluster.bench.site import STORED_PER_BYTE, Site, opened_site
 from cluster.bench.socket_floor import SocketGet, SocketPut, socket_floor_service
 from cluster.bench.table import size
@@ -85,14 +85,15 @@ def gateway_on(site: Site, options: GatewayOptions, on_step: OnStep) -> BenchRes
     for size_bytes, rounds in zip(options.object_sizes_bytes, found, strict=True):
         rows += gateway_rows(size_bytes, site.settings.durable, rounds)
     spilled_bytes = site.network.spilled_bytes() - spilled_before
-    spilled = Row(EVERYTHING, "spilled", "bytes", (float(spilled_bytes),), higher_is_better=False)
-    return BenchResult(
+    peak_memory_bytes = max(r.put.peak_memory_bytes for rounds in found for r in rounds)
+    return result_of(
         "gateway",
         options.quick,
         environment,
-        [*rows, spilled],
-        _summary(rows, spilled_bytes),
-        spill_failures(spilled_bytes),
+        rows,
+        _summary(rows),
+        peak_memory_bytes,
+        spilled_bytes,
     )
 
 
@@ -139,7 +140,7 @@ class _Side:
 
 
 def gateway_rows(size_bytes: int, durable: bool, rounds: Sequence[Round]) -> list[Row]:
-    """The first of ``rounds`` is the warm-up, which counts for memory only."""
+    """The first of ``rounds`` is the warm-up, which does not count."""
     mb, gb = size_bytes / 1e6, size_bytes / 1e9
     timed = rounds[1:]
     rows = []
@@ -157,13 +158,10 @@ def gateway_rows(size_bytes: int, durable: bool, rounds: Sequence[Round]) -> lis
             rows.append(Row(of_side, "payload", "MB/s", rates))
             rows.append(Row(of_side, CPU_METRIC, "s/GB", cpu, higher_is_better=False))
         rows.append(Row(case, "gateway / plain socket", "ratio", ratios))
-    peaks = tuple(float(r.put.peak_memory_bytes) for r in rounds)
-    everything = Case(EVERYTHING.kind, object_size_bytes=size_bytes)
-    rows.append(Row(everything, "peak memory", "bytes", peaks, higher_is_better=False))
     return rows
 
 
-def _summary(rows: Sequence[Row], spilled_bytes: int) -> dict[str, Any]:
+def _summary(rows: Sequence[Row]) -> dict[str, Any]:
     """The best median over the sizes."""
 
     def best(kind: str) -> float:
@@ -173,12 +171,9 @@ def _summary(rows: Sequence[Row], spilled_bytes: int) -> dict[str, Any]:
             if row.case.kind == kind and row.unit == "MB/s"
         )
 
-    peaks = [max(row.values) for row in rows if row.metric == "peak memory"]
     return {
         "put_mb_s": best("PUT"),
         "get_mb_s": best("GET"),
         "socket_put_mb_s": best("PUT, plain socket"),
         "socket_get_mb_s": best("GET, plain socket"),
-        "peak_memory_bytes": int(max(peaks)),
-        "spilled_bytes": spilled_bytes,
     }

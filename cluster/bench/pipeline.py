@@ -19,7 +19,7 @@ from cluster.bench.floor_processes import FloorProcesses
 from cluster.bench.measured_network import PutCost
 from cluster.bench.pipeline_rows import FloorCost, pipeline_rows, pipeline_summary
 from cluster.bench.records import BenchResult, Case, Row
-from cluster.bench.runner import EVERYTHING, OnStep, interleaved, spill_failures
+from cluster.bench.runner import OnStep, interleaved, result_of
 from cluster.bench.site import STORED_PER_BYTE, Site, opened_site
 from cluster.bench.table import case_text, size
 from cluster.demo import make_payload, sha256_of
@@ -194,15 +194,14 @@ def _result(
     spilled_bytes = sum(of_network.spilled_bytes for of_network in measured)
     of_cases = [rows for of_network in measured for rows in of_network.of_cases]
     by_case = [
-        {"case": case_text(rows[0].to_json()), **pipeline_summary(rows, spilled_bytes)}
-        for rows in of_cases
+        {"case": case_text(rows[0].to_json()), **pipeline_summary(rows)} for rows in of_cases
     ]
-    spilled = Row(EVERYTHING, "spilled", "bytes", (float(spilled_bytes),), higher_is_better=False)
-    return BenchResult(
+    return result_of(
         "pipeline",
         options.quick,
         {**environment, "settings": {"repeats": options.repeats, **measured[0].settings}},
-        [*(row for rows in of_cases for row in rows), spilled],
-        {**pipeline_summary(of_cases[0], spilled_bytes), "cases": by_case},
-        spill_failures(spilled_bytes),
+        [row for rows in of_cases for row in rows],
+        {**by_case[0], "cases": by_case},
+        max(summary["peak_memory_bytes"] for summary in by_case),
+        spilled_bytes,
     )

@@ -63,7 +63,7 @@ def pipeline_rows(
     ]
 
 
-def pipeline_summary(rows: Sequence[Row], spilled_bytes: int) -> dict[str, Any]:
+def pipeline_summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Medians over the repeats of the one case that ``rows`` are of; the largest peak of memory."""
     values = {(row.case.kind, row.metric): row.values for row in rows}
 
@@ -78,5 +78,4 @@ def pipeline_summary(rows: Sequence[Row], spilled_bytes: int) -> dict[str, Any]:
         "cpu_s_per_gb": median("pipeline", CPU_METRIC),
         "floor_cpu_s_per_gb": median("floor", CPU_METRIC),
         "peak_memory_bytes": int(max(values["pipeline", "peak memory"])),
-        "spilled_bytes": spilled_bytes,
     }

@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 
 from cluster.bench.ec_plot import draw_ec
 from cluster.bench.plot_parts import caption
-from cluster.bench.runner import EVERYTHING
-from cluster.bench.table import case_parts, number, size_part
+from cluster.bench.records import EVERYTHING
+from cluster.bench.table import case_parts, number, shared_parts, size_part
 
 _PANELS = {
     "MB/s": "MB/s of payload (longer is better)",
@@ -38,6 +38,7 @@ _TITLES = {
 _BY_SIZE = ("hash", "store", "gateway")
 """What has a panel for each size."""
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
+_DOTS_PER_INCH = 90
 _BAR_INCHES = 0.32
 _PANEL_INCHES = 1.0
 _WIDTH_INCHES = 11
@@ -49,7 +50,7 @@ def draw(document: Mapping[str, Any], directory: Path) -> Path:
     FigureCanvasAgg(figure)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{document['bench']}.png"
-    figure.savefig(path, dpi=110)
+    figure.savefig(path, dpi=_DOTS_PER_INCH)
     return path
 
 
@@ -59,7 +60,7 @@ def bars(document: Mapping[str, Any]) -> Figure:
     heights = [_PANEL_INCHES + _BAR_INCHES * len(rows) for _, rows in panels]
     figure = Figure(figsize=(_WIDTH_INCHES, sum(heights) + 1.0), layout="constrained")
     axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
-    shared = _shared_parts([row for _, rows in panels for row in rows])
+    shared = shared_parts(row for _, rows in panels for row in rows)
     subtitle = f"\n{', '.join(shared)}" if shared else ""
     figure.suptitle(_TITLES.get(document["bench"], document["bench"]) + subtitle)
     for axis, (axis_label, rows) in zip(axes, panels, strict=True):
@@ -117,9 +118,3 @@ def _label(row: Mapping[str, Any], shared: Sequence[str], *, with_metric: bool) 
     if not with_metric:
         return case or row["metric"]
     return f"{case}: {row['metric']}" if case else row["metric"]
-
-
-def _shared_parts(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What every row says of its case."""
-    parts = [case_parts(row) for row in rows]
-    return [part for part in parts[0] if all(part in other for other in parts)]

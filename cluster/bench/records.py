@@ -68,6 +68,10 @@ class Case:
     durable: bool | None = None
 
 
+EVERYTHING = Case("all processes")
+"""What a run used as a whole."""
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
     case: Case

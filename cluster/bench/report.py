@@ -2,19 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from cluster.bench.records import METADATA_KEYS, PARQUET_COLUMNS
-from cluster.bench.table import HEADINGS, table_rows
+from cluster.bench.table import HEADINGS, shared_parts, table_rows
 
 _TITLES = {
-    "pipeline": "Put to sealed, and the floor",
-    "memory": "Memory by object size",
     "ec": "Erasure coding",
+    "gateway": "The HTTP gateway",
     "hash": "SHA-256",
+    "memory": "Memory by object size",
+    "pipeline": "Put to sealed, and the floor",
+    "seal": "Seals",
+    "small": "Small objects",
+    "store": "Piece stores",
 }
 _EXPLANATIONS = {
+    "ec": (
+        "Rates are of payload, over all workers. Reconstruct: one, two data shards are rebuilt. "
+        "Ray workers take columns from the object store, and put there what they make."
+    ),
+    "gateway": (
+        "A PUT is timed from its first payload byte to the answer, a GET until its last byte is in "
+        "memory; it is compared afterwards. A plain socket moves the same bytes between the same "
+        "client and a process that does nothing with them."
+    ),
+    "hash": (
+        "Rates are of payload: with its pieces, a payload byte is hashed 2.5 times at 4+2. "
+        "Streams are whole segments, one per thread."
+    ),
+    "memory": (
+        "The peak of the summed PSS of all server processes, sampled every 0.2 s, in a network of "
+        "its own for each object size."
+    ),
     "pipeline": (
         "A client process puts random bytes through HTTP into a local network of storage providers "
         "until the object is sealed on chain. *Upload to sealed* runs from the first payload byte "
@@ -26,14 +46,19 @@ _EXPLANATIONS = {
         "own and the chain included; shared memory counts once (summed PSS). The client has a "
         "process of its own, but shares the cores."
     ),
-    "memory": (
-        "The peak of the summed PSS of all server processes, sampled every 0.2 s, in a network of "
-        "its own for each object size."
+    "seal": (
+        "Objects are created and receipts signed before. *Chain alone*: transactions that are "
+        "signed already, with consecutive nonces of one key, until the last is in a block. "
+        "*Through the Signer*: jobs whose replication is done, with the checks of all receipts and "
+        "the journal."
     ),
-    "ec": "Rates are of payload. One lost shard, two lost shards: data shards are rebuilt.",
-    "hash": (
-        "Rates are of payload: with its pieces, a payload byte is hashed 2.5 times at 4+2. "
-        "Streams are whole segments, one per thread."
+    "small": (
+        "From the first payload byte of the first object to the last seal; *created before*: "
+        "approvals and transactions that create the objects on chain."
+    ),
+    "store": (
+        "Columns are written under new keys, in appends of at most 16 MiB, and finished; a durable "
+        "one is synced then. Reads are of a column that was written just before."
     ),
 }
 _HEADER = """\
@@ -42,30 +67,19 @@ _HEADER = """\
 Made by `greenray bench report docs/performance` from the result files in that folder; do not edit.
 Every number is of one machine and one run: compare only inside one table. MB is 10^6 and GB 10^9
 bytes; p99 is what 99 % of the repeats were at least as good as, the worst one when there are fewer
-than a hundred. What other systems reach on machines of this kind is in
-[measured.md](background/measured.md), section 2.
+than a hundred. How it was measured: [benchmarking.md](benchmarking.md). What other systems reach on
+machines of this kind is in [measured.md](background/measured.md), section 2.
 """
 
 
-def render(documents: Iterable[Mapping[str, Any]]) -> str:
-    """Markdown: one section per result document, then the schema of the files."""
-    return "\n".join([_HEADER, *map(_section, documents), _schema()])
+def render(documents: Iterable[Mapping[str, Any]], pictures: Collection[str] = ()) -> str:
+    """Markdown: one section per result document. ``pictures``: the benchmarks that have one."""
+    return "\n".join(
+        [_HEADER, *(_section(document, document["bench"] in pictures) for document in documents)]
+    )
 
 
-def _schema() -> str:
-    lines = [
-        "## The result files",
-        "",
-        "A row is one metric of one case over all repeats. The Parquet files have these columns; "
-        f"{', '.join(METADATA_KEYS)} are in their metadata, as JSON. The JSON files hold the same.",
-        "",
-        *_table(("column", "meaning"), PARQUET_COLUMNS.items()),
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def _section(document: Mapping[str, Any]) -> str:
+def _section(document: Mapping[str, Any], has_picture: bool) -> str:
     bench = document["bench"]
     lines = [f"## {_TITLES.get(bench, bench)}", "", f"`greenray bench {bench}`."]
     if document["quick"]:
@@ -73,7 +87,12 @@ def _section(document: Mapping[str, Any]) -> str:
     lines += ["", _EXPLANATIONS.get(bench, ""), ""]
     lines += [f"**Failed: {failure}.**" for failure in document["failures"]]
     lines += _table(("", ""), [(k, _plain(v)) for k, v in document["environment"].items()])
-    lines += ["", *_table(HEADINGS, table_rows(document["rows"])), ""]
+    if has_picture:
+        lines += ["", f"![{_TITLES.get(bench, bench)}](performance/{bench}.png)"]
+    shared = shared_parts(document["rows"])
+    if shared:
+        lines += ["", f"All cases: {', '.join(shared)}."]
+    lines += ["", *_table(HEADINGS, table_rows(document["rows"], shared)), ""]
     return "\n".join(lines)
 
 

@@ -13,13 +13,10 @@ from time import perf_counter
 from typing import Any, TypeVar
 
 from cluster.bench.accounting import PeakMemory, ProcessTrees
-from cluster.bench.records import CPU_METRIC, BenchResult, Case, Row
+from cluster.bench.records import CPU_METRIC, EVERYTHING, BenchResult, Case, Row
 
 T = TypeVar("T")
 OnStep = Callable[[str], None]
-
-EVERYTHING = Case("all processes")
-"""What a run used as a whole."""
 
 _SAMPLING_S = 0.05
 _MB, _GB = 1e6, 1e9
@@ -84,14 +81,6 @@ class Meter:
     def saw(self, memory_bytes: int) -> None:
         self.peak_memory_bytes = max(self.peak_memory_bytes, memory_bytes)
 
-    def rows(self, spilled_bytes: int) -> list[Row]:
-        """What the run used as a whole."""
-        used = {"peak memory": self.peak_memory_bytes, "spilled": spilled_bytes}
-        return [
-            Row(EVERYTHING, metric, "bytes", (float(value),), higher_is_better=False)
-            for metric, value in used.items()
-        ]
-
     def _cost(self, work: Work, count: int) -> tuple[float, float]:
         """(MB/s, CPU s/GB)"""
         before_s = self.trees.cpu_s()
@@ -116,20 +105,21 @@ def result_of(
     environment: Mapping[str, Any],
     rows: Sequence[Row],
     summary: Mapping[str, Any],
-    meter: Meter,
+    peak_memory_bytes: int,
     spilled_bytes: int,
 ) -> BenchResult:
     """A run with what it used as a whole. One whose object store spilled does not count."""
+    used = {"peak memory": peak_memory_bytes, "spilled": spilled_bytes}
+    of_all = [
+        Row(EVERYTHING, metric, "bytes", (float(value),), higher_is_better=False)
+        for metric, value in used.items()
+    ]
     return BenchResult(
         bench,
         quick,
         environment,
-        [*rows, *meter.rows(spilled_bytes)],
-        {
-            **summary,
-            "peak_memory_bytes": meter.peak_memory_bytes,
-            "spilled_bytes": spilled_bytes,
-        },
+        [*rows, *of_all],
+        {**summary, "peak_memory_bytes": peak_memory_bytes, "spilled_bytes": spilled_bytes},
         spill_failures(spilled_bytes),
     )
 

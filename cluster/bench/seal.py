@@ -83,7 +83,9 @@ async def _run(options: SealOptions, root: Path, on_step: OnStep) -> BenchResult
                 what = f"{_KINDS[side]}, {'repeat' if number else 'warm-up'}"
                 on_step(f"{what}: {options.seals / cost.seconds:.0f} seals/s")
     rows = seal_rows(options.seals, [of_side[1:] for of_side in costs])
-    return result_of("seal", options.quick, environment, rows, _summary(rows), meter, 0)
+    return result_of(
+        "seal", options.quick, environment, rows, _summary(rows), meter.peak_memory_bytes, 0
+    )
 
 
 async def _measured(seal: Callable[[], Awaitable[object]], meter: Meter) -> _Cost:

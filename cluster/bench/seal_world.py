@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from chain.client import RpcChainClient
-from chain.crypto import address_of, keccak256, sign_bytes, sign_digest
+from chain.crypto import keccak256, sign_bytes, sign_digest
 from chain.dialects import get_dialect
 from chain.dialects.base import Dialect
 from chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, SpApproval
@@ -115,7 +115,7 @@ class SealWorld:
         return [await self.chain.head_object(bucket_name, name) for name in names]
 
     def receipts(self, side: int, info: ObjectInfo) -> tuple[SecondaryReceipt, ...]:
-        """Signed by the SPs that are primary of neither side, and as needed the other primary."""
+        """Signed by the last k + m SPs beside the primary."""
         others = [sp for sp in self.keys.sp_addresses if sp != self.primary(side)]
         return tuple(
             SecondaryReceipt(
@@ -132,9 +132,6 @@ class SealWorld:
 
     def seal_sender(self, side: int) -> PipelinedSender:
         return PipelinedSender(self.chain, self.dialect, self.keys.seal_key(self.primary(side)))
-
-    def seal_address(self, side: int) -> str:
-        return address_of(self.keys.seal_key(self.primary(side)))
 
     async def check_sealed(self, side: int, infos: Sequence[ObjectInfo]) -> None:
         """Raises ChainAnswerInvalid: an object is not SEALED, or with other secondaries."""

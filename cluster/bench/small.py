@@ -12,7 +12,7 @@ from typing import Any
 from cluster.bench.environment import describe_environment
 from cluster.bench.measured_network import PutCost
 from cluster.bench.records import BenchResult, Case, Row
-from cluster.bench.runner import EVERYTHING, OnStep, interleaved, spill_failures
+from cluster.bench.runner import OnStep, interleaved, result_of
 from cluster.bench.site import Site, opened_site
 from cluster.bench.uploads import ObjectTimes
 from cluster.demo import make_payload, sha256_of
@@ -73,19 +73,19 @@ def small_on(site: Site, options: SmallOptions, on_step: OnStep) -> BenchResult:
         )
         rows += small_rows(case, options.objects, costs)
     spilled_bytes = network.spilled_bytes() - spilled_before
-    spilled = Row(EVERYTHING, "spilled", "bytes", (float(spilled_bytes),), higher_is_better=False)
-    return BenchResult(
+    return result_of(
         "small",
         options.quick,
         environment,
-        [*rows, spilled],
-        _summary(rows, spilled_bytes),
-        spill_failures(spilled_bytes),
+        rows,
+        _summary(rows),
+        max(cost.peak_memory_bytes for costs in found for cost in costs),
+        spilled_bytes,
     )
 
 
 def small_rows(case: Case, objects: int, costs: Sequence[PutCost]) -> list[Row]:
-    """The first of ``costs`` is the warm-up, which counts for memory only."""
+    """The first of ``costs`` is the warm-up, which does not count."""
     timed = costs[1:]
 
     def row(
@@ -93,7 +93,6 @@ def small_rows(case: Case, objects: int, costs: Sequence[PutCost]) -> list[Row]:
     ) -> Row:
         return Row(case, metric, unit, tuple(map(value, timed)), higher)
 
-    peaks = tuple(float(cost.peak_memory_bytes) for cost in costs)
     return [
         row("put to sealed", "objects/s", lambda c: objects / c.upload_to_sealed_s, higher=True),
         row("put answered", "objects/s", lambda c: objects / c.put_answered_s, higher=True),
@@ -101,7 +100,6 @@ def small_rows(case: Case, objects: int, costs: Sequence[PutCost]) -> list[Row]:
         row("median time to the answer", "ms", lambda c: _median_ms(c, _to_answer_s)),
         row("median time to the seal", "ms", lambda c: _median_ms(c, _to_seal_s)),
         row("CPU per object", "ms", lambda c: 1e3 * c.cpu.servers_s / objects),
-        Row(case, "peak memory", "bytes", peaks, higher_is_better=False),
     ]
 
 
@@ -117,17 +115,14 @@ def _to_seal_s(times: ObjectTimes) -> float:
     return times.sealed_at - times.uploading_at
 
 
-def _summary(rows: Sequence[Row], spilled_bytes: int) -> dict[str, Any]:
+def _summary(rows: Sequence[Row]) -> dict[str, Any]:
     """The best median over the numbers of objects at once."""
 
     def best(metric: str) -> float:
         return max(statistics.median(row.values) for row in rows if row.metric == metric)
 
-    peaks = [max(row.values) for row in rows if row.metric == "peak memory"]
     return {
         "put_to_sealed_objects_s": best("put to sealed"),
         "put_answered_objects_s": best("put answered"),
         "created_objects_s": best("created before"),
-        "peak_memory_bytes": int(max(peaks)),
-        "spilled_bytes": spilled_bytes,
     }

@@ -119,7 +119,9 @@ def run_store(options: StoreOptions, on_step: OnStep) -> BenchResult:
         for size_bytes in options.column_sizes_bytes:
             on_step(f"columns of {size(size_bytes)}")
             rows += _of_size(stores, size_bytes, options, meter)
-    return result_of("store", options.quick, environment, rows, _summary(rows), meter, 0)
+    return result_of(
+        "store", options.quick, environment, rows, _summary(rows), meter.peak_memory_bytes, 0
+    )
 
 
 def _of_size(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from cluster.bench.records import CPU_METRIC
+from cluster.bench.records import CPU_METRIC, EVERYTHING
 
 HEADINGS = ("case", "metric", "unit", "median", "p99", "min - max", "repeats", "CPU s/GB")
 _BYTES_PER_MB = 1e6
@@ -16,8 +16,11 @@ _SIZED = {
 }
 
 
-def table_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
-    """Cells for ``HEADINGS`` of the rows of ``BenchResult.to_json``.
+def table_rows(
+    rows: Sequence[Mapping[str, Any]], without: Collection[str] = ()
+) -> list[tuple[str, ...]]:
+    """Cells for ``HEADINGS`` of the rows of ``BenchResult.to_json``, whose cases do not repeat the
+    parts ``without`` (see ``shared_parts``).
 
     The CPU time of a case stands (as its median) behind what else was measured of it first.
     """
@@ -27,9 +30,19 @@ def table_rows(rows: Sequence[Mapping[str, Any]]) -> list[tuple[str, ...]]:
         case = case_text(row)
         if not _is_cpu(row):
             has_cpu = case in cpu and case not in seen
-            shown.append((*_cells(row), number(cpu[case]) if has_cpu else ""))
+            shown.append((_short(row, without), *_cells(row), number(cpu[case]) if has_cpu else ""))
             seen.add(case)
     return shown
+
+
+def _short(row: Mapping[str, Any], without: Collection[str]) -> str:
+    return ", ".join(part for part in case_parts(row) if part not in without) or row["kind"]
+
+
+def shared_parts(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """What every row but those of the run as a whole says of its case."""
+    parts = [case_parts(row) for row in rows if row["kind"] != EVERYTHING.kind]
+    return [part for part in parts[0] if all(part in other for other in parts)] if parts else []
 
 
 def _is_cpu(row: Mapping[str, Any]) -> bool:
@@ -43,7 +56,7 @@ def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
         number(row[name] / scale) for name in ("median", "p99", "minimum", "maximum")
     )
     spread = f"{minimum} - {maximum}"
-    return case_text(row), row["metric"], unit, median, p99, spread, str(row["repeats"])
+    return row["metric"], unit, median, p99, spread, str(row["repeats"])
 
 
 def case_text(row: Mapping[str, Any]) -> str:

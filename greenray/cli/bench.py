@@ -368,4 +368,5 @@ def report(
         from cluster.bench.records import read_results
         from cluster.bench.report import render
 
-        typer.echo(render(read_results(directory)), nl=False)
+        pictures = {path.stem for path in directory.glob("*.png")}
+        typer.echo(render(read_results(directory), pictures), nl=False)

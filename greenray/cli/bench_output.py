@@ -48,11 +48,13 @@ def fail_if_failed(failures: Sequence[str]) -> None:
 
 
 def show(document: Mapping[str, Any]) -> None:
-    from cluster.bench.table import HEADINGS, table_rows
+    from cluster.bench.table import HEADINGS, shared_parts, table_rows
 
     quick = " (quick: for a first look only)" if document["quick"] else ""
+    shared = shared_parts(document["rows"])
     title = f"greenray bench {document['bench']}{quick}"
-    _print_table(title, HEADINGS, table_rows(document["rows"]))
+    title += f"\n{', '.join(shared)}" if shared else ""
+    _print_table(title, HEADINGS, table_rows(document["rows"], shared))
 
 
 def show_comparison(comparison: Comparison) -> None:

@@ -39,7 +39,7 @@ ROWS = pipeline_rows(
 
 
 def test_summary_has_the_medians_of_the_repeats_without_the_warm_up() -> None:
-    assert pipeline_summary(ROWS, 7) == pytest.approx(
+    assert pipeline_summary(ROWS) == pytest.approx(
         {
             "upload_to_sealed_mb_s": 200.0,
             "put_answered_mb_s": 500.0,
@@ -48,7 +48,6 @@ def test_summary_has_the_medians_of_the_repeats_without_the_warm_up() -> None:
             "cpu_s_per_gb": 4.0,
             "floor_cpu_s_per_gb": 3.0,
             "peak_memory_bytes": 500,
-            "spilled_bytes": 7,
         }
     )
 
@@ -77,6 +76,6 @@ def test_objects_that_are_put_together_count_from_the_first_byte_to_the_last_sea
     assert (cost.uploading_at, cost.put_answered_s, cost.upload_to_sealed_s) == (10.0, 2.0, 4.0)
     case = replace(CASE, objects_in_parallel=2)
     rows = pipeline_rows(case, 2, [cost, cost], [floor(1.0), floor(1.0)])
-    summary = pipeline_summary(rows, 0)
+    summary = pipeline_summary(rows)
     assert summary["upload_to_sealed_mb_s"] == 2000 / 4.0
     assert summary["cpu_s_per_gb"] == 4.0 / 2

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,11 +26,18 @@ ROW = Row(
 
 
 def test_a_row_says_what_was_measured_and_how_it_spread() -> None:
-    text = render([document(ROW)])
-    assert (
-        "| floor, isal, 4+2, segments of 16 MiB, objects of 1 GiB, 2 workers "
-        "| stored | MB/s | 550 | 500 | 500 - 600 | 3 |  |" in text
-    )
+    [cells] = table_rows(document(ROW)["rows"])  # type: ignore[arg-type]
+    case = "floor, isal, 4+2, segments of 16 MiB, objects of 1 GiB, 2 workers"
+    assert cells == (case, "stored", "MB/s", "550", "500", "500 - 600", "3", "")
+
+
+def test_what_all_cases_share_is_said_once() -> None:
+    other = replace(ROW, case=replace(ROW.case, workers=4))
+    result = BenchResult("pipeline", False, {}, [ROW, other], {})
+    text = render([result.to_json()])
+    assert "All cases: floor, isal, 4+2, segments of 16 MiB, objects of 1 GiB." in text
+    assert "| 2 workers | stored | MB/s | 550 | 500 | 500 - 600 | 3 |  |" in text
+    assert "| 4 workers | stored |" in text
 
 
 def test_the_environment_stands_beside_the_numbers() -> None:
@@ -50,6 +58,13 @@ def test_quick_and_failed_runs_say_so() -> None:
     assert "**A quick run" in text
     assert "**Failed: it spilled.**" in text
     assert "quick run" not in render([document(ROW)])
+
+
+def test_a_benchmark_that_was_drawn_shows_its_picture() -> None:
+    assert "![Put to sealed, and the floor](performance/pipeline.png)" in render(
+        [document(ROW)], {"pipeline"}
+    )
+    assert "png" not in render([document(ROW)], {"ec"})
 
 
 @pytest.mark.parametrize(
@@ -77,6 +92,8 @@ def test_sizes_are_in_units_that_make_them_round(size_bytes: int, text: str) -> 
 
 def test_the_performance_document_is_made_from_the_results_beside_it() -> None:
     text = (ROOT / "docs" / "performance.md").read_text()
-    assert text == render(read_results(ROOT / "docs" / "performance")), (
+    results = ROOT / "docs" / "performance"
+    pictures = {path.stem for path in results.glob("*.png")}
+    assert text == render(read_results(results), pictures), (
         "run: greenray bench report docs/performance > docs/performance.md"
     )

@@ -57,9 +57,9 @@ def test_memory_of_the_warm_up_counts_as_the_peak() -> None:
 
 @pytest.mark.parametrize(("spilled_bytes", "failures"), [(0, 0), (7, 1)])
 def test_a_spill_fails_the_run(spilled_bytes: int, failures: int) -> None:
-    result = result_of("ec", False, {}, [], {"best": 1}, meter(), spilled_bytes)
+    result = result_of("ec", False, {}, [], {"best": 1}, 5, spilled_bytes)
     assert len(result.failures) == failures
-    assert result.summary == {"best": 1, "peak_memory_bytes": 0, "spilled_bytes": spilled_bytes}
+    assert result.summary == {"best": 1, "peak_memory_bytes": 5, "spilled_bytes": spilled_bytes}
     assert [row.metric for row in result.rows] == ["peak memory", "spilled"]
 
 
@@ -70,7 +70,7 @@ def test_cpu_time_stands_behind_the_first_row_of_its_case() -> None:
         Row(case, "CPU", "s/GB", (3.0,), higher_is_better=False),
         Row(case, "ratio", "ratio", (0.5,)),
     ]
-    result = result_of("gateway", False, {}, rows, {}, meter(), 0)
+    result = result_of("gateway", False, {}, rows, {}, 0, 0)
     shown = table_rows(result.to_json()["rows"])
     assert HEADINGS[-1] == "CPU s/GB"
     assert [(line[1], line[-1]) for line in shown[:2]] == [("payload", "3"), ("ratio", "")]
