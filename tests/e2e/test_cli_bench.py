@@ -68,6 +68,7 @@ def test_hash_and_report_from_its_result(tmp_path: Path) -> None:
     assert "## SHA-256" in report.stdout
 
 
+@pytest.mark.timeout(300)
 def test_ec_measures_every_kind_of_worker_and_operation(tmp_path: Path) -> None:
     little = ("--codec", "numpy", "--codec", "zfec", "--segment-size", "64KiB", "--workers", 2)
     arguments = ("--quick", "--repeats", 1, *little, "--work-dir", tmp_path)
