@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, NoReturn
 
 from google.protobuf.message import DecodeError
 
 from chain import wire
+from chain.dialects.v0_2_state import storage_provider_to_wire
 from chain.local import blocks, gogoproto, permission
 from chain.local.addresses import InvalidAddress, address_text, parse_address, parse_hex
 from chain.local.app import Application, SimulationFault, message_data
@@ -32,6 +33,7 @@ from chain.local.ledger import (
 from chain.local.state import ChainDatabase
 from chain.local.transactions import get_tx_response
 from chain.proto_json import Effect
+from protocol.objects import ProviderStatus, StorageProvider
 
 VERSION = "v0.2.0"
 MAX_LIST_LIMIT = 200
@@ -39,6 +41,11 @@ DEFAULT_LIST_LIMIT = 100
 # gRPC status -> sdk error code (protocol 05 §1)
 _NOT_FOUND, _INVALID_ARGUMENT, _UNKNOWN = "NotFound", "InvalidArgument", "Unknown"
 _CODES = {_NOT_FOUND: 22, _INVALID_ARGUMENT: 18, _UNKNOWN: 6}
+
+
+_PROVIDER_FIELDS = {one.name for one in fields(StorageProvider)} & {
+    one.name for one in fields(GenesisProvider)
+} - {"status"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -483,22 +490,10 @@ def _decimal_wire(text: str) -> str:
 
 
 def _provider(provider: GenesisProvider) -> Any:
-    return wire.sp.StorageProvider(
-        operator_address=provider.operator_address,
-        funding_address=provider.funding_address,
-        seal_address=provider.seal_address,
-        approval_address=provider.approval_address,
-        gc_address=provider.gc_address,
-        total_deposit=str(provider.deposit),
-        status=provider.status,
-        endpoint=provider.endpoint,
-        description=wire.sp.Description(
-            moniker=provider.moniker,
-            identity=provider.identity,
-            website=provider.website,
-            security_contact=provider.security_contact,
-            details=provider.details,
-        ),
+    shared = {name: getattr(provider, name) for name in _PROVIDER_FIELDS}
+    status = ProviderStatus(provider.status)
+    return storage_provider_to_wire(
+        StorageProvider(**shared, total_deposit=str(provider.deposit), status=status)
     )
 
 

@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chain import wire
+from chain import proto_json, wire
 from chain.crypto import address_of, keccak256, public_key_of, sign_digest
 from chain.dialects import v0_2 as dialect
 from chain.local.addresses import parse_address
@@ -413,6 +413,7 @@ class Replay:
         self.report.compare(sample.label, "hash", sample.row["tx_hash"], hash_, masked=False)
         if sample.deliver is not None and checked["code"] == 0:
             self._compare_delivery(sample, sample.deliver, hash_)
+            self._compare_object(sample)
         elif checked["code"] == 0:
             self._chain.node.make_block()
 
@@ -439,6 +440,15 @@ class Replay:
             }
             self.report.compare(
                 sample.label, "simulated gas", recorded["decoded"], got, masked=False
+            )
+        if recorded.get("value"):
+            value = base64.b64decode(recorded["value"])
+            self.report.compare(
+                sample.label,
+                "simulated result",
+                _simulated_result(value),
+                _simulated_result(answer.value or b""),
+                masked=True,
             )
 
     def _compare_delivery(self, sample: Sample, recorded: dict[str, Any], tx_hash: str) -> None:
@@ -471,6 +481,23 @@ class Replay:
             self.report.compare(
                 sample.label, "event types", recorded["event_types"], types, masked=False
             )
+
+    def _compare_object(self, sample: Sample) -> None:
+        """The object that the transaction left behind, when it was recorded."""
+        recorded = sample.row.get("head_object_after")
+        if recorded is None:
+            return
+        info = get_object(
+            self._chain.node.app.database, recorded["bucket_name"], recorded["object_name"]
+        )
+        assert info is not None, sample.label
+        got = proto_json.to_json(info)
+        got["checksums"] = [checksum.hex() for checksum in info.checksums]
+        shown = [
+            {name: str(value) for name, value in one.items() if name != "create_at"}
+            for one in (recorded, got)
+        ]
+        self.report.compare(sample.label, "object", shown[0], shown[1], masked=True)
 
     def _bytes_of(self, sample: Sample) -> tuple[bytes, bytes | None]:
         """(transaction, transaction to simulate)."""
@@ -589,6 +616,21 @@ class JailedReplay:
             key = named_key(f"greenray-sp-{moniker}-approval")
             signatures.append(sign_digest(key, keccak256(document)))
         return replace(message, secondary_sp_signatures=tuple(signatures))
+
+
+def _simulated_result(response: bytes) -> Any:
+    """Data, responses, log and events of a simulation; in its events nothing is indexed."""
+    result = wire.tx.SimulateResponse.FromString(response).result
+    events = [
+        {
+            "type": one.type,
+            "attributes": [{"key": a.key, "value": a.value} for a in one.attributes],
+        }
+        for one in result.events
+    ]
+    responses = [(one.type_url, one.value) for one in result.msg_responses]
+    indexed = [a.index for one in result.events for a in one.attributes]
+    return [result.data, responses, mask_log(result.log), mask_events(events), indexed]
 
 
 def rebuilt_message(content: dict[str, Any]) -> dialect.Message:

@@ -149,10 +149,19 @@ def _masked(sample: dict[str, Any], text: str) -> Any:
     if sample["kind"] == "abci" or sample["path"].startswith("/abci_query"):
         return _masked_abci(sample, parsed)
     if sample["label"].startswith("block_results"):
-        return sorted(parsed.get("result", parsed))
+        return _masked_block_results(parsed["result"])
     if sample["label"].startswith("eth_") and isinstance(parsed.get("result"), (str, dict)):
         parsed = _masked_evm(sample, parsed)
     return _mask(parsed, sample["label"])
+
+
+def _masked_block_results(result: dict[str, Any]) -> dict[str, Any]:
+    """Amounts are the fees of the block before; at the end the real chain starts challenges."""
+    begin = [
+        (one["type"], [(a["key"], "*" if a["key"] == "amount" else a) for a in one["attributes"]])
+        for one in result["begin_block_events"]
+    ]
+    return result | {"height": "*", "begin_block_events": begin, "end_block_events": "*"}
 
 
 _WANTED_METHODS = frozenset(

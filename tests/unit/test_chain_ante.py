@@ -14,6 +14,7 @@ from chain.local.app import Application, SimulationFault
 from chain.local.ledger import get_balance, get_object, get_stream
 from chain.local.mempool import Mempool, MempoolLimits, MempoolRefusal
 from chain.local.queries import Queries
+from chain.local.signatures import recover_public_key
 from chain.local.state import ChainDatabase
 from chain.proto_json import Effect, PrincipalType
 from protocol.objects import ActionType, ObjectStatus
@@ -182,6 +183,18 @@ def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(chai
     assert chain.app.check_tx(late).code == 0
     (result,) = chain.app.make_block([late], chain.app.head.time_ns + 1)
     assert (result.codespace, result.code) == ("sdk", 30)
+
+
+def test_what_check_tx_verified_is_not_recovered_again_in_the_block(chain):
+    seal = signed(GENESIS, "sp-0-seal", seal_object("o", 1), 0)
+    recover_public_key.cache_clear()
+    assert chain.app.check_tx(seal).code == 0
+    before = recover_public_key.cache_info()
+    (result,) = chain.app.make_block([seal], chain.app.head.time_ns + 1)
+    after = recover_public_key.cache_info()
+    assert result.code == 0
+    # The transaction's own signature was remembered; those of the six secondaries are new.
+    assert (after.hits - before.hits, after.misses - before.misses) == (1, 6)
 
 
 def test_a_simulation_leaves_no_trace(chain):
