@@ -68,7 +68,7 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
     # The machine is there for this work: at Ray's niceness of 15 any other process goes before it.
     os.environ.setdefault("RAY_worker_niceness", "0")
     # Starting a process for encode tasks costs more than encoding ten gigabytes: keep those it has.
-    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(10 * 60 * 1000))
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(60 * 1000))
     # Pages that the machine has not touched cost more than the copy into them: take them now.
     os.environ.setdefault("RAY_preallocate_plasma_memory", "1")
     try:

@@ -104,11 +104,11 @@ class BudgetSettings(_Section):
 
     memory_bytes: Annotated[int, Field(ge=1024 * MIB)] = 2048 * MIB
     """For all processes together, the object store counted once."""
-    object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.27
+    object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.21
     """Ray's shared memory: hot columns and columns on their way must fit into it."""
     hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.07
     """Columns kept for replication after an upload; the others are read from disk again."""
-    replication_share: Annotated[float, Field(gt=0, lt=1)] = 0.15
+    replication_share: Annotated[float, Field(gt=0, lt=1)] = 0.10
     """Columns on their way to secondaries."""
     ingest_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
     """Buffers that payloads are received in."""

@@ -20,7 +20,7 @@ import yaml
 COMMAND = [sys.executable, "-m", "greenray"]
 PATIENCE_S = 100.0
 SEGMENT_SIZE_BYTES = 64 * 1024
-SMALL_NETWORK = {
+SMALL_NETWORK: dict[str, Any] = {
     "chain": {
         "port": 0,
         "block_interval_s": 0.1,
