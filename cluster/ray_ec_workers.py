@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
+from types import FrameType
 from typing import Any
 
 import numpy as np
@@ -25,11 +28,50 @@ _CALLS_PER_ACTOR = 2
 def ray_runtime(cpus: int, object_store_bytes: int) -> Iterator[None]:
     """A Ray runtime of our own. Raises AlreadyRunning, SharedMemoryTooSmall, ..."""
     check_no_runtime()
-    start_ray(cpus=cpus, object_store_bytes=object_store_bytes, namespace="greenray-bench")
+    with _own_signals():
+        start_ray(cpus=cpus, object_store_bytes=object_store_bytes, namespace="greenray-bench")
+        try:
+            _take_signals()
+            yield
+        finally:
+            stop_ray()
+
+
+# --- signals -------------------------------------------------------------------------------------
+
+_interrupted = threading.Event()
+"""An exception that a handler raises inside of Ray's callbacks is lost, so it is kept here too."""
+_HANDLERS: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Ray puts handlers of its own in their place, which end us before we can stop it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    _interrupted.clear()
+    _HANDLERS.update({number: handler for number, handler in before.items() if callable(handler)})
     try:
         yield
     finally:
-        stop_ray()
+        _HANDLERS.clear()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _take_signals() -> None:
+    for number in _HANDLERS:
+        signal.signal(number, _on_signal)
+
+
+def _on_signal(number: int, frame: FrameType | None) -> None:
+    _interrupted.set()
+    _HANDLERS[number](number, frame)
+
+
+# --- workers -------------------------------------------------------------------------------------
 
 
 def _make(job: EcJob, columns: Sequence[Shard]) -> list[Shard]:
@@ -114,6 +156,8 @@ class _RayWorkers:
                 start(worker)
         while running:
             ended, _ = ray.wait(list(running), num_returns=1)
+            if _interrupted.is_set():
+                raise KeyboardInterrupt
             start(running.pop(ended[0]))
 
     def made(self) -> Sequence[Sequence[Shard]]:

@@ -14,6 +14,7 @@ from cluster.bench.measured_network import PutCost
 from cluster.bench.records import BenchResult, Case, Row
 from cluster.bench.runner import OnStep, interleaved, result_of
 from cluster.bench.site import Site, opened_site
+from cluster.bench.spread import Spread
 from cluster.bench.uploads import ObjectTimes
 from cluster.demo import make_payload, sha256_of
 from cluster.settings import Settings
@@ -97,14 +98,17 @@ def small_rows(case: Case, objects: int, costs: Sequence[PutCost]) -> list[Row]:
         row("put to sealed", "objects/s", lambda c: objects / c.upload_to_sealed_s, higher=True),
         row("put answered", "objects/s", lambda c: objects / c.put_answered_s, higher=True),
         row("created before", "objects/s", lambda c: objects / c.times.creating_s, higher=True),
-        row("median time to the answer", "ms", lambda c: _median_ms(c, _to_answer_s)),
-        row("median time to the seal", "ms", lambda c: _median_ms(c, _to_seal_s)),
+        row("median time to the answer", "ms", lambda c: _times(c, _to_answer_s).median),
+        row("p99 time to the answer", "ms", lambda c: _times(c, _to_answer_s).p99),
+        row("median time to the seal", "ms", lambda c: _times(c, _to_seal_s).median),
+        row("p99 time to the seal", "ms", lambda c: _times(c, _to_seal_s).p99),
         row("CPU per object", "ms", lambda c: 1e3 * c.cpu.servers_s / objects),
     ]
 
 
-def _median_ms(cost: PutCost, seconds: Callable[[ObjectTimes], float]) -> float:
-    return 1e3 * statistics.median(map(seconds, cost.times.objects))
+def _times(cost: PutCost, seconds: Callable[[ObjectTimes], float]) -> Spread:
+    """Over the objects of one repeat, in milliseconds."""
+    return Spread.of([1e3 * seconds(times) for times in cost.times.objects], higher_is_better=False)
 
 
 def _to_answer_s(times: ObjectTimes) -> float:

@@ -159,16 +159,27 @@ def test_too_large_an_object_is_one_clear_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(300)
-def test_interrupted_run_stops_its_network_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "greenray", "bench", "pipeline", "--work-dir", str(tmp_path)]
-    running = subprocess.Popen(
-        [*command, "--object-size", "4MiB"], stderr=subprocess.PIPE, text=True
-    )
+@pytest.mark.parametrize(
+    ("arguments", "step"),
+    [
+        (("pipeline", "--object-size", "4MiB"), "starting the floor"),
+        (
+            ("ec", "--worker-kind", "ray tasks", "--segment-size", "64KiB", "--repeats", "1000"),
+            "4+2, segments of 64 KiB",
+        ),
+    ],
+    ids=["pipeline", "ec on Ray"],
+)
+def test_interrupted_run_stops_its_processes_and_leaves_nothing_behind(
+    arguments: tuple[str, ...], step: str, tmp_path: Path
+) -> None:
+    command = [sys.executable, "-m", "greenray", "bench", *arguments, "--work-dir", str(tmp_path)]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     assert running.stderr is not None
-    while running.stderr.readline() != "starting the floor\n":
+    while running.stderr.readline() != f"{step}\n":
         assert running.poll() is None
     family = psutil.Process(running.pid).children(recursive=True)
-    assert len(family) > 5
+    assert len(family) > 2
     running.terminate()
     assert running.wait(120) == 130
     _, alive = psutil.wait_procs(family, timeout=30)
