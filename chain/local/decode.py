@@ -7,12 +7,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from chain import wire
 from chain.dialects import v0_2 as dialect
-from chain.local.faults import ChainFault, sdk
+from chain.local.faults import ChainFault, greenfiled, sdk
 from chain.local.gogoproto import wire_type_of
 from protocol.errors import InvalidInput
 
@@ -30,6 +31,10 @@ MESSAGE_NAMES = (
     "greenfield.storage.MsgCancelCreateObject",
     "greenfield.storage.MsgPutPolicy",
 )
+_NAME_FAULTS = {
+    "bucket_name": (1000, "Bucket name contains invalid characters"),
+    "object_name": (1001, "Object name with non UTF-8 strings is not supported"),
+}
 _ANY_CLASSES = {f"/{name}": wire.message_class(name) for name in MESSAGE_NAMES}
 _ANY_CLASSES[wire.PUBLIC_KEY_TYPE_URL] = wire.ethsecp256k1.PubKey
 
@@ -114,7 +119,26 @@ def _amount(text: str) -> int:
 
 
 def _unpack(any_: Any) -> Any:
-    return _parse(_class_of(any_.type_url), any_.value)
+    cls = _class_of(any_.type_url)
+    try:
+        return cls.FromString(any_.value)
+    except DecodeError as error:
+        raise _name_fault(cls, any_.value) or sdk(2, "unexpected EOF") from error
+
+
+def _name_fault(cls: Any, value: bytes) -> ChainFault | None:
+    """The node decodes text that is not UTF-8, and refuses such a name when it looks at it."""
+    try:
+        fields: Iterable[Any] = UnknownFieldSet(Empty.FromString(value))  # type: ignore[assignment]
+    except DecodeError:
+        return None
+    for field in fields:
+        known = cls.DESCRIPTOR.fields_by_number.get(field.field_number)
+        if known is None or known.name not in _NAME_FAULTS or not isinstance(field.data, bytes):
+            continue
+        if "\ufffd" in field.data.decode(errors="replace"):
+            return greenfiled(*_NAME_FAULTS[known.name])
+    return None
 
 
 def _class_of(type_url: str) -> Any:

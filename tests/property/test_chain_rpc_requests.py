@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import Iterator
 
@@ -10,13 +11,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chain.local.app import Application
+from chain.dialects import v0_2 as dialect
+from chain.local.app import Application, SimulationFault
 from chain.local.evm import EvmMethods
 from chain.local.node import Node
 from chain.local.rpc import HttpAnswer, answer_get, answer_post
 from chain.local.rpc_methods import CometMethods
 from chain.local.state import ChainDatabase
-from tests.support.local_chain import small_genesis
+from tests.support.local_chain import (
+    create_bucket,
+    create_object,
+    seal_object,
+    signed,
+    small_genesis,
+)
 
 ERROR_CODES = {-32700, -32600, -32601, -32602, -32603}
 EVM_METHODS = ("eth_chainId", "eth_getBalance", "eth_getBlockByNumber", "net_version", "eth_call")
@@ -89,6 +97,31 @@ def test_every_get_gets_a_wellformed_answer(node, data):
 )
 def test_bytes_that_are_hardly_json_get_a_wellformed_answer(node, body):
     _check(asyncio.run(answer_post(body, CometMethods(node, "127.0.0.1:1").methods)))
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    message=st.sampled_from([create_bucket(), create_object("o"), seal_object("o", 1)]),
+    changes=st.lists(
+        st.tuples(st.integers(0, 2000), st.integers(0, 255), st.booleans()), max_size=4
+    ),
+)
+def test_a_spoilt_transaction_is_refused_and_breaks_nothing(node, message, changes):
+    signer = "sp-0-seal" if isinstance(message, dialect.MsgSealObject) else "user"
+    tx_bytes = bytearray(signed(small_genesis(), signer, message, 0))
+    for position, byte, inserted in changes:
+        at = position % len(tx_bytes)
+        tx_bytes[at : at + (not inserted)] = bytes([byte])
+    before = node.app.check_tx(bytes(tx_bytes))
+    node.app.reset_check_state()
+    with contextlib.suppress(SimulationFault):
+        node.app.simulate(bytes(tx_bytes))
+    (delivered,) = node.app.make_block([bytes(tx_bytes)], 0)
+    assert before.code >= 0
+    assert bool(before.codespace) == bool(before.code)
+    assert bool(delivered.codespace) == bool(delivered.code)
 
 
 def _check(answer: HttpAnswer) -> None:

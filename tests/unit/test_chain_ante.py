@@ -177,6 +177,15 @@ def test_a_known_field_of_another_wire_type_is_named_as_such(chain):
     assert log.startswith('Mismatched "*tx.TxBody": {TagNum: 2, GotWireType: "varint" != Want')
 
 
+@pytest.mark.parametrize(
+    ("name", "code"), [(b"plain", ("greenfiled", 1001)), (BUCKET.encode(), ("greenfiled", 1000))]
+)
+def test_a_name_that_is_not_utf_8_is_refused_as_a_name(chain, name, code):
+    tx_bytes = signed(GENESIS, "user", create_object("plain"), 2)
+    result = chain.app.check_tx(tx_bytes.replace(name, b"\xff" * len(name), 1))
+    assert (result.codespace, result.code) == code
+
+
 def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(chain):
     height = chain.app.head.height
     late = signed(GENESIS, "user", create_object("x"), 2, timeout_height=height)
