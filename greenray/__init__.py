@@ -18,24 +18,41 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from cluster.capacity import Load, MemoryNeed, NodeSize, StageCost
     from greenray.api import Network, connect, local_network
+    from greenray.benchmarks import BenchTable, bench_copy, bench_ec, bench_hash
+    from greenray.capacity import CapacityPlan, StageTable, plan_capacity
     from greenray.inspection import Column, PieceTable, RebuiltSegment, SealTransaction
     from greenray.results import JobStatus, StoredObject
 
 __all__ = [
+    "BenchTable",
+    "CapacityPlan",
     "Column",
     "JobStatus",
+    "Load",
+    "MemoryNeed",
     "Network",
+    "NodeSize",
     "PieceTable",
     "RebuiltSegment",
     "SealTransaction",
+    "StageCost",
+    "StageTable",
     "StoredObject",
+    "bench_copy",
+    "bench_ec",
+    "bench_hash",
     "connect",
     "local_network",
+    "plan_capacity",
 ]
 
 _MODULES = {
+    "cluster.capacity": ("Load", "MemoryNeed", "NodeSize", "StageCost"),
     "greenray.api": ("Network", "connect", "local_network"),
+    "greenray.benchmarks": ("BenchTable", "bench_copy", "bench_ec", "bench_hash"),
+    "greenray.capacity": ("CapacityPlan", "StageTable", "plan_capacity"),
     "greenray.inspection": ("Column", "PieceTable", "RebuiltSegment", "SealTransaction"),
     "greenray.results": ("JobStatus", "StoredObject"),
 }

@@ -26,11 +26,13 @@ from greenray.html_table import html_table
 from greenray.inspection import Inspector, PieceTable, RebuiltSegment, SealTransaction
 from greenray.loop_thread import LoopThread
 from greenray.results import JobStatus, StoredObject
+from greenray.stage_measurement import measure_stages
 from protocol.errors import InvalidInput, NotRunning
 from protocol.objects import RedundancyType
 
 if TYPE_CHECKING:
     from cluster.settings import Settings
+    from greenray.capacity import StageTable
 
 T = TypeVar("T")
 
@@ -103,6 +105,7 @@ class Network:
         self, found: NetworkFile, state_dir: Path, loop: LoopThread, undo: ExitStack
     ) -> None:
         """``undo`` is closed with this network, after its own connections."""
+        self._pid = found.pid
         self.chain_endpoint = found.chain_endpoint
         self.chain_id = found.chain_id
         self.gateways: Mapping[str, str] = found.endpoints()
@@ -229,6 +232,26 @@ class Network:
         recovered. Raises NoSuchObject, NoSuchJob (it is not sealed by this network)."""
         status = self.status(name)
         return self._run(lambda: self._inspector.seal_transaction(status.name, status.seal_tx_hash))
+
+    def stage_costs(
+        self,
+        *,
+        large_bytes: int = 256 << 20,
+        small_bytes: int = 10_000,
+        small_objects: int = 20,
+    ) -> StageTable:
+        """CPU time by stage, per GB and per object, from putting three large objects and some small
+        ones; a local network is best left alone meanwhile.
+
+        Raises: what ``put`` raises; InvalidInput: the objects are of one size.
+        """
+        return measure_stages(
+            self._pid,
+            self.put,
+            large_bytes=large_bytes,
+            small_bytes=small_bytes,
+            small_objects=small_objects,
+        )
 
     def _run(self, call: Callable[[], Awaitable[T]]) -> T:
         if self._closed:

@@ -43,6 +43,8 @@ class EcOptions:
     work_dir: Path = Path()
     """For the logs of worker processes only."""
     quick: bool = False
+    losses: tuple[int, ...] = (0, 1, 2)
+    """How many shards are lost: none is encoding. More than m are left out."""
 
 
 def run_ec(options: EcOptions, on_step: OnStep) -> BenchResult:
@@ -56,7 +58,7 @@ def run_ec(options: EcOptions, on_step: OnStep) -> BenchResult:
     with _worker_kinds(options) as kinds:
         for (k, m), size_bytes in product(options.shapes, options.segment_sizes_bytes):
             on_step(f"{k}+{m}, segments of {size(size_bytes)}")
-            for lost in _losses(m):
+            for lost in _losses(options.losses, m):
                 jobs = [EcJob(codec, k, m, lost) for codec in codecs]
                 rows += _compared(meter, jobs, kinds, size_bytes, options)
         spilled_bytes = _spilled_bytes(options)
@@ -92,9 +94,9 @@ def _available(names: Sequence[str], on_step: OnStep) -> Iterator[str]:
             on_step(f"left out: {error}")
 
 
-def _losses(m: int) -> list[tuple[int, ...]]:
-    """Nothing lost (encode), one data shard, two data shards."""
-    return [tuple(range(losses)) for losses in range(min(2, m) + 1)]
+def _losses(losses: Sequence[int], m: int) -> list[tuple[int, ...]]:
+    """The first data shards; none to encode."""
+    return [tuple(range(count)) for count in losses if count <= m]
 
 
 # --- the kinds of workers ------------------------------------------------------------------------
