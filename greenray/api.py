@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import atexit
 import io
-import logging
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -25,6 +24,7 @@ from cluster.user import open_client, running_network, split_name
 from greenray.html_table import html_table
 from greenray.inspection import Inspector, PieceTable, RebuiltSegment, SealTransaction
 from greenray.loop_thread import LoopThread
+from greenray.notebook_logging import hide_widget_hints
 from greenray.results import JobStatus, StoredObject
 from greenray.stage_measurement import measure_stages
 from protocol.errors import InvalidInput, NotRunning
@@ -56,8 +56,7 @@ def local_network(sps: int = 7, *, state_dir: str | Path | None = None, **settin
     """
     from cluster.settings_loading import load_settings
 
-    # When Ray is imported in a notebook it tells which package its widgets lack; we show none.
-    logging.getLogger("ray.widgets").setLevel(logging.WARNING)
+    hide_widget_hints()
     with ExitStack() as undo:
         if state_dir is None:
             state_dir = undo.enter_context(tempfile.TemporaryDirectory(prefix="greenray-"))

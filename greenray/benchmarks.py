@@ -12,10 +12,11 @@ from cluster.bench.copy import CopyOptions, run_copy
 from cluster.bench.ec import EcOptions, run_ec
 from cluster.bench.hash import HashOptions, run_hash
 from cluster.bench.plans import QUICK_REPEATS, worker_counts
-from cluster.bench.records import BenchResult, Row
-from cluster.bench.runner import EVERYTHING, Repeats
+from cluster.bench.records import CPU_METRIC, EVERYTHING, BenchResult, Row
+from cluster.bench.runner import Repeats
 from cluster.bench.table import HEADINGS, case_parts, size, table_rows
 from greenray.html_table import html_table
+from greenray.notebook_logging import hide_widget_hints
 from greenray.plot import Line, Plot, draw_lines, finished, new_axes
 from protocol.errors import InvalidInput
 
@@ -63,6 +64,7 @@ def bench_ec(
         repeats=Repeats(repeats, slot_s),
         quick=repeats <= QUICK_REPEATS,
     )
+    hide_widget_hints()
     return BenchTable.of(run_ec(options, _silent))
 
 
@@ -147,6 +149,15 @@ class BenchTable:
         if len(self.rates) != 1:
             raise InvalidInput(f"{len(self.rates)} rates, not one", f"bench {self.bench}")
         return median(self.rates[0].values) / _MB_PER_GB
+
+    @property
+    def cpu_s_per_gb(self) -> float:
+        """The median CPU time of the only case; other programs disturb it less than a rate. Raises
+        InvalidInput like ``gb_s``."""
+        found = [row for row in self.rows if row.metric == CPU_METRIC]
+        if len(found) != 1:
+            raise InvalidInput(f"{len(found)} cases, not one", f"bench {self.bench}")
+        return median(found[0].values)
 
     def scaling(self) -> ScalingTable:
         """What workers add, by everything else that differs."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from cluster.bench.table import number
 from cluster.capacity import (
     Capacity,
     CapacityModel,
@@ -158,8 +159,8 @@ class CapacityTable:
             (
                 (
                     one.nodes,
-                    f"{one.throughput_gb_s:.2f}",
-                    f"{one.throughput_gb_s / one.nodes:.3f}",
+                    number(one.throughput_gb_s),
+                    number(one.throughput_gb_s / one.nodes),
                     one.limited_by,
                     f"{one.seals_per_s:.1f}",
                 )

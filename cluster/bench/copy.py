@@ -40,7 +40,9 @@ def run_copy(options: CopyOptions, on_step: OnStep) -> BenchResult:
     for size_bytes in options.segment_sizes_bytes:
         on_step(f"copies of {size(size_bytes)}")
         rows += _of_size(size_bytes, options, meter)
-    return result_of("copy", options.quick, environment, rows, _summary(rows), meter, 0)
+    return result_of(
+        "copy", options.quick, environment, rows, _summary(rows), meter.peak_memory_bytes, 0
+    )
 
 
 def _of_size(size_bytes: int, options: CopyOptions, meter: Meter) -> list[Row]:

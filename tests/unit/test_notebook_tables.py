@@ -7,8 +7,7 @@ from pathlib import Path
 import pytest
 
 import greenray
-from cluster.bench.records import CPU_METRIC, BenchResult, Case, Row
-from cluster.bench.runner import EVERYTHING
+from cluster.bench.records import CPU_METRIC, EVERYTHING, BenchResult, Case, Row
 from cluster.capacity import Place
 from greenray.benchmarks import BenchTable
 from greenray.plot import Plot
@@ -53,7 +52,10 @@ def is_png(plot: Plot) -> bool:
 
 
 def test_a_table_is_narrowed_to_one_rate() -> None:
-    assert SHARED.where(codec="isal", workers=1).gb_s == 1.0
+    one = SHARED.where(codec="isal", workers=1)
+    assert (one.gb_s, one.cpu_s_per_gb) == (1.0, 0.5)
+    with pytest.raises(InvalidInput, match="0 cases, not one"):
+        _ = SHARED.where(codec="zfec").cpu_s_per_gb
     with pytest.raises(InvalidInput, match="not one"):
         _ = SHARED.gb_s
     with pytest.raises(InvalidInput, match="no row"):
