@@ -10,8 +10,8 @@ from typing import Any
 
 from cluster.bench.copy import CopyOptions, run_copy
 from cluster.bench.ec import EcOptions, run_ec
+from cluster.bench.environment import worker_counts
 from cluster.bench.hash import HashOptions, run_hash
-from cluster.bench.plans import QUICK_REPEATS, worker_counts
 from cluster.bench.records import CPU_METRIC, EVERYTHING, BenchResult, Row
 from cluster.bench.runner import Repeats
 from cluster.bench.table import HEADINGS, case_parts, size, table_rows
@@ -21,6 +21,7 @@ from greenray.plot import Line, Plot, draw_lines, finished, new_axes
 from protocol.errors import InvalidInput
 
 _MIB = 1 << 20
+_QUICK_REPEATS = 3
 _RATE = "MB/s"
 _MB_PER_GB = 1e3
 _AXES: Mapping[str, str] = {
@@ -38,7 +39,7 @@ def bench_ec(
     workers: Sequence[int] = (),
     worker_kinds: Sequence[str] = ("threads",),
     losses: Sequence[int] = (0,),
-    repeats: int = QUICK_REPEATS,
+    repeats: int = _QUICK_REPEATS,
     slot_s: float = 0.05,
 ) -> BenchTable:
     """Encode ("encode") and rebuild ("reconstruct 1", ...); absent codecs are left out.
@@ -62,7 +63,7 @@ def bench_ec(
         worker_kinds=tuple(worker_kinds),
         losses=tuple(losses),
         repeats=Repeats(repeats, slot_s),
-        quick=repeats <= QUICK_REPEATS,
+        quick=repeats <= _QUICK_REPEATS,
     )
     hide_widget_hints()
     return BenchTable.of(run_ec(options, _silent))
@@ -72,7 +73,7 @@ def bench_hash(
     *,
     segment_sizes_bytes: Sequence[int] = (16 * _MIB,),
     workers: Sequence[int] = (),
-    repeats: int = QUICK_REPEATS,
+    repeats: int = _QUICK_REPEATS,
     slot_s: float = 0.05,
 ) -> BenchTable:
     """SHA-256 of segments ("streams") and of segments with their six pieces."""
@@ -80,7 +81,7 @@ def bench_hash(
         tuple(segment_sizes_bytes),
         tuple(workers) or worker_counts(),
         Repeats(repeats, slot_s),
-        quick=repeats <= QUICK_REPEATS,
+        quick=repeats <= _QUICK_REPEATS,
     )
     return BenchTable.of(run_hash(options, _silent))
 
@@ -89,7 +90,7 @@ def bench_copy(
     *,
     segment_sizes_bytes: Sequence[int] = (16 * _MIB,),
     workers: Sequence[int] = (),
-    repeats: int = QUICK_REPEATS,
+    repeats: int = _QUICK_REPEATS,
     slot_s: float = 0.05,
 ) -> BenchTable:
     """Copies in memory: the bandwidth that everything else has to share."""
@@ -97,7 +98,7 @@ def bench_copy(
         tuple(segment_sizes_bytes),
         tuple(workers) or worker_counts(),
         Repeats(repeats, slot_s),
-        quick=repeats <= QUICK_REPEATS,
+        quick=repeats <= _QUICK_REPEATS,
     )
     return BenchTable.of(run_copy(options, _silent))
 

@@ -24,6 +24,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0))
 
 
+def worker_counts() -> tuple[int, ...]:
+    """1, 2, 4, ... and all cores."""
+    powers = [1 << i for i in range(cores().bit_length())]
+    return tuple(sorted({*(p for p in powers if p <= cores()), cores()}))
+
+
 def describe_environment(settings: Mapping[str, Any]) -> dict[str, Any]:
     """JSON-ready. ``settings``: those of the benchmark. Names no path and no host."""
     model, flags = _processor()

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from cluster.bench.ec import WORKER_KINDS, EcOptions, run_ec
-from cluster.bench.environment import cores, describe_environment
+from cluster.bench.environment import describe_environment, worker_counts
 from cluster.bench.gateway import GatewayOptions, gateway_on
 from cluster.bench.hash import HashOptions, run_hash
 from cluster.bench.memory import MemoryOptions
@@ -95,12 +95,6 @@ class Plan:
     def memory(self) -> MemoryOptions:
         sizes = (64 * _MIB, 256 * _MIB) if self.quick else (256 * _MIB, 2 * _GIB)
         return MemoryOptions(self.settings, sizes, self.count, self.work_dir, self.quick)
-
-
-def worker_counts() -> tuple[int, ...]:
-    """1, 2, 4, ... and all cores."""
-    powers = [1 << i for i in range(cores().bit_length())]
-    return tuple(sorted({*(p for p in powers if p <= cores()), cores()}))
 
 
 def run_all(plan: Plan, on_step: OnStep) -> Iterator[BenchResult]:
