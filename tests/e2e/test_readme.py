@@ -11,7 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pytest
 
 from coding.codec import get_codec
 from tests.support import local_chain
+from tests.support.cli import Surroundings
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(
@@ -57,19 +58,33 @@ def directory(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def run(commands: str, directory: Path) -> str:
+def run(commands: str, directory: Path, environment: Mapping[str, str] | None = None) -> str:
     """What the commands print; all of them must succeed."""
     script = f"set -euo pipefail\nexport PATH=$PWD/.venv/bin:$PATH\n{commands}"
     done = subprocess.run(
-        ["bash", "-c", script], cwd=directory, capture_output=True, text=True, timeout=60
+        ["bash", "-c", script],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=200,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def test_every_block_is_executed_here_or_says_why_not() -> None:
-    executed = ("greenray --help", "greenray hash", "greenray keys", "HeadObject", "tx_search")
-    assert [b for b in BLOCKS if not b.reason] == [block(text) for text in executed]
+    executed = (
+        "greenray --help",
+        "greenray up",
+        "greenray put",
+        "greenray hash",
+        "greenray keys",
+        "HeadObject",
+        "tx_search",
+    )
+    shown = [b for b in BLOCKS if not b.reason]
+    assert sorted(map(BLOCKS.index, map(block, executed))) == list(map(BLOCKS.index, shown))
 
 
 def test_the_help_lists_every_command(directory: Path) -> None:
@@ -88,6 +103,38 @@ def test_keys_prints_the_address_of_the_new_key_twice(directory: Path) -> None:
     new, shown = run(block("greenray keys").commands, directory).splitlines()
     assert new == shown
     assert re.fullmatch(r"0x[0-9a-fA-F]{40}  seal.json", new)
+
+
+@pytest.fixture
+def surroundings(directory: Path) -> Iterator[Surroundings]:
+    """Where a network finds free ports, and a state directory of its own."""
+    free_ports = {"chain": {"port": 0}, "gateway": {"port": 0}}
+    surroundings = Surroundings(directory, free_ports)
+    yield surroundings
+    surroundings.kill_everything()
+
+
+@pytest.mark.timeout(300)
+def test_a_network_is_started_used_and_stopped_as_shown(
+    directory: Path, surroundings: Surroundings
+) -> None:
+    def in_network(commands: str) -> list[str]:
+        return run(commands, directory, surroundings.environment()).splitlines()
+
+    started, used = block("greenray up"), block("greenray put")
+    assert shape_of(in_network(started.commands)) == shape_of(started.output.splitlines())
+    printed = in_network(used.commands)
+    assert f"{BUCKET}/{OBJECT}: 100 MiB, object 1, SEAL_OBJECT_DONE, sealed by " in printed[0]
+    assert printed[-1] == used.output.splitlines()[-1]
+    assert shape_of(printed) == shape_of(used.output.splitlines())
+    (stopped,) = in_network("greenray down")
+    assert stopped.startswith("stopped")
+    assert surroundings.processes() == []
+
+
+def shape_of(lines: list[str]) -> list[str]:
+    """Lines without what differs from run to run."""
+    return [re.sub(r"\b(0x)?[0-9A-Fa-f]{40,64}\b|\d+", "*", line).rstrip() for line in lines]
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ import greenray
 from cluster.bench.records import CPU_METRIC, EVERYTHING, BenchResult, Case, Row
 from cluster.capacity import Place
 from greenray.benchmarks import BenchTable
+from greenray.capacity import CapacityTable
 from greenray.plot import Plot
 from protocol.errors import InvalidInput
 
@@ -114,3 +115,17 @@ def test_stages_and_clusters_are_tables_and_pictures(tmp_path: Path) -> None:
     assert [one.nodes for one in grown.capacities] == list(range(1, 65))
     assert "simulated" in grown._repr_html_()
     assert grown.plot().save(tmp_path / "plot.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_readme_s_cluster_is_planned_as_it_says() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    measured, _, planned = readme.partition("```py\n")[2].partition("```")[0].partition("node = ")
+    assert "costs = net.stage_costs()" in measured
+    found: dict[str, object] = {
+        "greenray": greenray,
+        "costs": greenray.StageTable(STAGES, "this machine"),
+    }
+    exec(f"node = {planned}".replace("greenray.plan", "shown = greenray.plan"), found)
+    shown = found["shown"]
+    assert isinstance(shown, CapacityTable)
+    assert [one.nodes for one in shown.capacities] == [1, 2, 4, 8, 16, 32]
