@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 import greenray
 from protocol.errors import (
@@ -245,8 +246,46 @@ def test_nothing_survives_a_process_that_never_closed_its_network(how: str, tmp_
             process.stdin.close()
             assert process.wait(60) == 0
         else:
+            family = [member for member in family if ends_at_once(member)]
             process.send_signal(signal.SIGKILL)
-            # Ray's two agents look for their node for a minute before they end; nobody waits here.
-            family = [member for member in family if not member.name().endswith("Agent")]
     _, alive = psutil.wait_procs(family, timeout=30)
     assert alive == []
+
+
+def ends_at_once(process: psutil.Process) -> bool:
+    """Ray's two agents look for their node for a minute before they end, and workers that have not
+    got a task yet for half of one; nobody waits here."""
+    is_agent = process.name().endswith("Agent")
+    return not is_agent and not any("default_worker.py" in part for part in process.cmdline())
+
+
+IN_A_CELL = """
+import greenray
+net = greenray.local_network(state_dir={state_dir!r})
+"""
+
+
+@pytest.mark.parametrize("how", ["restarted", "terminated", "killed"])
+def test_nothing_survives_a_kernel_that_held_a_network(how: str, tmp_path: Path) -> None:
+    manager, client = start_new_kernel()
+    try:
+        reply = client.execute_interactive(
+            IN_A_CELL.format(state_dir=str(tmp_path)), timeout=100, output_hook=lambda _: None
+        )
+        assert reply["content"]["status"] == "ok", reply
+        pid = client.execute_interactive(
+            "", user_expressions={"pid": "__import__('os').getpid()"}, timeout=10
+        )["content"]["user_expressions"]["pid"]["data"]["text/plain"]
+        kernel = psutil.Process(int(pid))
+        family = kernel.children(recursive=True)
+        assert len(family) > 8
+        family = [member for member in family if ends_at_once(member)]
+        if how == "restarted":
+            manager.restart_kernel()
+        else:
+            kernel.send_signal(signal.SIGTERM if how == "terminated" else signal.SIGKILL)
+        _, alive = psutil.wait_procs(family, timeout=30)
+        assert alive == []
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
