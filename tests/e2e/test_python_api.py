@@ -36,9 +36,12 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def net() -> Iterator[greenray.Network]:
+    # Other tests may have left helpers of this process, such as multiprocessing's.
+    before = psutil.Process().children(recursive=True)
     with greenray.local_network(sps=7, chain=CHAIN) as network:
         yield network
-        started = psutil.Process().children(recursive=True)
+        children = psutil.Process().children(recursive=True)
+    started = [child for child in children if child not in before]
     _, alive = psutil.wait_procs(started, timeout=10)
     assert alive == []
     assert not network.state_dir.exists()
