@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from actors.buffers import BufferPool
 from actors.ports import Column, ColumnRef, Encoder, HotColumns, ObjectSpace
+from actors.stage_trace import ObjectStages, Stage, WorkTime
 from protocol.errors import ComponentUnavailable, CorruptPiece, NoSuchPiece
 from protocol.layout import SEGMENTS, PayloadLayout
 from protocol.piece_keys import segment_key
@@ -48,6 +49,7 @@ class BatchSource:
         object_space: ObjectSpace,
         encoder: Encoder,
         buffers: BufferPool,
+        stages: ObjectStages,
     ) -> None:
         """``buffers``: where cold batches are read into."""
         self._stored = stored
@@ -57,6 +59,7 @@ class BatchSource:
         self._space = object_space
         self._encoder = encoder
         self._buffers = buffers
+        self._stages = stages
 
     async def columns(
         self, batch_index: int, wanted: Collection[int], *, cold: bool = False
@@ -66,14 +69,14 @@ class BatchSource:
         ``cold`` skips the object space. Raises NoSuchPiece, StoreError, CodingError.
         """
         if cold:
-            return await self._from(await self._cold(batch_index, wanted), wanted)
+            return await self._from(batch_index, await self._cold(batch_index, wanted), wanted)
         hot = await self._hot.hot_columns(
             self._stored.sp_address, self._stored.object_id, batch_index
         )
         if hot is None:
-            return await self._from(await self._cold(batch_index, wanted), wanted)
+            return await self.columns(batch_index, wanted, cold=True)
         try:
-            return await self._from(dict(enumerate(hot)), wanted)
+            return await self._from(batch_index, dict(enumerate(hot)), wanted)
         except NoSuchPiece:  # lost between the look-up and the encoding
             return await self.columns(batch_index, wanted, cold=True)
 
@@ -105,7 +108,7 @@ class BatchSource:
                 )
 
     async def _from(
-        self, data: Mapping[int, ColumnRef], wanted: Collection[int]
+        self, batch_index: int, data: Mapping[int, ColumnRef], wanted: Collection[int]
     ) -> Mapping[int, ColumnRef]:
         layout = self._layout
         if layout.replica:
@@ -113,7 +116,12 @@ class BatchSource:
         columns = dict(data)
         if any(index >= layout.k for index in wanted):
             ordered = tuple(data[j] for j in range(layout.k))
-            parity = await self._encoder.encode(ordered, layout.m)
+            size_bytes = layout.k * layout.pieces.batch_size_bytes(batch_index)
+
+            def on_encoded(work: WorkTime) -> None:
+                work.add_to(self._stages, Stage.ENCODED, batch_index, size_bytes)
+
+            parity = await self._encoder.encode(ordered, layout.m, on_encoded)
             columns.update({layout.k + p: ref for p, ref in enumerate(parity)})
         return {index: columns[index] for index in wanted}
 
@@ -128,7 +136,8 @@ class BatchSource:
         buffer = await self._buffers.acquire(len(needed) * size)
         try:
             columns = {j: buffer[i * size : (i + 1) * size] for i, j in enumerate(needed)}
-            await asyncio.to_thread(self._read, batch_index, placement, columns)
+            read = self._stages.timed(Stage.READ, batch_index, len(needed) * size, self._read)
+            await asyncio.to_thread(read, batch_index, placement, columns)
             refs = await asyncio.gather(*(self._space.put(columns[j]) for j in needed))
         finally:
             self._buffers.release(buffer)

@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from concurrent.futures import Executor
 
+from actors.stage_trace import ObjectStages, Stage
 from protocol.layout import ColumnLayout
 from storage.ports import ColumnWriter
 
@@ -23,17 +24,26 @@ async def store_batch(
     layout: ColumnLayout,
     batch_index: int,
     column: memoryview,
+    stages: ObjectStages,
 ) -> tuple[bytes, ...]:
     """Append and sync the batch; returns the SHA-256 of each of its pieces.
 
     Raises: NoSpaceLeft, StoreError.
     """
     lengths = _piece_lengths(layout, batch_index)
+    hash_pieces = stages.timed(Stage.HASHED, batch_index, len(column), _checksums)
+    append = stages.timed(Stage.WRITTEN, batch_index, len(column), _append)
     loop = asyncio.get_running_loop()
     if len(column) < _OVERLAP_FROM_BYTES:
-        return await loop.run_in_executor(pool, _hash_and_append, writer, column, lengths)
-    hashing = loop.run_in_executor(pool, _checksums, column, lengths)
-    writing = loop.run_in_executor(pool, _append, writer, column)
+
+        def hash_and_append() -> tuple[bytes, ...]:
+            checksums = hash_pieces(column, lengths)
+            append(writer, column)
+            return checksums
+
+        return await loop.run_in_executor(pool, hash_and_append)
+    hashing = loop.run_in_executor(pool, hash_pieces, column, lengths)
+    writing = loop.run_in_executor(pool, append, writer, column)
     # Both end before anything is raised: nobody may touch the writer while a thread uses it.
     await asyncio.wait((hashing, writing))
     await writing
@@ -64,11 +74,3 @@ def _checksums(column: memoryview, lengths: list[int]) -> tuple[bytes, ...]:
 def _append(writer: ColumnWriter, column: memoryview) -> None:
     writer.append([column])
     writer.sync()
-
-
-def _hash_and_append(
-    writer: ColumnWriter, column: memoryview, lengths: list[int]
-) -> tuple[bytes, ...]:
-    checksums = _checksums(column, lengths)
-    _append(writer, column)
-    return checksums

@@ -19,6 +19,7 @@ from actors.ports import (
 )
 from actors.provider_book import ProviderBook
 from actors.replication import ReplicationRun, ReplicationSettings
+from actors.stage_trace import Stage, StageTrace
 from protocol.job import JobContext, JobEvent
 from protocol.layout import PayloadLayout
 from protocol.replication_plan import ReplicationPlan
@@ -51,6 +52,7 @@ class DriverPorts:
     replication_budget: ByteBudget
     providers: ProviderBook
     clock: Callable[[], float]
+    trace: StageTrace = field(default_factory=StageTrace)
 
 
 async def record(job: JobContext, event: JobEvent, job_store: JobStore) -> JobContext:
@@ -65,9 +67,10 @@ async def collect_approvals(
 
     Raises TooFewApprovals, with every SP's reason, rather than plan what cannot work.
     """
-    answers = await ports.approvals.get_secondary_approvals(
-        job.object_info, job.sp_address, job.params.n, settings.approval_timeout_s
-    )
+    with ports.trace.of(job.object_id, job.sp_address).during(Stage.APPROVED):
+        answers = await ports.approvals.get_secondary_approvals(
+            job.object_info, job.sp_address, job.params.n, settings.approval_timeout_s
+        )
     ReplicationPlan.make(
         answers.accepted,
         job.params.n,
@@ -90,6 +93,7 @@ def new_run(
         object_space=ports.object_space,
         encoder=ports.encoder,
         buffers=ports.cold_buffers,
+        stages=ports.trace.of(job.object_id, job.sp_address),
     )
     return ReplicationRun(
         job,
@@ -98,5 +102,6 @@ def new_run(
         providers=ports.providers,
         budget=ports.replication_budget,
         settings=settings.replication,
+        trace=ports.trace,
         arrivals=lambda batch_index: ports.running_uploads.wait_for_batch(job, batch_index),
     )

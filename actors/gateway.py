@@ -28,8 +28,11 @@ from actors.gateway_errors import GatewayCode, Refusal, error_xml, refusal_for
 from actors.gateway_replicate import replicate_piece
 from actors.gateway_routes import Match, Route, match_route
 from actors.job_status import job_status
+from actors.job_timeline import job_timeline
 from actors.payload_source import ChunkedPayload, ConnectionPayload
 from actors.ports import ObjectSpace, ReceiverPort, SignerPort
+from actors.stage_trace import TraceClock, TraceSource
+from actors.trace_collection import TraceCollector
 from actors.uploader import MIB, Uploader
 from chain.ports import ChainClient
 from protocol.errors import (
@@ -97,10 +100,12 @@ class Gateway:
         signer: SignerPort,
         receiver: ReceiverPort | None = None,
         receiver_space: ObjectSpace | None = None,
+        traces: Mapping[str, TraceSource] | None = None,
         settings: GatewaySettings | None = None,
     ) -> None:
         """``receiver``: None when this node takes no replicate groups; ``receiver_space``: where
-        their columns go when the receiver is in another process."""
+        their columns go when the receiver is in another process; ``traces``: all processes that
+        work on objects of these SPs, by name."""
         self._settings = settings = settings or GatewaySettings()
         self._bindings = tuple(bindings)
         self._chain = chain
@@ -109,6 +114,7 @@ class Gateway:
         self._stores = piece_stores
         self._receiver = receiver
         self._receiver_space = receiver_space
+        self._traces = TraceCollector(traces or {})
         self._approver = Approver(chain, signer)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
         self._read_pool = ThreadPoolExecutor(settings.download_threads, "gateway-read")
@@ -230,6 +236,8 @@ class Gateway:
                 return await self._upload_progress(request, match)
             case Route.JOB_STATUS:
                 return await self._job_status(request, match)
+            case Route.JOB_TIMELINE:
+                return await self._job_timeline(request, match)
             case Route.GET_APPROVAL:
                 return await self._get_approval(request)
             case Route.REPLICATE_PIECE:
@@ -296,6 +304,14 @@ class Gateway:
         return web.json_response(
             job_status(granted.object, job), headers={REQUEST_ID_HEADER: request.request_id}
         )
+
+    async def _job_timeline(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
+        granted = await self._may_upload(request, match)
+        info = granted.object
+        job = await self._jobs.get_job(request.sp_address, info.id)
+        trace = await self._traces.collect(info.id)
+        timeline = job_timeline(info, job, trace, TraceClock.here(), self._checks)
+        return web.json_response(timeline, headers={REQUEST_ID_HEADER: request.request_id})
 
     async def _get_approval(self, request: GatewayRequest) -> web.StreamResponse:
         signer = authenticate(request)

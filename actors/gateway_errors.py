@@ -15,6 +15,7 @@ from protocol.errors import (
     NoSuchAccount,
     NoSuchBucket,
     NoSuchObject,
+    NoTrace,
     SignatureError,
     WrongObjectStatus,
 )
@@ -67,6 +68,7 @@ _CODES: Mapping[type[GreenrayError], GatewayCode] = MappingProxyType(
         NoSuchAccount: GatewayCode.ACCESS_DENIED,
         NoSuchBucket: GatewayCode.NO_SUCH_BUCKET,
         NoSuchObject: GatewayCode.NO_SUCH_KEY,
+        NoTrace: GatewayCode.NO_SUCH_KEY,
         WrongObjectStatus: GatewayCode.INVALID_OBJECT_STATE,
         AlreadyUploaded: GatewayCode.INVALID_OBJECT_STATE,
     }

@@ -18,6 +18,8 @@ class Route(Enum):
     UPLOAD_PROGRESS = "QueryUploadProgress"
     JOB_STATUS = "QueryJobStatus"
     """Ours: the job behind an upload, as JSON."""
+    JOB_TIMELINE = "QueryJobTimeline"
+    """Ours: when its batches were worked on, as JSON."""
     GET_APPROVAL = "GetApproval"
     REPLICATE_PIECE = "ReplicateObjectPiece"
     USER_BUCKETS = "GetUserBuckets"
@@ -84,6 +86,7 @@ def _bucket_route(
     for query, route in (
         ("upload-progress", Route.UPLOAD_PROGRESS),
         ("job-status", Route.JOB_STATUS),
+        ("job-timeline", Route.JOB_TIMELINE),
         ("object-meta", Route.NOT_IMPLEMENTED),
     ):
         if query in queries:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from actors.buffers import BufferPool
 from actors.hot_columns import HotColumnCache
 from actors.payload_source import PayloadSource
 from actors.ports import Column, ColumnRef, ObjectSpace
+from actors.stage_trace import ObjectStages, Stage
 from coding.hashing import hash_slices
 from protocol.errors import PayloadSizeMismatch, StoreError
 from protocol.layout import PayloadLayout
@@ -83,6 +85,10 @@ class _Batch:
     def size_bytes(self) -> int:
         return sum(len(column) for column in self.columns)
 
+    @property
+    def payload_bytes(self) -> int:
+        return sum(len(slot) for slot in self.slots)
+
     def next_view(self) -> Buffer:
         """Where the next bytes belong."""
         return self.slots[self._slot][self._filled :]
@@ -105,6 +111,7 @@ class PayloadIngest:
         sp_address: str,
         object_id: int,
         writer: ColumnWriter,
+        stages: ObjectStages,
         on_batch_stored: Callable[[], None] = lambda: None,
     ) -> None:
         self._tools = tools
@@ -112,10 +119,12 @@ class PayloadIngest:
         self._sp_address = sp_address
         self._object_id = object_id
         self._writer = writer
+        self._stages = stages
         self._on_batch_stored = on_batch_stored
         self._where = f"object {object_id}"
         self._received_bytes = 0
         self._next_index = 0
+        self._opened_ns = 0
         self._batch: _Batch | None = None
         self._storing: asyncio.Task[None] | None = None
         self._checksums: list[bytes] = []
@@ -157,14 +166,17 @@ class PayloadIngest:
         layout = self._layout
         size_bytes = layout.data_columns * layout.pieces.batch_size_bytes(0)
         buffer = await self._tools.buffers.acquire(size_bytes)
+        self._opened_ns = time.monotonic_ns()
         self._batch = _Batch(layout, self._next_index, buffer)
         self._next_index += 1
 
     async def _hand_over(self) -> None:
         """Store the full batch behind our back, and get the credit for the next one."""
-        await self._stored()
-        batch, self._batch = self._batch, None
+        batch, opened_ns = self._batch, self._opened_ns
         assert batch is not None
+        self._stages.add(Stage.RECEIVED, batch.index, batch.payload_bytes, opened_ns)
+        await self._stored()
+        self._batch = None
         self._storing = asyncio.create_task(self._store(batch))
         if self._next_index < self._layout.batch_count:
             await self._open_batch()
@@ -175,9 +187,12 @@ class PayloadIngest:
 
     async def _store(self, batch: _Batch) -> None:
         tools = self._tools
+        append = self._stages.timed(
+            Stage.WRITTEN, batch.index, batch.payload_bytes, self._writer.append
+        )
         try:
             outcomes = await asyncio.gather(
-                run_in(tools.io_pool, self._writer.append, batch.slots),
+                run_in(tools.io_pool, append, batch.slots),
                 self._hash(batch),
                 self._put(batch),
                 return_exceptions=True,  # the buffer is free only when all of them are done
@@ -190,12 +205,13 @@ class PayloadIngest:
         self._on_batch_stored()
 
     async def _hash(self, batch: _Batch) -> None:
-        if batch.size_bytes <= _INLINE_HASH_BYTES:
-            self._checksums += [hash_slices(segment) for segment in batch.segments]
-            return
-        pool = self._tools.hash_pool
-        digests = [run_in(pool, hash_slices, segment) for segment in batch.segments]
-        self._checksums += await asyncio.gather(*digests)
+        with self._stages.during(Stage.HASHED, batch.index, batch.payload_bytes):
+            if batch.size_bytes <= _INLINE_HASH_BYTES:
+                self._checksums += [hash_slices(segment) for segment in batch.segments]
+                return
+            pool = self._tools.hash_pool
+            digests = [run_in(pool, hash_slices, segment) for segment in batch.segments]
+            self._checksums += await asyncio.gather(*digests)
 
     async def _put(self, batch: _Batch) -> None:
         """Keep the columns hot if there is room; the stored segments stand in for them if not."""
@@ -203,9 +219,10 @@ class PayloadIngest:
         if not hot.reserve(self._sp_address, self._object_id, size_bytes):
             return
         try:
-            columns: Sequence[ColumnRef] = await asyncio.gather(
-                *(self._tools.space.put(column) for column in batch.columns)
-            )
+            with self._stages.during(Stage.KEPT_HOT, batch.index, size_bytes):
+                columns: Sequence[ColumnRef] = await asyncio.gather(
+                    *(self._tools.space.put(column) for column in batch.columns)
+                )
         except StoreError as error:
             hot.cancel(size_bytes)
             log.warning("%s: batch %d is not kept hot: %s", self._where, batch.index, error)

@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from actors.driver_ports import DriverPorts, DriverSettings, collect_approvals, new_run, record
 from actors.early_replication import EarlyReplications
 from actors.ports import SealOrder
+from actors.stage_trace import Stage
 from protocol.errors import GreenrayError, StaleJob
 from protocol.job import (
     EventKind,
@@ -51,6 +52,7 @@ class JobDriver:
         self._early = early
         self._ports = ports
         self._settings = settings
+        self._stages = ports.trace.of(job.object_id, job.sp_address)
         self._steps: dict[JobState, Callable[[], Awaitable[None]]] = {
             JobState.UPLOAD_OBJECT_DONE: self._start_replicating,
             JobState.REPLICATE_OBJECT_DOING: self._replicate,
@@ -115,16 +117,18 @@ class JobDriver:
         await self._record(JobEvent(EventKind.SIGN_STARTED))
 
     async def _sign(self) -> None:
-        ticket = await self._ports.sealer.submit_seal(self._seal_order())
+        with self._stages.during(Stage.BROADCAST):
+            ticket = await self._ports.sealer.submit_seal(self._seal_order())
         await self._record(JobEvent.sign_finished(ticket.tx_hash))
 
     async def _start_watching(self) -> None:
         await self._record(JobEvent(EventKind.SEAL_WATCH_STARTED))
 
     async def _watch(self) -> None:
-        outcome = await self._ports.sealer.watch_seal(
-            self._seal_order(), self._settings.seal_timeout_s
-        )
+        with self._stages.during(Stage.SEALED):
+            outcome = await self._ports.sealer.watch_seal(
+                self._seal_order(), self._settings.seal_timeout_s
+            )
         await self._record(JobEvent.seal_finished(outcome.height, outcome.tx_hash))
 
     async def _retry(self) -> None:

@@ -5,12 +5,14 @@ Nothing here knows Ray: a column travels as an opaque reference that an ``Object
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from actors.stage_trace import WorkTime
 from protocol.approvals import Approval
 from protocol.job import JobContext, SecondaryReceipt
 from protocol.objects import ObjectInfo, StorageParams, StorageProvider
@@ -36,8 +38,11 @@ class ObjectSpace(Protocol):
 class Encoder(Protocol):
     """Makes the m parity columns of a batch beside its data columns."""
 
-    async def encode(self, data: tuple[ColumnRef, ...], m: int) -> tuple[ColumnRef, ...]:
-        """``data``: k columns of equal size. Returns m references. Raises CodingError."""
+    async def encode(
+        self, data: tuple[ColumnRef, ...], m: int, on_encoded: Callable[[WorkTime], None]
+    ) -> tuple[ColumnRef, ...]:
+        """``data``: k columns of equal size. Returns m references, perhaps before the columns are
+        made; ``on_encoded`` is told when they were. Raises CodingError."""
 
     async def warm_up(self) -> None:
         """Start what the first ``encode`` would have to wait for; returns at once."""

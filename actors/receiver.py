@@ -17,6 +17,7 @@ from weakref import WeakValueDictionary
 from actors.column_intake import piece_checksums, store_batch
 from actors.object_finder import ObjectFinder, PatienceSettings
 from actors.ports import Column, GroupOrder, SignerPort
+from actors.stage_trace import ObjectStages, Stage, StageTrace, TracePart
 from chain.crypto import recover_signer
 from chain.ports import ChainClient
 from protocol.approvals import Approval
@@ -101,6 +102,7 @@ class Receiver:
         self._groups: dict[GroupKey, _OpenGroup] = {}
         self._locks: WeakValueDictionary[GroupKey, asyncio.Lock] = WeakValueDictionary()
         self._running: set[asyncio.Task[Any]] = set()
+        self._trace = StageTrace()
         self._last_wire_attempt = 0
 
     # --- the port --------------------------------------------------------------------------------
@@ -139,6 +141,10 @@ class Receiver:
         """See ``ReceiverPort.abort``."""
         self._check_key(sp_address, key)
         await self._uncancelled(self._abort(key))
+
+    async def trace_of(self, object_id: int) -> TracePart:
+        """See ``actors.stage_trace.TraceSource``."""
+        return self._trace.part(object_id)
 
     async def sweep(self, idle_for_s: float) -> int:
         """Remove what no primary will come back for: groups idle for ``idle_for_s`` seconds,
@@ -254,11 +260,13 @@ class Receiver:
             if batch_index < group.row.batches_acknowledged:
                 await self._check_same_bytes(group, batch_index, column)
                 return
+            stages = self._stages(key)
             try:
-                checksums = await store_batch(
-                    self._pool, group.writer, group.layout, batch_index, column
-                )
-                group.row = await self._jobs.acknowledge_batch(key, batch_index, checksums)
+                with stages.during(Stage.STORED, batch_index, column.nbytes):
+                    checksums = await store_batch(
+                        self._pool, group.writer, group.layout, batch_index, column, stages
+                    )
+                    group.row = await self._jobs.acknowledge_batch(key, batch_index, checksums)
             except (StoreError, GroupNotOpen):
                 await self._forget(key)
                 raise
@@ -293,29 +301,34 @@ class Receiver:
                     raise _not_open(key)
                 return _receipt(record)
             digest = await self._checked_integrity_hash(group)
-            if group.writer is not None:
-                try:
-                    await self._in_pool(group.writer.finish)
-                except StoreError:
-                    await self._forget(key)
-                    raise
-                except BaseException:
-                    # What was acknowledged stays, finished or not: ``open`` finds out which.
-                    await self._set_aside(key)
-                    raise
-                group.writer = None
-            sign_bytes = secondary_sign_bytes(key.sp_address, key.object_id, digest)
-            record = IntegrityRecord(
-                key.sp_address,
-                key.object_id,
-                key.redundancy_index,
-                group.row.piece_checksums,
-                digest,
-                await self._signer.sign_as_approver(key.sp_address, sign_bytes),
-            )
-            await self._jobs.finish_group(key, record)
-            del self._groups[key]
-            return _receipt(record)
+            with self._stages(key).during(Stage.SIGNED):
+                return await self._finish_and_sign(group, digest)
+
+    async def _finish_and_sign(self, group: _OpenGroup, digest: bytes) -> SecondaryReceipt:
+        key = group.row.key
+        if group.writer is not None:
+            try:
+                await self._in_pool(group.writer.finish)
+            except StoreError:
+                await self._forget(key)
+                raise
+            except BaseException:
+                # What was acknowledged stays, finished or not: ``open`` finds out which.
+                await self._set_aside(key)
+                raise
+            group.writer = None
+        sign_bytes = secondary_sign_bytes(key.sp_address, key.object_id, digest)
+        record = IntegrityRecord(
+            key.sp_address,
+            key.object_id,
+            key.redundancy_index,
+            group.row.piece_checksums,
+            digest,
+            await self._signer.sign_as_approver(key.sp_address, sign_bytes),
+        )
+        await self._jobs.finish_group(key, record)
+        del self._groups[key]
+        return _receipt(record)
 
     async def _checked_integrity_hash(self, group: _OpenGroup) -> bytes:
         """The group's integrity hash if it is the chain's; else the group is forgotten."""
@@ -398,6 +411,9 @@ class Receiver:
         self._store_of(sp_address)
         if key.sp_address != sp_address:
             raise InvalidInput(f"the group belongs to {key.sp_address}", sp_address)
+
+    def _stages(self, key: GroupKey) -> ObjectStages:
+        return self._trace.of(key.object_id, key.sp_address, key.redundancy_index)
 
     def _lock(self, key: GroupKey) -> asyncio.Lock:
         """One call per group at a time. The lock lives as long as somebody uses it."""

@@ -19,6 +19,7 @@ from actors.batch_source import BatchSource
 from actors.byte_budget import ByteBudget, Lease
 from actors.ports import ColumnRef, GroupOrder, SecondaryDirectory, SecondaryGroup
 from actors.provider_book import ProviderBook
+from actors.stage_trace import ObjectStages, Stage, StageTrace
 from chain.crypto import recover_signer
 from protocol.approvals import Approval
 from protocol.errors import (
@@ -73,6 +74,7 @@ class _Stream:
     assignment: _Assignment
     group: SecondaryGroup
     queue: asyncio.Queue[_Item | None]
+    stages: ObjectStages
     failed: asyncio.Event
 
 
@@ -88,6 +90,7 @@ class ReplicationRun:
         providers: ProviderBook,
         budget: ByteBudget,
         settings: ReplicationSettings,
+        trace: StageTrace,
         arrivals: Arrivals,
     ) -> None:
         """
@@ -108,6 +111,7 @@ class ReplicationRun:
         self._providers = providers
         self._budget = budget
         self._settings = settings
+        self._trace = trace
         self._arrivals = arrivals
 
     @property
@@ -188,7 +192,10 @@ class ReplicationRun:
             return error
         self._groups.append(group)
         queue: asyncio.Queue[_Item | None] = asyncio.Queue(self._settings.window_batches)
-        return _Stream(assignment, group, queue, asyncio.Event())
+        stages = self._trace.of(
+            job.object_id, assignment.provider.operator_address, assignment.redundancy_index
+        )
+        return _Stream(assignment, group, queue, stages, asyncio.Event())
 
     async def _produce(self, streams: list[_Stream], leases: list[Lease]) -> None:
         """Make each batch once and hand it to every stream that still needs it."""
@@ -247,15 +254,18 @@ class ReplicationRun:
         assignment = stream.assignment
         try:
             while (item := await stream.queue.get()) is not None:
+                size_bytes = self._layout.pieces.batch_size_bytes(item.batch_index)
                 try:
-                    await self._send(stream, item.batch_index, item.column)
+                    with stream.stages.during(Stage.SENT, item.batch_index, size_bytes):
+                        await self._send(stream, item.batch_index, item.column)
                 finally:
                     sent_to_all = item.lease.done()
                 if sent_to_all:
                     await self._source.release(item.batch_index)
             await self._admitted.wait()
-            receipt = await self._within(stream.group.finish(), "finish")
-            verify_receipt(receipt, self._job.object_info, assignment.provider, recover_signer)
+            with stream.stages.during(Stage.RECEIPT):
+                receipt = await self._within(stream.group.finish(), "finish")
+                verify_receipt(receipt, self._job.object_info, assignment.provider, recover_signer)
         except GreenrayError as error:
             stream.failed.set()
             while not stream.queue.empty():

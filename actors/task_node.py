@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from actors.driver_ports import DriverPorts, DriverSettings
 from actors.early_replication import EarlyReplications
 from actors.job_driver import JobDriver
+from actors.stage_trace import TracePart
 from protocol.errors import GreenrayError, StaleJob
 from protocol.job import JobContext
 
@@ -47,6 +48,10 @@ class TaskNode:
         """See ``actors.ports.TaskWaker``."""
         if self._is_running:  # nobody would claim the job here
             self._early.begin(job)
+
+    async def trace_of(self, object_id: int) -> TracePart:
+        """See ``actors.stage_trace.TraceSource``."""
+        return self._ports.trace.part(object_id)
 
     async def run(self) -> None:
         """Claim and drive until ``stop``."""
@@ -99,7 +104,8 @@ class TaskNode:
 
     async def _drive(self, job: JobContext) -> None:
         try:
-            await JobDriver(job, self._ports, self._settings.driver, self._early).run()
+            with self._ports.trace.cpu.working():
+                await JobDriver(job, self._ports, self._settings.driver, self._early).run()
         except StaleJob as error:
             log.warning("lost the job to another owner: %s", error)
         except GreenrayError as error:

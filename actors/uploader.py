@@ -20,6 +20,7 @@ from actors.hot_columns import HotColumnCache
 from actors.ingest import IngestTools, PayloadIngest, run_in
 from actors.payload_source import PayloadSource
 from actors.ports import ColumnRef, ObjectSpace, SignerPort, TaskWaker
+from actors.stage_trace import Stage, StageTrace, TracePart
 from actors.upload_feed import UploadFeed
 from protocol.errors import (
     ComponentUnavailable,
@@ -110,6 +111,7 @@ class Uploader:
         self._owner = owner
         self._upload_numbers = count(1)
         self._active = 0
+        self._trace = StageTrace()
         self._feeds: dict[tuple[int, int], UploadFeed] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._io_pool = ThreadPoolExecutor(settings.io_threads, "uploader-io")
@@ -150,9 +152,10 @@ class Uploader:
             raise EmptyPayload("the payload is empty", object_info.name, "Send the payload.")
         self._active += 1
         try:
-            return await self._ingest(
-                store, sp_address, object_info, params, _Begun(first, payload)
-            )
+            with self._trace.cpu.working():
+                return await self._ingest(
+                    store, sp_address, object_info, params, _Begun(first, payload)
+                )
         finally:
             self._active -= 1
 
@@ -203,15 +206,23 @@ class Uploader:
     ) -> JobContext:
         layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         key = ColumnKey(job.object_id, SEGMENTS)
+        stages = self._trace.of(job.object_id, job.sp_address)
         writer: ColumnWriter | None = None
         ingest: PayloadIngest | None = None
         try:
             writer = await run_in(self._io_pool, store.create, key, layout.segments, job.epoch)
             ingest = PayloadIngest(
-                self._tools, layout, job.sp_address, job.object_id, writer, feed.batch_stored
+                self._tools,
+                layout,
+                job.sp_address,
+                job.object_id,
+                writer,
+                stages,
+                feed.batch_stored,
             )
             checksums = await ingest.receive(payload)
-            return await self._record(job, writer, checksums)
+            with stages.during(Stage.SIGNED):
+                return await self._record(job, writer, checksums)
         except BaseException as error:
             # A cancelled request still cleans up to the end.
             await asyncio.shield(self._start(self._fail(job, ingest, writer, error)))
@@ -320,6 +331,12 @@ class Uploader:
         feed = self._feeds.get((job.job_id, job.epoch))
         if feed is not None:
             await feed.wait_for_end()
+
+    # --- trace -----------------------------------------------------------------------------------
+
+    async def trace_of(self, object_id: int) -> TracePart:
+        """See ``actors.stage_trace.TraceSource``."""
+        return self._trace.part(object_id)
 
     # --- housekeeping ----------------------------------------------------------------------------
 

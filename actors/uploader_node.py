@@ -8,12 +8,13 @@ from dataclasses import replace
 
 from actors.gateway import Binding, Gateway
 from actors.ports import ColumnRef
+from actors.stage_trace import TracePart
 from actors.uploader import Uploader
 from protocol.job import JobContext
 
 
 class UploaderNode:
-    """Implements ``actors.ports.HotColumns`` and ``RunningUploads``.
+    """Implements ``actors.ports.HotColumns`` and ``RunningUploads``, and is a ``TraceSource``.
 
     ``run`` lives as long as the process.
     """
@@ -59,3 +60,6 @@ class UploaderNode:
 
     async def wait_for_end(self, job: JobContext) -> None:
         await self._uploader.wait_for_end(job)
+
+    async def trace_of(self, object_id: int) -> TracePart:
+        return await self._uploader.trace_of(object_id)

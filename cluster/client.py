@@ -295,7 +295,21 @@ class StorageClient:
         return await self._status(session, info)
 
     async def _status(self, session: GatewaySession, info: ObjectInfo) -> Mapping[str, Any]:
-        async with session.request("GET", f"/{info.name}", "job-status=") as answer:
+        return await self._job_document(session, info, "job-status")
+
+    async def timeline(self, bucket_name: str, object_name: str) -> Mapping[str, Any]:
+        """When each batch of an object was worked on (the JSON of ``greenray status --timeline``).
+
+        Raises: NoTrace, and what ``status`` raises.
+        """
+        info = await self._chain.head_object(bucket_name, object_name)
+        session = await self._session(await self._chain.head_bucket(bucket_name))
+        return await self._job_document(session, info, "job-timeline")
+
+    async def _job_document(
+        self, session: GatewaySession, info: ObjectInfo, query: str
+    ) -> Mapping[str, Any]:
+        async with session.request("GET", f"/{info.name}", f"{query}=") as answer:
             text = await answer.text()
         try:
             status = json.loads(text)
@@ -306,7 +320,7 @@ class StorageClient:
                 )
             return MappingProxyType(status)
         except (ValueError, KeyError, TypeError) as error:
-            raise BadAnswer("the job status cannot be read", session.endpoint) from error
+            raise BadAnswer(f"the {query} cannot be read", session.endpoint) from error
 
     # --- get -------------------------------------------------------------------------------------
 

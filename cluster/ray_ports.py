@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import uuid
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 
@@ -13,11 +14,14 @@ import numpy as np
 import ray
 from ray import exceptions as ray_errors
 
+from actors.stage_trace import Stopwatch, WorkTime
 from cluster.worker_process import settle, work_behind_uploads
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
 
 if TYPE_CHECKING:
     from actors.ports import Column, ColumnRef
+
+log = logging.getLogger(__name__)
 
 _LOST_OBJECT = (
     ray_errors.ObjectLostError,
@@ -138,9 +142,18 @@ _encode_process = cache(_EncodeProcess)
 
 
 def encode_columns(codec_name: str, m: int, *data: Column) -> Any:
-    """The m parity columns; one value when m is 1, as ``num_returns`` wants it."""
-    parity = _encode_process(codec_name).encode(data, m)
-    return parity[0] if m == 1 else tuple(parity)
+    """The m parity columns, and when they were made."""
+    process = _encode_process(codec_name)
+    watch = Stopwatch.start()
+    parity = process.encode(data, m)
+    return *parity, watch.read()
+
+
+async def _tell(work: Awaitable[WorkTime], on_encoded: Callable[[WorkTime], None]) -> None:
+    try:
+        on_encoded(await work)
+    except ray_errors.RayError as error:
+        log.debug("an encode task did not tell when it worked: %s", error)
 
 
 class RayEncoder:
@@ -150,13 +163,20 @@ class RayEncoder:
         self._codec_name = codec_name
         self._task = ray.remote(num_cpus=_ENCODE_CPUS)(encode_columns)
         self._warming: list[Any] = []
+        self._telling: set[asyncio.Task[None]] = set()
 
-    async def encode(self, data: tuple[ColumnRef, ...], m: int) -> tuple[ColumnRef, ...]:
+    async def encode(
+        self, data: tuple[ColumnRef, ...], m: int, on_encoded: Callable[[WorkTime], None]
+    ) -> tuple[ColumnRef, ...]:
         if m == 0:
             return ()
-        refs = self._task.options(num_returns=m).remote(self._codec_name, m, *data)
+        task = self._task.options(num_returns=m + 1)
+        *parity, work = task.remote(self._codec_name, m, *data)
+        telling = asyncio.create_task(_tell(work, on_encoded))
+        self._telling.add(telling)
+        telling.add_done_callback(self._telling.discard)
         # Not awaited: who receives a parity column waits for it, and sees its failure.
-        return (refs,) if m == 1 else tuple(refs)
+        return tuple(parity)
 
     async def warm_up(self) -> None:
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]

@@ -164,6 +164,12 @@ class NoSuchJob(GreenrayError):
     reason = "no-such-job"
 
 
+class NoTrace(GreenrayError):
+    """Nobody remembers how an object was worked on."""
+
+    reason = "no-trace"
+
+
 class WrongObjectStatus(GreenrayError):
     reason = "wrong-object-status"
 

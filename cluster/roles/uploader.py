@@ -8,7 +8,7 @@ from actors.gateway import Binding, Gateway, GatewaySettings
 from actors.receiver_directory import ReceiverDirectory
 from actors.uploader import Uploader, UploaderSettings
 from actors.uploader_node import UploaderNode
-from cluster.node_config import NodeConfig
+from cluster.node_config import NodeConfig, receiver_name, uploader_name
 from cluster.ray_ports import RayObjectSpace, named_port, process_name
 
 SUBJECT = UploaderNode
@@ -19,6 +19,8 @@ def build(config: NodeConfig) -> UploaderNode:
     signer = named_port("signer")
     piece_stores = config.pieces.stores(config.hosted)
     receivers = {sp: named_port(config.receiver_of(sp)) for sp in config.hosted}
+    workers = ["task_node", *map(uploader_name, range(config.uploaders))]
+    workers += map(receiver_name, range(config.receivers))
     space = RayObjectSpace()
     uploader = Uploader(
         job_store=job_store,
@@ -45,6 +47,7 @@ def build(config: NodeConfig) -> UploaderNode:
             signer=signer,
             receiver=ReceiverDirectory(receivers),
             receiver_space=space,
+            traces={name: named_port(name) for name in workers},
             settings=GatewaySettings(
                 idle_timeout_s=config.idle_timeout_s, download_budget_bytes=config.download_bytes
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 import ray
 
+from actors.stage_trace import WorkTime
 from cluster.node_config import NodeConfig
 from cluster.piece_location import PieceLocation
 from cluster.ray_actors import create_actor
@@ -142,7 +144,13 @@ async def test_parity_columns_made_by_a_task_are_those_of_the_codec(m: int) -> N
     codec = get_codec()
     data = [np.random.default_rng(j).integers(0, 256, 100_000, dtype=np.uint8) for j in range(4)]
     refs = tuple([await space.put(column) for column in data])
-    parity = await RayEncoder(codec.name).encode(refs, m)
+    told: asyncio.Queue[WorkTime] = asyncio.Queue()
+    asked_ns = time.monotonic_ns()
+    parity = await RayEncoder(codec.name).encode(refs, m, told.put_nowait)
     assert len(parity) == m
     for ref, expected in zip(parity, codec.encode(data, m), strict=True):
         assert np.array_equal(await space.get(ref), expected)
+    if m:
+        work = await told.get()
+        assert asked_ns < work.begin_ns < work.end_ns < time.monotonic_ns()
+        assert work.pid != os.getpid()

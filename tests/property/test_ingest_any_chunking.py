@@ -16,6 +16,7 @@ from actors.buffers import BufferPool
 from actors.hot_columns import HotColumnCache
 from actors.ingest import IngestTools, PayloadIngest
 from actors.payload_source import ChunkedPayload
+from actors.stage_trace import StageTrace
 from coding.segments import split_segment
 from protocol.errors import PayloadSizeMismatch
 from protocol.layout import PayloadLayout
@@ -56,7 +57,7 @@ class Bench:
         self.buffers = BufferPool(BUDGET_BYTES)
         self.writer = ListWriter()
         tools = IngestTools(self.buffers, self.hot, self.space, self.pool, self.pool)
-        self.ingest = PayloadIngest(tools, layout, "sp", 1, self.writer)
+        self.ingest = PayloadIngest(tools, layout, "sp", 1, self.writer, StageTrace().of(1, "sp"))
 
     async def receive(self, chunks: Sequence[bytes]) -> tuple[bytes, ...]:
         try:

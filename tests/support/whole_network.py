@@ -29,6 +29,7 @@ from actors.receiver import Receiver
 from actors.replication import ReplicationSettings
 from actors.secondaries import Directory, InClusterSettings
 from actors.signer import Signer
+from actors.stage_trace import StageTrace, Stopwatch, TracePart, TraceSource, WorkTime
 from actors.task_node import TaskNode, TaskNodeSettings
 from actors.uploader import Uploader, UploaderSettings
 from chain.client import RpcChainClient
@@ -63,8 +64,13 @@ Decorate = Callable[[str, ReceiverPort], ReceiverPort]
 class LocalEncoder:
     """Implements ``actors.ports.Encoder`` in this process."""
 
-    async def encode(self, data: tuple[Column, ...], m: int) -> tuple[Column, ...]:
-        return tuple(await asyncio.to_thread(get_codec().encode, data, m))
+    async def encode(
+        self, data: tuple[Column, ...], m: int, on_encoded: Callable[[WorkTime], None]
+    ) -> tuple[Column, ...]:
+        watch = Stopwatch.start()
+        parity = tuple(await asyncio.to_thread(get_codec().encode, data, m))
+        on_encoded(watch.read())
+        return parity
 
     async def warm_up(self) -> None:
         """There is nothing to start."""
@@ -194,6 +200,7 @@ class WholeNetwork:
         signer = Signer(chain=chain(), store=job_store, keys=ring, dialect=get_dialect())
         space = LocalSpace()
         receivers: dict[str, ReceiverPort] = {}
+        traces: dict[str, TraceSource] = {}
         for sp_address in hosted:
             receiver = Receiver(
                 chain=chain(),
@@ -202,6 +209,7 @@ class WholeNetwork:
                 signer=signer,
                 clock=time.time,
             )
+            traces[f"receiver of {sp_address}"] = receiver
             receivers[sp_address] = self.decorate(sp_address, receiver)
         stores = {sp: self.piece_store(sp) for sp in hosted}
         waker = _Waker()
@@ -248,7 +256,7 @@ class WholeNetwork:
         def make_task_node() -> TaskNode:
             waker.task_node = TaskNode(
                 owner=_owner("task-node"),
-                ports=ports,
+                ports=replace(ports, trace=StageTrace()),
                 settings=TaskNodeSettings(poll_s=0.2, driver=driver),
             )
             return waker.task_node
@@ -260,6 +268,7 @@ class WholeNetwork:
             job_store=job_store,
             piece_stores=stores,
             signer=signer,
+            traces={"uploader": uploader, "task_node": waker, **traces},
         )
         return Processes(job_store, gateway, make_task_node(), make_task_node, receivers, chains)
 
@@ -350,6 +359,10 @@ class _Waker:
     async def wake(self) -> None:
         assert self.task_node is not None
         await self.task_node.wake()
+
+    async def trace_of(self, object_id: int) -> TracePart:
+        assert self.task_node is not None
+        return await self.task_node.trace_of(object_id)
 
     async def follow_upload(self, job: JobContext) -> None:
         assert self.task_node is not None
