@@ -6,7 +6,7 @@ demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
 
 test: .venv/ready
-	.venv/bin/pytest
+	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The recorded transactions against any v0.2 node; docs/chain.md has the form of the keys.
 test-chain: .venv/ready

@@ -29,10 +29,9 @@ def chain(tmp_path: Path) -> Iterator[ReplayChain]:
     chain.close()
 
 
-def test_replayed_transactions_get_the_recorded_answers(chain, capsys):
+def test_replayed_transactions_get_the_recorded_answers(chain, show):
     report = Replay(chain, RECORDING).run()
-    with capsys.disabled():
-        print("\n" + report.summary("replay of accepted and errors"))
+    show(report.summary("replay of accepted and errors"))
     assert report.differences == [], "\n".join(report.differences)
     assert len(report.left_out) < MAX_LEFT_OUT_SHARE * len(RECORDING["errors"])
 

@@ -30,7 +30,7 @@ def _make_blocks(chain: ReplayChain, height: int) -> None:
         chain.node.make_block()
 
 
-async def test_recorded_requests_get_the_recorded_answers(tmp_path, capsys):
+async def test_recorded_requests_get_the_recorded_answers(tmp_path, show):
     chain = ReplayChain(tmp_path, recorded_genesis())
     differences, masked, run = [], 0, 0
     try:
@@ -53,10 +53,9 @@ async def test_recorded_requests_get_the_recorded_answers(tmp_path, capsys):
     finally:
         chain.close()
     left_out = len(IN_SCOPE) - run
-    with capsys.disabled():
-        print(
-            f"\nreplay of rpc: {run} samples run, {run - len(differences)} equal"
-            f" ({masked} masked in part), {left_out} left out"
-        )
+    show(
+        f"replay of rpc: {run} samples run, {run - len(differences)} equal"
+        f" ({masked} masked in part), {left_out} left out"
+    )
     assert differences == [], "\n".join(differences)
     assert left_out < MAX_LEFT_OUT_SHARE * len(IN_SCOPE)

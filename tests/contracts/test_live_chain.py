@@ -39,12 +39,11 @@ def endpoint(tmp_path_factory) -> Iterator[str]:
     process.stdout.close()
 
 
-def test_the_suite_passes_twice_in_a_row_on_the_same_node(endpoint, capsys):
+def test_the_suite_passes_twice_in_a_row_on_the_same_node(endpoint, capsys, show):
     for _ in range(2):
         assert main([endpoint, str(RECORDING)]) == 0
     printed = capsys.readouterr().out
-    with capsys.disabled():
-        print("\n" + printed.splitlines()[-1])
+    show(printed.splitlines()[-1])
     assert printed.count("218 samples run, 688 of 688 answers equal") == 2
     assert "left out: bucket with a jailed primary SP: needs a provider that is in jail" in printed
     assert "left out: reject by the registered seal key: needs a genesis with" in printed

@@ -115,6 +115,7 @@ async def _sealed(client: StorageClient, name: str) -> Mapping[str, Any]:
         await asyncio.sleep(0.05)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(1800)
 async def test_a_killed_network_seals_once_whichever_journal_write_was_the_last(
     tmp_path: Path,
