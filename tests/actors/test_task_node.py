@@ -132,7 +132,7 @@ async def test_a_faulty_secondary_is_replaced_by_a_spare_and_named(
 ) -> None:
     network = network_of_nine
     victim = network.sps[3].address
-    network.replication = ReplicationSettings(batch_timeout_s=0.3)
+    network.replication = ReplicationSettings(batch_timeout_s=1.5)
     network.decorate = faulty_at(victim, make)
     await network.start()
     status = await network.put(BATCHES_3)

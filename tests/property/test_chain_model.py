@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hypothesis import given, settings
+import pytest
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from chain import wire
 from chain.crypto import keccak256, sign_digest
 from chain.dialects import v0_2 as dialect
 from chain.local.app import Application
+from chain.local.mempool import MempoolRefusal
 from chain.local.node import Node
 from chain.local.state import ChainDatabase
 from chain.proto_json import Effect, PrincipalType
@@ -86,6 +88,14 @@ sequences = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(sequences)
+@example(
+    [
+        (CreateBucket("owner", "bucket-a", 0, False), ""),
+        (CreateBucket("owner", "bucket-a", 0, False), "sequence too low"),
+        None,
+        (CreateBucket("owner", "bucket-a", 0, False), "sequence too low"),
+    ]
+)
 def test_the_chain_does_what_the_model_says(sequence):
     world = World()
     try:
@@ -108,6 +118,8 @@ class World:
         )
         self.model = Model()
         self.queued: list[Step] = []
+        self.queued_bytes: list[bytes] = []
+        self.known: set[bytes] = set()
 
     def submit(self, step: Step, wrong: str) -> None:
         """CheckTx counts what is queued; ``wrong`` is what is wrong with the transaction."""
@@ -116,16 +128,27 @@ class World:
         tx_bytes = self._transaction(step, sequence, wrong)
         if wrong == "sequence too low" and sequence == 0:
             return
+        if tx_bytes in self.known:
+            with pytest.raises(MempoolRefusal, match="tx already exists in cache"):
+                self.node.mempool.submit(tx_bytes)
+            return
         checked = self.node.mempool.submit(tx_bytes)
         assert (checked.codespace, checked.code) == WRONG.get(wrong, OK), checked.log
         if not wrong:
             self.queued.append(step)
+            self.queued_bytes.append(tx_bytes)
+            self.known.add(tx_bytes)
 
     def make_block(self) -> None:
         results = self.node.make_block()
         got = [(result.codespace, result.code) for result in results]
         assert got == [self.model.run(step) for step in self.queued]
+        for tx_bytes, result in zip(self.queued_bytes, results, strict=True):
+            # What failed in a block may be sent again; what is queued or committed may not.
+            if result.code:
+                self.known.discard(tx_bytes)
         self.queued.clear()
+        self.queued_bytes.clear()
         self._compare_state()
 
     def _compare_state(self) -> None:
