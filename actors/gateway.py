@@ -29,7 +29,7 @@ from actors.gateway_replicate import replicate_piece
 from actors.gateway_routes import Match, Route, match_route
 from actors.job_status import job_status
 from actors.job_timeline import job_timeline
-from actors.payload_source import ChunkedPayload, ConnectionPayload
+from actors.payload_source import ChunkedPayload, ConnectionPayload, PayloadSource
 from actors.ports import ObjectSpace, ReceiverPort, SignerPort
 from actors.stage_trace import TraceClock, TraceSource
 from actors.trace_collection import TraceCollector
@@ -37,6 +37,7 @@ from actors.uploader import MIB, Uploader
 from chain.ports import ChainClient
 from protocol.errors import (
     GreenrayError,
+    InvalidInput,
     InvalidName,
     NoSuchPiece,
     PayloadInterrupted,
@@ -46,7 +47,7 @@ from protocol.errors import (
 from protocol.http_auth import decode_path
 from protocol.layout import SEGMENTS
 from protocol.names import check_bucket_name, check_object_name
-from protocol.objects import ObjectStatus
+from protocol.objects import ObjectInfo, ObjectStatus, StorageParams
 from protocol.progress import progress_text
 from storage.ports import Buffer, JobStore, PieceStore
 
@@ -257,14 +258,7 @@ class Gateway:
     async def _put_object(
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
-        granted = await self._may_upload(request, match)
-        if granted.object.object_status is not ObjectStatus.OBJECT_STATUS_CREATED:
-            raise WrongObjectStatus(
-                f"the object is {granted.object.object_status.name}, not created",
-                granted.object.name,
-                "Only a created object takes a payload.",
-            )
-        params = await self._chain.storage_params()
+        info, params = await self._may_put(request, match)
         if raw.headers.get("Expect", "").lower() == "100-continue":
             await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             raw.writer.output_size = 0
@@ -272,17 +266,42 @@ class Gateway:
         connection = self._taken_over(raw)
         if connection is None:
             async with aclosing(self._body(raw)) as body:
-                await self._uploader.ingest(
-                    request.sp_address, granted.object, params, ChunkedPayload(body)
-                )
+                await self._uploader.ingest(request.sp_address, info, params, ChunkedPayload(body))
             return response
         try:
-            await self._uploader.ingest(request.sp_address, granted.object, params, connection)
+            await self._uploader.ingest(request.sp_address, info, params, connection)
         finally:
             if connection.give_back():
                 raw.content.feed_eof()
         response.force_close()  # the HTTP library has lost count of what came on it
         return response
+
+    async def put_payload(self, request: GatewayRequest, payload: PayloadSource) -> None:
+        """PutObject for a payload that does not come over HTTP; ``request`` is what its user would
+        have sent, signed.
+
+        Raises what ``Uploader.ingest`` raises, and why the request is refused.
+        """
+        match = match_route(request.method, request.host, request.path, request.raw_query, "")
+        if match.route is not Route.PUT_OBJECT:
+            raise InvalidInput(f"is not PutObject: {request.method}", request.path)
+        try:
+            info, params = await self._may_put(request, match)
+        except Refusal as refusal:
+            raise refusal.cause or InvalidInput(refusal.code.message, request.path) from None
+        await self._uploader.ingest(request.sp_address, info, params, payload)
+
+    async def _may_put(
+        self, request: GatewayRequest, match: Match
+    ) -> tuple[ObjectInfo, StorageParams]:
+        granted = await self._may_upload(request, match)
+        if granted.object.object_status is not ObjectStatus.OBJECT_STATUS_CREATED:
+            raise WrongObjectStatus(
+                f"the object is {granted.object.object_status.name}, not created",
+                granted.object.name,
+                "Only a created object takes a payload.",
+            )
+        return granted.object, await self._chain.storage_params()
 
     async def _upload_progress(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_upload(request, match)

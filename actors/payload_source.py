@@ -7,10 +7,11 @@ arrives, costs the Uploader about as much as hashing does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Protocol
 
-from protocol.errors import PayloadInterrupted
+from actors.ports import ColumnRef, ObjectSpace
+from protocol.errors import InvalidInput, NoSuchPiece, PayloadInterrupted
 from storage.ports import Buffer
 
 
@@ -36,6 +37,50 @@ class ChunkedPayload:
             if chunk is None:
                 return 0
             self._rest = memoryview(chunk)
+        count = min(len(view), len(self._rest))
+        view[:count] = self._rest[:count]
+        self._rest = self._rest[count:]
+        return count
+
+
+def block_bytes(block: object, where: str) -> Buffer:
+    """The bytes of a block: of bytes, a contiguous array, an Arrow buffer. Raises InvalidInput."""
+    try:
+        view = memoryview(block)  # type: ignore[arg-type]
+        return view.cast("B") if view.nbytes else memoryview(b"")
+    except TypeError:
+        raise InvalidInput(
+            f"a {type(block).__name__} is not a contiguous run of bytes",
+            where,
+            "Give blocks of bytes, or contiguous arrays",
+        ) from None
+
+
+class ReferencedPayload:
+    """A payload that lies in the object space, in blocks of any length."""
+
+    def __init__(self, space: ObjectSpace, blocks: Sequence[ColumnRef]) -> None:
+        self._space = space
+        self._blocks = tuple(blocks)
+        self._next = 0
+        self._rest = memoryview(b"")
+
+    async def read_into(self, view: Buffer) -> int:
+        """Raises InvalidInput, when a block is not bytes; PayloadInterrupted, when one is lost."""
+        while not self._rest:
+            if self._next == len(self._blocks):
+                return 0
+            where = f"block {self._next}"
+            try:
+                block = await self._space.get(self._blocks[self._next])
+            except NoSuchPiece as error:
+                raise PayloadInterrupted(
+                    f"a block of the payload is lost ({error.what})",
+                    where,
+                    "Put the payload again, and keep its references until it is stored.",
+                ) from error
+            self._rest = block_bytes(block, where)
+            self._next += 1
         count = min(len(view), len(self._rest))
         view[:count] = self._rest[:count]
         self._rest = self._rest[count:]

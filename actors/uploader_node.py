@@ -7,9 +7,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from actors.gateway import Binding, Gateway
-from actors.ports import ColumnRef
+from actors.gateway_auth import GatewayRequest
+from actors.payload_source import ReferencedPayload
+from actors.ports import ColumnRef, ObjectSpace
 from actors.stage_trace import TracePart
 from actors.uploader import Uploader
+from protocol.errors import ComponentUnavailable
 from protocol.job import JobContext
 
 
@@ -20,9 +23,14 @@ class UploaderNode:
     """
 
     def __init__(
-        self, uploader: Uploader, make_gateway: Callable[[Sequence[Binding]], Gateway]
+        self,
+        uploader: Uploader,
+        make_gateway: Callable[[Sequence[Binding]], Gateway],
+        space: ObjectSpace,
     ) -> None:
+        """``space``: where payloads lie that are put from within the cluster."""
         self._uploader = uploader
+        self._space = space
         self._make_gateway = make_gateway
         self._gateway: Gateway | None = None
 
@@ -43,6 +51,15 @@ class UploaderNode:
         await self.listen(bindings)
         await self._uploader.sweep()
         await asyncio.Event().wait()
+
+    async def put_object(self, request: GatewayRequest, blocks: Sequence[ColumnRef]) -> None:
+        """Store the payload that these blocks make together; see ``Gateway.put_payload``.
+
+        Raises also ComponentUnavailable, before ``listen``.
+        """
+        if self._gateway is None:
+            raise ComponentUnavailable("the gateway does not listen yet", request.path, "Try again")
+        await self._gateway.put_payload(request, ReferencedPayload(self._space, blocks))
 
     async def hot_columns(
         self, sp_address: str, object_id: int, batch_index: int

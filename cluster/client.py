@@ -17,7 +17,7 @@ from chain.dialects import Dialect, get_dialect
 from chain.ports import ChainClient
 from cluster.creation import Creator, PutOptions
 from cluster.gateway_session import GatewaySession, error_for_reason
-from cluster.payload_io import OutgoingPayload, VerifiedDownload, opened, size_of
+from cluster.payload_io import DirectPayload, OutgoingPayload, VerifiedDownload, opened, size_of
 from cluster.progress import OnProgress, ProgressReporter, Stage
 from coding.checksums import PayloadChecksums, hash_payload
 from coding.codec import Codec, get_codec
@@ -159,7 +159,7 @@ class StorageClient:
                 _check_same_payload(existing, checksums)
             watch.lap(Stage.CREATING)
             if _needs_payload(await self._status(session, existing)):
-                await self._upload(session, existing, file, reporter)
+                await self._upload(session, bucket.primary_sp_address, existing, file, reporter)
         reporter.report(Stage.UPLOAD, size_bytes, size_bytes)
         watch.lap(Stage.UPLOAD)
         status = await self._wait(session, existing, wait, params.n, reporter)
@@ -228,17 +228,22 @@ class StorageClient:
     async def _upload(
         self,
         session: GatewaySession,
+        sp_address: str,
         info: ObjectInfo,
         file: BinaryIO,
         reporter: ProgressReporter,
     ) -> None:
         size_bytes = info.payload_size
         reporter.report(Stage.UPLOAD, 0, size_bytes)
+        headers = {"Content-Length": str(size_bytes), "Content-Type": info.content_type}
+        if isinstance(file, DirectPayload):
+            request = session.signed_request(sp_address, "PUT", f"/{info.name}", headers)
+            await file.send(session.endpoint, request)
+            return
         # The last byte counts once the gateway has stored everything.
         payload = OutgoingPayload(
             file, size_bytes, lambda sent: reporter.report(Stage.UPLOAD, sent - 1, size_bytes)
         )
-        headers = {"Content-Length": str(size_bytes), "Content-Type": info.content_type}
         try:
             async with session.request("PUT", f"/{info.name}", "", headers, payload.blocks()):
                 pass

@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from actors.gateway_auth import GatewayRequest
 from chain.crypto import keccak256, sign_digest
 from protocol.errors import BadAnswer, ComponentUnavailable, GreenrayError, InvalidSetting
 from protocol.http_auth import (
@@ -108,6 +109,13 @@ class GatewaySession:
                 max_field_size=64 * 1024,
             )
         return self._session
+
+    def signed_request(
+        self, sp_address: str, method: str, path: str, extra: Mapping[str, str]
+    ) -> GatewayRequest:
+        """What the gateway of ``sp_address`` would receive, for a way without HTTP."""
+        headers = self.signed_headers(method, path, "", extra)
+        return GatewayRequest(sp_address, "", method, path, "", self._host, tuple(headers.items()))
 
     def signed_headers(
         self, method: str, path: str, query: str, extra: Mapping[str, str]

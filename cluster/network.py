@@ -31,6 +31,7 @@ from cluster.ray_cluster import (
     LastingThread,
     attach_ray,
     check_no_runtime,
+    gcs_address,
     start_ray,
     started_process_ids,
     stop_ray,
@@ -67,6 +68,7 @@ class LocalNetwork:
         self._settings = settings
         self.state = StateDir(settings.state_dir)
         self._record = ProcessRecord(self.state.root / "processes.json")
+        self._namespace = f"greenray-{uuid.uuid4().hex[:12]}"
         self._undo = AsyncExitStack()
         self._chain_process: ChainProcess | None = None
         self._supervised: list[asyncio.Task[None]] = []
@@ -187,15 +189,14 @@ class LocalNetwork:
     async def _ray(self) -> None:
         settings = self._settings
         check_no_runtime()  # before stopping it is planned: what runs here would not be ours
-        namespace = f"greenray-{uuid.uuid4().hex[:12]}"
         if settings.address is not None:
-            connect = partial(attach_ray, settings.address, namespace=namespace)
+            connect = partial(attach_ray, settings.address, namespace=self._namespace)
         else:
             connect = partial(
                 start_ray,
                 cpus=settings.cpus,
                 object_store_bytes=settings.budget.object_store_bytes,
-                namespace=namespace,
+                namespace=self._namespace,
             )
         thread = LastingThread()
         starting = thread.run(connect)
@@ -291,7 +292,9 @@ class LocalNetwork:
             for binding in bindings:
                 host = node.address if binding.host in _ALL_ADDRESSES else binding.host
                 endpoint = f"http://{host}:{binding.port}"
-                gateways.append(GatewayAddress(binding.sp_address, endpoint, uploader_name(index)))
+                name = uploader_name(index)
+                address = GatewayAddress(binding.sp_address, endpoint, name, node.node_id)
+                gateways.append(address)
         return tuple(gateways)
 
     async def call(self, name: str, method: str, *args: Any) -> Any:
@@ -342,6 +345,8 @@ class LocalNetwork:
             user_key_name=_default_user(ring),
             started_at=time.time(),
             pieces=config.pieces,
+            ray_address=gcs_address(),
+            ray_namespace=self._namespace,
         )
         self.state.write_network(network)
         self._undo.callback(self.state.remove_network)

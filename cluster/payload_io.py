@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import io
 import os
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -11,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
+from actors.gateway_auth import GatewayRequest
 from protocol.errors import (
     GreenrayError,
     IntegrityHashMismatch,
@@ -57,6 +59,15 @@ def size_of(file: BinaryIO) -> int:
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
     return size_bytes
+
+
+class DirectPayload(io.RawIOBase):
+    """A payload that reaches its gateway by a way of its own, not over HTTP."""
+
+    async def send(self, endpoint: str, request: GatewayRequest) -> None:
+        """Have ``request`` done at the gateway with this ``endpoint``, with this payload as its
+        body. Raises what the gateway refuses it for, and what the way there fails with."""
+        raise NotImplementedError
 
 
 class OutgoingPayload:

@@ -172,6 +172,13 @@ def session_root(temporary_directory: str) -> str | None:
     return "/tmp/ray"
 
 
+def gcs_address() -> str:
+    """HOST:PORT at which another process attaches to the cluster of this one."""
+    context: Any = ray.get_runtime_context()
+    address: str = context.gcs_address
+    return address
+
+
 def stop_ray() -> None:
     ray.shutdown()
 

@@ -104,6 +104,8 @@ class BudgetSettings(_Section):
 
     memory_bytes: Annotated[int, Field(ge=1024 * MIB)] = 2048 * MIB
     """For all processes together, the object store counted once."""
+    payload_bytes: Annotated[int, Field(ge=0)] = 0
+    """Beyond that: room in the object store for payloads that are put from within the cluster."""
     object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.21
     """Ray's shared memory: hot columns and columns on their way must fit into it."""
     hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.07
@@ -127,7 +129,7 @@ class BudgetSettings(_Section):
 
     @property
     def object_store_bytes(self) -> int:
-        return int(self.memory_bytes * self.object_store_share)
+        return int(self.memory_bytes * self.object_store_share) + self.payload_bytes
 
     @property
     def hot_columns_bytes(self) -> int:

@@ -21,6 +21,8 @@ class GatewayAddress:
     operator_address: str
     endpoint: str
     uploader: str
+    node_id: str
+    """Ray's name of the node it runs on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +40,10 @@ class NetworkFile:
     """Whose key clients use if they are not told; empty: they must be told."""
     started_at: float
     pieces: PieceLocation
+    ray_address: str
+    """Where a process attaches to the network's Ray cluster."""
+    ray_namespace: str
+    """Of the network's actors."""
 
     def endpoints(self, gateway: str | None = None) -> dict[str, str]:
         """Endpoints by operator address, of the Uploader that has the endpoint ``gateway``; None:

@@ -10,11 +10,11 @@ import atexit
 import io
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, overload
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast, overload
 
 from chain.dialects import Dialect, get_dialect
 from cluster.client import StorageClient, WaitFor
@@ -36,8 +36,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Payload = bytes | bytearray | memoryview | str | Path | BinaryIO
-"""The payload itself, the path of a file, or a seekable binary file."""
+Payload = bytes | bytearray | memoryview | str | Path | BinaryIO | Sequence[Any]
+"""The payload itself, the path of a file, a seekable binary file, or references
+(``ray.ObjectRef``) to blocks that make the payload together."""
 
 _WATCH_INTERVAL_S = 0.05
 
@@ -104,7 +105,7 @@ class Network:
         self, found: NetworkFile, state_dir: Path, loop: LoopThread, undo: ExitStack
     ) -> None:
         """``undo`` is closed with this network, after its own connections."""
-        self._pid = found.pid
+        self._found = found
         self.chain_endpoint = found.chain_endpoint
         self.chain_id = found.chain_id
         self.gateways: Mapping[str, str] = found.endpoints()
@@ -150,6 +151,9 @@ class Network:
         """Store a payload as ``bucket/object``; both are created if they do not exist.
 
         Args:
+            source: references (``ray.ObjectRef``) to blocks of bytes stay in the cluster: the
+                Uploader takes them from the object store, nothing goes over HTTP. The others are
+                sent over HTTP.
             wait: until the object is "sealed", or only "uploaded".
             replica: whole copies instead of erasure coding.
 
@@ -161,9 +165,10 @@ class Network:
             RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
         )
         bucket_name, object_name = split_name(name)
+        payload = _payload(source, self._found)
         result = self._run(
             lambda: self._client.put(
-                _payload(source),
+                payload,
                 bucket_name,
                 object_name,
                 wait=WaitFor(wait),
@@ -245,7 +250,7 @@ class Network:
         Raises: what ``put`` raises; InvalidInput: the objects are of one size.
         """
         return measure_stages(
-            self._pid,
+            self._found.pid,
             self.put,
             large_bytes=large_bytes,
             small_bytes=small_bytes,
@@ -275,7 +280,11 @@ async def _opened(connections: AsyncExitStack, found: NetworkFile) -> StorageCli
     return await connections.enter_async_context(open_client(found))
 
 
-def _payload(source: Payload) -> Path | BinaryIO:
+def _payload(source: Payload, found: NetworkFile) -> Path | BinaryIO:
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        from cluster.ray_payload import ReferencedBlocks
+
+        return cast("BinaryIO", ReferencedBlocks(source, found))
     return Path(source) if isinstance(source, str) else source

@@ -53,4 +53,4 @@ def build(config: NodeConfig) -> UploaderNode:
             ),
         )
 
-    return UploaderNode(uploader, make_gateway)
+    return UploaderNode(uploader, make_gateway, space)

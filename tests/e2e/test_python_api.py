@@ -10,13 +10,16 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import psutil
 import pytest
+import ray
 from jupyter_client.manager import start_new_kernel
 
 import greenray
 from protocol.errors import (
     AlreadyRunning,
+    EmptyPayload,
     InvalidInput,
     NoSuchObject,
     NotRunning,
@@ -69,6 +72,44 @@ def test_put_returns_when_the_object_is_sealed(stored: greenray.StoredObject) ->
     assert [s.redundancy_index for s in status.secondaries] == list(range(6))
     assert stored.stages.keys() == {"hashing", "creating", "upload", "seal"}
     assert stored.name == NAME
+
+
+def test_blocks_in_the_cluster_are_put_without_http(net: greenray.Network) -> None:
+    blocks = [
+        ray.put(PAYLOAD[:100_000]),
+        ray.put(np.frombuffer(PAYLOAD[100_000:250_000], dtype=np.uint8)),
+        made_by_a_task.remote(PAYLOAD[250_000:]),
+    ]
+    stored = net.put(blocks, "photos/blocks.bin")
+    assert stored.status.sealed
+    assert stored.status.payload_size_bytes == len(PAYLOAD)
+    assert net.get("photos/blocks.bin") == PAYLOAD
+
+
+def test_a_task_of_the_cluster_puts_what_it_made(net: greenray.Network) -> None:
+    sealed = put_from_a_task.remote(str(net.state_dir), PAYLOAD[:200_000])
+    assert ray.get(sealed) == "SEAL_OBJECT_DONE"
+    assert net.get("photos/from a task.bin") == PAYLOAD[:200_000]
+
+
+def test_blocks_that_are_none_are_refused(net: greenray.Network) -> None:
+    with pytest.raises(InvalidInput, match="block 1"):
+        net.put([ray.put(b"abc"), b"def"], "photos/blocks.bin")
+    with pytest.raises(InvalidInput, match="a dict is not a contiguous run of bytes"):
+        net.put([ray.put({"a": 1})], "photos/blocks.bin")
+    with pytest.raises(EmptyPayload):
+        net.put([], "photos/blocks.bin")
+
+
+@ray.remote
+def made_by_a_task(payload: bytes) -> bytes:
+    return payload
+
+
+@ray.remote
+def put_from_a_task(state_dir: str, payload: bytes) -> str:
+    with greenray.connect(state_dir) as network:
+        return network.put([ray.put(payload)], "photos/from a task.bin").status.state.name
 
 
 def test_get_returns_the_payload_or_a_file(

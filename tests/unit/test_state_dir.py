@@ -14,11 +14,13 @@ NETWORK = NetworkFile(
     chain_endpoint="http://127.0.0.1:26750",
     chain_id="greenfield_9000-121",
     dialect="v0_2",
-    gateways=(GatewayAddress("0xabc", "http://127.0.0.1:9033", "uploader-0"),),
+    gateways=(GatewayAddress("0xabc", "http://127.0.0.1:9033", "uploader-0", "node-1"),),
     keys="keys.json",
     user_key_name="greenray-user-0",
     started_at=1.0,
     pieces=PieceLocation("/pieces", s3=S3Location("bucket", "prefix")),
+    ray_address="127.0.0.1:6379",
+    ray_namespace="greenray-1",
 )
 
 

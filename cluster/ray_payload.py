@@ -1,0 +1,105 @@
+"""A payload whose bytes lie in the object store of the network's Ray cluster already."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any
+
+import ray
+from ray import exceptions as ray_errors
+
+from actors.payload_source import block_bytes
+from cluster.payload_io import DirectPayload
+from cluster.ray_ports import call_actor, translate
+from cluster.state_dir import NetworkFile
+from protocol.errors import InvalidInput, NotRunning
+
+if TYPE_CHECKING:
+    from actors.gateway_auth import GatewayRequest
+    from storage.ports import Buffer
+
+
+class ReferencedBlocks(DirectPayload):
+    """References to blocks of bytes of any length, which make the payload in this order.
+
+    It is read here for its checksums; what is sent are the references. A driver or a task of the
+    network's cluster may use it, and keeps the references until the object is stored.
+    """
+
+    def __init__(self, blocks: Sequence[Any], network: NetworkFile) -> None:
+        """``blocks``: ``ray.ObjectRef``s of bytes or contiguous arrays. Raises InvalidInput,
+        NotRunning (this process is not attached to Ray), NoSuchPiece (a block is lost)."""
+        if not ray.is_initialized():
+            raise NotRunning(
+                "this process is not attached to the network's Ray cluster",
+                network.ray_address,
+                f"Call ray.init({network.ray_address!r}) first",
+            )
+        for index, block in enumerate(blocks):
+            if not isinstance(block, ray.ObjectRef):
+                raise InvalidInput(
+                    f"a {type(block).__name__} is not a reference",
+                    f"block {index}",
+                    "Give the references that ray.put or a task returned, or one bytes object",
+                )
+        self.name = f"{len(blocks)} blocks"
+        self._blocks = tuple(blocks)
+        self._network = network
+        self._ends = tuple(
+            accumulate(self._fetch(index).nbytes for index in range(len(self._blocks)))
+        )
+        self._position = 0
+
+    async def send(self, endpoint: str, request: GatewayRequest) -> None:
+        """See ``DirectPayload.send``. The Uploader of this node takes it, if there is one."""
+        name = self._uploader(endpoint)
+        try:
+            handle = ray.get_actor(name, namespace=self._network.ray_namespace)
+        except ValueError:
+            raise NotRunning(
+                "this process is attached to another Ray cluster, or the network has ended",
+                self._network.ray_address,
+                f"Call ray.init({self._network.ray_address!r}), without another one before",
+            ) from None
+        await call_actor(handle, name, "put_object", request, list(self._blocks))
+
+    def _uploader(self, endpoint: str) -> str:
+        here = ray.get_runtime_context().get_node_id()
+        gateways = self._network.gateways
+        beside = (gateway.uploader for gateway in gateways if gateway.node_id == here)
+        asked = (gateway.uploader for gateway in gateways if gateway.endpoint == endpoint)
+        return next(beside, None) or next(asked, gateways[0].uploader)
+
+    # --- a binary file ---------------------------------------------------------------------------
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        size_bytes = self._ends[-1] if self._ends else 0
+        start = {os.SEEK_SET: 0, os.SEEK_CUR: self._position, os.SEEK_END: size_bytes}[whence]
+        self._position = max(0, start + offset)
+        return self._position
+
+    def readinto(self, target: Any, /) -> int:
+        view = memoryview(target).cast("B")
+        for index, end in enumerate(self._ends):
+            if self._position < end:
+                block = self._fetch(index)
+                part = block[len(block) - (end - self._position) :][: len(view)]
+                view[: len(part)] = part
+                self._position += len(part)
+                return len(part)
+        return 0
+
+    def _fetch(self, index: int) -> Buffer:
+        where = f"block {index}"
+        try:
+            return block_bytes(ray.get(self._blocks[index]), where)
+        except ray_errors.RayError as error:
+            raise translate(error, where) from None
