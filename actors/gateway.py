@@ -39,12 +39,14 @@ from protocol.errors import (
     GreenrayError,
     InvalidInput,
     InvalidName,
+    NoSuchObject,
     NoSuchPiece,
     PayloadInterrupted,
     PortInUse,
     WrongObjectStatus,
 )
 from protocol.http_auth import decode_path
+from protocol.job import JobContext
 from protocol.layout import SEGMENTS
 from protocol.names import check_bucket_name, check_object_name
 from protocol.objects import ObjectInfo, ObjectStatus, StorageParams
@@ -318,11 +320,26 @@ class Gateway:
         )
 
     async def _job_status(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
-        granted = await self._may_upload(request, match)
-        job = await self._jobs.get_job(request.sp_address, granted.object.id)
+        try:
+            info = (await self._may_upload(request, match)).object
+            job = await self._jobs.get_job(request.sp_address, info.id)
+        except NoSuchObject:
+            job = await self._job_of_a_gone_object(request, match)
+            if job is None:
+                raise
+            info = job.object_info
         return web.json_response(
-            job_status(granted.object, job), headers={REQUEST_ID_HEADER: request.request_id}
+            job_status(info, job), headers={REQUEST_ID_HEADER: request.request_id}
         )
+
+    async def _job_of_a_gone_object(
+        self, request: GatewayRequest, match: Match
+    ) -> JobContext | None:
+        """An object that is given up is removed from the chain; its owner may still ask why."""
+        job = await self._jobs.find_job(match.bucket_name, match.object_name)
+        if job is None or job.sp_address != request.sp_address:
+            return None
+        return job if authenticate(request) == job.object_info.owner else None
 
     async def _job_timeline(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_upload(request, match)

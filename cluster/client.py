@@ -291,16 +291,16 @@ class StorageClient:
             await asyncio.sleep(self._settings.poll_interval_s)
 
     async def status(self, bucket_name: str, object_name: str) -> Mapping[str, Any]:
-        """The job-status document of an object (the JSON of ``greenray status --json``).
+        """The job-status document of an object (the JSON of ``greenray status --json``); its owner
+        gets that of an object too that was given up, and is no longer on chain.
 
         Raises: NoSuchBucket, NoSuchObject, AccessDenied, ComponentUnavailable, BadAnswer.
         """
-        info = await self._chain.head_object(bucket_name, object_name)
         session = await self._session(await self._chain.head_bucket(bucket_name))
-        return await self._status(session, info)
+        return await _job_document(session, f"{bucket_name}/{object_name}", "job-status")
 
     async def _status(self, session: GatewaySession, info: ObjectInfo) -> Mapping[str, Any]:
-        return await self._job_document(session, info, "job-status")
+        return _of(info, await _job_document(session, info.name, "job-status"))
 
     async def timeline(self, bucket_name: str, object_name: str) -> Mapping[str, Any]:
         """When each batch of an object was worked on (the JSON of ``greenray status --timeline``).
@@ -309,23 +309,7 @@ class StorageClient:
         """
         info = await self._chain.head_object(bucket_name, object_name)
         session = await self._session(await self._chain.head_bucket(bucket_name))
-        return await self._job_document(session, info, "job-timeline")
-
-    async def _job_document(
-        self, session: GatewaySession, info: ObjectInfo, query: str
-    ) -> Mapping[str, Any]:
-        async with session.request("GET", f"/{info.name}", f"{query}=") as answer:
-            text = await answer.text()
-        try:
-            status = json.loads(text)
-            if status["object_id"] != info.id:
-                raise WrongObjectStatus(
-                    f"object {status['object_id']} has taken the name of object {info.id}",
-                    info.name,
-                )
-            return MappingProxyType(status)
-        except (ValueError, KeyError, TypeError) as error:
-            raise BadAnswer(f"the {query} cannot be read", session.endpoint) from error
+        return _of(info, await _job_document(session, info.name, "job-timeline"))
 
     # --- get -------------------------------------------------------------------------------------
 
@@ -443,6 +427,25 @@ def _check_size(size_bytes: int, params: StorageParams, name: str) -> None:
             name,
             "Split it into several objects.",
         )
+
+
+async def _job_document(session: GatewaySession, name: str, query: str) -> Mapping[str, Any]:
+    async with session.request("GET", f"/{name}", f"{query}=") as answer:
+        text = await answer.text()
+    try:
+        document = json.loads(text)
+        document["object_id"] = int(document["object_id"])
+        return MappingProxyType(document)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadAnswer(f"the {query} cannot be read", session.endpoint) from error
+
+
+def _of(info: ObjectInfo, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    if document["object_id"] != info.id:
+        raise WrongObjectStatus(
+            f"object {document['object_id']} has taken the name of object {info.id}", info.name
+        )
+    return document
 
 
 def _check_same_payload(existing: ObjectInfo, checksums: PayloadChecksums) -> None:

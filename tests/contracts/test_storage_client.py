@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from chain.crypto import address_of
 from cluster.client import ClientSettings, StorageClient, WaitFor
 from cluster.creation import PutOptions
 from cluster.gateway_session import GatewaySession, answer_error
@@ -401,6 +402,22 @@ async def test_get_refuses_what_is_not_there_or_not_sealed(
     rig.chain.seal_object("album", "photo")
     with pytest.raises(UnreadableFile):
         await client.get("album", "photo", tmp_path / "no folder" / "x")
+
+
+async def test_the_owner_of_an_object_that_was_given_up_is_told_why(
+    rig: GatewayRig, client: StorageClient
+) -> None:
+    rig.create_object(PAYLOAD)
+    await rig.put("/album/photo", PAYLOAD[:-1])
+    del rig.chain.objects["album", "photo"]  # as a rejected seal does
+    status = await client.status("album", "photo")
+    assert status["error"]["reason"] == "payload-size-mismatch"
+    stranger = test_key("stranger")
+    rig.chain.add_account(address_of(stranger))
+    other = _client(rig, stranger)
+    with pytest.raises(NoSuchObject):
+        await other.status("album", "photo")
+    await other.close()
 
 
 async def test_status_of_an_unknown_object_is_an_error(client: StorageClient) -> None:
