@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from itertools import accumulate
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import ray
 from ray import exceptions as ray_errors
 
 from actors.payload_source import block_bytes
 from cluster.payload_io import DirectPayload
+from cluster.ray_cluster import attach_ray
 from cluster.ray_ports import call_actor, translate
 from cluster.state_dir import NetworkFile
 from protocol.errors import InvalidInput, NotRunning
@@ -19,6 +22,27 @@ from protocol.errors import InvalidInput, NotRunning
 if TYPE_CHECKING:
     from actors.gateway_auth import GatewayRequest
     from storage.ports import Buffer
+
+
+BLOCK_BYTES = 16 << 20
+
+
+def attached(network: NetworkFile) -> None:
+    """Make this process a driver of the network's cluster, if it is none of any.
+
+    Raises ComponentUnavailable.
+    """
+    if not ray.is_initialized():
+        attach_ray(network.ray_address, namespace=network.ray_namespace)
+
+
+def stored_blocks(file: Path) -> list[Any]:
+    """References to the file's bytes, in blocks, in the object store."""
+    references = []
+    with file.open("rb", buffering=0) as source:
+        while len(block := np.fromfile(source, np.uint8, BLOCK_BYTES)):
+            references.append(ray.put(block))
+    return references
 
 
 class ReferencedBlocks(DirectPayload):

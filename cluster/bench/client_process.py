@@ -20,7 +20,8 @@ from protocol.objects import ObjectInfo
 
 @dataclass(frozen=True, slots=True)
 class PutObjects:
-    """Create all, then upload ``source`` as each of them, so many at once, and wait for the seals.
+    """Create all, then upload ``source`` as each of them, so many at once, and wait for the seals;
+    ``laid_out``: from the object store, which holds it before anything is timed.
 
     Answered by ``PutTimes``; ``UploadBegins`` and ``UploadAnswered`` are told in between.
     """
@@ -28,6 +29,7 @@ class PutObjects:
     source: Path
     object_names: tuple[str, ...]
     at_once: int = 1
+    laid_out: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +89,8 @@ async def client_service(network: NetworkFile) -> AsyncIterator[Handler]:
 
 
 async def _put(client: BenchClient, message: PutObjects, tell: Tell) -> PutTimes:
+    if message.laid_out:
+        await asyncio.to_thread(client.lay_out, message.source)
     began_at = time.perf_counter()
     params = await client.chain.storage_params()
     checksums = await client.checksums(message.source, params)

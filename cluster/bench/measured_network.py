@@ -86,9 +86,16 @@ class MeasuredNetwork:
         return tuple(f"object-{next(self._numbers)}" for _ in range(names))
 
     def put(
-        self, source: Path, object_names: Sequence[str], *, at_once: int, warm_up: bool
+        self,
+        source: Path,
+        object_names: Sequence[str],
+        *,
+        at_once: int,
+        warm_up: bool,
+        laid_out: bool = False,
     ) -> PutCost:
-        """The same payload as all these objects. A warm-up samples memory more densely.
+        """The same payload as all these objects; ``laid_out``: it is in the object store before. A
+        warm-up samples memory more densely.
 
         Raises what a put raises.
         """
@@ -98,7 +105,7 @@ class MeasuredNetwork:
             told[type(message)] = self._cpu()
 
         with PeakMemory(self._trees, _WARM_UP_SAMPLING_S if warm_up else _SAMPLING_S) as memory:
-            message = PutObjects(source, tuple(object_names), at_once)
+            message = PutObjects(source, tuple(object_names), at_once, laid_out)
             times: PutTimes = self._client.ask(message, on_told)
             sealed = self._cpu()
         began, answered = told[UploadBegins], told[UploadAnswered]

@@ -1,4 +1,6 @@
-"""``bench pipeline``: put to sealed through HTTP, and the floor, interleaved in one run.
+"""``bench pipeline``: put to sealed, and the floor, interleaved in one run.
+
+The payload comes through HTTP, or lies in the object store of the network's cluster before.
 
 Three sides in processes of their own: the network (with Ray and the chain), the client, and the
 floor's workers. Only the network's tree counts as what the servers cost.
@@ -9,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from enum import Enum
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -26,16 +29,39 @@ from cluster.demo import make_payload, sha256_of
 from cluster.settings import Settings
 from coding.checksums import PayloadChecksums, hash_payload
 from coding.codec import get_codec
-from protocol.errors import IntegrityHashMismatch
+from protocol.errors import IntegrityHashMismatch, InvalidInput
 from protocol.objects import StorageParams
+
+_ROOM_BESIDE_PAYLOADS_BYTES = 32 << 20
+
+
+class Way(Enum):
+    """How a payload comes to the Uploader; the value is what the command calls it."""
+
+    HTTP = "http"
+    OBJECT_STORE = "object-store"
+
+    @property
+    def kind(self) -> str:
+        """Of its cases."""
+        return "pipeline" if self is Way.HTTP else "pipeline from the object store"
+
+
+def way_of(text: str) -> Way:
+    """Raises InvalidInput."""
+    try:
+        return Way(text)
+    except ValueError:
+        known = " or ".join(way.value for way in Way)
+        raise InvalidInput(f"{text!r} is no way of a payload", "--way", f"Use {known}") from None
 
 
 @dataclass(frozen=True, slots=True)
 class PipelineOptions:
     """``work_dir``: an existing directory; everything is written in a new one inside it.
 
-    There is a network for each codec and batch size; in it every object size is put by every number
-    of objects at once, in turn.
+    There is a network for each way, codec and batch size; in it every object size is put by every
+    number of objects at once, in turn.
     """
 
     settings: Settings
@@ -47,16 +73,24 @@ class PipelineOptions:
     """None: the settings'."""
     batch_segments: tuple[int, ...] = ()
     """None: the settings'."""
+    ways: tuple[Way, ...] = (Way.HTTP,)
     quick: bool = False
 
     @property
-    def networks(self) -> list[Settings]:
+    def networks(self) -> list[tuple[Way, Settings]]:
         codecs = self.codecs or (self.settings.codec,)
         batches = self.batch_segments or (self.settings.batch_segments,)
         return [
-            self.settings.model_copy(update={"codec": codec, "batch_segments": batch})
-            for codec, batch in product(codecs, batches)
+            (way, self._settings_of(way, codec, batch))
+            for way, codec, batch in product(self.ways, codecs, batches)
         ]
+
+    def _settings_of(self, way: Way, codec: str, batch_segments: int) -> Settings:
+        changed: dict[str, Any] = {"codec": codec, "batch_segments": batch_segments}
+        if way is Way.OBJECT_STORE:
+            room = {"payload_bytes": sum(self.object_sizes_bytes) + _ROOM_BESIDE_PAYLOADS_BYTES}
+            changed["budget"] = self.settings.budget.model_copy(update=room)
+        return self.settings.model_copy(update=changed)
 
     @property
     def needed_bytes(self) -> int:
@@ -78,29 +112,29 @@ class _Measured:
 def run_pipeline(options: PipelineOptions, on_step: OnStep) -> BenchResult:
     """Raises InvalidSetting, CodecUnavailable, whatever stops the network or the client;
     IntegrityHashMismatch when bytes differ."""
-    for settings in options.networks:
+    for _, settings in options.networks:
         get_codec(settings.codec)
     environment = describe_environment({})
     measured = []
-    for settings in options.networks:
+    for way, settings in options.networks:
         with opened_site(settings, options.work_dir, options.needed_bytes, on_step) as site:
-            measured.append(_measure(site, options, on_step))
+            measured.append(_measure(site, way, options, on_step))
     return _result(environment, options, measured)
 
 
 def pipeline_on(site: Site, options: PipelineOptions, on_step: OnStep) -> BenchResult:
-    """The same on a network that is there, with its settings."""
+    """The same through HTTP on a network that is there, with its settings."""
     environment = describe_environment({})
-    return _result(environment, options, [_measure(site, options, on_step)])
+    return _result(environment, options, [_measure(site, Way.HTTP, options, on_step)])
 
 
-def _measure(site: Site, options: PipelineOptions, on_step: OnStep) -> _Measured:
+def _measure(site: Site, way: Way, options: PipelineOptions, on_step: OnStep) -> _Measured:
     spilled_before = site.network.spilled_bytes()
     cases = list(product(options.object_sizes_bytes, options.objects_in_parallel))
     on_step("starting the floor")
     with ExitStack() as stack:
         sides = {
-            size_bytes: stack.enter_context(_Sides.opened(site, size_bytes))
+            size_bytes: stack.enter_context(_Sides.opened(site, way, size_bytes))
             for size_bytes in options.object_sizes_bytes
         }
         found = interleaved(
@@ -113,7 +147,8 @@ def _measure(site: Site, options: PipelineOptions, on_step: OnStep) -> _Measured
     rows = []
     for (size_bytes, at_once), pairs in zip(cases, found, strict=True):
         puts, floors = zip(*pairs, strict=True)
-        rows.append(tuple(pipeline_rows(_case(site, size_bytes, at_once), cores(), puts, floors)))
+        case = _case(site, way, size_bytes, at_once)
+        rows.append(tuple(pipeline_rows(case, cores(), puts, floors)))
     spilled_bytes = site.network.spilled_bytes() - spilled_before
     return _Measured(tuple(rows), spilled_bytes, site.describe())
 
@@ -121,28 +156,35 @@ def _measure(site: Site, options: PipelineOptions, on_step: OnStep) -> _Measured
 class _Sides:
     """The pipeline and the floor, for objects of one size."""
 
-    def __init__(self, site: Site, source: Path, floor: FloorProcesses) -> None:
+    def __init__(self, site: Site, way: Way, source: Path, floor: FloorProcesses) -> None:
         self._site = site
+        self._way = way
         self._source = source
         self._floor = floor
         self._last_name = ""
 
     @classmethod
     @contextmanager
-    def opened(cls, site: Site, size_bytes: int) -> Iterator[_Sides]:
+    def opened(cls, site: Site, way: Way, size_bytes: int) -> Iterator[_Sides]:
         source = site.root / f"payload-{size_bytes}"
         make_payload(source, size_bytes)
         params = site.network.params
         root = site.root / f"floor-{size_bytes}"
         expected = _checksums(source, params)
         with FloorProcesses.started(site.settings, root, source, params, expected) as floor:
-            yield cls(site, source, floor)
+            yield cls(site, way, source, floor)
 
     def run(self, at_once: int, on_step: OnStep, number: int) -> tuple[PutCost, FloorCost]:
         """One round."""
         network = self._site.network
         names = network.new_names(at_once)
-        put = network.put(self._source, names, at_once=at_once, warm_up=number == 0)
+        put = network.put(
+            self._source,
+            names,
+            at_once=at_once,
+            warm_up=number == 0,
+            laid_out=self._way is Way.OBJECT_STORE,
+        )
         floor = self._floor.run(at_once)
         self._last_name = names[-1]
         on_step(self._progress(number, at_once, put, floor))
@@ -173,10 +215,10 @@ def _checksums(source: Path, params: StorageParams) -> PayloadChecksums:
 # --- results -------------------------------------------------------------------------------------
 
 
-def _case(site: Site, size_bytes: int, at_once: int) -> Case:
+def _case(site: Site, way: Way, size_bytes: int, at_once: int) -> Case:
     params = site.network.params
     return Case(
-        "pipeline",
+        way.kind,
         codec=get_codec(site.settings.codec).name,
         k=params.k,
         m=params.m,

@@ -10,6 +10,8 @@ from typing import Any
 from cluster.bench.measured_network import PutCost
 from cluster.bench.records import CPU_METRIC, Case, Row
 
+_FLOOR = "floor"
+
 
 @dataclass(frozen=True, slots=True)
 class FloorCost:
@@ -29,7 +31,7 @@ def pipeline_rows(
     assert case.objects_in_parallel is not None
     size_bytes = case.object_size_bytes * case.objects_in_parallel
     mb, gb = size_bytes / 1e6, size_bytes / 1e9
-    floor_case = replace(case, kind="floor", workers=floor_workers)
+    floor_case = replace(case, kind=_FLOOR, workers=floor_workers)
     timed, pairs = puts[1:], list(zip(puts[1:], floors[1:], strict=True))
 
     def of_puts(
@@ -65,17 +67,17 @@ def pipeline_rows(
 
 def pipeline_summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Medians over the repeats of the one case that ``rows`` are of; the largest peak of memory."""
-    values = {(row.case.kind, row.metric): row.values for row in rows}
+    values = {(row.case.kind == _FLOOR, row.metric): row.values for row in rows}
 
-    def median(kind: str, metric: str) -> float:
-        return statistics.median(values[kind, metric])
+    def median(metric: str, *, of_floor: bool = False) -> float:
+        return statistics.median(values[of_floor, metric])
 
     return {
-        "upload_to_sealed_mb_s": median("pipeline", "upload to sealed"),
-        "put_answered_mb_s": median("pipeline", "put answered"),
-        "floor_mb_s": median("floor", "stored"),
-        "ratio_to_floor": median("pipeline", "upload to sealed / floor"),
-        "cpu_s_per_gb": median("pipeline", CPU_METRIC),
-        "floor_cpu_s_per_gb": median("floor", CPU_METRIC),
-        "peak_memory_bytes": int(max(values["pipeline", "peak memory"])),
+        "upload_to_sealed_mb_s": median("upload to sealed"),
+        "put_answered_mb_s": median("put answered"),
+        "floor_mb_s": median("stored", of_floor=True),
+        "ratio_to_floor": median("upload to sealed / floor"),
+        "cpu_s_per_gb": median(CPU_METRIC),
+        "floor_cpu_s_per_gb": median(CPU_METRIC, of_floor=True),
+        "peak_memory_bytes": int(max(values[False, "peak memory"])),
     }

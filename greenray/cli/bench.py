@@ -242,6 +242,10 @@ def pipeline(
     codec: Annotated[
         list[str] | None, typer.Option(help="May be repeated, each in a network of its own.")
     ] = None,
+    way: Annotated[
+        list[str] | None,
+        typer.Option(help="May be repeated: http, object-store (the payload lies in Ray). http."),
+    ] = None,
     repeats: RepeatsOption = None,
     sps: SpsOption = None,
     work_dir: WorkDir = Path(),
@@ -251,10 +255,10 @@ def pipeline(
     plot: Plot = False,
     as_json: Json = False,
 ) -> None:
-    """Put to sealed through HTTP, and the floor: plain processes that do only the unavoidable."""
+    """Put to sealed, and the floor: plain processes that do only the unavoidable."""
     with reporting_errors(as_json):
         plan = plan_of(config, sps, work_dir, repeats, quick)
-        from cluster.bench.pipeline import run_pipeline
+        from cluster.bench.pipeline import run_pipeline, way_of
 
         usual = plan.pipeline()
         options = replace(
@@ -263,6 +267,7 @@ def pipeline(
             objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
             codecs=tuple(codec or ()),
             batch_segments=tuple(batch_segments or ()),
+            ways=tuple(map(way_of, way)) if way else usual.ways,
         )
         finish(run_pipeline(options, note), out, plot, as_json)
 
