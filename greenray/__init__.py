@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from greenray.capacity import CapacityPlan, StageTable, plan_capacity
     from greenray.inspection import Column, PieceTable, RebuiltSegment, SealTransaction
     from greenray.results import JobStatus, StoredObject
+    from greenray.timeline import ObjectTimeline
 
 __all__ = [
     "BenchTable",
@@ -34,6 +35,7 @@ __all__ = [
     "MemoryNeed",
     "Network",
     "NodeSize",
+    "ObjectTimeline",
     "PieceTable",
     "RebuiltSegment",
     "SealTransaction",
@@ -55,6 +57,7 @@ _MODULES = {
     "greenray.capacity": ("CapacityPlan", "StageTable", "plan_capacity"),
     "greenray.inspection": ("Column", "PieceTable", "RebuiltSegment", "SealTransaction"),
     "greenray.results": ("JobStatus", "StoredObject"),
+    "greenray.timeline": ("ObjectTimeline",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 

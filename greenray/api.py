@@ -27,6 +27,7 @@ from greenray.loop_thread import LoopThread
 from greenray.notebook_logging import hide_widget_hints
 from greenray.results import JobStatus, StoredObject
 from greenray.stage_measurement import measure_stages
+from greenray.timeline import ObjectTimeline
 from protocol.errors import InvalidInput, NotRunning
 from protocol.objects import RedundancyType
 
@@ -212,6 +213,15 @@ class Network:
             if status.final:
                 return
             time.sleep(_WATCH_INTERVAL_S)
+
+    def timeline(self, name: str) -> ObjectTimeline:
+        """When each batch of ``bucket/object`` was received, hashed, written, encoded, sent, stored
+        and signed, and where cores were idle.
+
+        Raises NoTrace when no process remembers, NoSuchObject, ComponentUnavailable, ...
+        """
+        document = self._run(lambda: self._client.timeline(*split_name(name)))
+        return ObjectTimeline.from_json(document)
 
     # --- what lies beneath -----------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import time
 from collections.abc import Mapping
 from itertools import zip_longest
@@ -18,12 +19,24 @@ app = command_app()
 
 SEALED = "SEAL_OBJECT_DONE"
 _WATCH_INTERVAL_S = 0.5
+_WIDTH = 120
+"""Where there is no terminal."""
 
 
 @app.command()
 def status(
     name: Annotated[str | None, typer.Argument(metavar="[BUCKET/OBJECT]")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Until it is sealed or given up.")] = False,
+    timeline: Annotated[
+        bool,
+        typer.Option("--timeline", help="When each batch was received, hashed, sent, stored, ..."),
+    ] = False,
+    perfetto: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the timeline as a trace that ui.perfetto.dev opens."
+        ),
+    ] = None,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     key: KeyOption = None,
     as_json: Json = False,
@@ -31,10 +44,16 @@ def status(
     """The state of an object's job, or of the network when no object is named."""
     with reporting_errors(as_json):
         if name is None:
+            if timeline or perfetto:
+                raise typer.BadParameter("a timeline is of one object: name BUCKET/OBJECT")
             _network_status(state_dir, as_json)
             return
         document = asyncio.run(_object_status(name, watch, state_dir, key))
-        print_result(document, describe(document), as_json)
+        if timeline or perfetto:
+            shown = asyncio.run(_object_timeline(name, state_dir, key))
+            print_result(shown, _timeline_text(shown, perfetto), as_json)
+        else:
+            print_result(document, describe(document), as_json)
         if watch and document["state"] != SEALED:
             raise typer.Exit(EXIT_ERROR)
 
@@ -55,6 +74,26 @@ async def _object_status(
                 shown = document["state"]
                 note(f"{name}: {shown}")
             await asyncio.sleep(_WATCH_INTERVAL_S)
+
+
+async def _object_timeline(name: str, state_dir: Path, key: Path | None) -> dict[str, Any]:
+    from cluster.user import open_client, running_network, split_name
+
+    async with open_client(running_network(state_dir), key) as client:
+        return dict(await client.timeline(*split_name(name)))
+
+
+def _timeline_text(document: Mapping[str, Any], perfetto: Path | None) -> str:
+    """The picture; the trace is written to the file ``perfetto`` before."""
+    from cluster.timeline import Timeline
+    from greenray.perfetto import write_perfetto
+    from greenray.timeline_picture import picture
+
+    shown = Timeline.from_json(document)
+    if perfetto is not None:
+        write_perfetto(shown, perfetto)
+        note(f"written: {perfetto}, to be opened at https://ui.perfetto.dev")
+    return picture(shown, shutil.get_terminal_size((_WIDTH, 0)).columns)
 
 
 def _network_status(state_dir: Path, as_json: bool) -> None:

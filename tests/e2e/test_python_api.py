@@ -112,6 +112,19 @@ def put_from_a_task(state_dir: str, payload: bytes) -> str:
         return network.put([ray.put(payload)], "photos/from a task.bin").status.state.name
 
 
+def test_the_timeline_of_an_object_has_every_stage(
+    net: greenray.Network, stored: greenray.StoredObject
+) -> None:
+    timeline = net.timeline(NAME)
+    assert timeline.missing == ()
+    assert {"received", "encoded", "sent 0", "stored 5", "sealed"} <= {
+        row.label for row in timeline.rows
+    }
+    assert timeline.name in timeline._repr_html_()
+    with pytest.raises(NoSuchObject):
+        net.timeline("photos/nothing")
+
+
 def test_get_returns_the_payload_or_a_file(
     net: greenray.Network, stored: greenray.StoredObject, tmp_path: Path
 ) -> None:

@@ -144,6 +144,37 @@ def test_a_file_is_put_sealed_read_back_and_everything_is_documented(
     assert target.read_bytes() == payload
 
 
+def test_a_sealed_object_shows_when_each_batch_was_worked_on_and_where(
+    network: UpNetwork, name: str, file: Path, tmp_path: Path
+) -> None:
+    network.answer("put", file, name)
+    document = network.answer("status", name, "--timeline")
+    assert document["missing"] == document["silent"] == []
+    assert document["one_clock"]
+    processes = {
+        stage["process"].rpartition("-")[0] or stage["process"]: stage["pid"]
+        for stage in document["stages"]
+    }
+    assert processes.keys() == {"uploader", "task_node", "receiver", "encode worker"}
+    assert len(set(processes.values())) == 4
+    encoded = [s for s in document["stages"] if s["stage"] == "encoded"]
+    stored = [s for s in document["stages"] if s["stage"] == "stored"]
+    assert len(encoded) == document["batches"]
+    assert min(s["start_s"] for s in encoded) < min(s["start_s"] for s in stored)
+    assert document["cpu"][0]["use"]
+
+    trace = tmp_path / "trace.json"
+    shown = network.run("status", name, "--timeline", "--perfetto", trace)
+    assert shown.exit_code == 0
+    assert "stored 5" in shown.stdout
+    slices = [e for e in json.loads(trace.read_text())["traceEvents"] if e["ph"] == "X"]
+    assert len(slices) == len(document["stages"]) + len(document["states"])
+
+    unknown = network.run("status", f"{name}-that-is-not-there", "--timeline", "--json")
+    assert unknown.exit_code == 1
+    assert unknown.document["error"]["reason"] == "no-such-object"
+
+
 def test_the_record_and_the_transaction_of_a_sealed_object_can_be_read_by_plain_get(
     network: UpNetwork, name: str, file: Path
 ) -> None:

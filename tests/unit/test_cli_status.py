@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from greenray.cli import status
+from tests.support.timelines import timeline_document
 
 
 def document(state: str, *, final: bool) -> dict[str, Any]:
@@ -43,3 +46,35 @@ def test_watching_succeeds_only_when_the_object_is_sealed(
     done = CliRunner().invoke(status.app, ["photos/cat.jpg", *options])
     assert done.exit_code == exit_code
     assert state in done.output
+
+
+@pytest.fixture
+def sealed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def timeline(*args: object) -> dict[str, Any]:
+        return timeline_document()
+
+    async def job(*args: object) -> dict[str, Any]:
+        return document("SEAL_OBJECT_DONE", final=True)
+
+    monkeypatch.setattr(status, "_object_timeline", timeline)
+    monkeypatch.setattr(status, "_object_status", job)
+
+
+@pytest.mark.usefixtures("sealed")
+def test_a_timeline_is_a_picture_or_one_document_and_a_trace_on_demand(tmp_path: Path) -> None:
+    runner = CliRunner()
+    shown = runner.invoke(status.app, ["photos/cat.jpg", "--timeline"])
+    assert shown.exit_code == 0
+    assert "idle cores" in shown.stdout
+    trace = tmp_path / "trace.json"
+    both = runner.invoke(status.app, ["photos/cat.jpg", "--perfetto", str(trace), "--json"])
+    assert both.exit_code == 0
+    assert json.loads(both.stdout) == timeline_document()
+    assert "written" in both.stderr
+    assert json.loads(trace.read_text())["traceEvents"]
+
+
+def test_a_timeline_needs_an_object() -> None:
+    outcome = CliRunner().invoke(status.app, ["--timeline"])
+    assert outcome.exit_code == 2
+    assert "BUCKET/OBJECT" in outcome.stderr
