@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -18,9 +19,11 @@ from protocol.errors import InvalidInput
 Types = Mapping[str, Sequence[Mapping[str, str]]]
 """Struct name to its fields, each ``{"name": ..., "type": ...}``, in order."""
 
+_FrozenTypes = tuple[tuple[str, tuple[tuple[str, str], ...]], ...]
+"""The same, to be remembered: (struct name, ((field name, type), ...)) pairs."""
+
 _CHAIN_ID = re.compile(r"[a-z]+_([1-9][0-9]*)-[1-9][0-9]*")
 _MAX_CHAIN_ID_CHARACTERS = 48
-_REPEATED_TEXT_CHARACTERS = 64
 
 
 def numeric_chain_id(chain_id: str) -> int:
@@ -47,7 +50,7 @@ def _declaration(types: Types, name: str) -> str:
 
 
 def type_hash(types: Types, primary_type: str) -> bytes:
-    return _hash_text(encode_type(types, primary_type))
+    return keccak256(encode_type(types, primary_type).encode())
 
 
 def hash_struct(types: Types, name: str, value: Mapping[str, Any]) -> bytes:
@@ -56,20 +59,47 @@ def hash_struct(types: Types, name: str, value: Mapping[str, Any]) -> bytes:
     Raises:
         InvalidInput: a field is missing, or a value does not fit its type.
     """
-    parts = [type_hash(types, name)]
-    for field in types[name]:
-        if field["name"] not in value:
-            raise InvalidInput(f"{name} has no value for {field['name']}")
-        parts.append(_encode_value(types, field["type"], value[field["name"]]))
+    return _hash_struct(_structs(_frozen(types)), name, value)
+
+
+@dataclass(frozen=True, slots=True)
+class _Struct:
+    """``fields``: (name, type) pairs."""
+
+    type_hash: bytes
+    fields: tuple[tuple[str, str], ...]
+
+
+def _frozen(types: Types) -> _FrozenTypes:
+    return tuple(
+        (name, tuple((field["name"], field["type"]) for field in fields))
+        for name, fields in types.items()
+    )
+
+
+@lru_cache(maxsize=256)
+def _structs(frozen: _FrozenTypes) -> Mapping[str, _Struct]:
+    """Transactions of one kind have the same types, whose hashes cost more than their values'."""
+    types = {name: [{"name": n, "type": t} for n, t in fields] for name, fields in frozen}
+    return {name: _Struct(type_hash(types, name), fields) for name, fields in frozen}
+
+
+def _hash_struct(structs: Mapping[str, _Struct], name: str, value: Mapping[str, Any]) -> bytes:
+    struct = structs[name]
+    parts = [struct.type_hash]
+    for field, type_name in struct.fields:
+        if field not in value:
+            raise InvalidInput(f"{name} has no value for {field}")
+        parts.append(_encode_value(structs, type_name, value[field]))
     return keccak256(b"".join(parts))
 
 
 def typed_data_digest(typed_data: Mapping[str, Any]) -> bytes:
     """The 32 bytes that are signed, of a typed-data object with types, primaryType, domain and
     message."""
-    types = typed_data["types"]
-    domain = hash_struct(types, "EIP712Domain", typed_data["domain"])
-    message = hash_struct(types, typed_data["primaryType"], typed_data["message"])
+    structs = _structs(_frozen(typed_data["types"]))
+    domain = _hash_struct(structs, "EIP712Domain", typed_data["domain"])
+    message = _hash_struct(structs, typed_data["primaryType"], typed_data["message"])
     return keccak256(b"\x19\x01" + domain + message)
 
 
@@ -85,15 +115,14 @@ def _referenced(types: Types, name: str) -> set[str]:
     return found
 
 
-def _encode_value(types: Types, type_name: str, value: Any) -> bytes:
+def _encode_value(structs: Mapping[str, _Struct], type_name: str, value: Any) -> bytes:
+    if type_name in ("string", "bytes"):
+        return keccak256(str(value).encode())
     if type_name.endswith("[]"):
         element = type_name.removesuffix("[]")
-        return keccak256(b"".join(_encode_value(types, element, item) for item in value))
-    if type_name in types:
-        return hash_struct(types, type_name, value)
-    if type_name in ("string", "bytes"):
-        text = str(value)
-        return _hash_text(text) if len(text) <= _REPEATED_TEXT_CHARACTERS else _hash_new_text(text)
+        return keccak256(b"".join(_encode_value(structs, element, item) for item in value))
+    if type_name in structs:
+        return _hash_struct(structs, type_name, value)
     if type_name == "bool":
         return int(bool(value)).to_bytes(32)
     if type_name.startswith("uint"):
@@ -102,12 +131,3 @@ def _encode_value(types: Types, type_name: str, value: Any) -> bytes:
             raise InvalidInput(f"{number} does not fit {type_name}")
         return number.to_bytes(32)
     raise InvalidInput(f"the type {type_name} is not part of this chain's typed data")
-
-
-def _hash_new_text(text: str) -> bytes:
-    return keccak256(text.encode())
-
-
-# Half of what is hashed for a transaction is the same in all of a host: addresses, the domain,
-# denominations, type strings. Signatures and checksums are longer and come once.
-_hash_text = lru_cache(maxsize=4096)(_hash_new_text)

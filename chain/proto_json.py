@@ -12,6 +12,7 @@ import binascii
 import re
 from collections.abc import Mapping
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any
 
 from chain import wire
@@ -69,6 +70,7 @@ _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _BITS = {"int32": (32, True), "int64": (64, True), "uint32": (32, False), "uint64": (64, False)}
 
 
+@lru_cache(maxsize=4096)
 def kind_of(field: Any) -> str:
     """``string``, ``bytes``, ``bool``, ``enum``, ``message``, ``int32`` ... of a descriptor."""
     if field.full_name in ENUM_FIELDS:

@@ -25,7 +25,16 @@ _HTML_SAFE = str.maketrans(
 _ESCAPE = re.compile(r"\\.")
 _LONG_FORMS = {"\\b": "\\u0008", "\\f": "\\u000c"}
 
+_SORTING, _KEEPING = (
+    json.JSONEncoder(
+        ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
+    )
+    for sort_keys in (True, False)
+)
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
+# What may have to be mended in ASCII text at all; little has any of it.
+_DIFFERENT = ("<", ">", "&", "\\b", "\\f")
 
 
 def replace_surrogates(text: str) -> str:
@@ -35,12 +44,23 @@ def replace_surrogates(text: str) -> str:
 
 def dump(value: Any, *, sort_keys: bool) -> str:
     """Compact JSON text of ``value`` with Go's escaping; always encodable as UTF-8."""
-    text = json.dumps(
-        value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=sort_keys
-    )
-    if "\\" in text:
-        text = _ESCAPE.sub(lambda m: _LONG_FORMS.get(m[0], m[0]), text)
+    text = (_SORTING if sort_keys else _KEEPING).encode(value)
+    if not text.isascii():
+        return _mended(text)
+    for part in _DIFFERENT:
+        if part in text:
+            return _mended(text)
+    return text
+
+
+def _mended(text: str) -> str:
+    text = _ESCAPE.sub(lambda m: _LONG_FORMS.get(m[0], m[0]), text)
     return replace_surrogates(text.translate(_HTML_SAFE))
+
+
+def quoted(text: str) -> str:
+    """The JSON text of a string, as ``dump`` writes it."""
+    return f'"{text}"' if text.isalnum() and text.isascii() else dump(text, sort_keys=False)
 
 
 def sorted_compact(value: Any) -> bytes:
