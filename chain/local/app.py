@@ -25,7 +25,7 @@ from chain.local.addresses import (
 )
 from chain.local.ante import priority, run_ante
 from chain.local.decode import DecodedTransaction, decode_transaction
-from chain.local.events import Event, event, message_log, to_json
+from chain.local.events import Event, event, to_json
 from chain.local.faults import ChainFault, fault, sdk
 from chain.local.genesis import Genesis, genesis_to_json, parse_genesis
 from chain.local.ledger import (
@@ -42,6 +42,7 @@ from chain.local.ledger import (
 from chain.local.messages import run_message
 from chain.local.msg_object import NilPointer
 from chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
+from chain.local.tx_result import TxResult
 from protocol.errors import InvalidInput
 
 _GENESIS_KIND = "genesis"
@@ -65,33 +66,6 @@ _MIN_BLOCK_STEP_NS = 1_000_000
 _PANIC_TEXT = (
     "recovered: runtime error: invalid memory address or nil pointer dereference\nstack:\n"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class TxResult:
-    """What CheckTx or DeliverTx answers; ``data`` None when the message did not run."""
-
-    code: int = 0
-    codespace: str = ""
-    log: str = ""
-    data: bytes | None = None
-    gas_wanted: int = 0
-    gas_used: int = 0
-    events: tuple[Event, ...] = ()
-    priority: int = 0
-
-    def to_json(self) -> dict[str, Any]:
-        """As ``tx_result`` of the RPC."""
-        return {
-            "code": self.code,
-            "data": None if self.data is None else blocks.base64_text(self.data),
-            "log": self.log,
-            "info": "",
-            "gas_wanted": str(self.gas_wanted),
-            "gas_used": str(self.gas_used),
-            "events": to_json(self.events),
-            "codespace": self.codespace,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,7 +168,7 @@ class Application:
             return _refused(error, wanted, context.gas.used)
         state.apply()
         return TxResult(
-            log="[]",
+            refusal="[]",
             data=b"",
             gas_wanted=transaction.gas_limit,
             gas_used=context.gas.used,
@@ -238,10 +212,9 @@ class Application:
         transaction = _decode_once(tx_bytes)
         if not transaction.messages:
             raise sdk(18, "must contain at least one message")
-        for _, message in transaction.messages:
-            problem = dialect.validate_basic(message)
-            if problem is not None:
-                raise ChainFault(problem.codespace, problem.code, problem.log)
+        problem = _problem_of(transaction)
+        if problem is not None:
+            raise ChainFault(problem.codespace, problem.code, problem.log)
         return transaction
 
     # --- blocks ------------------------------------------------------------------------------
@@ -282,11 +255,11 @@ class Application:
             return _refused(error, transaction.gas_limit, context.gas.used, ante_events)
         message_state.apply()
         return TxResult(
-            log=message_log(context.events),
             data=message_data(response),
             gas_wanted=transaction.gas_limit,
             gas_used=context.gas.used,
             events=ante_events + tuple(context.events),
+            message_events=len(context.events),
         )
 
     def _commit(
@@ -331,7 +304,7 @@ class Application:
                 position=position,
                 hash=hashlib.sha256(tx_bytes).digest(),
                 tx_bytes=tx_bytes,
-                result=json.dumps(result.to_json()),
+                result=result.packed(),
                 tags=_tags(result),
             )
             for position, (tx_bytes, result) in enumerate(zip(transactions, results, strict=True))
@@ -350,6 +323,13 @@ def _decode_once(tx_bytes: bytes) -> DecodedTransaction:
     return decode_transaction(tx_bytes)
 
 
+@lru_cache(maxsize=2048)
+def _problem_of(transaction: DecodedTransaction) -> dialect.Fault | None:
+    """What the first bad message says of itself."""
+    problems = (dialect.validate_basic(message) for _, message in transaction.messages)
+    return next((problem for problem in problems if problem is not None), None)
+
+
 def _run(context: Context, transaction: DecodedTransaction) -> Any:
     type_url, message = transaction.messages[0]
     try:
@@ -364,7 +344,7 @@ def _refused(
     return TxResult(
         code=error.code,
         codespace=error.codespace,
-        log=error.log,
+        refusal=error.log,
         gas_wanted=gas_wanted,
         gas_used=gas_used,
         events=events,

@@ -65,6 +65,9 @@ class DecodedTransaction:
     fee_granter: str
     has_tip: bool
 
+    def __hash__(self) -> int:
+        return hash(self.hash)
+
 
 def decode_transaction(tx_bytes: bytes) -> DecodedTransaction:
     """Raises ChainFault (sdk/2)."""

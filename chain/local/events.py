@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 from protocol import go_json
@@ -32,14 +30,9 @@ def typed_event(full_name: str, fields: Mapping[str, Any]) -> Event:
 
 def _json_text(value: Any) -> str:
     if isinstance(value, str):
-        return _quoted(value)
-    return go_json.dump(value, sort_keys=False) if value else json.dumps(value)
-
-
-@lru_cache(maxsize=65_536)
-def _quoted(text: str) -> str:
-    # Addresses, names and states come again and again.
-    return go_json.dump(text, sort_keys=False)
+        return go_json.quoted(value)
+    # Most streams have no flows.
+    return go_json.dump(value, sort_keys=False) if value != [] else "[]"
 
 
 def to_json(events: Iterable[Event]) -> list[dict[str, Any]]:
@@ -60,7 +53,8 @@ def message_log(events: Iterable[Event]) -> str:
     texts = []
     for one in events:
         attributes = ",".join(
-            f'{{"key":{_quoted(key)},"value":{_quoted(value)}}}' for key, value in one.attributes
+            f'{{"key":{go_json.quoted(key)},"value":{go_json.quoted(value)}}}'
+            for key, value in one.attributes
         )
-        texts.append(f'{{"type":{_quoted(one.type)},"attributes":[{attributes}]}}')
+        texts.append(f'{{"type":{go_json.quoted(one.type)},"attributes":[{attributes}]}}')
     return f'[{{"msg_index":0,"events":[{",".join(texts)}]}}]'

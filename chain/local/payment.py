@@ -95,8 +95,8 @@ def charge_read_quota(context: Context, bucket: Any) -> None:
 def _lock_amount(rules: Rules, bucket: Any, info: Any) -> int:
     price = prices(rules, bucket.primary_sp_address)
     n = rules.params.storage.secondary_count
-    rate = (price.primary_store + price.secondary_store * n) * charge_size(rules, info.payload_size)
-    return int(rate) * rules.params.reserve_time_s
+    per_byte = price.primary_store + price.secondary_store * n
+    return _rate(per_byte, charge_size(rules, info.payload_size)) * rules.params.reserve_time_s
 
 
 def _add_secondary(billing: Any, address: str, size: int) -> None:
@@ -121,14 +121,20 @@ def _bill(rules: Rules, bucket: Any) -> dict[str, int]:
             rates[address] = rates.get(address, 0) + rate
 
     primary = rules.providers[parse_address(bucket.primary_sp_address)]
-    read_rate = int(price.read * bucket.charged_read_quota)
-    add(primary.funding_address, read_rate + int(price.primary_store * billing.total_charge_size))
+    read_rate = _rate(price.read, bucket.charged_read_quota)
+    store_rate = _rate(price.primary_store, billing.total_charge_size)
+    add(primary.funding_address, read_rate + store_rate)
     for entry in billing.secondary_sp_objects_size:
         provider = rules.providers[parse_address(entry.sp_address)]
-        add(provider.funding_address, int(price.secondary_store * entry.total_charge_size))
-    tax = int(_fraction(rules.params.validator_tax_rate) * sum(rates.values()))
+        add(provider.funding_address, _rate(price.secondary_store, entry.total_charge_size))
+    tax = _rate(_fraction(rules.params.validator_tax_rate), sum(rates.values()))
     add(address_text(VALIDATOR_TAX_POOL), tax)
     return rates
+
+
+def _rate(price: Fraction, size_bytes: int) -> int:
+    """Rounded down. A product of fractions would look for common divisors first."""
+    return price.numerator * size_bytes // price.denominator
 
 
 def _apply_bills(

@@ -8,7 +8,6 @@ from typing import Any
 
 from chain import wire
 from chain.local import blocks
-from chain.local.app import TxResult
 from chain.local.evm import EvmMethods
 from chain.local.genesis import genesis_to_json
 from chain.local.mempool import MAX_BLOCK_BYTES, MempoolRefusal
@@ -17,6 +16,7 @@ from chain.local.queries import VERSION
 from chain.local.query_language import Condition, QuerySyntaxError, parse_query
 from chain.local.rpc import Argument, GoPanic, Method, internal_error
 from chain.local.state import StoredBlock, StoredTransaction
+from chain.local.tx_result import TxResult
 from chain.local.tx_search import SearchFault, SearchPanic, find
 
 _DEFAULT_PER_PAGE, _MAX_PER_PAGE = 30, 100
@@ -237,7 +237,8 @@ class CometMethods:
     def block_results(self, height: int | None) -> dict[str, Any]:
         at = self._existing_height(height)
         events = json.loads(self._stored_block(at).results)
-        results = [json.loads(one.result) for one in self._database.transactions_of(at)]
+        stored = self._database.transactions_of(at)
+        results = [TxResult.unpacked(one.result).to_json() for one in stored]
         return {
             "height": str(at),
             "txs_results": results or None,
@@ -390,7 +391,7 @@ class CometMethods:
             "hash": blocks.hex_text(stored.hash),
             "height": str(stored.height),
             "index": stored.position,
-            "tx_result": json.loads(stored.result),
+            "tx_result": TxResult.unpacked(stored.result).to_json(),
             "tx": blocks.base64_text(stored.tx_bytes),
         }
         if prove:

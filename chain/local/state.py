@@ -11,6 +11,7 @@ Every value is kept with the height that wrote it, which makes queries of past h
 from __future__ import annotations
 
 import sqlite3
+import struct
 import zlib
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +24,7 @@ from protocol.errors import StoreError
 StateKey = tuple[str, bytes]
 
 _CACHED_VALUES = 50_000
-_LAYOUT = 2
+_LAYOUT = 3
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS state (
     kind TEXT NOT NULL, key BLOB NOT NULL, height INTEGER NOT NULL, value BLOB,
@@ -39,16 +40,19 @@ CREATE TABLE IF NOT EXISTS transactions (
     PRIMARY KEY (height, position)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS transaction_by_hash ON transactions (hash);
+CREATE TABLE IF NOT EXISTS tag_names (id INTEGER PRIMARY KEY, tag TEXT NOT NULL UNIQUE);
 CREATE TABLE IF NOT EXISTS transaction_tags (
-    tag TEXT NOT NULL, value TEXT NOT NULL, height INTEGER NOT NULL, position INTEGER NOT NULL,
-    event INTEGER NOT NULL,
-    PRIMARY KEY (tag, value, height, position, event)
+    tag_id INTEGER NOT NULL, value TEXT NOT NULL, height INTEGER NOT NULL, places BLOB NOT NULL,
+    PRIMARY KEY (tag_id, value, height)
 ) WITHOUT ROWID;
 """
 
 
 TagPosition = tuple[int, int, int]
 """(height, position in the block, event of the transaction)."""
+
+_PLACE = struct.Struct(">II")
+"""One position and event; a tag's value of one block has them one after the other."""
 
 
 class State(Protocol):
@@ -88,7 +92,7 @@ class Overlay:
 
 @dataclass(frozen=True, slots=True)
 class StoredTransaction:
-    """``result`` is the JSON text of its ``tx_result``; ``hash`` 32 bytes; ``tags``: tag, value and
+    """``result`` is the text of its ``TxResult``; ``hash`` 32 bytes; ``tags``: tag, value and
     event of each attribute that tx_search finds."""
 
     height: int
@@ -131,6 +135,9 @@ class ChainDatabase:
                 "Choose another --home, or remove the file to start a new chain",
             ) from error
         self._cache: OrderedDict[StateKey, bytes | None] = OrderedDict()
+        self._tag_ids: dict[str, int] = {
+            tag: tag_id for tag_id, tag in self._db.execute("SELECT id, tag FROM tag_names")
+        }
 
     def close(self) -> None:
         self._db.close()
@@ -211,6 +218,7 @@ class ChainDatabase:
     ) -> None:
         """Write one block and everything that it changed, in one transaction."""
         self._db.execute("BEGIN IMMEDIATE")
+        new_tags: dict[str, int] = {}
         try:
             self._db.executemany(
                 "INSERT OR REPLACE INTO state VALUES (?, ?, ?, ?)",
@@ -228,12 +236,11 @@ class ChainDatabase:
                 ],
             )
             self._db.executemany(
-                "INSERT OR IGNORE INTO transaction_tags VALUES (?, ?, ?, ?, ?)",
-                [
-                    (tag, value, t.height, t.position, event)
-                    for t in transactions
-                    for tag, value, event in t.tags
-                ],
+                "INSERT INTO transaction_tags VALUES (?, ?, ?, ?)",
+                self._tag_rows(block.height, transactions, new_tags),
+            )
+            self._db.executemany(
+                "INSERT INTO tag_names (tag, id) VALUES (?, ?)", list(new_tags.items())
             )
             self._db.execute("COMMIT")
         except BaseException:
@@ -241,6 +248,25 @@ class ChainDatabase:
             raise
         for place, value in writes.items():
             self._remember(place, value)
+        self._tag_ids |= new_tags
+
+    def _tag_rows(
+        self, height: int, transactions: Sequence[StoredTransaction], new_tags: dict[str, int]
+    ) -> list[tuple[int, str, int, bytes]]:
+        """A row for each value of a tag in the block, in the order of the table: most values come
+        with every transaction. Tags without a number get one in ``new_tags``."""
+        places: dict[tuple[int, str], bytearray] = {}
+        for transaction in transactions:
+            for tag, value, event in transaction.tags:
+                tag_id = self._tag_ids.get(tag) or new_tags.get(tag)
+                if tag_id is None:
+                    tag_id = new_tags[tag] = len(self._tag_ids) + len(new_tags) + 1
+                place = _PLACE.pack(transaction.position, event)
+                places.setdefault((tag_id, value), bytearray()).extend(place)
+        return [
+            (tag_id, value, height, bytes(found))
+            for (tag_id, value), found in sorted(places.items())
+        ]
 
     def last_height(self) -> int:
         """0 for a chain that has not been initialised."""
@@ -281,12 +307,19 @@ class ChainDatabase:
         ).fetchone()
         return _transaction(row)
 
-    def tag_positions(self, where: str, arguments: Sequence[str | int]) -> set[TagPosition]:
-        """Where tags match a condition over ``tag`` and ``value``."""
+    def tag_positions(
+        self, tag: str, where: str = "1", arguments: Sequence[str | int] = ()
+    ) -> set[TagPosition]:
+        """Where a tag's values match a condition over ``value``."""
         rows = self._db.execute(
-            f"SELECT height, position, event FROM transaction_tags WHERE {where}", arguments
+            f"SELECT height, places FROM transaction_tags WHERE tag_id = ? AND ({where})",
+            [self._tag_ids.get(tag, 0), *arguments],
         )
-        return set(rows)
+        return {
+            (height, position, event)
+            for height, places in rows
+            for position, event in _PLACE.iter_unpack(places)
+        }
 
     def positions_by_height(
         self, where: str, arguments: Sequence[str | int]
@@ -299,7 +332,6 @@ class ChainDatabase:
 
 
 def _packed(result: str) -> bytes:
-    # A result names every event twice, in its log and in its events: it shrinks by far.
     return zlib.compress(result.encode(), 1)
 
 

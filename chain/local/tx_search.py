@@ -16,7 +16,7 @@ from chain.local.state import ChainDatabase, TagPosition
 TX_HASH, TX_HEIGHT = "tx.hash", "tx.height"
 _GO_TYPES = {str: "string", int: "int64", float: "float64", type(None): "nil"}
 # Only values that are plain numbers compare with a number.
-_IS_NUMBER = "tag = ? AND value GLOB '[0-9]*' AND NOT value GLOB '*[^0-9]*'"
+_IS_NUMBER = "value GLOB '[0-9]*' AND NOT value GLOB '*[^0-9]*'"
 
 Position = tuple[int, int]
 """(height, position in the block)."""
@@ -120,7 +120,7 @@ def _in_range(database: ChainDatabase, tag: str, narrowed: _Range) -> set[TagPos
     where = narrowed.where("CAST(value AS INTEGER)")
     if where is None:
         return set()
-    return database.tag_positions(f"{_IS_NUMBER} AND {where[0]}", [tag, *_all_small(where[1])])
+    return database.tag_positions(tag, f"{_IS_NUMBER} AND {where[0]}", _all_small(where[1]))
 
 
 def _matching(database: ChainDatabase, condition: Condition) -> set[TagPosition]:
@@ -131,15 +131,15 @@ def _matching(database: ChainDatabase, condition: Condition) -> set[TagPosition]
         rows = database.positions_by_height("instr(CAST(height AS TEXT), ?) > 0", [part])
         return {(height, position, -1) for height, position in rows}
     if condition.operator == "EXISTS":
-        return database.tag_positions("tag = ?", [tag])
+        return database.tag_positions(tag)
     if condition.operator == "CONTAINS":
-        return database.tag_positions("tag = ? AND instr(value, ?) > 0", [tag, str(operand)])
+        return database.tag_positions(tag, "instr(value, ?) > 0", [str(operand)])
     text = _number_text(operand) if isinstance(operand, int | float) else operand
     if not isinstance(text, str):
         return set()
     # The node searches keys that start with the value and a slash.
     return database.tag_positions(
-        "tag = ? AND (value = ? OR (value >= ? AND value < ?))", [tag, text, f"{text}/", f"{text}0"]
+        tag, "value = ? OR (value >= ? AND value < ?)", [text, f"{text}/", f"{text}0"]
     )
 
 

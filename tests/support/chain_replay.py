@@ -21,7 +21,7 @@ from chain import proto_json, wire
 from chain.crypto import address_of, keccak256, public_key_of, sign_digest
 from chain.dialects import v0_2 as dialect
 from chain.local.addresses import parse_address
-from chain.local.app import Application, TxResult
+from chain.local.app import Application
 from chain.local.genesis import (
     Genesis,
     GenesisProvider,
@@ -32,6 +32,7 @@ from chain.local.node import Node
 from chain.local.queries import QueryAnswer
 from chain.local.rpc_methods import CometMethods
 from chain.local.state import ChainDatabase
+from chain.local.tx_result import TxResult
 from chain.transactions import sign_transaction, unsigned_for_simulation
 from protocol.integrity import secondary_sign_bytes
 from protocol.objects import ProviderStatus, Visibility

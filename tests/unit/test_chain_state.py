@@ -74,7 +74,7 @@ def test_transactions_are_found_by_hash_and_tag(database):
     found = database.transaction(b"h" * 32)
     assert found is not None
     assert (found.tx_bytes, found.result) == (b"bytes", '{"code":0}')
-    assert database.tag_positions("tag = ? AND value = ?", ("tag", "value")) == {(1, 0, 3)}
+    assert database.tag_positions("tag", "value = ?", ["value"]) == {(1, 0, 3)}
 
 
 def test_a_file_that_is_not_a_database_is_a_clear_error(tmp_path):
