@@ -77,8 +77,11 @@ class NonceLedger:
 
         Raises: ChainUnavailable, NoSuchAccount (the address never received coins).
         """
-        account = await self._chain.account(self.address)
-        self._height = max(self._height, await self._chain.latest_height())
+        # In this order: the height must not be older than the sequence.
+        account, height = await asyncio.gather(
+            self._chain.account(self.address), self._chain.latest_height()
+        )
+        self._height = max(self._height, height)
         if self._account is None or account.sequence >= self._account.sequence:
             self._account = account
         return self.view

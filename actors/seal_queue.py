@@ -2,13 +2,14 @@
 
 One worker per address. Nobody waits for a block in between: what waits is taken as a batch, gets
 consecutive nonces, is signed, reserved together (the job store commits them as a group), and sent
-one by one, because the node must have accepted nonce n before it can accept n + 1.
+together in nonce order, because the node must have accepted nonce n before it can accept n + 1.
 
 What may die, and when (design §6):
 
-* A transaction that its *first* sending refused was never in any mempool. It is dead at once, and
-  so are the later ones of its batch, which were not sent at all. They are written down as dead from
-  the highest nonce down, so that a crash in between leaves no gap below a living transaction.
+* A transaction that its *first* sending refused was never in any mempool. It is dead at once; so
+  are the later ones of its batch, which the node then refuses for want of its nonce. They are
+  written down as dead from the highest nonce down, so that a crash in between leaves no gap below a
+  living transaction.
 * Whenever an answer is missing, and for everything found in the journal after a start, the
   transaction may be in some mempool. Its identical bytes are sent again until its nonce is consumed
   or its timeout height has passed; only then is another transaction signed for the job.
@@ -226,21 +227,7 @@ class SealQueue:
                 for request, nonce in zip(batch, nonces, strict=True)
             ]
         )
-        for position, item in enumerate(reserved):
-            behind = reserved[position:]
-            try:
-                refused = await self._send_new(item.row)
-            except GreenrayError as error:
-                # This one may be living: it and all above it stay, and their jobs come back.
-                self.stale = True
-                for other in behind:
-                    other.request.fail(error)
-                return
-            if refused is not None:
-                await self._declare_dead(behind)
-                self._act_on_refusal(refused, behind)
-                return
-            item.request.succeed(item.row)
+        await self._send_new(reserved)
 
     # --- gas -----------------------------------------------------------------------------------
 
@@ -360,21 +347,31 @@ class SealQueue:
 
     # --- sending -------------------------------------------------------------------------------
 
-    async def _send_new(self, row: TransactionRow) -> BroadcastResult | None:
-        """Send a transaction that no node has seen; what CheckTx said when it was refused, None
-        when it is on its way.
-
-        Raises: ChainError when it may have been accepted although nobody can say so.
-        """
-        answered, attempts = await self._broadcast(row)
-        answer = _read(answered)
-        if answer.kind is AnswerKind.ACCEPTED:
-            return None
-        if attempts == 1:
-            return answered
-        if resend_verdict(row.nonce, answer) is ResendVerdict.CONTINUE:
-            return None
-        raise self._refusal(answered, row)
+    async def _send_new(self, reserved: Sequence[_Reserved]) -> None:
+        """Send transactions that no node has seen. Those on their way are done, those whose first
+        sending was refused are dead, and all others stay: they may be living."""
+        try:
+            answers, attempts = await self._broadcast([item.row for item in reserved])
+        except GreenrayError as error:
+            self.stale = True
+            for item in reserved:
+                item.request.fail(error)
+            return
+        refused: list[tuple[_Reserved, BroadcastResult]] = []
+        for item, answered in zip(reserved, answers, strict=True):
+            answer = _read(answered)
+            if answer.kind is AnswerKind.ACCEPTED:
+                item.request.succeed(item.row)
+            elif attempts == 1:
+                refused.append((item, answered))
+            elif resend_verdict(item.row.nonce, answer) is ResendVerdict.CONTINUE:
+                item.request.succeed(item.row)
+            else:
+                self.stale = True
+                item.request.fail(self._refusal(answered, item.row))
+        if refused:
+            await self._declare_dead([item for item, _ in refused])
+            self._act_on_refusal(refused[0][1], [item for item, _ in refused])
 
     def _act_on_refusal(self, refused: BroadcastResult, behind: Sequence[_Reserved]) -> None:
         """``behind`` starts with the refused one; all of them are dead already."""
@@ -408,7 +405,7 @@ class SealQueue:
             for row in self.ledger.unconsumed():
                 if needs_look_up(nonce=row.nonce, timeout_height=row.timeout_height, view=view):
                     raise self._blocked("its timeout height has come", row)
-                answered, _ = await self._broadcast(row)
+                (answered,), _ = await self._broadcast([row])
                 verdict = resend_verdict(row.nonce, _read(answered))
                 if verdict is ResendVerdict.BLOCKED:
                     raise self._refusal(answered, row)
@@ -418,12 +415,14 @@ class SealQueue:
             self.stale = True
             raise
 
-    async def _broadcast(self, row: TransactionRow) -> tuple[BroadcastResult, int]:
-        """The node's answer, and how often the bytes were sent until it came."""
+    async def _broadcast(
+        self, rows: Sequence[TransactionRow]
+    ) -> tuple[tuple[BroadcastResult, ...], int]:
+        """The node's answers, and how often the bytes were sent until they came."""
         attempt = 1
         while True:
             try:
-                return await self._chain.broadcast_sync(row.tx_bytes), attempt
+                return await self._chain.broadcast_all([row.tx_bytes for row in rows]), attempt
             except ChainError:
                 if attempt == self._settings.send_attempts:
                     raise

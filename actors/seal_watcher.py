@@ -36,7 +36,7 @@ class WatchSettings:
     """How many blocks may consume no nonce of an address before its bytes are sent again."""
     object_check_blocks: int = 20
     """How often the object itself is looked at while its transaction is in flight."""
-    parallel_looks: int = 16
+    parallel_looks: int = 64
 
 
 @dataclass(slots=True, eq=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import math
 import re
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from typing import Any, TypeVar
 
@@ -17,7 +18,7 @@ from chain.dialects import Dialect, get_dialect
 from chain.dialects.base import Query
 from chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
 from chain.proto_json import StreamAccountStatus
-from chain.rpc import JsonRpc, QueryRefused, RpcRefused
+from chain.rpc import MAX_BATCH, JsonRpc, QueryRefused, RpcRefused
 from chain.transactions import transaction_hash
 from protocol.errors import (
     GreenrayError,
@@ -43,6 +44,9 @@ _BROADCAST_REFUSALS = (
 )
 _GAS_PRICE = re.compile(r"([0-9]{1,40}(?:\.[0-9]{1,40})?)([a-zA-Z][a-zA-Z0-9/:._-]*)")
 _MAX_GAS = 2**63 - 1
+_BROADCAST = "broadcast_tx_sync"
+_MAX_BATCH_TX_BYTES = 500_000
+"""A node takes bodies of a million bytes; base64 and JSON add a third and a little."""
 
 
 class RpcChainClient:
@@ -197,22 +201,31 @@ class RpcChainClient:
             ) from error
 
     async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult:
-        """CheckTx's answer. Refusals of the node itself have codespace sdk and the code that Go
+        """``broadcast_all`` of one transaction."""
+        (answer,) = await self.broadcast_all([tx_bytes])
+        return answer
+
+    async def broadcast_all(self, transactions: Sequence[bytes]) -> tuple[BroadcastResult, ...]:
+        """CheckTx's answers. Refusals of the node itself have codespace sdk and the code that Go
         clients give them; a transaction that it has already is sdk/19 and ``already_known``.
 
         One call sends the bytes once: who gets a refusal knows that nothing was accepted before."""
-        tx_hash = transaction_hash(tx_bytes)
-        method = "broadcast_tx_sync"
-        try:
-            params = {"tx": base64.b64encode(tx_bytes).decode()}
-            result = await self._rpc.request(method, params, attempts=1)
-        except RpcRefused as error:
+        answers: list[BroadcastResult] = []
+        for part in _parts(transactions):
+            params = [{"tx": base64.b64encode(tx_bytes).decode()} for tx_bytes in part]
+            results = await self._rpc.request_once(_BROADCAST, params)
+            answers += map(self._broadcast_result, part, results)
+        return tuple(answers)
+
+    def _broadcast_result(self, tx_bytes: bytes, result: Any) -> BroadcastResult:
+        tx_hash, method = transaction_hash(tx_bytes), _BROADCAST
+        if isinstance(result, RpcRefused):
             for text, code in _BROADCAST_REFUSALS:
-                if text in error.text:
+                if text in result.text:
                     return BroadcastResult(
-                        tx_hash, code, _SDK, error.text, already_known=code == 19
+                        tx_hash, code, _SDK, result.text, already_known=code == 19
                     )
-            raise self._rpc.invalid(str(error)) from error
+            raise self._rpc.invalid(str(result)) from result
         if self._rpc.member(result, "hash", str, method).upper() != tx_hash:
             raise self._rpc.invalid(f"{method}: the answer is about another transaction")
         return BroadcastResult(
@@ -293,15 +306,28 @@ class RpcChainClient:
         )
 
     def _event(self, event: Any) -> tuple[str, tuple[tuple[str, str], ...]]:
-        rpc, what = self._rpc, "tx event"
-        attributes = rpc.member(event, "attributes", list, what)
-        return (
-            rpc.member(event, "type", str, what),
-            tuple(
-                (rpc.member(a, "key", str, what), rpc.member(a, "value", str, what))
-                for a in attributes
-            ),
-        )
+        # A seal has more than a hundred attributes: no call for each.
+        try:
+            found = event["type"], tuple((a["key"], a["value"]) for a in event["attributes"])
+        except (KeyError, TypeError) as error:
+            raise self._rpc.invalid(f"tx: an event has no {error}") from error
+        if not all(isinstance(text, str) for pair in found[1] for text in (*pair, found[0])):
+            raise self._rpc.invalid("tx: an event has a value that is not text")
+        return found
+
+
+def _parts(transactions: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Runs of transactions whose requests a node takes as one body."""
+    part: list[bytes] = []
+    size_bytes = 0
+    for tx_bytes in transactions:
+        if part and (len(part) == MAX_BATCH or size_bytes + len(tx_bytes) > _MAX_BATCH_TX_BYTES):
+            yield part
+            part, size_bytes = [], 0
+        part.append(tx_bytes)
+        size_bytes += len(tx_bytes)
+    if part:
+        yield part
 
 
 def _decode_account(data: bytes) -> Account:

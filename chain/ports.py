@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,6 +88,10 @@ class ChainClient(Protocol):
     async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult:
         """Sends the bytes once, never by itself again: a refusal then proves that the node has not
         accepted them. After ChainUnavailable they may or may not be in its mempool."""
+
+    async def broadcast_all(self, transactions: Sequence[bytes]) -> tuple[BroadcastResult, ...]:
+        """``broadcast_sync`` of each, in that order; one that is refused does not stop the others.
+        After ChainUnavailable any of them may or may not be in the node's mempool."""
 
     async def transaction(self, tx_hash: str) -> TransactionResult | None:
         """The transaction if it is in a block, else None."""

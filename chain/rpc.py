@@ -10,6 +10,8 @@ import asyncio
 import base64
 import binascii
 import json
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 ATTEMPTS = 3
 FIRST_RETRY_DELAY_S = 0.1
+MAX_BATCH = 64
+"""Requests of one array."""
 
 
 class RpcRefused(Exception):
@@ -51,8 +55,20 @@ class QueryRefused(Exception):
         return f"{self.path}: {self.codespace}/{self.code}: {self.log}"
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request that leaves with the others of its moment."""
+
+    method: str
+    params: dict[str, Any] | list[Any]
+    answer: asyncio.Future[Any]
+
+
 class JsonRpc:
     """One node. Connections are kept alive; used from one event loop.
+
+    What is asked at the same moment travels as one JSON-RPC array: a node answers an array of reads
+    in the time in which HTTP alone takes a few of them.
 
     Every request that this project makes may be repeated (reads, and transactions whose bytes are
     their identity), so a lost connection is retried briefly. A timeout is not: the caller's
@@ -63,18 +79,41 @@ class JsonRpc:
         self.endpoint = endpoint
         self._timeout_s = timeout_s
         self._provider: OneSessionProvider | None = None
+        self._waiting: list[_Waiting] = []
+        self._sending: set[asyncio.Task[None]] = set()
 
-    async def request(
-        self, method: str, params: dict[str, Any] | list[Any], *, attempts: int = ATTEMPTS
-    ) -> Any:
-        """The ``result`` of the answer; a lost connection is tried ``attempts`` times in all.
+    async def request(self, method: str, params: dict[str, Any] | list[Any]) -> Any:
+        """The ``result`` of the answer.
 
         Raises:
             RpcRefused: the node answered with an error.
             ChainUnavailable: no answer came.
             ChainAnswerInvalid: what came is not a JSON-RPC answer.
         """
-        answer = await self._post(method, params, attempts)
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(method, params, loop.create_future())
+        if not self._waiting:
+            loop.call_soon(self._send_waiting)
+        self._waiting.append(waiting)
+        return self._result(method, await waiting.answer)
+
+    async def request_once(self, method: str, params: Sequence[dict[str, Any]]) -> list[Any]:
+        """Call a method with each of ``params``, in that order, by sending one array once; results,
+        and the RpcRefused of those that the node refused.
+
+        Raises:
+            ChainUnavailable, ChainAnswerInvalid: as ``request``; any of them may have taken effect.
+        """
+        answers = await self._post([(method, one) for one in params], attempts=1)
+        return [self._result_or_refusal(method, answer) for answer in answers]
+
+    def _result_or_refusal(self, method: str, answer: Any) -> Any:
+        try:
+            return self._result(method, answer)
+        except RpcRefused as error:
+            return error
+
+    def _result(self, method: str, answer: Any) -> Any:
         if not isinstance(answer, dict):
             raise self.invalid(f"{method}: the answer is not a JSON object")
         error = answer.get("error")
@@ -137,10 +176,40 @@ class JsonRpc:
             what, f"chain node {self.endpoint}", "Check that this is a node of the chain"
         )
 
-    async def _post(self, method: str, params: dict[str, Any] | list[Any], attempts: int) -> Any:
+    def _send_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for first in range(0, len(waiting), MAX_BATCH):
+            task = asyncio.create_task(self._answer_all(waiting[first : first + MAX_BATCH]))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _answer_all(self, waiting: Sequence[_Waiting]) -> None:
+        # Who gave up waiting needs no answer.
+        asked = [one for one in waiting if not one.answer.done()]
+        try:
+            answers = await self._post([(one.method, one.params) for one in asked], ATTEMPTS)
+        except Exception as error:
+            for one in asked:
+                if not one.answer.done():
+                    one.answer.set_exception(error)
+            return
+        for one, answer in zip(asked, answers, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(answer)
+
+    async def _post(
+        self, requests: Sequence[tuple[str, dict[str, Any] | list[Any]]], attempts: int
+    ) -> list[Any]:
+        """The answers in the order of the requests; a lost connection is tried ``attempts`` times
+        in all."""
+        if not requests:
+            return []
+        method = requests[0][0]
         for attempt in range(1, attempts + 1):
             try:
-                return await self._connected().make_request(method, params)
+                if len(requests) == 1:
+                    return [await self._connected().make_request(*requests[0])]
+                return await self._connected().make_batch(requests)
             except aiohttp.ClientConnectionError as error:
                 if attempt == attempts or isinstance(error, TimeoutError):
                     raise self._unavailable(method, error) from error

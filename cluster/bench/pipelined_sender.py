@@ -51,8 +51,7 @@ class PipelinedSender:
 
         Raises: TransactionRefused, TransactionFailed, ChainError.
         """
-        for transaction in transactions:
-            answer = await self._chain.broadcast_sync(transaction.tx_bytes)
+        for answer in await self._chain.broadcast_all([one.tx_bytes for one in transactions]):
             if answer.code != 0:
                 raise TransactionRefused(
                     f"{answer.codespace}/{answer.code}: {answer.log}",

@@ -24,7 +24,7 @@ from protocol.errors import (
     NoSuchObject,
     TransactionRefused,
 )
-from protocol.objects import ActionType, ObjectStatus, Visibility
+from protocol.objects import ActionType, BucketInfo, ObjectStatus, Visibility
 from tests.support.replay_node import ReplayNode, load_recording
 
 USER_0 = "0x0dFa04d434D4c6EbaD8A51D305b55c6Fdd1d2a1f"
@@ -331,6 +331,70 @@ async def test_an_answer_about_another_transaction_is_invalid(
     node.answer("broadcast_tx_sync", {"tx": _base64(b"tx")}, said)
     with pytest.raises(ChainAnswerInvalid, match="another transaction"):
         await client.broadcast_sync(b"tx")
+
+
+# --- arrays ----------------------------------------------------------------------------------
+
+
+async def test_what_is_asked_at_once_travels_as_one_array(
+    client: RpcChainClient, node: ReplayNode
+) -> None:
+    height, chain_id, bucket, missing = await asyncio.gather(
+        client.latest_height(),
+        client.chain_id(),
+        client.head_bucket("pub-bucket"),
+        client.account(UNKNOWN),
+        return_exceptions=True,
+    )
+    assert isinstance(height, int)
+    assert height > 1
+    assert chain_id == "greenfield_9000-121"
+    assert isinstance(bucket, BucketInfo)
+    assert bucket.id == 1
+    assert isinstance(missing, Exception)
+    (body,) = node.requests
+    assert len(body) == 4
+
+
+async def test_transactions_are_sent_in_order_and_answered_each(
+    client: RpcChainClient, node: ReplayNode
+) -> None:
+    transactions = [b"a", b"b", b"c"]
+    for tx_bytes, code in ((b"a", 0), (b"c", 32)):
+        said = {"code": code, "log": "", "codespace": "", "hash": transaction_hash(tx_bytes)}
+        node.answer("broadcast_tx_sync", {"tx": _base64(tx_bytes)}, said)
+    node.refuse("broadcast_tx_sync", {"tx": _base64(b"b")}, "mempool is full: number of txs 3")
+    answers = await client.broadcast_all(transactions)
+    assert [answer.code for answer in answers] == [0, 20, 32]
+    assert answers[1].tx_hash == transaction_hash(b"b")
+    (body,) = node.requests
+    assert [one["params"]["tx"] for one in body] == [_base64(tx) for tx in transactions]
+
+
+async def test_transactions_that_are_too_many_bytes_for_one_request_take_several(
+    client: RpcChainClient, node: ReplayNode
+) -> None:
+    transactions = [bytes([i]) * 200_000 for i in range(5)]
+    for tx_bytes in transactions:
+        said = {"code": 0, "log": "", "codespace": "", "hash": transaction_hash(tx_bytes)}
+        node.answer("broadcast_tx_sync", {"tx": _base64(tx_bytes)}, said)
+    assert len(await client.broadcast_all(transactions)) == 5
+    sent = [one for body in node.requests for one in (body if isinstance(body, list) else [body])]
+    assert [one["params"]["tx"] for one in sent] == [_base64(tx) for tx in transactions]
+    assert all(len(json.dumps(body)) < 1_000_000 for body in node.requests)
+
+
+async def test_arrays_that_are_not_answered_as_arrays_are_an_error(
+    client: RpcChainClient, node: ReplayNode
+) -> None:
+    text = (
+        '{"jsonrpc":"2.0","error":{"code":-32600,"message":"Invalid Request","data":"no arrays"}}'
+    )
+    node.raw_answers.append(web.Response(text=text, content_type="application/json"))
+    answers = await asyncio.gather(
+        client.latest_height(), client.chain_id(), return_exceptions=True
+    )
+    assert all(isinstance(one, ChainAnswerInvalid) and "no arrays" in str(one) for one in answers)
 
 
 # --- nodes that fail -------------------------------------------------------------------------

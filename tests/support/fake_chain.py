@@ -7,7 +7,7 @@ its primary's approval are checked, and it takes effect in a block that is made 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -195,6 +195,9 @@ class FakeChain:
         self._called("simulate")
         self._check(_decode(tx_bytes)[0])
         return GasEstimate(1200, 1200 * 5 * 10**9, "BNB")
+
+    async def broadcast_all(self, transactions: Sequence[bytes]) -> tuple[BroadcastResult, ...]:
+        return tuple([await self.broadcast_sync(tx_bytes) for tx_bytes in transactions])
 
     async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult:
         self._called("broadcast_sync")

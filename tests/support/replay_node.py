@@ -28,7 +28,8 @@ class ReplayNode:
 
     def __init__(self) -> None:
         self.url = ""
-        self.requests: list[dict[str, Any]] = []
+        self.requests: list[Any] = []
+        """Bodies; one that is an array counts once."""
         self.raw_answers: list[web.Response] = []
         """Given out first, one per request."""
         self.connections_to_drop = 0
@@ -74,14 +75,20 @@ class ReplayNode:
             await self.hold.wait()
         if self.raw_answers:
             return self.raw_answers.pop(0)
-        found = self._answers.get(_key(body))
+        if isinstance(body, list):
+            # The order of answers means nothing.
+            return web.json_response([self._answer_to(one) for one in reversed(body)])
+        return web.json_response(self._answer_to(body))
+
+    def _answer_to(self, request: dict[str, Any]) -> dict[str, Any]:
+        found = self._answers.get(_key(request))
         if found is None:
-            found = {"error": {"code": -32000, "message": "not recorded", "data": _key(body)}}
-        return web.json_response({"jsonrpc": "2.0", **found, "id": body["id"]})
+            found = {"error": {"code": -32000, "message": "not recorded", "data": _key(request)}}
+        return {"jsonrpc": "2.0", **found, "id": request["id"]}
 
     @asynccontextmanager
     async def serve(self) -> AsyncIterator[ReplayNode]:
-        app = web.Application()
+        app = web.Application(client_max_size=2_000_000)
         app.router.add_post("/", self._handle)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
         await runner.setup()

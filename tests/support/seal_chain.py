@@ -8,7 +8,7 @@ when that is given to the code under test, so that no test waits for a clock.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from hashlib import sha256
@@ -196,6 +196,9 @@ class SealChain:
                 f"sdk/6: rpc error: code = Unknown desc = {refusal[2]}", "", "", "sdk", 6
             )
         return GasEstimate(GAS, FEE, "BNB")
+
+    async def broadcast_all(self, transactions: Sequence[bytes]) -> tuple[BroadcastResult, ...]:
+        return tuple([await self.broadcast_sync(tx_bytes) for tx_bytes in transactions])
 
     async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult:
         self.on_broadcast(tx_bytes)
