@@ -46,6 +46,10 @@ class ChainProcess:
         process, endpoint = await _spawn(options)
         return cls(options, process, endpoint)
 
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
     async def keep(self) -> None:
         """Start it again, on the same port, whenever it dies; until cancelled."""
         port = urlsplit(self.endpoint).port or self._options.port

@@ -72,7 +72,7 @@ class Plan:
         return GatewayOptions(self.settings, sizes, self.count, self.work_dir, self.quick)
 
     def seal(self) -> SealOptions:
-        seals = 60 if self.quick else 300
+        seals = 300 if self.quick else 1500
         return SealOptions(self.settings, seals, self.count, self.work_dir, self.quick)
 
     def small(self) -> SmallOptions:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -34,8 +35,9 @@ _FOREVER_HEIGHT = 10**9
 class SealWorld:
     """A chain with a user whose buckets are ``bucket-0`` (of SP 0) and ``bucket-1`` (of SP 1)."""
 
-    def __init__(self, endpoint: str, keys: KeyRing, dialect: Dialect) -> None:
-        self.chain = RpcChainClient(endpoint, dialect)
+    def __init__(self, process: ChainProcess, keys: KeyRing, dialect: Dialect) -> None:
+        self.chain_pid = process.pid
+        self.chain = RpcChainClient(process.endpoint, dialect)
         self.keys = keys
         self.dialect = dialect
         user_key = keys.user_key(local_keys.USER_KEY_NAME)
@@ -60,7 +62,7 @@ class SealWorld:
         process = await ChainProcess.start(options)
         try:
             keys = KeyRing.open(keys_file, os.environ)
-            world = cls(process.endpoint, keys, get_dialect(settings.dialect))
+            world = cls(process, keys, get_dialect(settings.dialect))
             try:
                 await world._prepare()
                 yield world
@@ -112,7 +114,8 @@ class SealWorld:
             for name in names
         ]
         await self._user.send(await self._user.signed(messages))
-        return [await self.chain.head_object(bucket_name, name) for name in names]
+        found = await asyncio.gather(*(self.chain.head_object(bucket_name, name) for name in names))
+        return list(found)
 
     def receipts(self, side: int, info: ObjectInfo) -> tuple[SecondaryReceipt, ...]:
         """Signed by the last k + m SPs beside the primary."""
@@ -135,8 +138,10 @@ class SealWorld:
 
     async def check_sealed(self, side: int, infos: Sequence[ObjectInfo]) -> None:
         """Raises ChainAnswerInvalid: an object is not SEALED, or with other secondaries."""
-        for info in infos:
-            found = await self.chain.head_object(info.bucket_name, info.object_name)
+        all_found = await asyncio.gather(
+            *(self.chain.head_object(info.bucket_name, info.object_name) for info in infos)
+        )
+        for info, found in zip(infos, all_found, strict=True):
             expected = tuple(receipt.operator_address for receipt in self.receipts(side, info))
             if (
                 found.object_status is not ObjectStatus.OBJECT_STATUS_SEALED

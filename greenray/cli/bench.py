@@ -168,7 +168,7 @@ def gateway(
 @app.command()
 def seal(
     seals: Annotated[
-        int | None, typer.Option(min=1, help="In each repeat; 300, or 60 with --quick.")
+        int | None, typer.Option(min=1, help="In each repeat; 1500, or 300 with --quick.")
     ] = None,
     repeats: RepeatsOption = None,
     work_dir: WorkDir = Path(),
