@@ -19,6 +19,7 @@ import ray
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from cluster.call_groups import answer_group
 from cluster.node_config import NodeConfig, receiver_name, uploader_name
 from cluster.ray_ports import process_name
 from cluster.topology import Topology
@@ -58,6 +59,10 @@ def actor_class(role: str) -> type:
             """The process id, once the class is built. Raises why it could not be."""
             self._built()
             return os.getpid()
+
+        async def answer_group(self, group: bytes) -> bytes:
+            """Calls that were made together; see ``cluster.call_groups``."""
+            return await answer_group(self._built(), group)
 
         async def process_name(self) -> str:
             """Whom leases of this process belong to."""

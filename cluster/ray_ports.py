@@ -15,6 +15,7 @@ import ray
 from ray import exceptions as ray_errors
 
 from actors.stage_trace import Stopwatch, WorkTime
+from cluster.call_groups import QUICK_CALLS, CallGroups
 from cluster.worker_process import settle, work_behind_uploads
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
 
@@ -63,25 +64,33 @@ class NamedPort:
     our errors. References given as arguments stay top-level, so that Ray resolves them.
 
     The handle is looked up at the first call and stays valid when Ray starts the actor again.
+    Quick calls that are made together travel together (``cluster.call_groups``).
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._handle: Any = None
+        self._quick = QUICK_CALLS.get(name.partition("-")[0], frozenset())
+        self._groups = CallGroups(lambda group: self._call("answer_group", group))
 
     def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         if method.startswith("_"):  # copying and pickling probe for these
             raise AttributeError(method)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            if self._handle is None:
-                try:
-                    self._handle = await asyncio.to_thread(ray.get_actor, self._name)
-                except ValueError:
-                    raise ComponentUnavailable("is not there yet", self._name) from None
-            return await call_actor(self._handle, self._name, method, *args, **kwargs)
+            if method in self._quick:
+                return await self._groups.call(method, args, kwargs)
+            return await self._call(method, *args, **kwargs)
 
         return call
+
+    async def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+        if self._handle is None:
+            try:
+                self._handle = await asyncio.to_thread(ray.get_actor, self._name)
+            except ValueError:
+                raise ComponentUnavailable("is not there yet", self._name) from None
+        return await call_actor(self._handle, self._name, method, *args, **kwargs)
 
 
 def named_port(name: str) -> Any:

@@ -1,0 +1,138 @@
+"""Calls of one actor that are made together travel together."""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+
+import pytest
+
+from actors import ports
+from chain.ports import ChainClient
+from cluster.call_groups import (
+    GROUP_LIMIT,
+    GROUPS_IN_FLIGHT,
+    QUICK_CALLS,
+    CallGroups,
+    answer_group,
+)
+from protocol.errors import ComponentUnavailable, NoSuchObject
+from storage.ports import JobStore
+
+
+class _Far:
+    async def double(self, number: int, *, plus: int = 0) -> int:
+        return 2 * number + plus
+
+    async def refuse(self, number: int) -> int:
+        raise NoSuchObject(f"no object {number}", "far")
+
+
+class _Way:
+    """Counts the calls of every group; groups travel only while ``open`` is set."""
+
+    def __init__(self) -> None:
+        self.groups: list[int] = []
+        self.open = asyncio.Event()
+        self.open.set()
+        self.broken = False
+
+    async def send(self, group: bytes) -> bytes:
+        self.groups.append(len(pickle.loads(group)))
+        await self.open.wait()
+        if self.broken:
+            raise ComponentUnavailable("is away", "far")
+        return await answer_group(_Far(), group)
+
+
+async def _call(calls: CallGroups, method: str, number: int) -> int:
+    found: int = await calls.call(method, (number,), {})
+    return found
+
+
+async def test_calls_of_one_step_travel_together_and_get_their_own_answers() -> None:
+    way = _Way()
+    calls = CallGroups(way.send)
+    answers = await asyncio.gather(*(_call(calls, "double", number) for number in range(5)))
+    assert answers == [0, 2, 4, 6, 8]
+    assert way.groups == [5]
+
+
+async def test_a_call_alone_waits_for_nobody() -> None:
+    way = _Way()
+    calls = CallGroups(way.send)
+    assert await calls.call("double", (3,), {"plus": 1}) == 7
+    assert await _call(calls, "double", 4) == 8
+    assert way.groups == [1, 1]
+
+
+async def test_what_one_call_raises_reaches_its_caller_only() -> None:
+    calls = CallGroups(_Way().send)
+    outcomes = await asyncio.gather(
+        _call(calls, "double", 1),
+        _call(calls, "refuse", 2),
+        _call(calls, "double", 3),
+        return_exceptions=True,
+    )
+    assert outcomes[::2] == [2, 6]
+    assert isinstance(outcomes[1], NoSuchObject)
+    assert outcomes[1].args[:2] == ("no object 2", "far")
+
+
+async def test_an_actor_that_is_away_is_away_for_the_whole_group() -> None:
+    way = _Way()
+    way.broken = True
+    calls = CallGroups(way.send)
+    outcomes = await asyncio.gather(
+        *(_call(calls, "double", number) for number in range(3)), return_exceptions=True
+    )
+    assert [type(outcome) for outcome in outcomes] == [ComponentUnavailable] * 3
+    way.broken = False
+    assert await _call(calls, "double", 1) == 2
+
+
+async def test_calls_that_are_made_meanwhile_leave_with_the_next_group() -> None:
+    way = _Way()
+    way.open.clear()
+    calls = CallGroups(way.send)
+    tasks = []
+    for number in range(10):
+        tasks.append(asyncio.create_task(_call(calls, "double", number)))
+        await asyncio.sleep(0.001)
+    assert way.groups == [1] * GROUPS_IN_FLIGHT
+    way.open.set()
+    assert await asyncio.gather(*tasks) == [2 * number for number in range(10)]
+    assert way.groups == [1] * GROUPS_IN_FLIGHT + [10 - GROUPS_IN_FLIGHT]
+
+
+async def test_a_group_has_a_limit() -> None:
+    way = _Way()
+    calls = CallGroups(way.send)
+    numbers = range(GROUP_LIMIT + 1)
+    await asyncio.gather(*(_call(calls, "double", number) for number in numbers))
+    assert way.groups == [GROUP_LIMIT, 1]
+
+
+async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
+    way = _Way()
+    way.open.clear()
+    calls = CallGroups(way.send)
+    leaving, staying = (asyncio.create_task(_call(calls, "double", number)) for number in range(2))
+    await asyncio.sleep(0.001)
+    leaving.cancel()
+    way.open.set()
+    assert await staying == 2
+    assert leaving.cancelled()
+
+
+@pytest.mark.parametrize(
+    ("role", "port"),
+    [
+        ("chain", ChainClient),
+        ("job_store", JobStore),
+        ("signer", ports.SignerPort),
+        ("uploader", ports.HotColumns),
+    ],
+)
+def test_quick_calls_are_methods_of_their_port(role: str, port: type) -> None:
+    assert [name for name in QUICK_CALLS[role] if not hasattr(port, name)] == []
