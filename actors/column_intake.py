@@ -12,10 +12,13 @@ from concurrent.futures import Executor
 
 from actors.stage_trace import ObjectStages, Stage
 from protocol.layout import ColumnLayout
-from storage.ports import ColumnWriter
+from storage.ports import ColumnKey, ColumnWriter, PieceStore
 
 _OVERLAP_FROM_BYTES = 1024 * 1024
 """Below this a second thread costs more than it saves."""
+
+_INLINE_HASH_BYTES = 64 * 1024
+"""Below this a thread costs more than the hash."""
 
 
 async def store_batch(
@@ -50,11 +53,26 @@ async def store_batch(
     return await hashing
 
 
+def store_whole(
+    store: PieceStore, key: ColumnKey, layout: ColumnLayout, attempt: int, column: memoryview
+) -> None:
+    """A finished column, or nothing of it. Raises: NoSpaceLeft, StoreError."""
+    writer = store.create(key, layout, attempt)
+    try:
+        writer.append([column])
+        writer.finish()
+    except BaseException:
+        writer.abort()
+        raise
+
+
 async def piece_checksums(
     pool: Executor, layout: ColumnLayout, batch_index: int, column: memoryview
 ) -> tuple[bytes, ...]:
     """The SHA-256 of each piece of the batch."""
     lengths = _piece_lengths(layout, batch_index)
+    if len(column) < _INLINE_HASH_BYTES:
+        return _checksums(column, lengths)
     return await asyncio.get_running_loop().run_in_executor(pool, _checksums, column, lengths)
 
 

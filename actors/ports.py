@@ -98,6 +98,15 @@ class ReceiverPort(Protocol):
         is kept), StoreError.
         """
 
+    async def hold_group(
+        self, sp_address: str, order: GroupOrder, column: ColumnRef
+    ) -> SecondaryReceipt:
+        """``open``, ``write_batch`` and ``finish`` of a group of one batch. All or nothing: what is
+        not finished is not acknowledged. The same group again: the same receipt.
+
+        Raises: what those three raise, but for GroupNotOpen.
+        """
+
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         """Forget the unfinished group and its bytes. Idempotent; a finished group stays."""
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from actors.column_intake import piece_checksums, store_batch
+from actors.column_intake import piece_checksums, store_batch, store_whole
 from actors.object_finder import ObjectFinder, PatienceSettings
 from actors.ports import Column, GroupOrder, SignerPort
 from actors.stage_trace import ObjectStages, Stage, StageTrace, TracePart
@@ -137,6 +137,12 @@ class Receiver:
         self._check_key(sp_address, key)
         return await self._uncancelled(self._finish(key))
 
+    async def hold_group(
+        self, sp_address: str, order: GroupOrder, column: Column
+    ) -> SecondaryReceipt:
+        """See ``ReceiverPort.hold_group``. ``column``: flat uint8, all pieces of the group."""
+        return await self._uncancelled(self._hold_group(sp_address, order, column.data))
+
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         """See ``ReceiverPort.abort``."""
         self._check_key(sp_address, key)
@@ -170,13 +176,13 @@ class Receiver:
 
     async def _open(self, sp_address: str, order: GroupOrder) -> int:
         store = self._store_of(sp_address)
-        key = GroupKey(sp_address, order.object_info.id, order.redundancy_index, order.attempt)
+        key = _group_key(sp_address, order)
         object_info = await self._check_order(sp_address, order)
         layout = PayloadLayout.of(object_info, order.params, order.batch_segments).pieces
         async with self._lock(key):
             group = self._groups.get(key)
             if group is None:
-                if await self._is_held(store, key, object_info):
+                if await self._held(store, key, object_info) is not None:
                     return layout.batch_count
                 fresh = GroupRow(
                     key, object_info, order.params, order.batch_segments, 0, (), self._clock()
@@ -203,13 +209,16 @@ class Receiver:
         )
         return object_info
 
-    async def _is_held(self, store: PieceStore, key: GroupKey, object_info: ObjectInfo) -> bool:
-        """Whether this group was finished before, in whatever attempt, and is still there."""
+    async def _held(
+        self, store: PieceStore, key: GroupKey, object_info: ObjectInfo
+    ) -> IntegrityRecord | None:
+        """The record of this group when it was finished before, in whatever attempt, and is still
+        there."""
         record = await self._jobs.get_integrity(key.sp_address, key.object_id, key.redundancy_index)
         expected = expected_integrity_hash(object_info, key.redundancy_index)
         if record is None or record.integrity_hash != expected:
-            return False
-        return await self._in_pool(store.exists, _column_key(key))
+            return None
+        return record if await self._in_pool(store.exists, _column_key(key)) else None
 
     async def _continue(self, store: PieceStore, row: GroupRow, layout: ColumnLayout) -> _OpenGroup:
         """The row's column, cut to what was acknowledged; a new one when those bytes are gone."""
@@ -317,17 +326,24 @@ class Receiver:
                 await self._set_aside(key)
                 raise
             group.writer = None
+        receipt = await self._vouch(key, group.row.piece_checksums, digest)
+        del self._groups[key]
+        return receipt
+
+    async def _vouch(
+        self, key: GroupKey, piece_checksums: tuple[bytes, ...], digest: bytes
+    ) -> SecondaryReceipt:
+        """Sign for a column that is finished, and record it."""
         sign_bytes = secondary_sign_bytes(key.sp_address, key.object_id, digest)
         record = IntegrityRecord(
             key.sp_address,
             key.object_id,
             key.redundancy_index,
-            group.row.piece_checksums,
+            piece_checksums,
             digest,
             await self._signer.sign_as_approver(key.sp_address, sign_bytes),
         )
         await self._jobs.finish_group(key, record)
-        del self._groups[key]
         return _receipt(record)
 
     async def _checked_integrity_hash(self, group: _OpenGroup) -> bytes:
@@ -348,6 +364,39 @@ class Receiver:
         except IntegrityHashMismatch:
             await self._forget(key)
             raise
+
+    # --- a whole group ---------------------------------------------------------------------------
+
+    async def _hold_group(
+        self, sp_address: str, order: GroupOrder, column: memoryview
+    ) -> SecondaryReceipt:
+        """No row says that the group is open: before it is finished nothing is acknowledged, and
+        what a crash leaves of it is a column without an owner, which is swept."""
+        store = self._store_of(sp_address)
+        key = _group_key(sp_address, order)
+        object_info = await self._check_order(sp_address, order)
+        layout = PayloadLayout.of(object_info, order.params, order.batch_segments).pieces
+        if column.nbytes != layout.size_bytes or layout.batch_count != 1:
+            raise PayloadSizeMismatch(
+                f"the group has {layout.size_bytes} bytes in {layout.batch_count} batches, "
+                f"{column.nbytes} came at once",
+                _where(key),
+            )
+        async with self._lock(key):
+            record = await self._held(store, key, object_info)
+            if record is not None:
+                return _receipt(record)
+            await self._set_aside(key)
+            stages = self._stages(key)
+            with stages.during(Stage.STORED, 0, column.nbytes):
+                checksums = await piece_checksums(self._pool, layout, 0, column)
+                digest = check_received(
+                    checksums, key.redundancy_index, object_info=object_info, params=order.params
+                )
+                name = _column_key(key)
+                await self._in_pool(store_whole, store, name, layout, key.attempt, column)
+            with stages.during(Stage.SIGNED):
+                return await self._vouch(key, checksums, digest)
 
     # --- giving up -------------------------------------------------------------------------------
 
@@ -439,6 +488,10 @@ class Receiver:
 
 
 # --- small pure parts ----------------------------------------------------------------------------
+
+
+def _group_key(sp_address: str, order: GroupOrder) -> GroupKey:
+    return GroupKey(sp_address, order.object_info.id, order.redundancy_index, order.attempt)
 
 
 def _column_key(key: GroupKey) -> ColumnKey:

@@ -40,5 +40,10 @@ class ReceiverDirectory:
     async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
         return await self._of(sp_address).finish(sp_address, key)
 
+    async def hold_group(
+        self, sp_address: str, order: GroupOrder, column: ColumnRef
+    ) -> SecondaryReceipt:
+        return await self._of(sp_address).hold_group(sp_address, order, column)
+
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         await self._of(sp_address).abort(sp_address, key)

@@ -23,6 +23,7 @@ from protocol.errors import (
     SecondaryTimeout,
 )
 from protocol.job import SecondaryReceipt
+from protocol.layout import PayloadLayout
 from protocol.objects import StorageProvider
 from storage.ports import GroupKey
 
@@ -39,6 +40,9 @@ class InClusterSettings:
     restart_wait_s: float = 20.0
     """How long a Receiver whose process died is given to come back."""
     restart_poll_s: float = 0.25
+    whole_group_bytes: int = 0
+    """Groups of one batch up to this size are sent in one call, which saves a small object most of
+    its calls; they are held until their last byte is there, as over HTTP."""
 
 
 class InClusterSecondary:
@@ -61,12 +65,18 @@ class InClusterSecondary:
         return True
 
     async def open(self, order: GroupOrder) -> SecondaryGroup:
-        group = _InClusterGroup(self._receiver, self._sp_address, order, self._settings)
+        layout = PayloadLayout.of(order.object_info, order.params, order.batch_segments).pieces
+        whole = layout.batch_count == 1 and layout.size_bytes <= self._settings.whole_group_bytes
+        if whole:
+            return _WholeGroup(self._receiver, self._sp_address, order, self._settings)
+        group = _BatchedGroup(self._receiver, self._sp_address, order, self._settings)
         await group.open()
         return group
 
 
 class _InClusterGroup:
+    """What both kinds of group have in common: the way to the Receiver."""
+
     def __init__(
         self,
         receiver: ReceiverPort,
@@ -78,6 +88,70 @@ class _InClusterGroup:
         self._sp_address = sp_address
         self._order = order
         self._settings = settings
+
+    async def _when_back(self, call: Callable[[], Awaitable[T]], step: str) -> T:
+        """The call's result; a Receiver that is gone is asked again while it may come back."""
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._settings.restart_wait_s
+        while True:
+            try:
+                return await self._within(call, step)
+            except ComponentUnavailable as error:
+                if loop.time() >= give_up_at:
+                    raise SecondaryFailed(
+                        f"its receiver is gone: {error.what}", self._where
+                    ) from error
+            await asyncio.sleep(self._settings.restart_poll_s)
+
+    async def _within(self, call: Callable[[], Awaitable[T]], step: str) -> T:
+        timeout_s = self._settings.call_timeout_s
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await call()
+        except TimeoutError:
+            raise SecondaryTimeout(
+                f"no answer to {step} within {timeout_s:g} s", self._where
+            ) from None
+
+    @property
+    def _where(self) -> str:
+        index = self._order.redundancy_index
+        return f"secondary {self._sp_address}, redundancy index {index}"
+
+
+class _WholeGroup(_InClusterGroup):
+    """A group that is sent in one call when its only batch is there."""
+
+    _column: ColumnRef = None
+
+    @property
+    def batches_acknowledged(self) -> int:
+        return 0
+
+    async def write_batch(self, batch_index: int, column: ColumnRef) -> None:
+        self._column = column
+
+    async def finish(self) -> SecondaryReceipt:
+        return await self._when_back(
+            lambda: self._receiver.hold_group(self._sp_address, self._order, self._column), "finish"
+        )
+
+    async def abort(self) -> None:
+        """The secondary holds all of it or nothing."""
+        self._column = None
+
+
+class _BatchedGroup(_InClusterGroup):
+    """A group whose batches are acknowledged one by one."""
+
+    def __init__(
+        self,
+        receiver: ReceiverPort,
+        sp_address: str,
+        order: GroupOrder,
+        settings: InClusterSettings,
+    ) -> None:
+        super().__init__(receiver, sp_address, order, settings)
         self._key = GroupKey(
             sp_address, order.object_info.id, order.redundancy_index, order.attempt
         )
@@ -135,35 +209,6 @@ class _InClusterGroup:
             await self._within(lambda: self._receiver.abort(self._sp_address, self._key), "abort")
         except (ComponentUnavailable, SecondaryTimeout):
             return  # what a dead receiver has left is swept when it is back
-
-    async def _when_back(self, call: Callable[[], Awaitable[T]], step: str) -> T:
-        """The call's result; a Receiver that is gone is asked again while it may come back."""
-        loop = asyncio.get_running_loop()
-        give_up_at = loop.time() + self._settings.restart_wait_s
-        while True:
-            try:
-                return await self._within(call, step)
-            except ComponentUnavailable as error:
-                if loop.time() >= give_up_at:
-                    raise SecondaryFailed(
-                        f"its receiver is gone: {error.what}", self._where
-                    ) from error
-            await asyncio.sleep(self._settings.restart_poll_s)
-
-    async def _within(self, call: Callable[[], Awaitable[T]], step: str) -> T:
-        timeout_s = self._settings.call_timeout_s
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await call()
-        except TimeoutError:
-            raise SecondaryTimeout(
-                f"no answer to {step} within {timeout_s:g} s", self._where
-            ) from None
-
-    @property
-    def _where(self) -> str:
-        index = self._order.redundancy_index
-        return f"secondary {self._sp_address}, redundancy index {index}"
 
 
 class Directory:

@@ -34,6 +34,7 @@ QUICK_CALLS: Mapping[str, frozenset[str]] = {
             *("drop_group", "reserve_transaction", "mark_transaction", "get_transactions"),
         )
     ),
+    "receiver": frozenset(("hold_group",)),
     "signer": frozenset(("sign_as_operator", "sign_as_approver")),
     "uploader": frozenset(("release_batch", "release_object")),
 }

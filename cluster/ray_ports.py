@@ -104,16 +104,27 @@ def process_name() -> str:
     return f"process-{os.getpid()}-{uuid.uuid4().hex[:8]}"
 
 
+SMALL_COLUMN_BYTES = 64 * 1024
+"""Columns up to this size are not worth a place in the object store: they are their own references
+and travel inside the calls that name them."""
+
+
 class RayObjectSpace:
     """Columns in Ray's object store. What is put dies with the process that put it."""
 
     async def put(self, column: Column) -> ColumnRef:
+        if column.nbytes <= SMALL_COLUMN_BYTES:
+            small = column.copy()
+            small.flags.writeable = False
+            return small
         try:
             return await asyncio.to_thread(ray.put, column)
         except ray_errors.RayError as error:
             raise translate(error, "object store") from None
 
     async def get(self, ref: ColumnRef) -> Column:
+        if isinstance(ref, np.ndarray):
+            return ref
         try:
             return cast("Column", await ref)
         except ray_errors.RayError as error:
@@ -166,10 +177,14 @@ async def _tell(work: Awaitable[WorkTime], on_encoded: Callable[[WorkTime], None
 
 
 class RayEncoder:
-    """One Ray task per batch; Ray places it where the columns are."""
+    """One Ray task per batch; Ray places it where the columns are. Small columns, which are where
+    they are named, are encoded on the spot."""
 
     def __init__(self, codec_name: str) -> None:
+        from coding.codec import get_codec  # only who encodes needs it
+
         self._codec_name = codec_name
+        self._codec = get_codec(codec_name)
         self._task = ray.remote(num_cpus=_ENCODE_CPUS)(encode_columns)
         self._warming: list[Any] = []
         self._telling: set[asyncio.Task[None]] = set()
@@ -179,6 +194,11 @@ class RayEncoder:
     ) -> tuple[ColumnRef, ...]:
         if m == 0:
             return ()
+        if all(isinstance(column, np.ndarray) for column in data):
+            watch = Stopwatch.start()
+            small = tuple(self._codec.encode(data, m))
+            on_encoded(watch.read())
+            return small
         task = self._task.options(num_returns=m + 1)
         *parity, work = task.remote(self._codec_name, m, *data)
         telling = asyncio.create_task(_tell(work, on_encoded))

@@ -9,11 +9,17 @@ from actors.byte_budget import ByteBudget
 from actors.driver_ports import DriverPorts, DriverSettings
 from actors.provider_book import ProviderBook
 from actors.replication import ReplicationSettings
-from actors.secondaries import Directory
+from actors.secondaries import Directory, InClusterSettings
 from actors.task_node import TaskNode, TaskNodeSettings
 from actors.uploader_directory import UploaderDirectory
 from cluster.node_config import NodeConfig, uploader_name
-from cluster.ray_ports import RayEncoder, RayObjectSpace, named_port, process_name
+from cluster.ray_ports import (
+    SMALL_COLUMN_BYTES,
+    RayEncoder,
+    RayObjectSpace,
+    named_port,
+    process_name,
+)
 from coding.codec import get_codec
 
 SUBJECT = TaskNode
@@ -29,7 +35,9 @@ def build(config: NodeConfig) -> TaskNode:
         job_store=named_port("job_store"),
         piece_stores=config.pieces.stores(config.hosted),
         approvals=named_port("p2p"),
-        secondaries=Directory(receivers, space),
+        secondaries=Directory(
+            receivers, space, in_cluster=InClusterSettings(whole_group_bytes=SMALL_COLUMN_BYTES)
+        ),
         sealer=named_port("signer"),
         encoder=RayEncoder(get_codec(config.codec).name),
         object_space=space,

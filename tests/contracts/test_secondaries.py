@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ from storage.ports import GroupKey
 from tests.contracts.secondary_contract import SecondaryContract
 from tests.support.faulty_secondaries import DyingReceiver, PassingReceiver
 from tests.support.groups import LocalSpace
-from tests.support.receiver_rig import ReceiverRig
+from tests.support.receiver_rig import NOTHING, ReceiverRig
 from tests.support.sps import KeySigner
 
 
@@ -104,6 +105,63 @@ class TestInCluster(SecondaryContract):
             rig.store.delete_unfinished(column, attempt)
         with pytest.raises(SecondaryFailed, match="lost"):
             await group.write_batch(1, batches[1])
+
+
+class TestInClusterAsAWhole(SecondaryContract):
+    """Small groups are sent in one call."""
+
+    async def connect(
+        self, rig: ReceiverRig, receiver: ReceiverPort, timeout_s: float = 30.0
+    ) -> SecondaryClient:
+        settings = InClusterSettings(timeout_s, restart_wait_s=0.0, whole_group_bytes=64 * 1024)
+        directory = Directory({rig.secondary.address: receiver}, LocalSpace(), in_cluster=settings)
+        return directory.client(rig.secondary.provider())
+
+    async def settle(self) -> None:
+        """Calls are answered when they are done."""
+
+    async def test_nothing_is_asked_before_the_group_is_there(self, rig: ReceiverRig) -> None:
+        groups = rig.put_object(500)
+        receiver = PassingReceiver(rig.start())
+        group = await (await self.connect(rig, receiver)).open(groups.order(rig.secondary, 0))
+        await group.write_batch(0, groups.batches(0)[0])
+        assert receiver.opened == []
+        assert await rig.leftovers() == NOTHING
+        await group.finish()
+        assert rig.stored(groups, 0) == groups.columns[0]
+
+    async def test_a_group_of_several_batches_is_acknowledged_batch_by_batch(
+        self, rig: ReceiverRig
+    ) -> None:
+        groups = rig.put_object(9000)
+        receiver = PassingReceiver(rig.start())
+        group = await (await self.connect(rig, receiver)).open(groups.order(rig.secondary, 0))
+        await group.write_batch(0, groups.batches(0)[0])
+        assert group.batches_acknowledged == 1
+        assert receiver.batches == [(0, 0)]
+
+    async def test_a_group_whose_answer_was_lost_is_vouched_for_again(
+        self, rig: ReceiverRig
+    ) -> None:
+        groups = rig.put_object(500)
+        receiver = rig.start()
+        order, column = groups.order(rig.secondary, 0), groups.batches(0)[0]
+        first = await receiver.hold_group(rig.secondary.address, order, column)
+        restarted = rig.start()
+        again = await restarted.hold_group(rig.secondary.address, replace(order, attempt=1), column)
+        assert again == first
+        assert (await rig.leftovers())[1:] == ([], [])
+
+    async def test_a_group_that_was_begun_in_batches_can_be_sent_as_a_whole(
+        self, rig: ReceiverRig
+    ) -> None:
+        groups = rig.put_object(500)
+        receiver = rig.start()
+        order, column = groups.order(rig.secondary, 0), groups.batches(0)[0]
+        await receiver.open(rig.secondary.address, order)
+        await receiver.hold_group(rig.secondary.address, order, column)
+        assert rig.stored(groups, 0) == groups.columns[0]
+        assert (await rig.leftovers())[1:] == ([], [])
 
 
 class TestHttp(SecondaryContract):

@@ -45,6 +45,15 @@ class PassingReceiver:
     async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
         return await self.honest.finish(sp_address, key)
 
+    async def hold_group(
+        self, sp_address: str, order: GroupOrder, column: ColumnRef
+    ) -> SecondaryReceipt:
+        """Step by step, so that what goes wrong at a step goes wrong here as well."""
+        key = GroupKey(sp_address, order.object_info.id, order.redundancy_index, order.attempt)
+        if await self.open(sp_address, order) == 0:
+            await self.write_batch(sp_address, key, 0, column)
+        return await self.finish(sp_address, key)
+
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         self.aborted.append(key)
         await self.honest.abort(sp_address, key)

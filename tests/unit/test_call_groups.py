@@ -130,6 +130,7 @@ async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
     [
         ("chain", ChainClient),
         ("job_store", JobStore),
+        ("receiver", ports.ReceiverPort),
         ("signer", ports.SignerPort),
         ("uploader", ports.HotColumns),
     ],
