@@ -63,6 +63,14 @@ def test_importing_the_package_imports_nothing_heavy() -> None:
     assert done.returncode == 0
 
 
+def test_of_ray_only_what_is_needed_was_started(net: greenray.Network) -> None:
+    children = psutil.Process().children(recursive=True)
+    commands = [" ".join(child.cmdline()) for child in children]
+    assert any("raylet" in command for command in commands)
+    for server in ("monitor.py", "dashboard.py"):
+        assert [command for command in commands if server in command] == []
+
+
 def test_put_returns_when_the_object_is_sealed(stored: greenray.StoredObject) -> None:
     status = stored.status
     assert status.sealed
