@@ -27,6 +27,8 @@ _SCHEMA: dict[str, str] = {
     "tendermint.abci.EventAttribute": "string key = 1; string value = 2; bool index = 3",
     "tendermint.abci.Event": """
         string type = 1; repeated tendermint.abci.EventAttribute attributes = 2""",
+    "tendermint.abci.ResponseDeliverTx": """
+        uint32 code = 1; bytes data = 2; int64 gas_wanted = 5; int64 gas_used = 6""",
     "cosmos.base.abci.v1beta1.MsgData": "string msg_type = 1; bytes data = 2",
     "cosmos.base.abci.v1beta1.TxMsgData": """
         repeated cosmos.base.abci.v1beta1.MsgData data = 1;

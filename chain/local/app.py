@@ -370,8 +370,14 @@ def _app_hash(previous: bytes, state: Overlay) -> bytes:
 
 
 def _results_hash(results: Sequence[TxResult]) -> bytes:
-    rows = [[r.code, (r.data or b"").hex(), r.gas_wanted, r.gas_used] for r in results]
-    return blocks.merkle_root([json.dumps(row).encode() for row in rows])
+    """Over what is the same on all nodes: code, data and gas."""
+    rows = (
+        wire.tendermint_abci.ResponseDeliverTx(
+            code=r.code, data=r.data or b"", gas_wanted=r.gas_wanted, gas_used=r.gas_used
+        )
+        for r in results
+    )
+    return blocks.merkle_root([row.SerializeToString() for row in rows])
 
 
 def _begin_block(state: Overlay, genesis: Genesis) -> list[Event]:

@@ -100,7 +100,7 @@ def make_block(
         last_results_hash=last_results_hash,
         evidence_hash=EMPTY_HASH,
         proposer_address=validator.address,
-        randao_mix=validator.signature(height) + validator.address[:16] * 2,
+        randao_mix=validator.signature(height),
     )
     header.version.block = BLOCK_PROTOCOL
     return wire.tendermint_types.Block(

@@ -141,8 +141,9 @@ def put_balance(state: State, address: bytes, denom: str, amount: int) -> None:
 
 
 def number_key(number: int) -> bytes:
-    """Ids are 256-bit numbers; their bytes keep the order."""
-    return number.to_bytes(32, "big")
+    """The bytes of an id without leading zeros, as the real store has them: pages of buckets come
+    in the order of these, so that bucket 256 follows bucket 1."""
+    return number.to_bytes(-(-number.bit_length() // 8), "big")
 
 
 @lru_cache(maxsize=65_536)

@@ -18,7 +18,6 @@ from chain.local.faults import ChainFault, root_text, sdk
 from chain.local.genesis import GenesisProvider
 from chain.local.ledger import (
     BUCKET,
-    BUCKET_NAME,
     OBJECT,
     OBJECT_PLACE,
     bucket_key,
@@ -40,7 +39,8 @@ MAX_LIST_LIMIT = 200
 DEFAULT_LIST_LIMIT = 100
 # gRPC status -> sdk error code (protocol 05 §1)
 _NOT_FOUND, _INVALID_ARGUMENT, _UNKNOWN = "NotFound", "InvalidArgument", "Unknown"
-_CODES = {_NOT_FOUND: 22, _INVALID_ARGUMENT: 18, _UNKNOWN: 6}
+_INTERNAL = "Internal"
+_CODES = {_NOT_FOUND: 22, _INVALID_ARGUMENT: 18, _UNKNOWN: 6, _INTERNAL: 6}
 
 
 _PROVIDER_FIELDS = {one.name for one in fields(StorageProvider)} & {
@@ -77,6 +77,7 @@ class _StateAt:
 
     def page(self, kind: str, prefix: bytes, request: Any) -> tuple[list[bytes], Any]:
         """The values of one page and its PageResponse (cosmos pagination)."""
+        _check_place(request)
         limit = request.limit or DEFAULT_LIST_LIMIT
         count = request.count_total or (not request.limit and not request.key)
         rows = self.database.scan(
@@ -244,13 +245,15 @@ class Queries:
 
     def _storage_providers(self, request: Any, state: _StateAt) -> Any:
         page = request.pagination
+        _check_place(page)
         limit = page.limit or DEFAULT_LIST_LIMIT
         items = list(self._app.rules.providers.items())
         if page.reverse:
             items.reverse()
         first = page.offset
         if page.key:
-            first = next((i for i, (key, _) in enumerate(items) if key >= page.key), len(items))
+            before = [key > page.key if page.reverse else key < page.key for key, _ in items]
+            first = sum(before)
         response = wire.sp.QueryStorageProvidersResponse()
         response.sps.extend(_provider(p) for _, p in items[first : first + limit])
         response.pagination.SetInParent()
@@ -372,10 +375,9 @@ def _object_response(info: Any | None) -> Any:
 
 def _list_buckets(request: Any, state: _StateAt) -> Any:
     _check_limit(request.pagination)
-    keys, page = state.page(BUCKET_NAME, b"", request.pagination)
-    values = [state.get(BUCKET, key) for key in keys]
+    values, page = state.page(BUCKET, b"", request.pagination)
     return wire.storage.QueryListBucketsResponse(
-        bucket_infos=[wire.storage.BucketInfo.FromString(v) for v in values if v is not None],
+        bucket_infos=[wire.storage.BucketInfo.FromString(value) for value in values],
         pagination=page,
     )
 
@@ -476,6 +478,12 @@ def _id_key(text: str, kind: str) -> bytes:
     if not (text.isascii() and text.isdigit()) or int(text) >= 2**256:
         _fail(_INVALID_ARGUMENT, f"invalid {kind} id", prefixed=True)
     return number_key(int(text))
+
+
+def _check_place(page: Any) -> None:
+    if page.offset and page.key:
+        text = "invalid request, either offset or key is expected, got both"
+        _fail(_INTERNAL, text, prefixed=True)
 
 
 def _check_limit(page: Any) -> None:

@@ -27,7 +27,7 @@ from chain.local.genesis import (
     GenesisProvider,
     load_genesis,
 )
-from chain.local.ledger import get_account, get_object
+from chain.local.ledger import COUNTER, get_account, get_object
 from chain.local.node import Node
 from chain.local.queries import QueryAnswer
 from chain.local.rpc_methods import CometMethods
@@ -224,6 +224,11 @@ def mask_log(log: str) -> Any:
 # --- the replay --------------------------------------------------------------------------------
 
 
+def _sequence_in(tx: str) -> int:
+    raw = wire.tx.TxRaw.FromString(base64.b64decode(tx))
+    return int(wire.tx.AuthInfo.FromString(raw.auth_info_bytes).signer_infos[0].sequence)
+
+
 @dataclass(frozen=True)
 class Sample:
     kind: str
@@ -293,6 +298,40 @@ class Replay:
             self.report.run += 1
         return self.report
 
+    def make_second_run(self) -> None:
+        """The recorded node saw the same again by greenray-user-4, before its interface was
+        recorded. Of that run only the last transaction is known, with the ids of its bucket and
+        its object: others of ours take the ids around them."""
+        (sample,) = (r for r in self._recording["rpc"] if r["label"] == "tx_search desc")
+        (last,) = json.loads(sample["response_body"])["result"]["txs"]
+        (created,) = (
+            {a["key"]: json.loads(a["value"]) for a in event["attributes"]}
+            for event in last["tx_result"]["events"]
+            if event["type"] == "greenfield.storage.EventCreateObject"
+        )
+        owner = self._recording["keys"]["greenray-user-4"]["address"]
+        primary = self._provider_of(created["primary_sp_address"])
+        # As many buckets as in the first run.
+        for number in range(self._next_id("bucket") - 1):
+            name = f"second-run-{number}" if number else created["bucket_name"]
+            message = self._bucket_message(owner, name, primary)
+            self._chain.send(self._keys[owner], approved(message, f"{primary}-approval"))
+        while self._next_id("object") < int(created["object_id"]):
+            name = f"second-run-{self._next_id('object')}"
+            self._create_object(name, "greenray-user-4", created["bucket_name"], primary)
+        while self._chain.sequence(owner) < _sequence_in(last["tx"]):
+            self._fill(owner)
+        while self._chain.node.app.head.height < int(last["height"]) - 1:
+            self._chain.node.make_block()
+        self._chain.commit(base64.b64decode(last["tx"]))
+
+    def _next_id(self, kind: str) -> int:
+        return int(self._chain.node.app.database.get(COUNTER, kind.encode()) or 1)
+
+    def _provider_of(self, operator_address: str) -> str:
+        names = {key["address"]: name for name, key in self._recording["keys"].items()}
+        return names[operator_address].removesuffix("-operator")
+
     # --- what the recording does not hold ---
 
     def _fill_sequences(self, sample: Sample, later: list[Sample]) -> None:
@@ -348,24 +387,32 @@ class Replay:
             message = self._approved(self._bucket_message(creator, name))
             self._chain.send(self._keys[creator], message)
 
-    def _bucket_message(self, creator: str, name: str) -> dialect.MsgCreateBucket:
+    def _bucket_message(
+        self, creator: str, name: str, primary: str = "greenray-sp-0"
+    ) -> dialect.MsgCreateBucket:
         return dialect.MsgCreateBucket(
             creator=creator,
             bucket_name=name,
             visibility=Visibility.VISIBILITY_TYPE_PRIVATE,
-            primary_sp_address=self._recording["keys"]["greenray-sp-0-operator"]["address"],
+            primary_sp_address=self._recording["keys"][f"{primary}-operator"]["address"],
             primary_sp_approval=dialect.SpApproval(FOREVER),
         )
 
-    def _create_object(self, object_name: str) -> None:
-        signer = self._recording["keys"]["greenray-user-0"]["address"]
+    def _create_object(
+        self,
+        object_name: str,
+        user: str = "greenray-user-0",
+        bucket_name: str = "pub-bucket",
+        primary: str = "greenray-sp-0",
+    ) -> None:
+        signer = self._recording["keys"][user]["address"]
         checksums = tuple(
             base64.b64decode(text)
             for text in self._recording["accepted"][5]["message"]["expect_checksums"]
         )
         message = dialect.MsgCreateObject(
             creator=signer,
-            bucket_name="pub-bucket",
+            bucket_name=bucket_name,
             object_name=object_name,
             payload_size=5,
             visibility=Visibility.VISIBILITY_TYPE_INHERIT,
@@ -373,7 +420,7 @@ class Replay:
             primary_sp_approval=dialect.SpApproval(FOREVER),
             expect_checksums=checksums,
         )
-        self._chain.send(self._keys[signer], self._approved(message))
+        self._chain.send(self._keys[signer], approved(message, f"{primary}-approval"))
 
     def _approved(self, message: Any, expired_height: int = FOREVER) -> Any:
         return approved(message, "greenray-sp-0-approval", expired_height)

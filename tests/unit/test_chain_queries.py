@@ -9,8 +9,9 @@ import pytest
 from chain import wire
 from chain.local.app import Application
 from chain.local.gogoproto import WireError, check
+from chain.local.ledger import put_bucket
 from chain.local.queries import Queries
-from chain.local.state import ChainDatabase
+from chain.local.state import ChainDatabase, Overlay, StoredBlock
 from tests.support.local_chain import address, small_genesis
 
 HEAD_BUCKET = "/greenfield.storage.Query/HeadBucket"
@@ -101,6 +102,78 @@ def test_unknown_fields_of_every_wire_type_are_skipped(app):
     request = wire.auth.QueryAccountRequest(address=address("user")).SerializeToString()
     answer = Queries(app).answer(ACCOUNT, request + unknown, 0)
     assert answer.code == 0
+
+
+LIST_BUCKETS = "/greenfield.storage.Query/ListBuckets"
+
+
+@pytest.fixture(scope="module")
+def many_buckets(tmp_path_factory) -> Iterator[Queries]:
+    """Buckets 1 to 300, of names whose hashes have another order."""
+    database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
+    app = Application(database, small_genesis(), 10**18)
+    state = Overlay(database)
+    for number in range(1, 301):
+        put_bucket(state, wire.storage.BucketInfo(bucket_name=f"bucket-{number}", id=str(number)))
+    database.commit(StoredBlock(2, b"", b"", ""), state.writes(), [])
+    yield Queries(app)
+    database.close()
+
+
+def _listed(queries: Queries, **page: object) -> tuple[list[str], wire.query.PageResponse]:
+    request = wire.storage.QueryListBucketsRequest(pagination=wire.query.PageRequest(**page))
+    answer = queries.answer(LIST_BUCKETS, request.SerializeToString(), 0)
+    assert answer.code == 0, answer.log
+    response = wire.storage.QueryListBucketsResponse.FromString(answer.value or b"")
+    return [bucket.id for bucket in response.bucket_infos], response.pagination
+
+
+def test_buckets_are_listed_in_the_order_of_the_bytes_of_their_ids(many_buckets):
+    ids, page = _listed(many_buckets, limit=4, count_total=True)
+    assert ids == ["1", "256", "257", "258"]
+    assert (page.next_key, page.total) == (b"\x01\x03", 300)
+
+
+def test_pages_of_buckets_go_on_at_the_key_and_hold_each_bucket_once(many_buckets):
+    found, page = _listed(many_buckets, limit=77)
+    while page.next_key:
+        ids, page = _listed(many_buckets, limit=77, key=page.next_key)
+        found += ids
+    assert sorted(map(int, found)) == list(range(1, 301))
+    assert found[-1] == "255"
+
+
+def test_pages_of_buckets_backwards_begin_with_the_last(many_buckets):
+    ids, page = _listed(many_buckets, limit=2, reverse=True)
+    assert (ids, page.next_key) == (["255", "254"], b"\xfd")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_pages_of_providers_hold_each_once_in_both_directions(app, reverse):
+    found: list[str] = []
+    key = b""
+    while not found or key:
+        page = wire.query.PageRequest(limit=3, key=key, reverse=reverse)
+        request = wire.sp.QueryStorageProvidersRequest(pagination=page)
+        answer = Queries(app).answer(
+            "/greenfield.sp.Query/StorageProviders", request.SerializeToString(), 0
+        )
+        response = wire.sp.QueryStorageProvidersResponse.FromString(answer.value or b"")
+        found += [provider.operator_address for provider in response.sps]
+        key = response.pagination.next_key
+    addresses = [address(f"sp-{i}-operator") for i in range(7)]
+    assert found == sorted(addresses, key=str.lower, reverse=reverse)
+
+
+def test_a_page_has_a_key_or_an_offset(many_buckets):
+    page = wire.query.PageRequest(key=b"\x01", offset=1)
+    request = wire.storage.QueryListBucketsRequest(pagination=page)
+    answer = many_buckets.answer(LIST_BUCKETS, request.SerializeToString(), 0)
+    assert (answer.code, answer.codespace) == (6, "sdk")
+    assert answer.log == (
+        "rpc error: code = Internal desc = invalid request, either offset or key is expected,"
+        " got both: unknown request"
+    )
 
 
 def test_nested_messages_are_walked_too():
