@@ -41,6 +41,13 @@ class GetObject:
 
 
 @dataclass(frozen=True, slots=True)
+class AskTimeline:
+    """Answered by the timeline of an object as JSON has it."""
+
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True)
 class AskParams:
     """Answered by the chain's ``StorageParams``."""
 
@@ -75,6 +82,8 @@ async def client_service(network: NetworkFile) -> AsyncIterator[Handler]:
             match message:
                 case AskParams():
                     return params
+                case AskTimeline(object_name):
+                    return await client.timeline(object_name)
                 case PutObjects():
                     return await _put(client, message, tell)
                 case GetObject(object_name, size_bytes):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
 from itertools import count
@@ -13,6 +13,7 @@ from cluster.bench.accounting import PeakMemory, ProcessTrees
 from cluster.bench.child import Child
 from cluster.bench.client_process import (
     AskParams,
+    AskTimeline,
     GetObject,
     PutObjects,
     PutTimes,
@@ -117,6 +118,11 @@ class MeasuredNetwork:
         before_s = self._trees.cpu_s()
         seconds, digest = self._client.ask(GetObject(object_name, size_bytes))
         return seconds, digest, self._trees.cpu_s() - before_s
+
+    def timeline(self, object_name: str) -> Mapping[str, Any]:
+        """Of an object that was put, as JSON. Raises NoTrace."""
+        document: Mapping[str, Any] = self._client.ask(AskTimeline(object_name))
+        return document
 
     def over_socket(self, message: SocketPut | SocketGet) -> Any:
         """What the client answers: the floor has the same client process."""

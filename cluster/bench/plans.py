@@ -19,6 +19,7 @@ from cluster.bench.seal import SealOptions, run_seal
 from cluster.bench.site import opened_site
 from cluster.bench.small import SmallOptions, small_on
 from cluster.bench.store import StoreOptions, default_kinds, run_store
+from cluster.bench.timeline import TimelineOptions
 from cluster.settings import Settings
 
 REPEATS = 5
@@ -96,9 +97,14 @@ class Plan:
         sizes = (64 * _MIB, 256 * _MIB) if self.quick else (256 * _MIB, 2 * _GIB)
         return MemoryOptions(self.settings, sizes, self.count, self.work_dir, self.quick)
 
+    def timeline(self) -> TimelineOptions:
+        size_bytes = 256 * _MIB if self.quick else _GIB
+        return TimelineOptions(self.settings, size_bytes, self.count, self.work_dir, self.quick)
+
 
 def run_all(plan: Plan, on_step: OnStep) -> Iterator[BenchResult]:
-    """Every benchmark but ``memory``, one after the other; one network serves three of them."""
+    """Every benchmark but ``memory`` and ``timeline``, one after the other; one network serves
+    three of them."""
     yield run_hash(plan.hash(), on_step)
     yield run_ec(plan.ec(), on_step)
     yield run_store(plan.store(), on_step)

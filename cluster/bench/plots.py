@@ -14,6 +14,7 @@ from cluster.bench.ec_plot import draw_ec
 from cluster.bench.plot_parts import caption
 from cluster.bench.records import EVERYTHING
 from cluster.bench.table import case_parts, number, shared_parts, size_part
+from cluster.bench.timeline_plot import draw_timeline
 
 _PANELS = {
     "MB/s": "MB/s of payload (longer is better)",
@@ -37,6 +38,7 @@ _TITLES = {
 }
 _BY_SIZE = ("hash", "store", "gateway")
 """What has a panel for each size."""
+_DRAWN_OTHERWISE = {"ec": draw_ec, "timeline": draw_timeline}
 _COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _DOTS_PER_INCH = 90
 _BAR_INCHES = 0.32
@@ -46,7 +48,7 @@ _WIDTH_INCHES = 11
 
 def draw(document: Mapping[str, Any], directory: Path) -> Path:
     """``<bench>.png`` of one result document. The directory is made if needed."""
-    figure = draw_ec(document) if document["bench"] == "ec" else bars(document)
+    figure = _DRAWN_OTHERWISE.get(document["bench"], bars)(document)
     FigureCanvasAgg(figure)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{document['bench']}.png"

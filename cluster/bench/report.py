@@ -17,6 +17,7 @@ _TITLES = {
     "seal": "Seals",
     "small": "Small objects",
     "store": "Piece stores",
+    "timeline": "Where the time of one object goes",
 }
 _COMMANDS = {"chain_state": "python -m scripts.chain_state docs/performance"}
 _EXPLANATIONS = {
@@ -66,6 +67,12 @@ _EXPLANATIONS = {
     "store": (
         "Columns are written under new keys, in appends of at most 16 MiB, and finished; a durable "
         "one is synced then. Reads are of a column that was written just before."
+    ),
+    "timeline": (
+        "One object at a time. *In progress*: for at least one batch, at the primary or at any "
+        "secondary. *Nothing at work*: only the client, an acknowledgement or a block of the chain "
+        "was waited for. The picture is of the repeat with the median duration; how to read it: "
+        "[benchmarking.md](benchmarking.md#where-the-time-of-one-object-went)."
     ),
 }
 _HEADER = """\

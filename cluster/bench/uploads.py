@@ -150,9 +150,16 @@ class BenchClient:
         )
 
     async def _status(self, info: ObjectInfo) -> Mapping[str, Any]:
-        async with self._session.request("GET", f"/{info.name}", "job-status=") as answer:
-            status: Mapping[str, Any] = json.loads(await answer.text())
-            return status
+        return await self._document(info.name, "job-status")
+
+    async def timeline(self, object_name: str) -> Mapping[str, Any]:
+        """As ``greenray status --timeline --json`` prints it. Raises NoTrace."""
+        return await self._document(f"{BUCKET}/{object_name}", "job-timeline")
+
+    async def _document(self, name: str, query: str) -> Mapping[str, Any]:
+        async with self._session.request("GET", f"/{name}", f"{query}=") as answer:
+            document: Mapping[str, Any] = json.loads(await answer.text())
+            return document
 
     def fetch(self, object_name: str, target: bytearray) -> float:
         """Download into ``target``, which has the object's size; seconds from request to last

@@ -299,6 +299,33 @@ def memory(
         finish(run_memory(replace(usual, object_sizes_bytes=sizes), note), out, plot, as_json)
 
 
+@app.command()
+def timeline(
+    object_size_bytes: Annotated[
+        int | None,
+        typer.Option(
+            "--object-size", parser=parse_positive_size, metavar="SIZE", help="1GiB; quick: 256MiB."
+        ),
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """How long each stage of one object takes, and where cores are idle."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from cluster.bench.timeline import run_timeline
+
+        usual = plan.timeline()
+        size_bytes = object_size_bytes or usual.object_size_bytes
+        finish(run_timeline(replace(usual, object_size_bytes=size_bytes), note), out, plot, as_json)
+
+
 @app.command("all")
 def all_command(
     repeats: RepeatsOption = None,
@@ -310,7 +337,7 @@ def all_command(
     plot: Plot = False,
     as_json: Json = False,
 ) -> None:
-    """All of the above but memory; --quick takes less than three minutes on two cores."""
+    """All of the above but memory and timeline; --quick takes under three minutes on two cores."""
     with reporting_errors(as_json):
         plan = plan_of(config, sps, work_dir, repeats, quick)
         from cluster.bench.plans import combined, run_all

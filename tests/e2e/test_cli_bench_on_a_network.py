@@ -43,7 +43,7 @@ def on_that_network(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     def found(*_: object) -> Iterator[Site]:
         yield site
 
-    for module in ("gateway", "memory", "pipeline", "plans", "small"):
+    for module in ("gateway", "memory", "pipeline", "plans", "small", "timeline"):
         monkeypatch.setattr(f"cluster.bench.{module}.opened_site", found)
     handler = signal.getsignal(signal.SIGTERM)
     yield
@@ -91,6 +91,18 @@ def test_memory_is_measured_by_object_size() -> None:
     summary = result_of("memory", "--object-size", "64KiB", "--object-size", "1MiB")["summary"]
     assert summary["object_sizes_bytes"] == [64 * KIB, MIB]
     assert all(peak > 0 for peak in summary["peak_memory_bytes"])
+
+
+def test_the_timeline_of_an_object_is_kept_and_drawn(tmp_path: Path) -> None:
+    document = result_of("timeline", "--object-size", "1MiB", "--plot", "--out", tmp_path)
+    timeline = document["summary"]["timeline"]
+    assert timeline["payload_size_bytes"] == MIB
+    assert timeline["missing"] == []
+    seconds = {row["kind"]: row["median"] for row in document["rows"] if row["unit"] == "s"}
+    stages = {"received", "encoded", "stored, all secondaries", "sealed"}
+    assert stages <= seconds.keys()
+    assert all(seconds[kind] > 0 for kind in stages)
+    assert (tmp_path / "timeline.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_all_keeps_shows_and_draws_every_benchmark(

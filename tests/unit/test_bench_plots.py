@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 from cluster.bench import plots
 from cluster.bench.ec_plot import draw_ec
 from cluster.bench.records import BenchResult, Case, Row
+from cluster.bench.timeline_plot import draw_timeline
+from tests.support.timelines import timeline_document
 
 ENVIRONMENT = {
     "processor": "a processor",
@@ -122,3 +124,22 @@ def test_ec_has_a_panel_per_operation_and_codec_with_units() -> None:
     assert figure.axes[-1].get_xlabel() == "workers side by side"
     for name in ("threads", "ray tasks", "one thread,\ntimes workers"):
         assert name in texts(figure)
+
+
+def test_a_timeline_has_a_row_for_every_stage_and_one_for_idle_cores() -> None:
+    drawn = document("timeline", Row(Case("sealed"), "in progress", "s", (2.0,)))
+    figure = draw_timeline({**drawn, "summary": {"timeline": timeline_document()}})
+    stages, idle = figure.axes
+    labels = [label.get_text() for label in stages.get_yticklabels()]
+    assert labels == ["received", "hashed", "sent 0", "stored 0", "sent 1", "sealed"]
+    assert "SEAL_OBJECT_TX_DOING" in {text.get_text() for text in stages.texts}
+    assert idle.get_ylabel() == "idle of\n2 cores"
+    assert "seconds" in idle.get_xlabel()
+    [steps] = idle.patches
+    assert list(steps.get_data().values) == [1.0, 2.0]  # type: ignore[attr-defined]
+
+
+def test_a_timeline_without_samples_is_drawn_all_the_same() -> None:
+    drawn = document("timeline", Row(Case("sealed"), "in progress", "s", (2.0,)))
+    figure = draw_timeline({**drawn, "summary": {"timeline": timeline_document(cpu=[])}})
+    assert not figure.axes[1].patches
