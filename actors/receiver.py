@@ -389,12 +389,14 @@ class Receiver:
             await self._set_aside(key)
             stages = self._stages(key)
             with stages.during(Stage.STORED, 0, column.nbytes):
-                checksums = await piece_checksums(self._pool, layout, 0, column)
+                with stages.during(Stage.HASHED, 0, column.nbytes):
+                    checksums = await piece_checksums(self._pool, layout, 0, column)
                 digest = check_received(
                     checksums, key.redundancy_index, object_info=object_info, params=order.params
                 )
                 name = _column_key(key)
-                await self._in_pool(store_whole, store, name, layout, key.attempt, column)
+                write = stages.timed(Stage.WRITTEN, 0, column.nbytes, store_whole)
+                await self._in_pool(write, store, name, layout, key.attempt, column)
             with stages.during(Stage.SIGNED):
                 return await self._vouch(key, checksums, digest)
 

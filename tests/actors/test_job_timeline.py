@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from actors.secondaries import InClusterSettings
 from protocol.errors import NoTrace
 from protocol.job import JobState
 from tests.support.whole_network import SEGMENT_SIZE_BYTES, WholeNetwork, whole_network
@@ -77,6 +78,23 @@ async def test_every_stage_of_every_batch_is_there_and_in_order(network: WholeNe
         assert receipt["start_s"] <= signed["start_s"] <= signed["end_s"] <= receipt["end_s"]
         assert receipt["end_s"] <= stages["broadcast", PRIMARY, None]["start_s"]
     assert stages["broadcast", PRIMARY, None]["end_s"] <= stages["sealed", PRIMARY, None]["start_s"]
+
+
+async def test_an_object_whose_groups_are_held_in_one_call_has_every_stage(
+    network: WholeNetwork,
+) -> None:
+    await network.kill()
+    network.in_cluster = InClusterSettings(whole_group_bytes=1 << 16)
+    await network.start()
+    await network.put(b"a small payload")
+    document = await timeline(network)
+    assert document["missing"] == []
+    stages = by_place(document)
+    for index in INDICES:
+        stored = stages["stored", index, 0]
+        hashed, written = (stages[s, index, 0] for s in ("hashed", "written"))
+        assert stored["start_s"] <= hashed["start_s"] <= hashed["end_s"] <= written["start_s"]
+        assert written["end_s"] <= stored["end_s"] <= stages["signed", index, None]["start_s"]
 
 
 async def test_sizes_processes_and_addresses_are_those_of_the_object(
