@@ -50,8 +50,10 @@ class BatchSource:
         encoder: Encoder,
         buffers: BufferPool,
         stages: ObjectStages,
+        hot_from_bytes: int = 0,
     ) -> None:
-        """``buffers``: where cold batches are read into."""
+        """``buffers``: where cold batches are read into. ``hot_from_bytes``: smaller columns are
+        read from the PieceStore at once."""
         self._stored = stored
         self._layout = stored.layout
         self._store = piece_store
@@ -60,6 +62,7 @@ class BatchSource:
         self._encoder = encoder
         self._buffers = buffers
         self._stages = stages
+        self._hot_from_bytes = hot_from_bytes
 
     async def columns(
         self, batch_index: int, wanted: Collection[int], *, cold: bool = False
@@ -68,7 +71,7 @@ class BatchSource:
 
         ``cold`` skips the object space. Raises NoSuchPiece, StoreError, CodingError.
         """
-        if cold:
+        if cold or not self._may_be_hot(batch_index):
             return await self._from(batch_index, await self._cold(batch_index, wanted), wanted)
         hot = await self._hot.hot_columns(
             self._stored.sp_address, self._stored.object_id, batch_index
@@ -82,12 +85,17 @@ class BatchSource:
 
     async def release(self, batch_index: int) -> None:
         """Everybody has the batch; its room in the object space is better used for another."""
+        if not self._may_be_hot(batch_index):
+            return
         try:
             await self._hot.release_batch(
                 self._stored.sp_address, self._stored.object_id, batch_index
             )
         except ComponentUnavailable as error:
             log.debug("a hot batch was not released, it went with its process: %s", error)
+
+    def _may_be_hot(self, batch_index: int) -> bool:
+        return self._layout.pieces.batch_size_bytes(batch_index) >= self._hot_from_bytes
 
     async def check_segments(self, checksums: Sequence[bytes]) -> None:
         """Read all segments and compare them with what was recorded when they were stored.

@@ -21,7 +21,7 @@ from actors.provider_book import ProviderBook
 from actors.replication import ReplicationRun, ReplicationSettings
 from actors.stage_trace import Stage, StageTrace
 from protocol.job import JobContext, JobEvent
-from protocol.layout import PayloadLayout
+from protocol.layout import SEGMENTS, PayloadLayout
 from protocol.replication_plan import ReplicationPlan
 from storage.ports import JobStore, JobUpdate, PieceStore
 
@@ -32,6 +32,8 @@ class DriverSettings:
     seal_timeout_s: float = 120.0
     retry_base_s: float = 1.0
     retry_cap_s: float = 300.0
+    hot_from_bytes: int = 0
+    """Smaller columns are not asked for: the Uploaders do not keep them."""
     replication: ReplicationSettings = field(default_factory=ReplicationSettings)
 
 
@@ -94,12 +96,19 @@ def new_run(
         encoder=ports.encoder,
         buffers=ports.cold_buffers,
         stages=ports.trace.of(job.object_id, job.sp_address),
+        hot_from_bytes=settings.hot_from_bytes,
     )
+
+    async def segment_checksums() -> tuple[bytes, ...]:
+        record = await ports.job_store.get_integrity(job.sp_address, job.object_id, SEGMENTS)
+        return record.piece_checksums if record else ()
+
     return ReplicationRun(
         job,
         source=source,
         secondaries=ports.secondaries,
         providers=ports.providers,
+        segment_checksums=segment_checksums,
         budget=ports.replication_budget,
         settings=settings.replication,
         trace=ports.trace,

@@ -50,6 +50,8 @@ class IngestTools:
     space: ObjectSpace
     hash_pool: Executor
     io_pool: Executor
+    hot_from_bytes: int = 0
+    """Columns of this size and larger ones are kept hot."""
 
 
 class _Batch:
@@ -216,6 +218,8 @@ class PayloadIngest:
     async def _put(self, batch: _Batch) -> None:
         """Keep the columns hot if there is room; the stored segments stand in for them if not."""
         hot, size_bytes = self._tools.hot, batch.size_bytes
+        if len(batch.columns[0]) < self._tools.hot_from_bytes:
+            return
         if not hot.reserve(self._sp_address, self._object_id, size_bytes):
             return
         try:

@@ -23,7 +23,7 @@ from protocol.job import (
     JobState,
     next_attempt_at,
 )
-from protocol.layout import SEGMENTS
+from protocol.layout import PayloadLayout
 from protocol.replication_plan import ReplicationPlan
 
 log = logging.getLogger(__name__)
@@ -89,18 +89,18 @@ class JobDriver:
         if not self._has_usable_approvals():
             await self._collect_approvals()
         job = self._job
-        stored = await self._ports.job_store.get_integrity(job.sp_address, job.object_id, SEGMENTS)
-        checksums = stored.piece_checksums if stored else ()
         started = self._early.take(job)
         if started is not None:
-            started.run.admit(job, checksums, self._record)
+            started.run.admit(job, self._record)
             await started.working
         else:
             run = new_run(job, self._ports, self._settings, uploading=False)
-            run.admit(job, checksums, self._record)
+            run.admit(job, self._record)
             await run.run()
         await self._record(JobEvent(EventKind.REPLICATE_FINISHED))
-        await self._ports.hot_columns.release_object(job.sp_address, job.object_id)
+        layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
+        if layout.pieces.batch_size_bytes(0) >= self._settings.hot_from_bytes:
+            await self._ports.hot_columns.release_object(job.sp_address, job.object_id)
 
     def _has_usable_approvals(self) -> bool:
         """Approvals on record that are still valid for every index that is not finished."""

@@ -182,7 +182,7 @@ class Receiver:
         async with self._lock(key):
             group = self._groups.get(key)
             if group is None:
-                if await self._held(store, key, object_info) is not None:
+                if await self._is_held(store, key, object_info):
                     return layout.batch_count
                 fresh = GroupRow(
                     key, object_info, order.params, order.batch_segments, 0, (), self._clock()
@@ -209,16 +209,13 @@ class Receiver:
         )
         return object_info
 
-    async def _held(
-        self, store: PieceStore, key: GroupKey, object_info: ObjectInfo
-    ) -> IntegrityRecord | None:
-        """The record of this group when it was finished before, in whatever attempt, and is still
-        there."""
+    async def _is_held(self, store: PieceStore, key: GroupKey, object_info: ObjectInfo) -> bool:
+        """Whether this group was finished before, in whatever attempt, and is still there."""
         record = await self._jobs.get_integrity(key.sp_address, key.object_id, key.redundancy_index)
         expected = expected_integrity_hash(object_info, key.redundancy_index)
         if record is None or record.integrity_hash != expected:
-            return None
-        return record if await self._in_pool(store.exists, _column_key(key)) else None
+            return False
+        return await self._in_pool(store.exists, _column_key(key))
 
     async def _continue(self, store: PieceStore, row: GroupRow, layout: ColumnLayout) -> _OpenGroup:
         """The row's column, cut to what was acknowledged; a new one when those bytes are gone."""
@@ -371,7 +368,8 @@ class Receiver:
         self, sp_address: str, order: GroupOrder, column: memoryview
     ) -> SecondaryReceipt:
         """No row says that the group is open: before it is finished nothing is acknowledged, and
-        what a crash leaves of it is a column without an owner, which is swept."""
+        what a crash leaves of it is a column without an owner, which is swept. Nobody asks whether
+        it was finished before either: the same bytes once more cost less than the question."""
         store = self._store_of(sp_address)
         key = _group_key(sp_address, order)
         object_info = await self._check_order(sp_address, order)
@@ -383,9 +381,6 @@ class Receiver:
                 _where(key),
             )
         async with self._lock(key):
-            record = await self._held(store, key, object_info)
-            if record is not None:
-                return _receipt(record)
             await self._set_aside(key)
             stages = self._stages(key)
             with stages.during(Stage.STORED, 0, column.nbytes):

@@ -41,6 +41,9 @@ T = TypeVar("T")
 Record = Callable[[JobEvent], Awaitable[JobContext]]
 """Commits one event of the job and returns the job after it."""
 
+SegmentChecksums = Callable[[], Awaitable[Sequence[bytes]]]
+"""Of the segments as they were stored, to tell our own corruption from a secondary's."""
+
 Arrivals = Callable[[int], Awaitable[bool]]
 """Waits for a batch of a running upload: True when it is stored, False when the upload is over."""
 
@@ -88,6 +91,7 @@ class ReplicationRun:
         source: BatchSource,
         secondaries: SecondaryDirectory,
         providers: ProviderBook,
+        segment_checksums: SegmentChecksums,
         budget: ByteBudget,
         settings: ReplicationSettings,
         trace: StageTrace,
@@ -101,7 +105,7 @@ class ReplicationRun:
         self._job = job
         self._admitted = asyncio.Event()
         self._record: Record = _not_admitted
-        self._segment_checksums: Sequence[bytes] = ()
+        self._segment_checksums = segment_checksums
         self._groups: list[SecondaryGroup] = []
         self._layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         self._source = source
@@ -119,15 +123,10 @@ class ReplicationRun:
         """Whose assignments the run follows."""
         return self._job.approval_round
 
-    def admit(self, job: JobContext, segment_checksums: Sequence[bytes], record: Record) -> None:
+    def admit(self, job: JobContext, record: Record) -> None:
         """The payload is stored and ``job`` is in REPLICATE_OBJECT_DOING, with the approvals of
-        this run: groups may be finished.
-
-        ``segment_checksums``: of the segments as they were stored, to tell our own corruption from
-        a secondary's.
-        """
+        this run: groups may be finished."""
         self._job = job
-        self._segment_checksums = segment_checksums
         self._record = record
         self._admitted.set()
 
@@ -239,6 +238,9 @@ class ReplicationRun:
 
     async def _offer(self, stream: _Stream, item: _Item | None) -> None:
         """Wait for room in the stream's window, unless the stream fails meanwhile."""
+        if not (stream.queue.full() or stream.failed.is_set()):
+            stream.queue.put_nowait(item)
+            return
         put = asyncio.create_task(stream.queue.put(item))
         failed = asyncio.create_task(stream.failed.wait())
         try:
@@ -285,7 +287,7 @@ class ReplicationRun:
         """
         async with self._own_segments:
             if not self._own_segments_are_right:
-                await self._source.check_segments(self._segment_checksums)
+                await self._source.check_segments(await self._segment_checksums())
                 self._own_segments_are_right = True
 
     async def _send(self, stream: _Stream, batch_index: int, column: ColumnRef) -> None:

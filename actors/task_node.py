@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class TaskNodeSettings:
-    parallel_jobs: int = 64
+    parallel_jobs: int = 256
+    """Most of them wait for a block; what their columns take is bounded by the budgets."""
     lease_s: float = 30.0
     poll_s: float = 2.0
     """How long the job store is left alone when nothing wakes the node."""
@@ -90,11 +91,13 @@ class TaskNode:
                     task = asyncio.create_task(self._drive(job))
                     self._running.add(task)
                     task.add_done_callback(self._ended)
+            if len(self._running) >= settings.parallel_jobs:
+                return settings.poll_s
             due_s = await self._ports.job_store.next_due_in_s()
         except GreenrayError as error:
             log.warning("the job store does not answer: %s", error)
             return settings.poll_s
-        if due_s is None or len(self._running) >= settings.parallel_jobs:
+        if due_s is None:
             return settings.poll_s
         return min(max(due_s, 0.02), settings.poll_s)
 

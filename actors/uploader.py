@@ -61,6 +61,8 @@ class UploaderSettings:
     """Memory that payloads are received in; without credit from it no socket is read."""
     hot_budget_bytes: int = 256 * MIB
     """Columns kept in the object space for replication."""
+    hot_from_bytes: int = 0
+    """Smaller columns are not kept: to read them again costs less than to ask for them."""
     hot_idle_s: float = 60.0
     """Objects that nobody asked for this long make room for new ones."""
     hash_threads: int = field(default_factory=lambda: os.cpu_count() or 2)
@@ -125,6 +127,7 @@ class Uploader:
             object_space,
             self._hash_pool,
             self._io_pool,
+            settings.hot_from_bytes,
         )
 
     # --- uploads ---------------------------------------------------------------------------------

@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-GROUPS_IN_FLIGHT = 2
-"""The next group is made up while one is being worked on and one is on its way."""
+GROUPS_IN_FLIGHT = 1
+"""More make smaller groups, and the calls dearer."""
 
 GROUP_LIMIT = 32
 """Calls in one group: more save nothing, and all wait for the slowest."""

@@ -67,6 +67,9 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
     # These are read by the processes that Ray starts: no metrics, no usage statistics.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_enable_metrics_collection", "0")
+    # Nor does anybody ask Ray what became of each call.
+    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
+    os.environ.setdefault("RAY_enable_timeline", "0")
     # The machine is there for this work: at Ray's niceness of 15 any other process goes before it.
     os.environ.setdefault("RAY_worker_niceness", "0")
     # Starting a process for encode tasks costs more than encoding ten gigabytes: keep those it has.

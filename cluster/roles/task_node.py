@@ -50,6 +50,7 @@ def build(config: NodeConfig) -> TaskNode:
     )
     driver = DriverSettings(
         approval_timeout_s=config.approval_timeout_s,
+        hot_from_bytes=SMALL_COLUMN_BYTES,
         retry_base_s=config.retry_base_s,
         retry_cap_s=config.retry_cap_s,
         replication=ReplicationSettings(batch_timeout_s=config.batch_timeout_s),

@@ -9,7 +9,7 @@ from actors.receiver_directory import ReceiverDirectory
 from actors.uploader import Uploader, UploaderSettings
 from actors.uploader_node import UploaderNode
 from cluster.node_config import NodeConfig, receiver_name, uploader_name
-from cluster.ray_ports import RayObjectSpace, named_port, process_name
+from cluster.ray_ports import SMALL_COLUMN_BYTES, RayObjectSpace, named_port, process_name
 
 SUBJECT = UploaderNode
 
@@ -33,6 +33,7 @@ def build(config: NodeConfig) -> UploaderNode:
             batch_segments=config.batch_segments,
             buffer_budget_bytes=config.ingest_bytes,
             hot_budget_bytes=config.hot_columns_bytes,
+            hot_from_bytes=SMALL_COLUMN_BYTES,
             deadline_s=config.deadline_s,
         ),
     )
