@@ -80,6 +80,7 @@ class MeasuredNetwork:
         self._trees = ProcessTrees([network.pid])
         self._client_trees = ProcessTrees([client.pid])
         self._numbers = count(1)
+        self.pid = network.pid
         self.params: StorageParams = client.ask(AskParams())
 
     def new_names(self, names: int) -> tuple[str, ...]:

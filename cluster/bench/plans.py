@@ -15,6 +15,7 @@ from cluster.bench.memory import MemoryOptions
 from cluster.bench.pipeline import PipelineOptions, pipeline_on
 from cluster.bench.records import BenchResult
 from cluster.bench.runner import OnStep, Repeats
+from cluster.bench.scaling import ScalingOptions
 from cluster.bench.seal import SealOptions, run_seal
 from cluster.bench.site import opened_site
 from cluster.bench.small import SmallOptions, small_on
@@ -92,6 +93,11 @@ class Plan:
         return PipelineOptions(
             self.settings, sizes, (1,), self.count, self.work_dir, quick=self.quick
         )
+
+    def scaling(self) -> ScalingOptions:
+        size_bytes = 64 * _MIB if self.quick else 256 * _MIB
+        repeats = Repeats(self.count, 0.1 if self.quick else 0.5)
+        return ScalingOptions(self.settings, size_bytes, repeats, self.work_dir, self.quick)
 
     def memory(self) -> MemoryOptions:
         sizes = (64 * _MIB, 256 * _MIB) if self.quick else (256 * _MIB, 2 * _GIB)

@@ -31,6 +31,7 @@ _TITLES = {
     "hash": "SHA-256: one stream, many, and segments with their pieces",
     "store": "Piece stores: writing and reading columns",
     "gateway": "HTTP gateway beside a plain socket",
+    "scaling": "What more cores and nodes bring",
     "seal": "Seals per second",
     "small": "Small objects: from put to sealed",
     "pipeline": "Upload to sealed, beside plain processes that do only the unavoidable",

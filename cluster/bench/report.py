@@ -14,6 +14,7 @@ _TITLES = {
     "hash": "SHA-256",
     "memory": "Memory by object size",
     "pipeline": "Put to sealed, and the floor",
+    "scaling": "What more cores and nodes bring",
     "seal": "Seals",
     "small": "Small objects",
     "store": "Piece stores",
@@ -53,6 +54,14 @@ _EXPLANATIONS = {
         "durability. CPU and memory of the pipeline are of all server processes together, Ray's "
         "own and the chain included; shared memory counts once (summed PSS). The client has a "
         "process of its own, but shares the cores."
+    ),
+    "scaling": (
+        "Measured: each stage with one worker and with one per core, the pipeline, its client and "
+        "the floor together on one core and on all; the gain of Ray's workers and of the pipeline "
+        "as a share of what plain threads, processes or the floor gain. **Simulated**, not "
+        "measured: clusters of 1 to 64 nodes of the size and under the load that the settings "
+        "show, by `cluster/capacity.py` from the CPU time of each stage measured here, with 70 % "
+        "of every resource in use."
     ),
     "seal": (
         "Objects are created and receipts signed before. *Chain alone*: transactions that are "

@@ -273,6 +273,25 @@ def pipeline(
 
 
 @app.command()
+def scaling(
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """What a second core brings to each stage; what more nodes would bring (simulated)."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from cluster.bench.scaling import run_scaling
+
+        finish(run_scaling(plan.scaling(), note), out, plot, as_json)
+
+
+@app.command()
 def memory(
     object_size_bytes: Annotated[
         list[int] | None,
