@@ -292,9 +292,6 @@ class RpcChainClient:
     def _transaction_result(self, result: Any) -> TransactionResult:
         rpc, what = self._rpc, "tx"
         executed = rpc.member(result, "tx_result", dict, what)
-        events = executed.get("events") or []
-        if not isinstance(events, list):
-            raise rpc.invalid("tx: the events are not a list")
         return TransactionResult(
             tx_hash=rpc.member(result, "hash", str, what).upper(),
             height=rpc.integer(result, "height", what),
@@ -302,18 +299,7 @@ class RpcChainClient:
             codespace=rpc.member(executed, "codespace", str, what),
             log=rpc.member(executed, "log", str, what),
             data=rpc.base64_of(executed.get("data"), what),
-            events=tuple(self._event(event) for event in events),
         )
-
-    def _event(self, event: Any) -> tuple[str, tuple[tuple[str, str], ...]]:
-        # A seal has more than a hundred attributes: no call for each.
-        try:
-            found = event["type"], tuple((a["key"], a["value"]) for a in event["attributes"])
-        except (KeyError, TypeError) as error:
-            raise self._rpc.invalid(f"tx: an event has no {error}") from error
-        if not all(isinstance(text, str) for pair in found[1] for text in (*pair, found[0])):
-            raise self._rpc.invalid("tx: an event has a value that is not text")
-        return found
 
 
 def _parts(transactions: Sequence[bytes]) -> Iterator[list[bytes]]:

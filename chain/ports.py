@@ -39,7 +39,7 @@ class BroadcastResult:
 
 @dataclass(frozen=True, slots=True)
 class TransactionResult:
-    """A transaction in a block."""
+    """A transaction in a block. Its events are in ``log``, when it succeeded."""
 
     tx_hash: str
     height: int
@@ -47,7 +47,6 @@ class TransactionResult:
     codespace: str
     log: str
     data: bytes
-    events: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
 
 
 class ChainClient(Protocol):

@@ -66,8 +66,8 @@ _EXPLANATIONS = {
     "seal": (
         "Objects are created and receipts signed before. *Chain alone*: transactions that are "
         "signed already, with consecutive nonces of one key, until the last is in a block. "
-        "*Through the Signer*: jobs whose replication is done, with the checks of all receipts and "
-        "the journal."
+        "*Through the Signer*: jobs whose replication is done, 512 at once, with the checks of all "
+        "receipts and the journal."
     ),
     "small": (
         "From the first payload byte of the first object to the last seal; *created before*: "

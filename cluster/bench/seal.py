@@ -35,6 +35,8 @@ _KINDS = ("chain alone", "through the signer")
 _LEASE_S = 3600.0
 _SAMPLING_S = 0.2
 _WATCH_S = 60.0
+_AT_ONCE = 512
+"""Jobs under way through the Signer: more than two blocks take."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +133,11 @@ async def _prepared_signer(
     world: SealWorld, store: JobStore, signer: Signer, infos: Sequence[ObjectInfo]
 ) -> Callable[[], Awaitable[object]]:
     """Sealing jobs whose replication is done, as the TaskNode does."""
-    jobs = await _replicated_jobs(world, store, infos)
+    jobs = iter(await _replicated_jobs(world, store, infos))
+
+    async def seal_all() -> None:
+        for job in jobs:
+            await seal(job)
 
     async def seal(job: JobContext) -> None:
         order = SealOrder(
@@ -143,7 +149,7 @@ async def _prepared_signer(
         outcome = await signer.watch_seal(order, _WATCH_S)
         await _applied(store, job, JobEvent.seal_finished(outcome.height, outcome.tx_hash))
 
-    return lambda: asyncio.gather(*map(seal, jobs))
+    return lambda: asyncio.gather(*(seal_all() for _ in range(_AT_ONCE)))
 
 
 async def _replicated_jobs(
