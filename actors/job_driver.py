@@ -117,7 +117,7 @@ class JobDriver:
         await self._record(JobEvent(EventKind.SIGN_STARTED))
 
     async def _sign(self) -> None:
-        with self._stages.during(Stage.BROADCAST):
+        with self._stages.during(Stage.SUBMITTED):
             ticket = await self._ports.sealer.submit_seal(self._seal_order())
         await self._record(JobEvent.sign_finished(ticket.tx_hash))
 

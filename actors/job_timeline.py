@@ -205,5 +205,8 @@ def _single_stages(job: JobContext, hosted: Collection[str]) -> Iterator[_Place]
         if receipt.operator_address in hosted:
             yield Stage.SIGNED, receipt.redundancy_index
     if job.state is JobState.SEAL_OBJECT_DONE:
-        yield Stage.BROADCAST, SEGMENTS
+        yield Stage.SUBMITTED, SEGMENTS
+        if job.seal_tx_hash is not None:  # else another's transaction has sealed the object
+            yield Stage.RESERVED, SEGMENTS
+            yield Stage.BROADCAST, SEGMENTS
         yield Stage.SEALED, SEGMENTS

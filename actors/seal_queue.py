@@ -24,11 +24,13 @@ does not burn a fee per retry.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from actors.nonce_ledger import NonceLedger
+from actors.stage_trace import Stage, StageTrace
 from chain.crypto import public_key_of
 from chain.dialects.base import Dialect, Message
 from chain.ports import BroadcastResult, ChainClient, GasEstimate
@@ -115,6 +117,7 @@ class SealQueue:
         dialect: Dialect,
         settings: QueueSettings,
         clock: Callable[[], float],
+        trace: StageTrace,
     ) -> None:
         self.ledger = ledger
         self.stale = True
@@ -124,6 +127,7 @@ class SealQueue:
         self._dialect = dialect
         self._settings = settings
         self._clock = clock
+        self._trace = trace
         self._waiting: deque[TransactionRequest] = deque()
         self._syncing: list[asyncio.Future[None]] = []
         self._worker: asyncio.Task[None] | None = None
@@ -221,13 +225,19 @@ class SealQueue:
         gas = await self._gas_of(batch[0], nonces[0])
         if gas is None:
             return
+        began_ns = time.monotonic_ns()
         reserved = await self._reserve(
             [
                 _Reserved(request, self._sign(request, nonce, gas, height))
                 for request, nonce in zip(batch, nonces, strict=True)
             ]
         )
+        reserved_ns = time.monotonic_ns()
         await self._send_new(reserved)
+        for item in reserved:
+            stages = self._trace.of(item.request.object_id, item.request.sp_address)
+            stages.add(Stage.RESERVED, None, 0, began_ns, reserved_ns)
+            stages.add(Stage.BROADCAST, None, 0, reserved_ns)
 
     # --- gas -----------------------------------------------------------------------------------
 

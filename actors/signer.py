@@ -18,6 +18,7 @@ from actors.ports import SealOrder, SealOutcome, SealTicket
 from actors.provider_book import ProviderBook
 from actors.seal_queue import QueueSettings, SealQueue, TransactionRequest
 from actors.seal_watcher import SealWatcher, WatchSettings
+from actors.stage_trace import StageTrace, TracePart
 from chain import crypto
 from chain.dialects.base import Dialect
 from chain.keystore import KeyRing
@@ -65,6 +66,7 @@ class Signer:
         self._clock = clock
         self._providers = ProviderBook(chain, clock)
         self._queues: dict[str, SealQueue] = {}
+        self._trace = StageTrace()
         self._watcher = SealWatcher(chain, store, self._settings.watch, sleep)
 
     # --- SignerPort ----------------------------------------------------------------------------
@@ -149,6 +151,10 @@ class Signer:
         except TransactionRefused as error:
             log.warning("%s could not be rejected on chain: %s", info.name, error)
 
+    async def trace_of(self, object_id: int) -> TracePart:
+        """See ``actors.stage_trace.TraceSource``."""
+        return self._trace.part(object_id)
+
     async def close(self) -> None:
         """Stop sending and watching. What is reserved stays in the journal."""
         await self._watcher.close()
@@ -171,6 +177,7 @@ class Signer:
                 dialect=self._dialect,
                 settings=settings,
                 clock=self._clock,
+                trace=self._trace,
             )
             self._queues[sp_address] = queue
         return queue

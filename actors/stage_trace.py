@@ -30,7 +30,7 @@ _INTERVALS = 16_384
 
 
 class Stage(Enum):
-    """What is done to a batch, or (the last five) once for an object or a replicate group.
+    """What is done to a batch, or (from approved on) once for an object or a replicate group.
 
     Those of redundancy index -1 are done by the primary, others by or for that secondary.
     """
@@ -55,8 +55,12 @@ class Stage(Enum):
     """The integrity hash: the last sync, the signature, and the integrity record."""
     RECEIPT = "receipt"
     """As the sender sees it: asked for and verified."""
+    SUBMITTED = "submitted"
+    """The seal, as the TaskNode sees it: until the transaction is on its way."""
+    RESERVED = "reserved"
+    """The seal transaction: signed, and committed with its nonce to the journal."""
     BROADCAST = "broadcast"
-    """The seal transaction: receipts checked, reserved, signed, and taken by the chain's node."""
+    """The seal transaction: until the chain's node has taken it."""
     SEALED = "sealed"
     """From then on until the chain shows the object sealed."""
 

@@ -19,7 +19,7 @@ def build(config: NodeConfig) -> UploaderNode:
     signer = named_port("signer")
     piece_stores = config.pieces.stores(config.hosted)
     receivers = {sp: named_port(config.receiver_of(sp)) for sp in config.hosted}
-    workers = ["task_node", *map(uploader_name, range(config.uploaders))]
+    workers = ["task_node", "signer", *map(uploader_name, range(config.uploaders))]
     workers += map(receiver_name, range(config.receivers))
     space = RayObjectSpace()
     uploader = Uploader(

@@ -20,6 +20,7 @@ BATCHES = 4
 INDICES = range(6)
 PRIMARY = -1
 NAME = "photo.jpg"
+SEAL = ("submitted", "reserved", "broadcast", "sealed")
 
 Stages = dict[tuple[str, int, int | None], Mapping[str, Any]]
 
@@ -52,7 +53,7 @@ async def test_every_stage_of_every_batch_is_there_and_in_order(network: WholeNe
     of_secondary = ("sent", "stored", "hashed", "written")
     expected = {(s, PRIMARY, batch) for s in of_primary for batch in range(BATCHES)}
     expected |= {(s, i, b) for s in of_secondary for i in INDICES for b in range(BATCHES)}
-    expected |= {(s, PRIMARY, None) for s in ("approved", "signed", "broadcast", "sealed")}
+    expected |= {(s, PRIMARY, None) for s in ("approved", "signed", *SEAL)}
     expected |= {(s, i, None) for s in ("receipt", "signed") for i in INDICES}
     assert expected <= stages.keys()
     assert {s["stage"] for s in document["stages"]} <= {stage for stage, _, _ in expected}
@@ -76,8 +77,11 @@ async def test_every_stage_of_every_batch_is_there_and_in_order(network: WholeNe
         receipt, signed = stages["receipt", index, None], stages["signed", index, None]
         assert stages["sent", index, BATCHES - 1]["end_s"] <= receipt["start_s"]
         assert receipt["start_s"] <= signed["start_s"] <= signed["end_s"] <= receipt["end_s"]
-        assert receipt["end_s"] <= stages["broadcast", PRIMARY, None]["start_s"]
-    assert stages["broadcast", PRIMARY, None]["end_s"] <= stages["sealed", PRIMARY, None]["start_s"]
+        assert receipt["end_s"] <= stages["submitted", PRIMARY, None]["start_s"]
+    submitted, reserved, broadcast, sealed = (stages[name, PRIMARY, None] for name in SEAL)
+    assert submitted["start_s"] <= reserved["start_s"]
+    assert reserved["end_s"] <= broadcast["start_s"]
+    assert broadcast["end_s"] <= submitted["end_s"] <= sealed["start_s"]
 
 
 async def test_an_object_whose_groups_are_held_in_one_call_has_every_stage(
@@ -119,6 +123,7 @@ async def test_sizes_processes_and_addresses_are_those_of_the_object(
     processes = {(s["stage"], s["redundancy_index"]): s["process"] for s in document["stages"]}
     assert processes["received", PRIMARY] == "uploader"
     assert processes["sent", 0] == "task_node"
+    assert processes["broadcast", PRIMARY] == "signer"
     assert processes["stored", 0] == f"receiver of {holders[0]}"
 
 

@@ -268,7 +268,7 @@ class WholeNetwork:
             job_store=job_store,
             piece_stores=stores,
             signer=signer,
-            traces={"uploader": uploader, "task_node": waker, **traces},
+            traces={"uploader": uploader, "task_node": waker, "signer": signer, **traces},
         )
         return Processes(job_store, gateway, make_task_node(), make_task_node, receivers, chains)
 
