@@ -57,9 +57,11 @@ class DriverPorts:
     trace: StageTrace = field(default_factory=StageTrace)
 
 
-async def record(job: JobContext, event: JobEvent, job_store: JobStore) -> JobContext:
-    """Commit an event of a job as its row was seen last; returns the row after it."""
-    return await job_store.apply(JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event))
+async def record(job: JobContext, job_store: JobStore, *events: JobEvent) -> JobContext:
+    """Commit events of a job, together, as its row was seen last; returns the row after them."""
+    first, *then = events
+    update = JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, first, tuple(then))
+    return await job_store.apply(update)
 
 
 async def collect_approvals(

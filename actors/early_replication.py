@@ -97,7 +97,7 @@ class EarlyReplications:
         """The job with approvals on record, before anything is sent: whoever continues it finds the
         same assignments. Raises StaleJob when the upload was over first."""
         event = await collect_approvals(job, self._ports, self._settings)
-        return await record(job, event, self._ports.job_store)
+        return await record(job, self._ports.job_store, event)
 
     async def _prepared(self, job: JobContext) -> ReplicationRun | None:
         """None when the end of the upload has to be waited for: a secondary takes whole groups."""

@@ -97,7 +97,7 @@ class JobDriver:
             run = new_run(job, self._ports, self._settings, uploading=False)
             run.admit(job, self._record)
             await run.run()
-        await self._record(JobEvent(EventKind.REPLICATE_FINISHED))
+        await self._record(JobEvent(EventKind.REPLICATE_FINISHED), JobEvent(EventKind.SIGN_STARTED))
         layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         if layout.pieces.batch_size_bytes(0) >= self._settings.hot_from_bytes:
             await self._ports.hot_columns.release_object(job.sp_address, job.object_id)
@@ -119,7 +119,9 @@ class JobDriver:
     async def _sign(self) -> None:
         with self._stages.during(Stage.SUBMITTED):
             ticket = await self._ports.sealer.submit_seal(self._seal_order())
-        await self._record(JobEvent.sign_finished(ticket.tx_hash))
+        await self._record(
+            JobEvent.sign_finished(ticket.tx_hash), JobEvent(EventKind.SEAL_WATCH_STARTED)
+        )
 
     async def _start_watching(self) -> None:
         await self._record(JobEvent(EventKind.SEAL_WATCH_STARTED))
@@ -142,8 +144,8 @@ class JobDriver:
             job.sp_address, job.job_id, job.epoch, job.object_info, job.params, job.secondaries
         )
 
-    async def _record(self, event: JobEvent) -> JobContext:
-        self._job = after = await record(self._job, event, self._ports.job_store)
+    async def _record(self, *events: JobEvent) -> JobContext:
+        self._job = after = await record(self._job, self._ports.job_store, *events)
         return after
 
     async def _fail(self, error: Exception) -> None:

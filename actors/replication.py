@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 from actors.batch_source import BatchSource
 from actors.byte_budget import ByteBudget, Lease
@@ -38,8 +38,11 @@ from protocol.replication_plan import ReplicationPlan
 
 T = TypeVar("T")
 
-Record = Callable[[JobEvent], Awaitable[JobContext]]
-"""Commits one event of the job and returns the job after it."""
+
+class Record(Protocol):
+    async def __call__(self, *events: JobEvent) -> JobContext:
+        """Commit events of the job, together; returns the job after them."""
+
 
 SegmentChecksums = Callable[[], Awaitable[Sequence[bytes]]]
 """Of the segments as they were stored, to tell our own corruption from a secondary's."""
@@ -105,6 +108,8 @@ class ReplicationRun:
         self._job = job
         self._admitted = asyncio.Event()
         self._record: Record = _not_admitted
+        self._recording = asyncio.Lock()
+        self._events: list[JobEvent] = []
         self._segment_checksums = segment_checksums
         self._groups: list[SecondaryGroup] = []
         self._layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
@@ -308,7 +313,7 @@ class ReplicationRun:
             raise SecondaryTimeout(f"no answer to {step} within {timeout_s:g} s") from None
 
     async def _finished(self, receipt: SecondaryReceipt) -> None:
-        self._absorb(await self._record(JobEvent.secondary_finished(receipt)))
+        await self._commit(JobEvent.secondary_finished(receipt))
 
     async def _replace(self, assignment: _Assignment, error: GreenrayError) -> None:
         await self._admitted.wait()
@@ -318,16 +323,18 @@ class ReplicationRun:
             error.reason,
             str(error),
         )
-        self._absorb(await self._record(event))
+        await self._commit(event)
 
-    def _absorb(self, job: JobContext) -> None:
-        """Keep the latest row: events that share a commit may be answered in any order."""
+    async def _commit(self, event: JobEvent) -> None:
+        """Record the event together with those that come in the same step of the event loop, or
+        while others are being recorded. What cannot be recorded ends the run."""
+        self._events.append(event)
+        async with self._recording:
+            await asyncio.sleep(0)
+            events, self._events = self._events, []
+            if events:
+                self._job = await self._record(*events)
 
-        def facts(row: JobContext) -> int:
-            return len(row.secondaries) + len(row.replaced)
 
-        self._job = max(self._job, job, key=facts)
-
-
-async def _not_admitted(event: JobEvent) -> JobContext:
-    raise IllegalTransition(f"{event.kind.value} before the run was admitted")
+async def _not_admitted(*events: JobEvent) -> JobContext:
+    raise IllegalTransition(f"{events[0].kind.value} before the run was admitted")

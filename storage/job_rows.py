@@ -87,6 +87,8 @@ def apply_update(db: sqlite3.Connection, update: JobUpdate, now: float) -> JobCo
     job = require_job(db, update.sp_address, update.job_id)
     after = check_and_apply(job, update.epoch, update.expected_state, update.event, now)
     _record(db, job, update.event, after, now)
+    for event in update.then:
+        after = _applied(db, after, event, now)
     return _save(db, after)
 
 

@@ -202,13 +202,15 @@ class TransactionRow:
 
 @dataclass(frozen=True, slots=True)
 class JobUpdate:
-    """One compare-and-set on one job."""
+    """One compare-and-set on one job: all of its events, or none."""
 
     sp_address: str
     job_id: int
     epoch: int
     expected_state: JobState
     event: JobEvent
+    then: tuple[JobEvent, ...] = ()
+    """Events that follow at once."""
 
 
 class JobStore(Protocol):

@@ -80,8 +80,9 @@ class SqliteJobStore:
         )
 
     async def apply(self, update: JobUpdate) -> JobContext:
+        events = (update.event, *update.then)
         return await self._call(
-            f"apply {update.event.kind.value} {update.job_id}",
+            ", ".join(f"apply {event.kind.value} {update.job_id}" for event in events),
             lambda db: job_rows.apply_update(db, update, self._clock()),
         )
 

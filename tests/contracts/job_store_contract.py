@@ -139,6 +139,23 @@ def states(job: JobContext) -> Sequence[JobState]:
 class JobStoreContract:
     # --- uploads ---------------------------------------------------------------------------------
 
+    async def test_events_of_one_update_are_recorded_together(self, store: JobStore) -> None:
+        job = await uploaded(store)
+        (job,) = await store.claim_jobs("node", LEASE_S, 1)
+        job = await after(store, job, EventKind.REPLICATE_STARTED)
+        receipts = tuple(JobEvent.secondary_finished(receipt(index)) for index in range(3))
+        told = await store.apply(replace(update(job, receipts[0]), then=receipts[1:]))
+        assert [r.redundancy_index for r in told.secondaries] == [0, 1, 2]
+        assert await store.get_job(PRIMARY, job.object_id) == told
+
+    async def test_an_event_that_is_illegal_undoes_those_before_it(self, store: JobStore) -> None:
+        job = await uploaded(store)
+        (job,) = await store.claim_jobs("node", LEASE_S, 1)
+        wrong = update(job, EventKind.REPLICATE_STARTED)
+        with pytest.raises(IllegalTransition):
+            await store.apply(replace(wrong, then=(JobEvent(EventKind.SIGN_STARTED),)))
+        assert await store.get_job(PRIMARY, job.object_id) == job
+
     async def test_a_new_upload_makes_an_owned_job(self, store: JobStore, clock: Clock) -> None:
         job = await begin(store)
         assert job.state is JobState.UPLOAD_OBJECT_DOING

@@ -6,21 +6,28 @@ import asyncio
 import random
 from pathlib import Path
 
+import pytest
+
 from actors.ports import ReceiverPort
+from actors.secondaries import InClusterSettings
 from cluster.client import WaitFor
 from protocol.job import JobState
 from tests.support.faulty_secondaries import PassingReceiver
 from tests.support.whole_network import SEGMENT_SIZE_BYTES, WholeNetwork, whole_network
 
-PAYLOAD = random.Random(5).randbytes(SEGMENT_SIZE_BYTES * 9 + 100)
+PAYLOADS = {
+    "batches": random.Random(5).randbytes(SEGMENT_SIZE_BYTES * 9 + 100),
+    "small": random.Random(6).randbytes(SEGMENT_SIZE_BYTES // 2),
+}
 BATCHES = 3
 
 
-async def _crash_after(commits: int, folder: Path) -> bool:
+async def _crash_after(commits: int, folder: Path, payload: bytes) -> bool:
     """Whether the journal had that many writes; the object must be sealed once in any case."""
     async with whole_network(folder) as network:
+        network.in_cluster = InClusterSettings(whole_group_bytes=SEGMENT_SIZE_BYTES)
         await network.start(task_node=False)
-        await network.put(PAYLOAD, wait=WaitFor.UPLOADED)
+        await network.put(payload, wait=WaitFor.UPLOADED)
         await network.kill()
 
         network.freeze_after(commits)
@@ -35,7 +42,7 @@ async def _crash_after(commits: int, folder: Path) -> bool:
         status = await network.wait_until(lambda s: s["state"] == JobState.SEAL_OBJECT_DONE.name)
 
         assert [s["redundancy_index"] for s in status["secondaries"]] == list(range(6))
-        assert await network.get() == PAYLOAD
+        assert await network.get() == payload
         [seal] = await network.seal_transactions()
         assert seal["tx_result"]["code"] == 0
         sent_again = {
@@ -81,11 +88,12 @@ async def _acknowledged(network: WholeNetwork) -> dict[tuple[str, int], int]:
     return found
 
 
+@pytest.mark.parametrize("payload", PAYLOADS.values(), ids=PAYLOADS.keys())
 async def test_the_object_is_sealed_once_whichever_journal_write_was_the_last(
-    tmp_path: Path,
+    tmp_path: Path, payload: bytes
 ) -> None:
     commits = 1
-    while await _crash_after(commits, tmp_path / str(commits)):
+    while await _crash_after(commits, tmp_path / str(commits), payload):
         commits += 1
     # At least: claim, replicate_started, approvals, a batch, a receipt, three seal steps, sealed.
     assert commits > 9

@@ -47,7 +47,7 @@ class Drill:
         chain = {**SMALL_NETWORK["chain"], "genesis_params": SMALL_CODE}
         settings = {**SMALL_NETWORK, "chain": chain, "cpus": 1, "replication": {"receivers": 1}}
         self.surroundings = Surroundings(folder / "network", settings)
-        self.payload = random.Random(7).randbytes(SEGMENT_SIZE_BYTES + 100)
+        self.payload = random.Random(7).randbytes(3 * SEGMENT_SIZE_BYTES + 100)
         self.source = folder / "payload.bin"
         self.source.write_bytes(self.payload)
         self.target = folder / "downloaded"
