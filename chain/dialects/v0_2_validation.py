@@ -17,6 +17,7 @@ from chain.dialects.v0_2_messages import (
     MsgSealObject,
     MsgSend,
 )
+from chain.dialects.v0_2_policies import policy_fault
 from protocol.errors import InvalidName
 from protocol.names import check_bucket_name, check_object_name
 from protocol.objects import Visibility
@@ -36,7 +37,8 @@ def validate_basic(message: Message) -> Fault | None:
         case MsgSend():
             return _validate_send(message)
         case MsgPutPolicy():
-            return _address_fault("invalid operator address ({})", message.operator)
+            operator_fault = _address_fault("invalid operator address ({})", message.operator)
+            return operator_fault or policy_fault(message)
         case _:
             fault = (
                 _address_fault("invalid creator address ({})", message.operator)

@@ -12,6 +12,7 @@ from typing import Any
 
 from chain import proto_json, wire
 from chain.dialects import v0_2 as dialect
+from chain.dialects.v0_2_policies import parse_resource_name
 from chain.local.addresses import InvalidAddress, address_text, parse_address
 from chain.local.events import typed_event
 from chain.local.faults import greenfiled, sdk, storage
@@ -132,15 +133,13 @@ def _principal(message: dialect.MsgPutPolicy) -> bytes:
 def _resource(state: State, name: str) -> tuple[bytes, str, bytes]:
     """(kind, id, owner) of a Greenfield resource name: ``grn:b::bucket`` or
     ``grn:o::bucket/object``."""
-    match = re.fullmatch(r"grn:([bo]):[^:]*:(.*)", name, re.DOTALL)
-    if match is None:
-        raise greenfiled(1009, f"regex match error: {name}")
-    if match.group(1) == "b":
-        bucket = get_bucket(state, match.group(2))
+    kind, path = parse_resource_name(name)
+    if kind == "bucket":
+        bucket = get_bucket(state, path)
         if bucket is None:
-            raise storage(1100, f"bucketName: {match.group(2)}")
+            raise storage(1100, f"bucketName: {path}")
         return _BUCKET, bucket.id, parse_address(bucket.owner)
-    bucket_name, _, object_name = match.group(2).partition("/")
+    bucket_name, _, object_name = path.partition("/")
     info = get_object(state, bucket_name, object_name)
     if info is None:
         raise storage(1101, f"BucketName: {bucket_name}, objectName: {object_name}")
@@ -168,13 +167,10 @@ def _evaluate(policy: Policy | None, action: int, resource: str | None) -> int:
     for effect, actions, patterns in policy.statements if policy else ():
         if action not in actions and ActionType.ACTION_TYPE_ALL not in actions:
             continue
-        if resource is not None and patterns and not _matches(patterns, resource):
+        # A statement of a bucket speaks of objects only where it names them.
+        if resource is not None and not any(re.search(one, resource) for one in patterns):
             continue
         if effect == Effect.EFFECT_DENY:
             return Effect.EFFECT_DENY
         allowed = allowed or effect == Effect.EFFECT_ALLOW
     return Effect.EFFECT_ALLOW if allowed else Effect.EFFECT_UNSPECIFIED
-
-
-def _matches(patterns: tuple[str, ...], resource: str) -> bool:
-    return any(re.search(pattern.replace("*", ".*"), resource) is not None for pattern in patterns)

@@ -157,7 +157,9 @@ def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain):
         ("user", "user", f"grn:b::{BUCKET}", ("greenfiled", 1007)),
         ("user", "sp-6-gc", "grn:b::nowhere", ("storage", 1100)),
         ("user", "sp-6-gc", f"grn:o::{BUCKET}/nothing", ("storage", 1101)),
-        ("user", "sp-6-gc", "bucket", ("greenfiled", 1009)),
+        ("user", "sp-6-gc", "bucket", ("greenfiled", 1008)),
+        ("user", "sp-6-gc", f"grn:b:x:{BUCKET}", ("greenfiled", 1008)),
+        ("user", "sp-6-gc", f"grn:o::{BUCKET}", ("greenfiled", 1008)),
     ],
 )
 def test_a_policy_is_the_owners_and_for_somebody_else(chain, operator, principal, resource, code):
@@ -168,6 +170,63 @@ def test_a_policy_is_the_owners_and_for_somebody_else(chain, operator, principal
         statements=(),
     )
     assert chain.run((operator, message)) == [code]
+
+
+@pytest.mark.parametrize(
+    ("statement", "log"),
+    [
+        (
+            dialect.Statement(Effect.EFFECT_UNSPECIFIED, (ActionType.ACTION_GET_OBJECT,)),
+            "Please specify the Effect explicitly. Not allowed set EFFECT_UNSPECIFIED",
+        ),
+        (
+            dialect.Statement(Effect.EFFECT_ALLOW, (ActionType.ACTION_DELETE_GROUP,)),
+            "ACTION_DELETE_GROUP not allowed to be used on bucket.",
+        ),
+        (
+            dialect.Statement(Effect.EFFECT_ALLOW, (), ("bucket/*",)),
+            "GRN parse from string failed, err: regex match error. Res: bucket/*.:"
+            " Not a standard greenfield resource name format",
+        ),
+    ],
+)
+def test_a_statement_that_says_nothing_is_refused(chain, statement, log):
+    message = _policy_for("sp-5-gc", statement)
+    result = chain.app.check_tx(signed(GENESIS, "user", message, 2))
+    assert (result.codespace, result.code) == ("permission", 1101)
+    assert result.log == f"{log}: Invalid statement"
+
+
+@pytest.mark.parametrize(
+    ("resources", "allowed"),
+    [
+        ((), False),
+        ((f"grn:o::{BUCKET}/o",), True),
+        ((f"grn:o::{BUCKET}/*",), True),
+        ((f"grn:o::{BUCKET}/p",), False),
+        ((f"grn:o::{BUCKET}/p", f"grn:o::{BUCKET}/.*"), True),
+    ],
+)
+def test_a_policy_on_a_bucket_speaks_of_the_objects_that_it_names(chain, resources, allowed):
+    action = ActionType.ACTION_GET_OBJECT
+    statement = dialect.Statement(Effect.EFFECT_ALLOW, (action,), resources)
+    assert chain.run(("user", _policy_for("sp-5-gc", statement))) == [("", 0)]
+    request = wire.storage.QueryVerifyPermissionRequest(
+        operator=address("sp-5-gc"), bucket_name=BUCKET, object_name="o", action_type=action
+    )
+    path = "/greenfield.storage.Query/VerifyPermission"
+    answer = Queries(chain.app).answer(path, request.SerializeToString(), 0)
+    effect = wire.storage.QueryVerifyPermissionResponse.FromString(answer.value or b"").effect
+    assert effect == (Effect.EFFECT_ALLOW if allowed else Effect.EFFECT_DENY)
+
+
+def _policy_for(guest: str, *statements: dialect.Statement) -> dialect.MsgPutPolicy:
+    return dialect.MsgPutPolicy(
+        operator=address("user"),
+        principal=dialect.Principal(PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT, address(guest)),
+        resource=f"grn:b::{BUCKET}",
+        statements=statements,
+    )
 
 
 def test_a_known_field_of_another_wire_type_is_named_as_such(chain):

@@ -1,0 +1,116 @@
+"""What MsgPutPolicy says of itself: resource names, principals and statements of v0.2.
+
+The order of the checks and the texts are the chain's (x/permission, types/grn.go).
+"""
+
+from __future__ import annotations
+
+import re
+
+from chain.dialects.base import Fault
+from chain.dialects.v0_2_messages import MsgPutPolicy, Principal, Statement
+from chain.proto_json import Effect, PrincipalType
+from protocol.errors import InvalidName
+from protocol.names import check_bucket_name, check_object_name
+from protocol.objects import ActionType
+
+_RESOURCE_NAME = re.compile(r"grn:([b|o|g]):([^:]*):([^:]*)", re.ASCII)
+_ROOT = "Not a standard greenfield resource name format"
+_OF_OBJECTS = {
+    ActionType.ACTION_CREATE_OBJECT,
+    ActionType.ACTION_DELETE_OBJECT,
+    ActionType.ACTION_COPY_OBJECT,
+    ActionType.ACTION_GET_OBJECT,
+    ActionType.ACTION_EXECUTE_OBJECT,
+    ActionType.ACTION_LIST_OBJECT,
+    ActionType.ACTION_TYPE_ALL,
+}
+_ALLOWED = {
+    "bucket": _OF_OBJECTS | {ActionType.ACTION_UPDATE_BUCKET_INFO, ActionType.ACTION_DELETE_BUCKET},
+    "object": _OF_OBJECTS | {ActionType.ACTION_UPDATE_OBJECT_INFO},
+}
+
+
+class InvalidResourceName(ValueError):
+    """Worded as the chain's parser words it."""
+
+
+def parse_resource_name(text: str) -> tuple[str, str]:
+    """("bucket", its name) of ``grn:b::bucket``, ("object", ``bucket/object``) of
+    ``grn:o::bucket/object``; a bucket's name may have wildcards.
+
+    Raises:
+        InvalidResourceName: anything else; groups are out of scope.
+    """
+    match = _RESOURCE_NAME.fullmatch(text)
+    if match is None:
+        raise InvalidResourceName(f"regex match error. Res: {text}.")
+    kind, owner, name = match.groups()
+    if kind not in ("b", "o"):
+        raise InvalidResourceName("groups are not supported")
+    if owner:
+        raise InvalidResourceName("Not allowed acc non-empty in bucket resource name")
+    if kind == "b":
+        if "/" in name:
+            raise InvalidResourceName("Not allowed '/' in bucket resource name")
+        return "bucket", name
+    bucket_name, slash, object_name = name.partition("/")
+    if not slash:
+        problem = f"expect bucketName/object, actual {name}: {_ROOT}"
+        raise InvalidResourceName(f"invalid name, err : {problem}")
+    for check, part, what in (
+        (check_bucket_name, bucket_name, "bucket"),
+        (check_object_name, object_name, "object"),
+    ):
+        try:
+            check(part)
+        except InvalidName as error:
+            problem = f"invalid {what}Name, err: {error.what}: Invalid {what} name: {_ROOT}"
+            raise InvalidResourceName(f"invalid name, err : {problem}") from error
+    return "object", name
+
+
+def policy_fault(message: MsgPutPolicy) -> Fault | None:
+    """The first fault of resource, principal and statements; the operator is checked before."""
+    try:
+        kind, _ = parse_resource_name(message.resource)
+    except InvalidResourceName as error:
+        text = f"invalid greenfield resource name ({error}: {_ROOT}): {_ROOT}"
+        return Fault("greenfiled", 1008, text)
+    if message.principal is None:
+        return Fault("greenfiled", 1007, "principal cannot be empty: Invalid principal")
+    return _principal_fault(message.principal) or _statements_fault(message.statements, kind)
+
+
+def _principal_fault(principal: Principal) -> Fault | None:
+    if principal.type in (
+        PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT,
+        PrincipalType.PRINCIPAL_TYPE_GNFD_GROUP,
+    ):
+        return None
+    return Fault("permission", 1100, "Unknown principal type.: Invalid principal")
+
+
+def _statements_fault(statements: tuple[Statement, ...], kind: str) -> Fault | None:
+    for statement in statements:
+        problem = _problem_of(statement, kind)
+        if problem is not None:
+            return Fault("permission", 1101, f"{problem}: Invalid statement")
+    return None
+
+
+def _problem_of(statement: Statement, kind: str) -> str | None:
+    if statement.effect == Effect.EFFECT_UNSPECIFIED:
+        return "Please specify the Effect explicitly. Not allowed set EFFECT_UNSPECIFIED"
+    for action in statement.actions:
+        if action not in _ALLOWED[kind]:
+            return f"{action.name} not allowed to be used on {kind}."
+    for resource in statement.resources if kind == "bucket" else ():
+        try:
+            parse_resource_name(resource)
+            re.compile(resource)
+        except InvalidResourceName as error:
+            return f"GRN parse from string failed, err: {error}: {_ROOT}"
+        except re.error as error:
+            return f"regexp compile error. err: {error}"
+    return None
