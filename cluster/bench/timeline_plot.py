@@ -9,7 +9,7 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from cluster.bench.plot_parts import caption
+from cluster.bench.plot_parts import origin
 from cluster.bench.table import size
 from cluster.timeline import StageRow, Timeline
 
@@ -36,7 +36,7 @@ def draw_timeline(document: Mapping[str, Any]) -> Figure:
         f"One object of {size(timeline.payload_size_bytes)} in {timeline.batches} batches, "
         "from its first byte to the seal"
     )
-    figure.supxlabel(caption(document, "the median one is drawn"), fontsize=8, color="0.35")
+    figure.supxlabel(origin(document), fontsize=8, color="0.35")
     return figure
 
 
