@@ -6,9 +6,10 @@ The order of the checks and the texts are the chain's (x/permission, types/grn.g
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from chain.dialects.base import Fault
-from chain.dialects.v0_2_messages import MsgPutPolicy, Principal, Statement
+from chain.dialects.v0_2_messages import MsgPutPolicy, Statement
 from chain.proto_json import Effect, PrincipalType
 from protocol.errors import InvalidName
 from protocol.names import check_bucket_name, check_object_name
@@ -70,8 +71,13 @@ def parse_resource_name(text: str) -> tuple[str, str]:
     return "object", name
 
 
-def policy_fault(message: MsgPutPolicy) -> Fault | None:
-    """The first fault of resource, principal and statements; the operator is checked before."""
+def policy_fault(
+    message: MsgPutPolicy, address_problem: Callable[[str], str | None]
+) -> Fault | None:
+    """The first fault of resource, principal and statements; the operator is checked before.
+
+    ``address_problem`` says what is wrong with an address, None when it is one.
+    """
     try:
         kind, _ = parse_resource_name(message.resource)
     except InvalidResourceName as error:
@@ -79,16 +85,16 @@ def policy_fault(message: MsgPutPolicy) -> Fault | None:
         return Fault("greenfiled", 1008, text)
     if message.principal is None:
         return Fault("greenfiled", 1007, "principal cannot be empty: Invalid principal")
-    return _principal_fault(message.principal) or _statements_fault(message.statements, kind)
-
-
-def _principal_fault(principal: Principal) -> Fault | None:
-    if principal.type in (
-        PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT,
-        PrincipalType.PRINCIPAL_TYPE_GNFD_GROUP,
-    ):
-        return None
-    return Fault("permission", 1100, "Unknown principal type.: Invalid principal")
+    principal = message.principal
+    if principal.type == PrincipalType.PRINCIPAL_TYPE_UNSPECIFIED:
+        return Fault("permission", 1100, "Unknown principal type.: Invalid principal")
+    if principal.type == PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT:
+        problem = address_problem(principal.value)
+        if problem is not None:
+            shown = f'type:{principal.type.name} value:"{principal.value}" '
+            text = f"Invalid account, principal: {shown}, err: {problem}: Invalid principal"
+            return Fault("permission", 1100, text)
+    return _statements_fault(message.statements, kind)
 
 
 def _statements_fault(statements: tuple[Statement, ...], kind: str) -> Fault | None:

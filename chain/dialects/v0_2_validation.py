@@ -38,7 +38,7 @@ def validate_basic(message: Message) -> Fault | None:
             return _validate_send(message)
         case MsgPutPolicy():
             operator_fault = _address_fault("invalid operator address ({})", message.operator)
-            return operator_fault or policy_fault(message)
+            return operator_fault or policy_fault(message, address_problem)
         case _:
             fault = (
                 _address_fault("invalid creator address ({})", message.operator)

@@ -68,13 +68,17 @@ class Mempool:
                 f"Tx too large. Max size is {limits.max_tx_bytes}, but got {len(tx_bytes)}"
             )
         tx_hash = hashlib.sha256(tx_bytes).digest()
-        if tx_hash in self._known:
+        known = tx_hash in self._known
+        # Also what is refused takes a place of the cache, and what comes again is young again.
+        self._remember(tx_hash)
+        if known:
             raise MempoolRefusal("tx already exists in cache")
         result = self._app.check_tx(tx_bytes)
         if result.code == 0:
-            self._remember(tx_hash)
             self._queue[tx_hash] = tx_bytes
             self._queued_bytes += len(tx_bytes)
+        else:
+            self._known.pop(tx_hash, None)
         return result
 
     def take(self) -> list[bytes]:

@@ -13,9 +13,9 @@ from typing import Any
 from chain import proto_json, wire
 from chain.dialects import v0_2 as dialect
 from chain.dialects.v0_2_policies import parse_resource_name
-from chain.local.addresses import InvalidAddress, address_text, parse_address
+from chain.local.addresses import address_text, parse_address
 from chain.local.events import typed_event
-from chain.local.faults import greenfiled, sdk, storage
+from chain.local.faults import greenfiled, storage
 from chain.local.ledger import POLICY, Context, get_bucket, get_object, next_number, number_key
 from chain.local.state import State
 from chain.proto_json import Effect, PrincipalType
@@ -124,10 +124,7 @@ def _principal(message: dialect.MsgPutPolicy) -> bytes:
     principal = message.principal
     if principal is None or principal.type != PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT:
         raise greenfiled(1009, "only accounts can be principals here")
-    try:
-        return parse_address(principal.value)
-    except InvalidAddress as error:
-        raise sdk(7, f"invalid principal account address ({error})") from error
+    return parse_address(principal.value)
 
 
 def _resource(state: State, name: str) -> tuple[bytes, str, bytes]:

@@ -172,6 +172,19 @@ def test_a_policy_is_the_owners_and_for_somebody_else(chain, operator, principal
     assert chain.run((operator, message)) == [code]
 
 
+def test_a_principal_is_an_address(chain):
+    account = PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT
+    message = dataclasses.replace(
+        _policy_for("sp-5-gc"), principal=dialect.Principal(account, "zz")
+    )
+    result = chain.app.check_tx(signed(GENESIS, "user", message, 2))
+    assert (result.codespace, result.code) == ("permission", 1100)
+    assert result.log == (
+        'Invalid account, principal: type:PRINCIPAL_TYPE_GNFD_ACCOUNT value:"zz" , err:'
+        " invalid address hex length: 2 != 40: Invalid principal"
+    )
+
+
 @pytest.mark.parametrize(
     ("statement", "log"),
     [
@@ -299,6 +312,32 @@ def test_a_known_transaction_is_not_checked_again(chain):
     assert mempool.submit(tx).code == 0
     with pytest.raises(MempoolRefusal, match="already exists in cache"):
         mempool.submit(tx)
+
+
+def test_a_transaction_that_comes_again_is_forgotten_last(chain):
+    mempool = Mempool(chain.app, MempoolLimits(cache_size=2))
+    transactions = [
+        signed(GENESIS, "user", create_object(name), 2 + i) for i, name in enumerate("abc")
+    ]
+    first, second, third = transactions
+    mempool.submit(first)
+    mempool.submit(second)
+    with pytest.raises(MempoolRefusal, match="already exists in cache"):
+        mempool.submit(first)
+    mempool.submit(third)
+    with pytest.raises(MempoolRefusal, match="already exists in cache"):
+        mempool.submit(first)
+    # Forgotten, it is checked again; its sequence is used up.
+    assert mempool.submit(second).code == 32
+
+
+def test_a_refused_transaction_takes_the_place_of_the_oldest_known(chain):
+    mempool = Mempool(chain.app, MempoolLimits(cache_size=1))
+    known = signed(GENESIS, "user", create_object("a"), 2)
+    refused = signed(GENESIS, "user", create_object("b"), 9)
+    assert mempool.submit(known).code == 0
+    assert [mempool.submit(refused).code for _ in range(2)] == [32, 32]
+    assert mempool.submit(known).code == 32
 
 
 def test_lists_are_paged_without_losing_or_repeating_objects(chain):
