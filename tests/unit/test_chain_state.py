@@ -9,7 +9,9 @@ from contextlib import closing
 import pytest
 
 from chain.local.app import Application
+from chain.local.events import Event
 from chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
+from chain.local.tx_result import TxResult
 from protocol.errors import InvalidInput, StoreError
 from tests.support.local_chain import create_bucket, signed, small_genesis
 
@@ -75,6 +77,44 @@ def test_transactions_are_found_by_hash_and_tag(database):
     assert found is not None
     assert (found.tx_bytes, found.result) == (b"bytes", '{"code":0}')
     assert database.tag_positions("tag", "value = ?", ["value"]) == {(1, 0, 3)}
+
+
+def test_a_value_that_many_transactions_of_a_block_share_is_found_in_each(database):
+    def stored(height: int, position: int) -> StoredTransaction:
+        tags = (("tag", "same", 1), ("tag", "same", 4), ("tag", f"own {position}", 1))
+        return StoredTransaction(height, position, b"h%d%d" % (height, position), b"", "[]", tags)
+
+    database.commit(block(1), {}, [stored(1, 0), stored(1, 1)])
+    database.commit(block(2), {}, [stored(2, 0)])
+    places = {(1, 0, 1), (1, 0, 4), (1, 1, 1), (1, 1, 4), (2, 0, 1), (2, 0, 4)}
+    assert database.tag_positions("tag", "value = ?", ["same"]) == places
+    assert database.tag_positions("tag", "value = ?", ["own 1"]) == {(1, 1, 1)}
+    assert database.tag_positions("unknown") == set()
+
+
+def test_tags_are_known_again_after_a_restart(tmp_path):
+    path = tmp_path / "chain.sqlite"
+    for height in (1, 2):
+        again = ChainDatabase(path)
+        tags = (("tag", "value", 0), (f"tag {height}", "value", 0))
+        stored = StoredTransaction(height, 0, bytes([height]), b"", "[]", tags)
+        again.commit(block(height), {}, [stored])
+        found = again.tag_positions("tag")
+        again.close()
+        assert found == {(h, 0, 0) for h in range(1, height + 1)}
+
+
+def test_a_result_is_the_same_after_it_was_kept():
+    events = (Event("tx", (("fee", "1BNB"),)), Event("message", (("action", "<send>"),)))
+    succeeded = TxResult(0, "", "", b"\x0a", 1200, 1200, events, 5, message_events=1)
+    failed = TxResult(1104, "storage", "Bucket already exists", None, 2400, 2400, events[:1])
+    for result in (succeeded, failed):
+        assert TxResult.unpacked(result.packed()).to_json() == result.to_json()
+    assert succeeded.log == (
+        '[{"msg_index":0,"events":[{"type":"message","attributes":'
+        '[{"key":"action","value":"\\u003csend\\u003e"}]}]}]'
+    )
+    assert failed.log == "Bucket already exists"
 
 
 def test_a_file_that_is_not_a_database_is_a_clear_error(tmp_path):

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from protocol.go_json import dump, sorted_compact
+from protocol.go_json import dump, quoted, sorted_compact
 
 
 def test_control_characters_are_escaped_as_go_1_20_does() -> None:
@@ -25,6 +25,13 @@ def test_html_and_line_separators_are_escaped_and_other_characters_are_not() -> 
 
 def test_a_backslash_before_b_is_no_backspace() -> None:
     assert dump("\\b \\\\f \b\\", sort_keys=False) == '"\\\\b \\\\\\\\f \\u0008\\\\"'
+
+
+@pytest.mark.parametrize(
+    "text", ["", "0", "-408708", "0x0dFa", "a b", '"1"', "é", "²", "<", "\b", "\\b", "\ud800"]
+)
+def test_a_text_is_quoted_as_it_is_written_in_json(text: str) -> None:
+    assert f"[{quoted(text)}]" == dump([text], sort_keys=False)
 
 
 @pytest.mark.parametrize("text", ["\ud800", "a\udfffb", "\udc80\udcff"])
