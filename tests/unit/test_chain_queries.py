@@ -10,7 +10,7 @@ from chain import wire
 from chain.local.app import Application
 from chain.local.gogoproto import WireError, check
 from chain.local.ledger import put_bucket
-from chain.local.queries import Queries
+from chain.local.queries import Queries, QueryAnswer
 from chain.local.state import ChainDatabase, Overlay, StoredBlock
 from tests.support.local_chain import address, small_genesis
 
@@ -146,6 +146,33 @@ def test_pages_of_buckets_go_on_at_the_key_and_hold_each_bucket_once(many_bucket
 def test_pages_of_buckets_backwards_begin_with_the_last(many_buckets):
     ids, page = _listed(many_buckets, limit=2, reverse=True)
     assert (ids, page.next_key) == (["255", "254"], b"\xfd")
+
+
+@pytest.mark.parametrize(
+    "text", ["200", "+200", "0xc8", "0XC8", "0310", "0o310", "0b11001000", "2_00"]
+)
+def test_an_id_is_read_as_go_reads_a_number_that_chooses_its_base(many_buckets, text):
+    answer = _bucket_by_id(many_buckets, text)
+    bucket = wire.storage.QueryHeadBucketResponse.FromString(answer.value or b"").bucket_info
+    assert (answer.code, bucket.id) == (0, "200")
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        *[(text, 18) for text in ("", "-1", "08", "1__0", "_1", " 1", "0x", "²", "9" * 9999)],
+        (str(2**256), 18),
+        *[(text, 6) for text in (str(2**256 - 1), "0", "-0")],
+    ],
+)
+def test_an_id_that_is_no_number_is_refused_and_others_are_missing(many_buckets, text, code):
+    assert _bucket_by_id(many_buckets, text).code == code
+
+
+def _bucket_by_id(queries: Queries, text: str) -> QueryAnswer:
+    request = wire.storage.QueryHeadBucketByIdRequest(bucket_id=text)
+    path = "/greenfield.storage.Query/HeadBucketById"
+    return queries.answer(path, request.SerializeToString(), 0)
 
 
 @pytest.mark.parametrize("reverse", [False, True])
