@@ -201,6 +201,7 @@ def _single_stages(job: JobContext, hosted: Collection[str]) -> Iterator[_Place]
     if job.secondaries:
         yield Stage.APPROVED, SEGMENTS
     for receipt in job.secondaries:
+        yield Stage.OPENED, receipt.redundancy_index
         yield Stage.RECEIPT, receipt.redundancy_index
         if receipt.operator_address in hosted:
             yield Stage.SIGNED, receipt.redundancy_index

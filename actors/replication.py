@@ -188,17 +188,18 @@ class ReplicationRun:
             assignment.approval,
         )
         client = self._secondaries.client(assignment.provider)
+        stages = self._trace.of(
+            job.object_id, assignment.provider.operator_address, assignment.redundancy_index
+        )
         try:
-            group = await self._within(client.open(order), "open")
+            with stages.during(Stage.OPENED):
+                group = await self._within(client.open(order), "open")
         except StaleJob:
             raise
         except GreenrayError as error:
             return error
         self._groups.append(group)
         queue: asyncio.Queue[_Item | None] = asyncio.Queue(self._settings.window_batches)
-        stages = self._trace.of(
-            job.object_id, assignment.provider.operator_address, assignment.redundancy_index
-        )
         return _Stream(assignment, group, queue, stages, asyncio.Event())
 
     async def _produce(self, streams: list[_Stream], leases: list[Lease]) -> None:

@@ -51,6 +51,8 @@ class Stage(Enum):
     """As the Receiver sees it: hashed, written, synced, and recorded in its journal."""
     APPROVED = "approved"
     """One approval round."""
+    OPENED = "opened"
+    """As the sender sees it: until the secondary took the approval and the group is open."""
     SIGNED = "signed"
     """The integrity hash: the last sync, the signature, and the integrity record."""
     RECEIPT = "receipt"

@@ -13,7 +13,9 @@ from actors.stage_trace import Stage
 from protocol.job import JobState
 from protocol.layout import SEGMENTS
 
-WAITING = frozenset({Stage.RECEIVED, Stage.SENT, Stage.RECEIPT, Stage.SUBMITTED, Stage.SEALED})
+WAITING = frozenset(
+    {Stage.RECEIVED, Stage.OPENED, Stage.SENT, Stage.RECEIPT, Stage.SUBMITTED, Stage.SEALED}
+)
 """Stages in which whoever keeps the interval waits for others; in all others it works itself."""
 
 _PRIMARY_ROWS = (
@@ -27,7 +29,7 @@ _PRIMARY_ROWS = (
     Stage.ENCODED,
 )
 _SECONDARY_ROWS = (Stage.SENT, Stage.STORED)
-_SECONDARIES_ROWS = (Stage.HASHED, Stage.WRITTEN, Stage.SIGNED, Stage.RECEIPT)
+_SECONDARIES_ROWS = (Stage.OPENED, Stage.HASHED, Stage.WRITTEN, Stage.SIGNED, Stage.RECEIPT)
 _SEAL_ROWS = (Stage.SUBMITTED, Stage.RESERVED, Stage.BROADCAST, Stage.SEALED)
 
 Span = tuple[float, float]

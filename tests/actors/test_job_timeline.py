@@ -54,7 +54,7 @@ async def test_every_stage_of_every_batch_is_there_and_in_order(network: WholeNe
     expected = {(s, PRIMARY, batch) for s in of_primary for batch in range(BATCHES)}
     expected |= {(s, i, b) for s in of_secondary for i in INDICES for b in range(BATCHES)}
     expected |= {(s, PRIMARY, None) for s in ("approved", "signed", *SEAL)}
-    expected |= {(s, i, None) for s in ("receipt", "signed") for i in INDICES}
+    expected |= {(s, i, None) for s in ("opened", "receipt", "signed") for i in INDICES}
     assert expected <= stages.keys()
     assert {s["stage"] for s in document["stages"]} <= {stage for stage, _, _ in expected}
 

@@ -185,9 +185,11 @@ def test_only_what_the_journal_says_has_happened_is_missed() -> None:
         ("written", 0): [0],
         ("stored", 0): [0],
         ("signed", 0): [],
+        ("opened", 0): [],
         ("receipt", 0): [],
         # Not hosted here: only what the sender saw could be there.
         ("sent", 4): [0],
+        ("opened", 4): [],
         ("receipt", 4): [],
     }
     assert [s["hosted"] for s in document["secondaries"]] == [True, False]
