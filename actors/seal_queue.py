@@ -62,7 +62,7 @@ class QueueSettings:
     """A transaction that is in no block this many blocks after it was signed is dead."""
     settle_blocks: int = 2
     """How many blocks a node may take to index a transaction."""
-    batch_limit: int = 64
+    batch_limit: int = 128
     """How many transactions are reserved in one go; a refusal signs at most these again."""
     plan_rounds: int = 5
     """How often one batch is planned again before its jobs are told to come back."""
