@@ -14,8 +14,10 @@ import pytest
 
 from chain.crypto import address_of
 from chain.local.genesis import Genesis, GenesisProvider, build_genesis
+from protocol.names import check_bucket_name
 from tests.support.chain_replay import DATA
-from tests.support.live_replay import NEEDED_KEYS, main, run_suite
+from tests.support.live_node import load_keys
+from tests.support.live_replay import NEEDED_KEYS, Names, main, run_suite
 from tests.support.local_chain import ChainProcess, write_genesis
 
 RECORDING = DATA / "chain-v0_2.json"
@@ -47,6 +49,14 @@ def test_the_suite_passes_twice_in_a_row_on_the_same_node(endpoint, capsys, show
     assert printed.count("218 samples run, 688 of 688 answers equal") == 2
     assert "left out: bucket with a jailed primary SP: needs a provider that is in jail" in printed
     assert "left out: reject by the registered seal key: needs a genesis with" in printed
+
+
+def test_fresh_names_are_never_addresses(monkeypatch):
+    monkeypatch.setattr("secrets.token_hex", lambda size: "1" * (2 * size))
+    recording = json.loads(RECORDING.read_text())
+    names = Names(load_keys(RECORDING, NEEDED_KEYS), recording)
+    assert names.bucket("pub.1.2.3") == "p11111111.1.2.3"
+    check_bucket_name(names.bucket("pub.1.2.3"))
 
 
 def test_other_keys_another_chain_id_and_gas_price_are_no_difference(tmp_path):

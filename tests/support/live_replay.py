@@ -126,7 +126,8 @@ class Names:
         """A fresh name for a valid one; names that are refused stay."""
         if dialect.validate_basic(dialect.MsgRejectSealObject(_ANYBODY, recorded, "o")) is not None:
             return recorded
-        name = recorded.replace("pub", self._token, 1) if "pub" in recorded else None
+        # With a letter: digits alone would make an IP address of "pub.1.2.3".
+        name = recorded.replace("pub", f"p{self._token}", 1) if "pub" in recorded else None
         return (name or f"{recorded[:50]}-{self._token}")[-63:]
 
     def text(self, recorded: str, buckets: Sequence[str]) -> str:
