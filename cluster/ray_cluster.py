@@ -74,6 +74,8 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
     os.environ.setdefault("RAY_worker_niceness", "0")
     # Starting a process for encode tasks costs more than encoding ten gigabytes: keep those it has.
     os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(60 * 1000))
+    # Ray begins to spill at four fifths; our budgets fill more than that, and never all of it.
+    os.environ.setdefault("RAY_object_spilling_threshold", "0.99")
     # Pages that the machine has not touched cost more than the copy into them: take them now.
     os.environ.setdefault("RAY_preallocate_plasma_memory", "1")
     try:
