@@ -252,7 +252,7 @@ class Network:
         *,
         large_bytes: int = 256 << 20,
         small_bytes: int = 10_000,
-        small_objects: int = 20,
+        small_objects: int = 12,
     ) -> StageTable:
         """CPU time by stage, per GB and per object, from putting three large objects and some small
         ones; a local network is best left alone meanwhile.
