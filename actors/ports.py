@@ -60,6 +60,10 @@ class GroupOrder:
     """The approval round: groups of another round are other groups."""
     approval: Approval
 
+    def key_at(self, sp_address: str) -> GroupKey:
+        """Of this group at the SP that holds it."""
+        return GroupKey(sp_address, self.object_info.id, self.redundancy_index, self.attempt)
+
 
 class ReceiverPort(Protocol):
     """Takes replicate groups for the SPs hosted here. Every call names the SP it is meant for.

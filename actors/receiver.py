@@ -176,7 +176,7 @@ class Receiver:
 
     async def _open(self, sp_address: str, order: GroupOrder) -> int:
         store = self._store_of(sp_address)
-        key = _group_key(sp_address, order)
+        key = order.key_at(sp_address)
         object_info = await self._check_order(sp_address, order)
         layout = PayloadLayout.of(object_info, order.params, order.batch_segments).pieces
         async with self._lock(key):
@@ -371,7 +371,7 @@ class Receiver:
         what a crash leaves of it is a column without an owner, which is swept. Nobody asks whether
         it was finished before either: the same bytes once more cost less than the question."""
         store = self._store_of(sp_address)
-        key = _group_key(sp_address, order)
+        key = order.key_at(sp_address)
         object_info = await self._check_order(sp_address, order)
         layout = PayloadLayout.of(object_info, order.params, order.batch_segments).pieces
         if column.nbytes != layout.size_bytes or layout.batch_count != 1:
@@ -485,10 +485,6 @@ class Receiver:
 
 
 # --- small pure parts ----------------------------------------------------------------------------
-
-
-def _group_key(sp_address: str, order: GroupOrder) -> GroupKey:
-    return GroupKey(sp_address, order.object_info.id, order.redundancy_index, order.attempt)
 
 
 def _column_key(key: GroupKey) -> ColumnKey:

@@ -25,7 +25,6 @@ from protocol.errors import (
 from protocol.job import SecondaryReceipt
 from protocol.layout import PayloadLayout
 from protocol.objects import StorageProvider
-from storage.ports import GroupKey
 
 T = TypeVar("T")
 
@@ -152,9 +151,7 @@ class _BatchedGroup(_InClusterGroup):
         settings: InClusterSettings,
     ) -> None:
         super().__init__(receiver, sp_address, order, settings)
-        self._key = GroupKey(
-            sp_address, order.object_info.id, order.redundancy_index, order.attempt
-        )
+        self._key = order.key_at(sp_address)
         self._acknowledged = 0
 
     @property

@@ -30,7 +30,7 @@ from protocol.layout import SEGMENTS
 from protocol.objects import ObjectInfo
 from storage.ports import ColumnKey
 from tests.support.fake_chain import FakeChain
-from tests.support.groups import SMALL_SEGMENTS, ObjectGroups, key_of
+from tests.support.groups import SMALL_SEGMENTS, ObjectGroups
 from tests.support.naughty import naughty_piece_store
 from tests.support.receiver_rig import IMPATIENT, NOTHING, ReceiverRig
 
@@ -52,7 +52,7 @@ async def write(
     receiver: Receiver, rig: ReceiverRig, groups: ObjectGroups, order: GroupOrder, *indices: int
 ) -> None:
     batches = groups.batches(order.redundancy_index)
-    key = key_of(rig.secondary.address, order)
+    key = order.key_at(rig.secondary.address)
     for index in indices or range(len(batches)):
         await receiver.write_batch(rig.secondary.address, key, index, batches[index])
 
@@ -62,7 +62,7 @@ async def take(
 ) -> SecondaryReceipt:
     await receiver.open(rig.secondary.address, order)
     await write(receiver, rig, groups, order)
-    return await receiver.finish(rig.secondary.address, key_of(rig.secondary.address, order))
+    return await receiver.finish(rig.secondary.address, order.key_at(rig.secondary.address))
 
 
 # --- batches -------------------------------------------------------------------------------------
@@ -72,7 +72,7 @@ async def test_same_batch_again_changes_nothing(rig: ReceiverRig, groups: Object
     receiver, order = rig.start(), groups.order(rig.secondary, 0)
     assert await receiver.open(rig.secondary.address, order) == 0
     await write(receiver, rig, groups, order, 0, 1, 0, 1, 1, 2, 3, 4, 4)
-    await receiver.finish(rig.secondary.address, key_of(rig.secondary.address, order))
+    await receiver.finish(rig.secondary.address, order.key_at(rig.secondary.address))
     assert rig.stored(groups, 0) == groups.columns[0]
 
 
@@ -80,7 +80,7 @@ async def test_acknowledged_batch_with_other_bytes_is_refused(
     rig: ReceiverRig, groups: ObjectGroups
 ) -> None:
     receiver, order = rig.start(), groups.order(rig.secondary, 0)
-    key = key_of(rig.secondary.address, order)
+    key = order.key_at(rig.secondary.address)
     await receiver.open(rig.secondary.address, order)
     await write(receiver, rig, groups, order, 0)
     with pytest.raises(InvalidInput, match="other bytes"):
@@ -102,7 +102,7 @@ async def test_batch_outside_the_object_is_refused(
 ) -> None:
     receiver, order = rig.start(), groups.order(rig.secondary, 0)
     await receiver.open(rig.secondary.address, order)
-    key = key_of(rig.secondary.address, order)
+    key = order.key_at(rig.secondary.address)
     with pytest.raises(InvalidInput):
         await receiver.write_batch(rig.secondary.address, key, batch_index, groups.batches(0)[0])
 
@@ -110,7 +110,7 @@ async def test_batch_outside_the_object_is_refused(
 async def test_batch_of_another_size_is_refused(rig: ReceiverRig, groups: ObjectGroups) -> None:
     receiver, order = rig.start(), groups.order(rig.secondary, 0)
     await receiver.open(rig.secondary.address, order)
-    key = key_of(rig.secondary.address, order)
+    key = order.key_at(rig.secondary.address)
     longer = np.concatenate([groups.batches(0)[0], np.zeros(1, dtype=np.uint8)])
     with pytest.raises(PayloadSizeMismatch):
         await receiver.write_batch(rig.secondary.address, key, 0, longer)
@@ -137,7 +137,7 @@ async def test_batch_of_a_caller_that_went_away_is_stored(
     with pytest.raises(asyncio.CancelledError):
         await writing
     await write(receiver, rig, groups, order, 0, 1, 2, 3, 4)
-    await receiver.finish(rig.secondary.address, key_of(rig.secondary.address, order))
+    await receiver.finish(rig.secondary.address, order.key_at(rig.secondary.address))
     assert rig.stored(groups, 0) == groups.columns[0]
 
 
@@ -150,7 +150,7 @@ async def test_finish_is_refused_before_the_last_batch(
     receiver, order = rig.start(), groups.order(rig.secondary, 0)
     await receiver.open(rig.secondary.address, order)
     await write(receiver, rig, groups, order, 0, 1, 2, 3)
-    key = key_of(rig.secondary.address, order)
+    key = order.key_at(rig.secondary.address)
     with pytest.raises(InvalidInput, match="only 4 of 5 batches"):
         await receiver.finish(rig.secondary.address, key)
     await write(receiver, rig, groups, order, 4)
@@ -162,7 +162,7 @@ async def test_finish_again_gives_the_same_receipt_even_after_a_restart(
 ) -> None:
     receiver, order = rig.start(), groups.order(rig.secondary, 0)
     receipt = await take(receiver, rig, groups, order)
-    key = key_of(rig.secondary.address, order)
+    key = order.key_at(rig.secondary.address)
     assert await receiver.finish(rig.secondary.address, key) == receipt
     await receiver.close()
     again = rig.start()
@@ -184,7 +184,7 @@ async def test_finished_group_is_on_record_with_its_checksums(
 async def test_finish_of_a_group_that_was_never_opened_is_refused(
     rig: ReceiverRig, groups: ObjectGroups
 ) -> None:
-    key = key_of(rig.secondary.address, groups.order(rig.secondary, 0))
+    key = groups.order(rig.secondary, 0).key_at(rig.secondary.address)
     with pytest.raises(GroupNotOpen):
         await rig.start().finish(rig.secondary.address, key)
 
@@ -192,7 +192,7 @@ async def test_finish_of_a_group_that_was_never_opened_is_refused(
 async def test_abort_after_finish_keeps_the_group(rig: ReceiverRig, groups: ObjectGroups) -> None:
     receiver, order = rig.start(), groups.order(rig.secondary, 0)
     await take(receiver, rig, groups, order)
-    await receiver.abort(rig.secondary.address, key_of(rig.secondary.address, order))
+    await receiver.abort(rig.secondary.address, order.key_at(rig.secondary.address))
     assert rig.stored(groups, 0) == groups.columns[0]
 
 
@@ -209,7 +209,7 @@ async def test_restarted_receiver_goes_on_after_the_last_acknowledged_batch(
     second = rig.start()  # the first one is not closed: it was killed
     assert await second.open(rig.secondary.address, order) == 2
     await write(second, rig, groups, order, 2, 3, 4)
-    await second.finish(rig.secondary.address, key_of(rig.secondary.address, order))
+    await second.finish(rig.secondary.address, order.key_at(rig.secondary.address))
     assert rig.stored(groups, 0) == groups.columns[0]
 
 
@@ -234,7 +234,7 @@ async def test_group_whose_bytes_are_gone_starts_from_nothing(
     second = rig.start()
     assert await second.open(rig.secondary.address, order) == 0
     await write(second, rig, groups, order)
-    await second.finish(rig.secondary.address, key_of(rig.secondary.address, order))
+    await second.finish(rig.secondary.address, order.key_at(rig.secondary.address))
     assert rig.stored(groups, 0) == groups.columns[0]
 
 
@@ -259,7 +259,7 @@ async def test_only_so_many_groups_are_open_and_the_rest_are_set_aside(rig: Rece
     for groups, order in zip(objects, orders, strict=True):
         assert await receiver.open(rig.secondary.address, order) == 1
         await write(receiver, rig, groups, order, 1)
-        await receiver.finish(rig.secondary.address, key_of(rig.secondary.address, order))
+        await receiver.finish(rig.secondary.address, order.key_at(rig.secondary.address))
         assert rig.stored(groups, 0) == groups.columns[0]
 
 
@@ -303,7 +303,7 @@ async def test_group_of_another_provider_is_refused(rig: ReceiverRig, groups: Ob
     receiver, order = rig.start(), groups.order(rig.secondary, 0)
     await receiver.open(rig.secondary.address, order)
     with pytest.raises(InvalidInput, match="the group belongs to"):
-        await receiver.abort(rig.other.address, key_of(rig.secondary.address, order))
+        await receiver.abort(rig.other.address, order.key_at(rig.secondary.address))
 
 
 async def test_group_cannot_change_its_batches_half_way(
@@ -323,7 +323,7 @@ async def test_providers_in_one_process_share_nothing(
         assert await receiver.open(sp.address, groups.order(sp, 0)) == 0
     receipts = []
     for sp in (rig.secondary, rig.other):
-        key = key_of(sp.address, groups.order(sp, 0))
+        key = groups.order(sp, 0).key_at(sp.address)
         for index, batch in enumerate(groups.batches(0)):
             await receiver.write_batch(sp.address, key, index, batch)
         receipts.append(await receiver.finish(sp.address, key))
@@ -460,7 +460,7 @@ async def test_older_attempt_that_is_still_running_is_told_to_open_again(
 async def test_a_finish_that_is_broken_off_keeps_what_was_acknowledged(
     rig: ReceiverRig, groups: ObjectGroups
 ) -> None:
-    key = key_of(rig.secondary.address, groups.order(rig.secondary, 2))
+    key = groups.order(rig.secondary, 2).key_at(rig.secondary.address)
     store, _ = naughty_piece_store(
         rig.piece_stores[rig.secondary.address], {("finish", 1): asyncio.CancelledError()}
     )

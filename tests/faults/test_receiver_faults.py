@@ -17,7 +17,7 @@ from protocol.integrity import verify_receipt
 from protocol.job import SecondaryReceipt
 from storage.file_store import FilePieceStore
 from storage.ports import Buffer, ColumnWriter, JobStore, PieceStore
-from tests.support.groups import ObjectGroups, key_of
+from tests.support.groups import ObjectGroups
 from tests.support.receiver_rig import IMPATIENT, NOTHING, ReceiverRig
 from tests.support.sps import KeySigner
 
@@ -100,7 +100,7 @@ class Sender:
     def __init__(self, rig: ReceiverRig, groups: ObjectGroups) -> None:
         self._address = rig.secondary.address
         self._order = groups.order(rig.secondary, 1)
-        self._key = key_of(self._address, self._order)
+        self._key = self._order.key_at(self._address)
         self._batches = groups.batches(1)
         self.acknowledged = 0
 

@@ -49,7 +49,7 @@ class PassingReceiver:
         self, sp_address: str, order: GroupOrder, column: ColumnRef
     ) -> SecondaryReceipt:
         """Step by step, so that what goes wrong at a step goes wrong here as well."""
-        key = GroupKey(sp_address, order.object_info.id, order.redundancy_index, order.attempt)
+        key = order.key_at(sp_address)
         if await self.open(sp_address, order) == 0:
             await self.write_batch(sp_address, key, 0, column)
         return await self.finish(sp_address, key)

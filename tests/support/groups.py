@@ -19,7 +19,6 @@ from protocol.approvals import Approval, approval_sign_bytes
 from protocol.integrity import integrity_hash
 from protocol.layout import ColumnLayout, PayloadLayout
 from protocol.objects import ObjectInfo, RedundancyType, StorageParams
-from storage.ports import GroupKey
 from tests.support.fake_chain import FakeChain
 from tests.support.sps import SpKeys
 
@@ -101,10 +100,6 @@ def approve(sp: SpKeys, info: ObjectInfo, expired_time: int = NOW + 3600) -> App
     """An approval signed by the operator key of ``sp``."""
     approval = Approval(info, sp.address, expired_time)
     return replace(approval, signature=sign_bytes(sp.operator, approval_sign_bytes(approval)))
-
-
-def key_of(sp_address: str, order: GroupOrder) -> GroupKey:
-    return GroupKey(sp_address, order.object_info.id, order.redundancy_index, order.attempt)
 
 
 def corrupted(batches: Sequence[Column]) -> list[Column]:
