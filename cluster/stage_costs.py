@@ -7,7 +7,8 @@ when nothing happens is taken off. The embedded chain is left out: a real one ru
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -136,6 +137,15 @@ class Spell:
             max(0.0, busy.serial_s - share * rest.serial_s),
             busy.processes,
         )
+
+
+def spell_during(pid: int, work: Callable[[], object], objects: int, payload_bytes: int) -> Spell:
+    """What the network that the process ``pid`` runs spends while ``work`` puts so many objects,
+    of so many bytes together, and waits for their seals."""
+    before, began_at = network_use(pid), time.monotonic()
+    work()
+    seconds = time.monotonic() - began_at
+    return Spell(seconds, objects, payload_bytes, spent(before, network_use(pid)))
 
 
 def stage_costs(idle: Spell, large: Spell, small: Spell) -> tuple[StageCost, ...]:

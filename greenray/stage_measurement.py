@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from os import urandom
 
 from cluster.bench.environment import describe_environment
-from cluster.stage_costs import Spell, network_use, spent, stage_costs
+from cluster.stage_costs import Spell, spell_during, stage_costs
 from greenray.capacity import StageTable
 
 Put = Callable[[bytes, str], object]
@@ -29,7 +30,7 @@ def measure_stages(
     put(payload, f"{bucket_name}/warm-up")
     large = {f"{bucket_name}/large-{i}": payload for i in range(_LARGE_OBJECTS)}
     small = {f"{bucket_name}/small-{i}": urandom(small_bytes) for i in range(small_objects)}
-    idle = _spell(pid, {}, put)
+    idle = spell_during(pid, partial(time.sleep, _IDLE_S), 0, 0)
     stages = stage_costs(idle, _spell(pid, large, put), _spell(pid, small, put))
     environment = describe_environment({})
     return StageTable(
@@ -39,13 +40,10 @@ def measure_stages(
 
 
 def _spell(pid: int, payloads: Mapping[str, bytes], put: Put) -> Spell:
-    """Of putting them one after the other; without any, of waiting."""
-    before = network_use(pid)
-    began_at = time.monotonic()
-    for name, payload in payloads.items():
-        put(payload, name)
-    if not payloads:
-        time.sleep(_IDLE_S)
-    seconds = time.monotonic() - began_at
-    size_bytes = sum(map(len, payloads.values()))
-    return Spell(seconds, len(payloads), size_bytes, spent(before, network_use(pid)))
+    """Of putting them one after the other."""
+
+    def put_all() -> None:
+        for name, payload in payloads.items():
+            put(payload, name)
+
+    return spell_during(pid, put_all, len(payloads), sum(map(len, payloads.values())))

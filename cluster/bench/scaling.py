@@ -11,8 +11,9 @@ import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
-from time import monotonic, sleep
+from time import sleep
 from typing import Any
 
 from cluster.bench.ec import WORKER_KINDS, EcOptions, run_ec
@@ -25,7 +26,7 @@ from cluster.bench.site import STORED_PER_BYTE, Site, opened_site
 from cluster.capacity import Capacity, CapacityModel, Load, NodeSize, StageCost
 from cluster.demo import make_payload
 from cluster.settings import Settings
-from cluster.stage_costs import Spell, network_use, spent, stage_costs
+from cluster.stage_costs import Spell, spell_during, stage_costs
 from coding.codec import get_codec
 
 GAIN = "gain over one worker"
@@ -83,7 +84,8 @@ def run_scaling(options: ScalingOptions, on_step: OnStep) -> BenchResult:
     for count in workers:
         with _on_cores(count, options, on_step) as site:
             result = pipeline_on(site, options.pipeline, on_step)
-            stages = _stage_costs(site, options.object_size_bytes, on_step)
+            if count == workers[-1]:
+                stages = _stage_costs(site, options.object_size_bytes, on_step)
         results.append(result)
         rows += [_with_workers(row, count) for row in result.rows if row.metric in _RATES]
     gains = gains_of(rows)
@@ -171,20 +173,18 @@ def _stage_costs(site: Site, large_bytes: int, on_step: OnStep) -> tuple[StageCo
 
     def spell(size_bytes: int, objects: int) -> Spell:
         source = site.root / f"stage-costs-{size_bytes}"
-        if objects:
-            make_payload(source, size_bytes)
-        before, began_at = network_use(network.pid), monotonic()
-        for name in network.new_names(objects):
-            network.put(source, [name], at_once=1, warm_up=False)
-        if not objects:
-            sleep(_IDLE_S)
-        seconds = monotonic() - began_at
-        used = spent(before, network_use(network.pid))
-        return Spell(seconds, objects, objects * size_bytes, used)
+        make_payload(source, size_bytes)
 
-    idle = spell(0, 0)
+        def put() -> None:
+            for name in network.new_names(objects):
+                network.put(source, [name], at_once=1, warm_up=False)
+
+        return spell_during(network.pid, put, objects, objects * size_bytes)
+
     return stage_costs(
-        idle, spell(large_bytes, _LARGE_OBJECTS), spell(_SMALL_BYTES, _SMALL_OBJECTS)
+        spell_during(network.pid, partial(sleep, _IDLE_S), 0, 0),
+        spell(large_bytes, _LARGE_OBJECTS),
+        spell(_SMALL_BYTES, _SMALL_OBJECTS),
     )
 
 
