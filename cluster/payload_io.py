@@ -7,6 +7,7 @@ import hashlib
 import io
 import os
 import tempfile
+from abc import abstractmethod
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,10 +65,10 @@ def size_of(file: BinaryIO) -> int:
 class DirectPayload(io.RawIOBase):
     """A payload that reaches its gateway by a way of its own, not over HTTP."""
 
+    @abstractmethod
     async def send(self, endpoint: str, request: GatewayRequest) -> None:
         """Have ``request`` done at the gateway with this ``endpoint``, with this payload as its
         body. Raises what the gateway refuses it for, and what the way there fails with."""
-        raise NotImplementedError
 
 
 class OutgoingPayload:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 from pathlib import Path
@@ -112,14 +113,14 @@ class ReferencedBlocks(DirectPayload):
 
     def readinto(self, target: Any, /) -> int:
         view = memoryview(target).cast("B")
-        for index, end in enumerate(self._ends):
-            if self._position < end:
-                block = self._fetch(index)
-                part = block[len(block) - (end - self._position) :][: len(view)]
-                view[: len(part)] = part
-                self._position += len(part)
-                return len(part)
-        return 0
+        index = bisect_right(self._ends, self._position)
+        if index == len(self._ends):
+            return 0
+        left_bytes = self._ends[index] - self._position
+        part = self._fetch(index)[-left_bytes:][: len(view)]
+        view[: len(part)] = part
+        self._position += len(part)
+        return len(part)
 
     def _fetch(self, index: int) -> Buffer:
         where = f"block {index}"
