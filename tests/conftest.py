@@ -1,4 +1,5 @@
-"""The lines that tests ask to be shown at the end of a run, whichever process they ran in."""
+"""In what order tests run, and the lines that they ask to be shown at the end of a run, whichever
+process they ran in."""
 
 from __future__ import annotations
 
