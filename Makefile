@@ -23,9 +23,9 @@ format: .venv/ready
 	.venv/bin/ruff format .
 
 clean:
-	rm -rf .venv build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build coding/*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.venv/ready: requirements.lock pyproject.toml scripts/setup
+.venv/ready: requirements.lock pyproject.toml scripts/setup coding/sha256_lanes.c
 	scripts/setup
 
 # Runs the notebooks again and keeps their new outputs.

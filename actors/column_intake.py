@@ -7,10 +7,10 @@ Hash and write of a large batch overlap: with two threads a Receiver takes 16 Mi
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from concurrent.futures import Executor
 
 from actors.stage_trace import ObjectStages, Stage
+from coding.hashing import hash_pieces
 from protocol.layout import ColumnLayout
 from storage.ports import ColumnKey, ColumnWriter, PieceStore
 
@@ -33,19 +33,18 @@ async def store_batch(
 
     Raises: NoSpaceLeft, StoreError.
     """
-    lengths = _piece_lengths(layout, batch_index)
-    hash_pieces = stages.timed(Stage.HASHED, batch_index, len(column), _checksums)
+    checksums_of = stages.timed(Stage.HASHED, batch_index, len(column), _checksums)
     append = stages.timed(Stage.WRITTEN, batch_index, len(column), _append)
     loop = asyncio.get_running_loop()
     if len(column) < _OVERLAP_FROM_BYTES:
 
         def hash_and_append() -> tuple[bytes, ...]:
-            checksums = hash_pieces(column, lengths)
+            checksums = checksums_of(column, layout)
             append(writer, column)
             return checksums
 
         return await loop.run_in_executor(pool, hash_and_append)
-    hashing = loop.run_in_executor(pool, hash_pieces, column, lengths)
+    hashing = loop.run_in_executor(pool, checksums_of, column, layout)
     writing = loop.run_in_executor(pool, append, writer, column)
     # Both end before anything is raised: nobody may touch the writer while a thread uses it.
     await asyncio.wait((hashing, writing))
@@ -67,26 +66,16 @@ def store_whole(
 
 
 async def piece_checksums(
-    pool: Executor, layout: ColumnLayout, batch_index: int, column: memoryview
+    pool: Executor, layout: ColumnLayout, column: memoryview
 ) -> tuple[bytes, ...]:
-    """The SHA-256 of each piece of the batch."""
-    lengths = _piece_lengths(layout, batch_index)
+    """The SHA-256 of each piece of a batch."""
     if len(column) < _INLINE_HASH_BYTES:
-        return _checksums(column, lengths)
-    return await asyncio.get_running_loop().run_in_executor(pool, _checksums, column, lengths)
+        return _checksums(column, layout)
+    return await asyncio.get_running_loop().run_in_executor(pool, _checksums, column, layout)
 
 
-def _piece_lengths(layout: ColumnLayout, batch_index: int) -> list[int]:
-    return [layout.piece_length(index) for index in layout.batch_range(batch_index)]
-
-
-def _checksums(column: memoryview, lengths: list[int]) -> tuple[bytes, ...]:
-    checksums = []
-    start = 0
-    for length in lengths:
-        checksums.append(hashlib.sha256(column[start : start + length]).digest())
-        start += length
-    return tuple(checksums)
+def _checksums(column: memoryview, layout: ColumnLayout) -> tuple[bytes, ...]:
+    return tuple(hash_pieces(column, layout.piece_length(0)))
 
 
 def _append(writer: ColumnWriter, column: memoryview) -> None:

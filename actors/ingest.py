@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from typing import ParamSpec, TypeVar
 
 from actors.buffers import BufferPool
@@ -21,7 +21,7 @@ from actors.hot_columns import HotColumnCache
 from actors.payload_source import PayloadSource
 from actors.ports import Column, ColumnRef, ObjectSpace
 from actors.stage_trace import ObjectStages, Stage
-from coding.hashing import hash_slices
+from coding.hashing import TOGETHER, hash_messages
 from protocol.errors import PayloadSizeMismatch, StoreError
 from protocol.layout import PayloadLayout
 from protocol.placement import place_batch
@@ -209,11 +209,17 @@ class PayloadIngest:
     async def _hash(self, batch: _Batch) -> None:
         with self._stages.during(Stage.HASHED, batch.index, batch.payload_bytes):
             if batch.size_bytes <= _INLINE_HASH_BYTES:
-                self._checksums += [hash_slices(segment) for segment in batch.segments]
+                self._checksums += hash_messages(batch.segments)
                 return
             pool = self._tools.hash_pool
-            digests = [run_in(pool, hash_slices, segment) for segment in batch.segments]
-            self._checksums += await asyncio.gather(*digests)
+            together = [
+                batch.segments[first : first + TOGETHER]
+                for first in range(0, len(batch.segments), TOGETHER)
+            ]
+            digests = await asyncio.gather(
+                *(run_in(pool, hash_messages, some) for some in together)
+            )
+            self._checksums += chain.from_iterable(digests)
 
     async def _put(self, batch: _Batch) -> None:
         """Keep the columns hot if there is room; the stored segments stand in for them if not."""

@@ -288,7 +288,7 @@ class Receiver:
         self, group: _OpenGroup, batch_index: int, column: memoryview
     ) -> None:
         pieces = group.layout.batch_range(batch_index)
-        checksums = await piece_checksums(self._pool, group.layout, batch_index, column)
+        checksums = await piece_checksums(self._pool, group.layout, column)
         if checksums != group.row.piece_checksums[pieces.start : pieces.stop]:
             raise InvalidInput(
                 f"batch {batch_index} was acknowledged with other bytes", _where(group.row.key)
@@ -385,7 +385,7 @@ class Receiver:
             stages = self._stages(key)
             with stages.during(Stage.STORED, 0, column.nbytes):
                 with stages.during(Stage.HASHED, 0, column.nbytes):
-                    checksums = await piece_checksums(self._pool, layout, 0, column)
+                    checksums = await piece_checksums(self._pool, layout, column)
                 digest = check_received(
                     checksums, key.redundancy_index, object_info=object_info, params=order.params
                 )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,3 +21,9 @@ def as_view(buffer: Buffer) -> memoryview:
     """Contiguous bytes as a view of unsigned bytes."""
     view = buffer.data if isinstance(buffer, np.ndarray) else memoryview(buffer)
     return view.cast("B")
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Where a contiguous array begins."""
+    address: int = array.__array_interface__["data"][0]
+    return address

@@ -12,15 +12,14 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from coding.buffers import Shard, as_view
+from coding.buffers import Shard
 from coding.codec import Codec
-from coding.hashing import hash_pieces
+from coding.hashing import hash_messages, hash_pieces, start_digests
 from coding.matrix import check_shape
 from protocol.errors import InvalidInput
 from protocol.integrity import integrity_hash
@@ -136,12 +135,17 @@ def read_fully(reader: Reader, target: memoryview) -> int:
 # --- one pass ------------------------------------------------------------------------------------
 
 
+Columns: TypeAlias = list[list[bytes]]
+"""The piece checksums of some columns, in the order of their index."""
+
+
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """Segments of one length, in the pool's hands; the columns come in order of their index."""
+    """Segments of one length, in the pool's hands: their checksums and those of the first columns,
+    and of the columns that follow."""
 
-    segments: Future[list[bytes]]
-    columns: list[Future[list[list[bytes]]]]
+    first: Future[tuple[list[bytes], Columns]]
+    rest: Future[Columns] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,25 +212,26 @@ class _PayloadPass:
     def _start_run(self, buffer: Shard, start: int, count: int, length: int) -> _Run:
         submit, k, m = self._pool.submit, self._k, self._m
         segments = buffer[start : start + count * length]
-        segment_checksums = submit(hash_pieces, segments, length)
         if self._replica:
-            return _Run(segment_checksums, [])
+            return _Run(submit(_hash_segments, segments, length), None)
         if self._batch_segments > 1:
             rows = segments.reshape(count, length)
-            return _Run(segment_checksums, [submit(_hash_small_segments, rows, k, m, self._codec)])
+            return _Run(submit(_hash_small_segments, rows, k, m, self._codec), None)
         shard_size = -(-length // k)
         buffer[start + length : start + k * shard_size] = 0
         data = list(buffer[start : start + k * shard_size].reshape(k, shard_size))
         return _Run(
-            segment_checksums,
-            [submit(_hash_shards, data), submit(_hash_parity, data, m, self._codec)],
+            submit(_hash_segment_and_data, segments, data),
+            submit(_hash_parity, data, m, self._codec),
         )
 
     def _finish_oldest(self, on_progress: Callable[[int], None]) -> None:
         batch = self._running.popleft()
         for run in batch.runs:
-            self.segment_checksums += run.segments.result()
-            columns = [column for part in run.columns for column in part.result()]
+            segments, columns = run.first.result()
+            self.segment_checksums += segments
+            if run.rest is not None:
+                columns = columns + run.rest.result()
             for checksums, column in zip(self.piece_checksums, columns, strict=False):
                 checksums += column
         self._idle.append(batch.buffer)
@@ -234,28 +239,34 @@ class _PayloadPass:
         on_progress(self.done_bytes)
 
 
-def _hash_shards(shards: Sequence[Shard]) -> list[list[bytes]]:
-    return [hash_pieces(shard, shard.size) for shard in shards]
+def _hash_segments(segments: Shard, length: int) -> tuple[list[bytes], Columns]:
+    return hash_pieces(segments, length), []
 
 
-def _hash_parity(data: Sequence[Shard], m: int, codec: Codec) -> list[list[bytes]]:
+def _hash_segment_and_data(segment: Shard, data: Sequence[Shard]) -> tuple[list[bytes], Columns]:
+    """Together: the segment in one lane takes as long as all of its data shards in the other."""
+    segment_checksum, *checksums = hash_messages([[segment], *([shard] for shard in data)])
+    return [segment_checksum], [[checksum] for checksum in checksums]
+
+
+def _hash_parity(data: Sequence[Shard], m: int, codec: Codec) -> Columns:
     """The parity checksums of one segment, without ever holding its parity."""
     strip_bytes = min(_MAX_STRIP_BYTES, _PARITY_BYTES // max(m, 1), data[0].size)
     strips = [np.empty(strip_bytes, np.uint8) for _ in range(m)]
-    digests = [sha256() for _ in range(m)]
+    digests = start_digests(m)
     for start in range(0, data[0].size, strip_bytes):
         part = [shard[start : start + strip_bytes] for shard in data]
         parity = [strip[: part[0].size] for strip in strips]
         codec.encode_into(part, parity)
-        for digest, shard in zip(digests, parity, strict=True):
-            digest.update(as_view(shard))
-    return [[digest.digest()] for digest in digests]
+        digests.update([[shard] for shard in parity])
+    return [[checksum] for checksum in digests.digests()]
 
 
 def _hash_small_segments(
     segments: NDArray[np.uint8], k: int, m: int, codec: Codec
-) -> list[list[bytes]]:
-    """The piece checksums of all n columns; ``segments`` has one row per segment."""
+) -> tuple[list[bytes], Columns]:
+    """The checksums of the segments and of the pieces of all n columns; ``segments`` has one row
+    per segment."""
     count, length = segments.shape
     shard_size = -(-length // k)
     data = np.zeros((k, count, shard_size), np.uint8)
@@ -264,7 +275,8 @@ def _hash_small_segments(
         data[j, :, : part.shape[1]] = part
     columns = list(data.reshape(k, count * shard_size))
     columns += codec.encode(columns, m)
-    return [hash_pieces(column, shard_size) for column in columns]
+    checksums = hash_pieces(segments.reshape(count * length), length)
+    return checksums, [hash_pieces(column, shard_size) for column in columns]
 
 
 def _cores() -> int:

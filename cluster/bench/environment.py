@@ -14,6 +14,7 @@ from typing import Any
 import psutil
 
 from coding.codec import get_codec
+from coding.hashing import kernel_name
 
 _PACKAGES = ("greenray", "ray", "numpy", "aiohttp", "pyarrow", "pyeclib", "zfec", "web3")
 _CPU_FLAGS = ("sha_ni", "avx2", "avx512f", "gfni")
@@ -43,6 +44,7 @@ def describe_environment(settings: Mapping[str, Any]) -> dict[str, Any]:
         "python": platform.python_version(),
         "openssl": ssl.OPENSSL_VERSION,
         "codec": get_codec().name,
+        "sha256": kernel_name(),
         "versions": {name: found for name in _PACKAGES if (found := _version(name))},
         "load_average_before": os.getloadavg()[0],
         "settings": dict(settings),

@@ -1,10 +1,11 @@
-"""``bench hash``: SHA-256 of one stream, of many, and of a segment with its pieces."""
+"""``bench hash``: SHA-256 of one stream, of many, and of a segment with its pieces, each by hashlib
+and all at once."""
 
 from __future__ import annotations
 
 import os
 import statistics
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -22,6 +23,7 @@ from cluster.bench.table import size
 from coding.buffers import Shard, as_view
 from coding.checksums import hash_payload
 from coding.codec import get_codec
+from coding.hashing import hash_messages, kernel_name
 from coding.segments import encode_segment
 from protocol.errors import IntegrityHashMismatch
 
@@ -59,13 +61,20 @@ def _of_size(size_bytes: int, options: HashOptions, meter: Meter) -> list[Row]:
     pieces = encode_segment(segment, _K, _M, get_codec())
     streams = Case("streams", segment_size_bytes=size_bytes)
     mix = Case("segment and pieces", k=_K, m=_M, segment_size_bytes=size_bytes)
+    together = replace(mix, kind=f"segment and pieces together, {kernel_name()}")
+    all_buffers = [segment, *pieces]
     with ExitStack() as stack:
         works = []
         known = _known_checksums(segment)
         hashers: list[tuple[list[bytes], _Hasher]] = []
         for workers in options.workers:
-            for case, buffers in ((streams, [segment]), (mix, [segment, *pieces])):
-                own = [_Hasher([buffer.copy() for buffer in buffers]) for _ in range(workers)]
+            for case, buffers, hash_buffers in (
+                (streams, [segment], _one_by_one),
+                (mix, all_buffers, _one_by_one),
+                (together, all_buffers, _together),
+            ):
+                copies = [[buffer.copy() for buffer in buffers] for _ in range(workers)]
+                own = [_Hasher(hash_buffers, of_worker) for of_worker in copies]
                 run = stack.enter_context(side_by_side([hasher.run for hasher in own]))
                 works.append(Work(replace(case, workers=workers), run, workers * size_bytes))
                 hashers += [(known[: len(buffers)], hasher) for hasher in own]
@@ -79,12 +88,23 @@ def _of_size(size_bytes: int, options: HashOptions, meter: Meter) -> list[Row]:
 class _Hasher:
     """One worker with memory of its own."""
 
-    def __init__(self, buffers: Sequence[Shard]) -> None:
+    def __init__(
+        self, hash_buffers: Callable[[Sequence[Shard]], list[bytes]], buffers: Sequence[Shard]
+    ) -> None:
+        self._hash_buffers = hash_buffers
         self._buffers = buffers
         self.digests: list[bytes] = []
 
     def run(self) -> None:
-        self.digests = [sha256(as_view(buffer)).digest() for buffer in self._buffers]
+        self.digests = self._hash_buffers(self._buffers)
+
+
+def _one_by_one(buffers: Sequence[Shard]) -> list[bytes]:
+    return [sha256(as_view(buffer)).digest() for buffer in buffers]
+
+
+def _together(buffers: Sequence[Shard]) -> list[bytes]:
+    return hash_messages([[buffer] for buffer in buffers])
 
 
 def _known_checksums(segment: Shard) -> list[bytes]:
