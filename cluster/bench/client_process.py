@@ -64,11 +64,12 @@ class UploadAnswered:
 
 @dataclass(frozen=True, slots=True)
 class PutTimes:
-    """Durations in seconds of the client's own work before, then every object's times."""
+    """Durations in seconds of the client's own work before, then every object's times and id."""
 
     hashing_s: float
     creating_s: float
     objects: tuple[ObjectTimes, ...]
+    object_ids: tuple[int, ...]
 
 
 @asynccontextmanager
@@ -119,4 +120,5 @@ async def _put(client: BenchClient, message: PutObjects, tell: Tell) -> PutTimes
     objects = [
         await client.sealed(info, times) for info, times in zip(infos, uploaded, strict=True)
     ]
-    return PutTimes(hashed_at - began_at, created_at - hashed_at, tuple(objects))
+    object_ids = tuple(info.id for info in infos)
+    return PutTimes(hashed_at - began_at, created_at - hashed_at, tuple(objects), object_ids)

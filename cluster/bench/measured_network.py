@@ -21,10 +21,11 @@ from cluster.bench.client_process import (
     UploadBegins,
     client_service,
 )
-from cluster.bench.network_process import NetworkQuestion, network_service
+from cluster.bench.network_process import NetworkQuestion, RemoveColumns, network_service
 from cluster.bench.socket_floor import SocketGet, SocketPut
 from cluster.bench.uploads import ObjectTimes
 from cluster.settings import Settings
+from protocol.layout import SEGMENTS
 from protocol.objects import StorageParams
 
 _WARM_UP_SAMPLING_S = 0.2
@@ -131,6 +132,11 @@ class MeasuredNetwork:
 
     def _cpu(self) -> CpuTimes:
         return CpuTimes(self._trees.cpu_s(), self._client_trees.cpu_s())
+
+    def remove_columns(self, object_ids: Sequence[int]) -> None:
+        """Of sealed objects that nobody will read."""
+        columns = range(SEGMENTS, self.params.n)
+        self._network.ask(RemoveColumns(tuple(object_ids), columns))
 
     def spilled_bytes(self) -> int:
         spilled: int = self._network.ask(NetworkQuestion.SPILLED_BYTES)

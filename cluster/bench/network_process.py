@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from enum import Enum, auto
+from itertools import product
 from typing import Any
 
 from cluster.bench.child import Handler, Tell
 from cluster.network import LocalNetwork
 from cluster.settings import Settings
+from storage.ports import ColumnKey, PieceStore
 
 
 class NetworkQuestion(Enum):
     WHERE = auto()
     """The NetworkFile."""
     SPILLED_BYTES = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveColumns:
+    """Take the columns of sealed objects, whose bytes nobody reads any more, from all stores: room
+    for the next ones. The chain and the journal keep the objects."""
+
+    object_ids: tuple[int, ...]
+    columns: range
 
 
 @asynccontextmanager
@@ -27,12 +39,21 @@ async def network_service(settings: Mapping[str, Any]) -> AsyncIterator[Handler]
     network = LocalNetwork(Settings(**settings))
     found = await network.start()
 
-    async def handle(question: NetworkQuestion, tell: Tell) -> Any:
+    stores = found.pieces.stores([gateway.operator_address for gateway in found.gateways])
+
+    async def handle(question: NetworkQuestion | RemoveColumns, tell: Tell) -> Any:
         if question is NetworkQuestion.WHERE:
             return found
-        return await asyncio.to_thread(spilled_bytes)
+        if question is NetworkQuestion.SPILLED_BYTES:
+            return await asyncio.to_thread(spilled_bytes)
+        return await asyncio.to_thread(_remove, stores.values(), question)
 
     try:
         yield handle
     finally:
         await network.stop()
+
+
+def _remove(stores: Collection[PieceStore], message: RemoveColumns) -> None:
+    for store, object_id, index in product(stores, message.object_ids, message.columns):
+        store.delete(ColumnKey(object_id, index))

@@ -20,7 +20,7 @@ from typing import Any
 from cluster.bench.environment import cores, describe_environment
 from cluster.bench.floor_processes import FloorProcesses
 from cluster.bench.measured_network import PutCost
-from cluster.bench.pipeline_rows import FloorCost, pipeline_rows, pipeline_summary
+from cluster.bench.pipeline_rows import FloorCost, Round, pipeline_rows, pipeline_summary
 from cluster.bench.records import BenchResult, Case, Row
 from cluster.bench.runner import OnStep, interleaved, result_of
 from cluster.bench.site import STORED_PER_BYTE, Site, opened_site
@@ -61,7 +61,7 @@ class PipelineOptions:
     """``work_dir``: an existing directory; everything is written in a new one inside it.
 
     There is a network for each way, codec and batch size; in it every object size is put by every
-    number of objects at once, in turn.
+    number of objects at once and in turn, interleaved.
     """
 
     settings: Settings
@@ -69,6 +69,8 @@ class PipelineOptions:
     objects_in_parallel: tuple[int, ...]
     repeats: int
     work_dir: Path
+    in_turn: tuple[int, ...] = (1,)
+    """How many objects follow each other, each when the one before it is answered."""
     codecs: tuple[str, ...] = ()
     """None: the settings'."""
     batch_segments: tuple[int, ...] = ()
@@ -93,11 +95,16 @@ class PipelineOptions:
         return self.settings.model_copy(update=changed)
 
     @property
+    def rounds(self) -> list[Round]:
+        return [Round(*both) for both in product(self.objects_in_parallel, self.in_turn)]
+
+    @property
     def needed_bytes(self) -> int:
-        """Of disk, per network: every put object stays, of the floor one round's."""
-        put_bytes = sum(self.object_sizes_bytes) * sum(self.objects_in_parallel)
-        payload_bytes = sum(self.object_sizes_bytes)
-        return int(STORED_PER_BYTE * put_bytes * (self.repeats + 2)) + payload_bytes
+        """Of disk, per network: one round's objects twice, for they stay until the floor has stored
+        as many; then one object of each size."""
+        of_round_bytes = max(self.object_sizes_bytes) * max(r.objects for r in self.rounds)
+        kept_bytes = sum(self.object_sizes_bytes)
+        return int(STORED_PER_BYTE * (2 * of_round_bytes + kept_bytes)) + kept_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +137,7 @@ def pipeline_on(site: Site, options: PipelineOptions, on_step: OnStep) -> BenchR
 
 def _measure(site: Site, way: Way, options: PipelineOptions, on_step: OnStep) -> _Measured:
     spilled_before = site.network.spilled_bytes()
-    cases = list(product(options.object_sizes_bytes, options.objects_in_parallel))
+    cases = list(product(options.object_sizes_bytes, options.rounds))
     on_step("starting the floor")
     with ExitStack() as stack:
         sides = {
@@ -139,16 +146,16 @@ def _measure(site: Site, way: Way, options: PipelineOptions, on_step: OnStep) ->
         }
         found = interleaved(
             options.repeats + 1,
-            [partial(sides[size_bytes].run, at_once, on_step) for size_bytes, at_once in cases],
+            [partial(sides[size_bytes].run, one, on_step) for size_bytes, one in cases],
         )
         on_step("reading back")
         for of_size in sides.values():
             of_size.check_download()
     rows = []
-    for (size_bytes, at_once), pairs in zip(cases, found, strict=True):
+    for (size_bytes, one), pairs in zip(cases, found, strict=True):
         puts, floors = zip(*pairs, strict=True)
-        case = _case(site, way, size_bytes, at_once)
-        rows.append(tuple(pipeline_rows(case, cores(), puts, floors)))
+        case = _case(site, way, size_bytes, one)
+        rows.append(tuple(pipeline_rows(case, one, cores(), puts, floors)))
     spilled_bytes = site.network.spilled_bytes() - spilled_before
     return _Measured(tuple(rows), spilled_bytes, site.describe())
 
@@ -162,6 +169,7 @@ class _Sides:
         self._source = source
         self._floor = floor
         self._last_name = ""
+        self._kept_ids: tuple[int, ...] = ()
 
     @classmethod
     @contextmanager
@@ -174,20 +182,23 @@ class _Sides:
         with FloorProcesses.started(site.settings, root, source, params, expected) as floor:
             yield cls(site, way, source, floor)
 
-    def run(self, at_once: int, on_step: OnStep, number: int) -> tuple[PutCost, FloorCost]:
-        """One round."""
+    def run(self, put_round: Round, on_step: OnStep, number: int) -> tuple[PutCost, FloorCost]:
+        """One round. Of what was put before only the last object stays, to be read back."""
         network = self._site.network
-        names = network.new_names(at_once)
+        names = network.new_names(put_round.objects)
         put = network.put(
             self._source,
             names,
-            at_once=at_once,
+            at_once=put_round.at_once,
             warm_up=number == 0,
             laid_out=self._way is Way.OBJECT_STORE,
         )
-        floor = self._floor.run(at_once)
+        floor = self._floor.run(put_round.objects)
+        *others, last_id = self._kept_ids + put.times.object_ids
+        network.remove_columns(others)
+        self._kept_ids = (last_id,)
         self._last_name = names[-1]
-        on_step(self._progress(number, at_once, put, floor))
+        on_step(self._progress(number, put_round, put, floor))
         return put, floor
 
     def check_download(self) -> None:
@@ -197,10 +208,11 @@ class _Sides:
         if digest != sha256_of(self._source):
             raise IntegrityHashMismatch("what came back is not what went in", self._last_name)
 
-    def _progress(self, number: int, at_once: int, put: PutCost, floor: FloorCost) -> str:
+    def _progress(self, number: int, put_round: Round, put: PutCost, floor: FloorCost) -> str:
         size_bytes = self._source.stat().st_size
-        what = f"{at_once} x {size(size_bytes)}, " + (f"repeat {number}" if number else "warm-up")
-        mb = at_once * size_bytes / 1e6
+        what = put_round.named(f"{put_round.at_once} x {size(size_bytes)}")
+        what += f", repeat {number}" if number else ", warm-up"
+        mb = put_round.objects * size_bytes / 1e6
         return (
             f"{what}: upload to sealed {mb / put.upload_to_sealed_s:.0f} MB/s, "
             f"floor {mb / floor.seconds:.0f} MB/s"
@@ -215,16 +227,16 @@ def _checksums(source: Path, params: StorageParams) -> PayloadChecksums:
 # --- results -------------------------------------------------------------------------------------
 
 
-def _case(site: Site, way: Way, size_bytes: int, at_once: int) -> Case:
+def _case(site: Site, way: Way, size_bytes: int, put_round: Round) -> Case:
     params = site.network.params
     return Case(
-        way.kind,
+        put_round.named(way.kind),
         codec=get_codec(site.settings.codec).name,
         k=params.k,
         m=params.m,
         segment_size_bytes=params.max_segment_size_bytes,
         object_size_bytes=size_bytes,
-        objects_in_parallel=at_once,
+        objects_in_parallel=put_round.at_once,
         batch_segments=site.settings.batch_segments,
         durable=site.settings.durable,
     )

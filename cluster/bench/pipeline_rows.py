@@ -14,6 +14,23 @@ _FLOOR = "floor"
 
 
 @dataclass(frozen=True, slots=True)
+class Round:
+    """What is put in one repeat: ``at_once`` objects, and as soon as the upload of one is answered
+    the next, until each place has had ``in_turn`` of them."""
+
+    at_once: int
+    in_turn: int = 1
+
+    @property
+    def objects(self) -> int:
+        return self.at_once * self.in_turn
+
+    def named(self, kind: str) -> str:
+        """The kind of a case, for these objects."""
+        return kind if self.in_turn == 1 else f"{kind}, {self.in_turn} in turn"
+
+
+@dataclass(frozen=True, slots=True)
 class FloorCost:
     """One run of the floor over the same bytes."""
 
@@ -23,15 +40,18 @@ class FloorCost:
 
 
 def pipeline_rows(
-    case: Case, floor_workers: int, puts: Sequence[PutCost], floors: Sequence[FloorCost]
+    case: Case,
+    put_round: Round,
+    floor_workers: int,
+    puts: Sequence[PutCost],
+    floors: Sequence[FloorCost],
 ) -> list[Row]:
     """``case``: the pipeline's; the floor's is the same but for its workers. The first of ``puts``
     and of ``floors`` is the warm-up, which counts for memory only."""
     assert case.object_size_bytes is not None
-    assert case.objects_in_parallel is not None
-    size_bytes = case.object_size_bytes * case.objects_in_parallel
+    size_bytes = case.object_size_bytes * put_round.objects
     mb, gb = size_bytes / 1e6, size_bytes / 1e9
-    floor_case = replace(case, kind=_FLOOR, workers=floor_workers)
+    floor_case = replace(case, kind=put_round.named(_FLOOR), workers=floor_workers)
     timed, pairs = puts[1:], list(zip(puts[1:], floors[1:], strict=True))
 
     def of_puts(
@@ -67,7 +87,7 @@ def pipeline_rows(
 
 def pipeline_summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Medians over the repeats of the one case that ``rows`` are of; the largest peak of memory."""
-    values = {(row.case.kind == _FLOOR, row.metric): row.values for row in rows}
+    values = {(row.case.kind.startswith(_FLOOR), row.metric): row.values for row in rows}
 
     def median(metric: str, *, of_floor: bool = False) -> float:
         return statistics.median(values[of_floor, metric])

@@ -235,6 +235,14 @@ def pipeline(
     parallel: Annotated[
         list[int] | None, typer.Option(min=1, help="Objects at once; may be repeated. 1.")
     ] = None,
+    in_turn: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Objects that follow each other, each when the one before is answered; "
+            "may be repeated. 1.",
+        ),
+    ] = None,
     batch_segments: Annotated[
         list[int] | None,
         typer.Option(min=1, max=64, help="May be repeated, each in a network of its own."),
@@ -265,6 +273,7 @@ def pipeline(
             usual,
             object_sizes_bytes=tuple(object_size_bytes or usual.object_sizes_bytes),
             objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
+            in_turn=tuple(in_turn or usual.in_turn),
             codecs=tuple(codec or ()),
             batch_segments=tuple(batch_segments or ()),
             ways=tuple(map(way_of, way)) if way else usual.ways,

@@ -87,6 +87,13 @@ def test_pipeline_has_a_case_per_size_and_number_of_objects_at_once() -> None:
     assert second["ratio_to_floor"] > 0
 
 
+def test_pipeline_takes_objects_that_follow_each_other() -> None:
+    document = result_of("pipeline", "--object-size", "1MiB", "--in-turn", 1, "--in-turn", 3)
+    rates = [row["kind"] for row in document["rows"] if row["metric"] == "upload to sealed"]
+    assert rates == ["pipeline", "pipeline, 3 in turn"]
+    assert all(case["ratio_to_floor"] > 0 for case in document["summary"]["cases"])
+
+
 def test_memory_is_measured_by_object_size() -> None:
     summary = result_of("memory", "--object-size", "64KiB", "--object-size", "1MiB")["summary"]
     assert summary["object_sizes_bytes"] == [64 * KIB, MIB]

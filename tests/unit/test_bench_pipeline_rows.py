@@ -6,7 +6,7 @@ import pytest
 
 from cluster.bench.client_process import PutTimes
 from cluster.bench.measured_network import CpuTimes, PutCost
-from cluster.bench.pipeline_rows import FloorCost, pipeline_rows, pipeline_summary
+from cluster.bench.pipeline_rows import FloorCost, Round, pipeline_rows, pipeline_summary
 from cluster.bench.records import Case
 from cluster.bench.uploads import ObjectTimes
 
@@ -22,7 +22,7 @@ def put(sealed_after_s: float, *, cpu_s: float = 4.0, peak_memory_bytes: int = 1
         sealed_at=50.0 + sealed_after_s,
     )
     cpu = CpuTimes(cpu_s, 1.0)
-    return PutCost(PutTimes(1.0, 0.5, (times,)), cpu, 2.0, peak_memory_bytes)
+    return PutCost(PutTimes(1.0, 0.5, (times,), (1,)), cpu, 2.0, peak_memory_bytes)
 
 
 def floor(seconds: float) -> FloorCost:
@@ -32,6 +32,7 @@ def floor(seconds: float) -> FloorCost:
 CASE = Case("pipeline", None, "isal", 4, 2, 16 << 20, object_size_bytes=GB, objects_in_parallel=1)
 ROWS = pipeline_rows(
     CASE,
+    Round(1),
     2,
     [put(99.0, cpu_s=99.0, peak_memory_bytes=500), put(4.0), put(5.0), put(10.0)],
     [floor(99.0), floor(2.0), floor(2.0), floor(2.5)],
@@ -72,10 +73,20 @@ def test_only_rates_and_ratios_are_better_when_higher() -> None:
 def test_objects_that_are_put_together_count_from_the_first_byte_to_the_last_seal() -> None:
     first = ObjectTimes(10.0, 11.0, 11.5, 12.0, 14.0)
     second = ObjectTimes(10.5, 12.0, 11.0, 13.0, 13.5)
-    cost = PutCost(PutTimes(1.0, 0.5, (first, second)), CpuTimes(4.0, 1.0), 2.0, 5)
+    cost = PutCost(PutTimes(1.0, 0.5, (first, second), (1, 2)), CpuTimes(4.0, 1.0), 2.0, 5)
     assert (cost.uploading_at, cost.put_answered_s, cost.upload_to_sealed_s) == (10.0, 2.0, 4.0)
     case = replace(CASE, objects_in_parallel=2)
-    rows = pipeline_rows(case, 2, [cost, cost], [floor(1.0), floor(1.0)])
+    rows = pipeline_rows(case, Round(2), 2, [cost, cost], [floor(1.0), floor(1.0)])
     summary = pipeline_summary(rows)
     assert summary["upload_to_sealed_mb_s"] == 2000 / 4.0
     assert summary["cpu_s_per_gb"] == 4.0 / 2
+
+
+def test_objects_in_turn_are_a_case_of_their_own_with_their_own_floor() -> None:
+    in_turn = Round(at_once=1, in_turn=8)
+    case = replace(CASE, kind=in_turn.named("pipeline"))
+    rows = pipeline_rows(case, in_turn, 2, [put(99.0), put(10.0)], [floor(99.0), floor(8.0)])
+    assert {row.case.kind for row in rows} == {"pipeline, 8 in turn", "floor, 8 in turn"}
+    summary = pipeline_summary(rows)
+    assert (summary["upload_to_sealed_mb_s"], summary["floor_mb_s"]) == (800.0, 1000.0)
+    assert summary["ratio_to_floor"] == pytest.approx(0.8)
