@@ -68,8 +68,20 @@ class PeakMemory:
         self._interval_s = interval_s
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="peak-memory", daemon=True)
-        self.bytes = 0
+        self._samples: list[tuple[float, int]] = []
+
+    @property
+    def bytes(self) -> int:
         """The largest sample so far; there is one at the beginning and one at the end."""
+        return max(size_bytes for _, size_bytes in self._samples)
+
+    def bytes_between(self, start: float, end: float) -> int:
+        """The largest sample between two unix times, with the last one before them and the first
+        one after them: what is short may be over before it is seen."""
+        before = [at for at, _ in self._samples if at <= start]
+        after = [at for at, _ in self._samples if at >= end]
+        first, last = max(before, default=start), min(after, default=end)
+        return max(size_bytes for at, size_bytes in self._samples if first <= at <= last)
 
     def __enter__(self) -> PeakMemory:
         self._sample()
@@ -91,5 +103,5 @@ class PeakMemory:
             self._sample()
 
     def _sample(self) -> None:
-        self.bytes = max(self.bytes, self._trees.memory_bytes())
+        self._samples.append((time.time(), self._trees.memory_bytes()))
         self._trees.cpu_s()

@@ -52,6 +52,12 @@ class PutCost:
     cpu: CpuTimes
     answered_cpu_s: float
     peak_memory_bytes: int
+    first_object_peak_bytes: int
+    """Until it was answered."""
+    last_object_peak_bytes: int
+    """From its first byte to its seal."""
+    spilled_bytes: int
+    """By the object store, to disk."""
 
     @property
     def uploading_at(self) -> float:
@@ -107,13 +113,23 @@ class MeasuredNetwork:
         def on_told(message: UploadBegins | UploadAnswered) -> None:
             told[type(message)] = self._cpu()
 
+        spilled_before_bytes = self.spilled_bytes()
         with PeakMemory(self._trees, _WARM_UP_SAMPLING_S if warm_up else _SAMPLING_S) as memory:
             message = PutObjects(source, tuple(object_names), at_once, laid_out)
             times: PutTimes = self._client.ask(message, on_told)
             sealed = self._cpu()
+        first, last = times.objects[0], times.objects[-1]
         began, answered = told[UploadBegins], told[UploadAnswered]
         cpu = CpuTimes(sealed.servers_s - began.servers_s, sealed.client_s - began.client_s)
-        return PutCost(times, cpu, answered.servers_s - began.servers_s, memory.bytes)
+        return PutCost(
+            times,
+            cpu,
+            answered.servers_s - began.servers_s,
+            memory.bytes,
+            memory.bytes_between(first.uploading_at, first.answered_at),
+            memory.bytes_between(last.uploading_at, last.sealed_at),
+            self.spilled_bytes() - spilled_before_bytes,
+        )
 
     def get(self, object_name: str, size_bytes: int) -> tuple[float, str, float]:
         """(seconds, SHA-256 as hex, CPU seconds of the servers) of a download."""

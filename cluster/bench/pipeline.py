@@ -20,7 +20,13 @@ from typing import Any
 from cluster.bench.environment import cores, describe_environment
 from cluster.bench.floor_processes import FloorProcesses
 from cluster.bench.measured_network import PutCost
-from cluster.bench.pipeline_rows import FloorCost, Round, pipeline_rows, pipeline_summary
+from cluster.bench.pipeline_rows import (
+    FloorCost,
+    Round,
+    over_one_client_row,
+    pipeline_rows,
+    pipeline_summary,
+)
 from cluster.bench.records import BenchResult, Case, Row
 from cluster.bench.runner import OnStep, interleaved, result_of
 from cluster.bench.site import STORED_PER_BYTE, Site, opened_site
@@ -61,7 +67,7 @@ class PipelineOptions:
     """``work_dir``: an existing directory; everything is written in a new one inside it.
 
     There is a network for each way, codec and batch size; in it every object size is put by every
-    number of objects at once and in turn, interleaved.
+    number of objects at once and by every number in turn, interleaved.
     """
 
     settings: Settings
@@ -70,7 +76,8 @@ class PipelineOptions:
     repeats: int
     work_dir: Path
     in_turn: tuple[int, ...] = (1,)
-    """How many objects follow each other, each when the one before it is answered."""
+    """How many objects of one client follow each other, each when the one before it is answered;
+    1: no such case."""
     codecs: tuple[str, ...] = ()
     """None: the settings'."""
     batch_segments: tuple[int, ...] = ()
@@ -96,15 +103,17 @@ class PipelineOptions:
 
     @property
     def rounds(self) -> list[Round]:
-        return [Round(*both) for both in product(self.objects_in_parallel, self.in_turn)]
+        at_once = [Round(at_once) for at_once in self.objects_in_parallel]
+        in_turn = [Round(1, in_turn) for in_turn in self.in_turn if in_turn > 1]
+        return list(dict.fromkeys([*at_once, *in_turn]))
 
     @property
     def needed_bytes(self) -> int:
-        """Of disk, per network: one round's objects twice, for they stay until the floor has stored
-        as many; then one object of each size."""
+        """Of disk: one round's objects, of the network or of the floor, and one object of each size
+        that is read back in the end."""
         of_round_bytes = max(self.object_sizes_bytes) * max(r.objects for r in self.rounds)
         kept_bytes = sum(self.object_sizes_bytes)
-        return int(STORED_PER_BYTE * (2 * of_round_bytes + kept_bytes)) + kept_bytes
+        return int(STORED_PER_BYTE * (of_round_bytes + kept_bytes)) + kept_bytes
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +121,6 @@ class _Measured:
     """All rows of the cases of one network."""
 
     of_cases: tuple[tuple[Row, ...], ...]
-    spilled_bytes: int
     settings: Mapping[str, Any]
 
 
@@ -136,7 +144,6 @@ def pipeline_on(site: Site, options: PipelineOptions, on_step: OnStep) -> BenchR
 
 
 def _measure(site: Site, way: Way, options: PipelineOptions, on_step: OnStep) -> _Measured:
-    spilled_before = site.network.spilled_bytes()
     cases = list(product(options.object_sizes_bytes, options.rounds))
     on_step("starting the floor")
     with ExitStack() as stack:
@@ -151,13 +158,28 @@ def _measure(site: Site, way: Way, options: PipelineOptions, on_step: OnStep) ->
         on_step("reading back")
         for of_size in sides.values():
             of_size.check_download()
-    rows = []
-    for (size_bytes, one), pairs in zip(cases, found, strict=True):
-        puts, floors = zip(*pairs, strict=True)
-        case = _case(site, way, size_bytes, one)
-        rows.append(tuple(pipeline_rows(case, one, cores(), puts, floors)))
-    spilled_bytes = site.network.spilled_bytes() - spilled_before
-    return _Measured(tuple(rows), spilled_bytes, site.describe())
+    costs = dict(zip(cases, found, strict=True))
+    rows = [
+        (
+            *pipeline_rows(_case(site, way, *case), case[1], cores(), *zip(*pairs, strict=True)),
+            *_over_one_client(_case(site, way, *case), case, costs),
+        )
+        for case, pairs in costs.items()
+    ]
+    return _Measured(tuple(rows), site.describe())
+
+
+def _over_one_client(
+    case: Case,
+    measured: tuple[int, Round],
+    costs: Mapping[tuple[int, Round], Sequence[tuple[PutCost, FloorCost]]],
+) -> Iterator[Row]:
+    """Of objects at once, beside all that one client puts of the same size."""
+    size_bytes, put_round = measured
+    puts = [put for put, _ in costs[measured]]
+    for (other_bytes, other), pairs in costs.items():
+        if put_round.at_once > other.at_once == 1 and other_bytes == size_bytes:
+            yield over_one_client_row(case, put_round, puts, other, [put for put, _ in pairs])
 
 
 class _Sides:
@@ -193,10 +215,10 @@ class _Sides:
             warm_up=number == 0,
             laid_out=self._way is Way.OBJECT_STORE,
         )
-        floor = self._floor.run(put_round.objects)
         *others, last_id = self._kept_ids + put.times.object_ids
         network.remove_columns(others)
         self._kept_ids = (last_id,)
+        floor = self._floor.run(put_round.objects)
         self._last_name = names[-1]
         on_step(self._progress(number, put_round, put, floor))
         return put, floor
@@ -245,7 +267,6 @@ def _case(site: Site, way: Way, size_bytes: int, put_round: Round) -> Case:
 def _result(
     environment: Mapping[str, Any], options: PipelineOptions, measured: Sequence[_Measured]
 ) -> BenchResult:
-    spilled_bytes = sum(of_network.spilled_bytes for of_network in measured)
     of_cases = [rows for of_network in measured for rows in of_network.of_cases]
     by_case = [
         {"case": case_text(rows[0].to_json()), **pipeline_summary(rows)} for rows in of_cases
@@ -257,5 +278,5 @@ def _result(
         [row for rows in of_cases for row in rows],
         {**by_case[0], "cases": by_case},
         max(summary["peak_memory_bytes"] for summary in by_case),
-        spilled_bytes,
+        sum(summary["spilled_bytes"] for summary in by_case),
     )

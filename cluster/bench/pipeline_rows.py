@@ -11,12 +11,20 @@ from cluster.bench.measured_network import PutCost
 from cluster.bench.records import CPU_METRIC, Case, Row
 
 _FLOOR = "floor"
+_OVER = "upload to sealed /"
+_SPILLED = "spilled"
+_FIRST_PEAK = "peak memory, first object"
+_LAST_PEAK = "peak memory, last object"
+_PEAKS_IN_TURN = {
+    "first_object_peak_memory_bytes": _FIRST_PEAK,
+    "last_object_peak_memory_bytes": _LAST_PEAK,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """What is put in one repeat: ``at_once`` objects, and as soon as the upload of one is answered
-    the next, until each place has had ``in_turn`` of them."""
+    """What is put in one repeat: ``at_once`` objects, or ``in_turn`` by one client, each as soon as
+    the one before is answered."""
 
     at_once: int
     in_turn: int = 1
@@ -24,6 +32,10 @@ class Round:
     @property
     def objects(self) -> int:
         return self.at_once * self.in_turn
+
+    @property
+    def text(self) -> str:
+        return f"{self.at_once} at once" if self.in_turn == 1 else f"{self.in_turn} in turn"
 
     def named(self, kind: str) -> str:
         """The kind of a case, for these objects."""
@@ -66,6 +78,11 @@ def pipeline_rows(
 
     ratios = tuple(floor.seconds / put.upload_to_sealed_s for put, floor in pairs)
     peaks = tuple(float(put.peak_memory_bytes) for put in puts)
+    spilled = tuple(float(put.spilled_bytes) for put in puts)
+    peaks_in_turn = [
+        of_puts(_FIRST_PEAK, "bytes", lambda p: p.first_object_peak_bytes),
+        of_puts(_LAST_PEAK, "bytes", lambda p: p.last_object_peak_bytes),
+    ]
     floor_peaks = tuple(float(floor.peak_memory_bytes) for floor in floors)
     return [
         of_puts("upload to sealed", "MB/s", lambda p: mb / p.upload_to_sealed_s, higher=True),
@@ -77,12 +94,28 @@ def pipeline_rows(
         of_floor(CPU_METRIC, "s/GB", lambda f: f.cpu_s / gb),
         Row(case, "peak memory", "bytes", peaks, higher_is_better=False),
         Row(floor_case, "peak memory", "bytes", floor_peaks, higher_is_better=False),
+        *(peaks_in_turn if put_round.in_turn > 1 else ()),
+        Row(case, _SPILLED, "bytes", spilled, higher_is_better=False),
         of_puts("client hashes", "s", lambda p: p.times.hashing_s),
         of_puts("client creates the objects on chain", "s", lambda p: p.times.creating_s),
         of_puts("upload", "s", lambda p: p.last.stored_at - p.uploading_at),
         of_puts("replication after it", "s", lambda p: p.last.replicated_at - p.last.stored_at),
         of_puts("seal after that", "s", lambda p: p.last.sealed_at - p.last.replicated_at),
     ]
+
+
+def over_one_client_row(
+    case: Case,
+    put_round: Round,
+    puts: Sequence[PutCost],
+    one_client: Round,
+    one_client_puts: Sequence[PutCost],
+) -> Row:
+    """How many times the throughput of one client is that of ``put_round``, repeat by repeat."""
+    times = put_round.objects / one_client.objects
+    pairs = zip(puts[1:], one_client_puts[1:], strict=True)
+    ratios = tuple(times * one.upload_to_sealed_s / put.upload_to_sealed_s for put, one in pairs)
+    return Row(case, f"{_OVER} {one_client.text}", "ratio", ratios)
 
 
 def pipeline_summary(rows: Sequence[Row]) -> dict[str, Any]:
@@ -92,6 +125,11 @@ def pipeline_summary(rows: Sequence[Row]) -> dict[str, Any]:
     def median(metric: str, *, of_floor: bool = False) -> float:
         return statistics.median(values[of_floor, metric])
 
+    in_turn = {
+        name: int(median(metric))
+        for name, metric in _PEAKS_IN_TURN.items()
+        if (False, metric) in values
+    }
     return {
         "upload_to_sealed_mb_s": median("upload to sealed"),
         "put_answered_mb_s": median("put answered"),
@@ -100,4 +138,6 @@ def pipeline_summary(rows: Sequence[Row]) -> dict[str, Any]:
         "cpu_s_per_gb": median(CPU_METRIC),
         "floor_cpu_s_per_gb": median(CPU_METRIC, of_floor=True),
         "peak_memory_bytes": int(max(values[False, "peak memory"])),
+        **in_turn,
+        "spilled_bytes": int(sum(values[False, _SPILLED])),
     }

@@ -91,7 +91,13 @@ class Plan:
     def pipeline(self) -> PipelineOptions:
         sizes = (256 * _MIB,) if self.quick else (_GIB,)
         return PipelineOptions(
-            self.settings, sizes, (1,), self.count, self.work_dir, quick=self.quick
+            self.settings,
+            sizes,
+            (1,),
+            self.count,
+            self.work_dir,
+            in_turn=(1,) if self.quick else (8,),
+            quick=self.quick,
         )
 
     def scaling(self) -> ScalingOptions:

@@ -239,8 +239,8 @@ def pipeline(
         list[int] | None,
         typer.Option(
             min=1,
-            help="Objects that follow each other, each when the one before is answered; "
-            "may be repeated. 1.",
+            help="Objects of one client, each when the one before is answered, as a case beside; "
+            "may be repeated; 1: none. 8; quick: none.",
         ),
     ] = None,
     batch_segments: Annotated[

@@ -78,20 +78,26 @@ def test_small_objects_are_counted_from_put_to_sealed_and_their_creation_apart()
 
 def test_pipeline_has_a_case_per_size_and_number_of_objects_at_once() -> None:
     sizes = ("--object-size", "64KiB", "--object-size", "1MiB")
-    document = result_of("pipeline", *sizes, "--parallel", 2)
+    document = result_of("pipeline", *sizes, "--parallel", 1, "--parallel", 2, "--in-turn", 1)
     rates = [row for row in document["rows"] if row["metric"] == "upload to sealed"]
-    assert [row["object_size_bytes"] for row in rates] == [64 * KIB, MIB]
-    assert {row["objects_in_parallel"] for row in rates} == {2}
-    first, second = document["summary"]["cases"]
-    assert first["floor_mb_s"] > 0
-    assert second["ratio_to_floor"] > 0
+    found = [(row["object_size_bytes"], row["objects_in_parallel"]) for row in rates]
+    assert found == [(64 * KIB, 1), (64 * KIB, 2), (MIB, 1), (MIB, 2)]
+    for case in document["summary"]["cases"]:
+        assert case["floor_mb_s"] > 0
+        assert case["ratio_to_floor"] > 0
+    ratios = [r for r in document["rows"] if r["metric"] == "upload to sealed / 1 at once"]
+    assert [r["objects_in_parallel"] for r in ratios] == [2, 2]
 
 
-def test_pipeline_takes_objects_that_follow_each_other() -> None:
+def test_pipeline_takes_objects_that_follow_each_other_and_shows_their_memory() -> None:
     document = result_of("pipeline", "--object-size", "1MiB", "--in-turn", 1, "--in-turn", 3)
     rates = [row["kind"] for row in document["rows"] if row["metric"] == "upload to sealed"]
     assert rates == ["pipeline", "pipeline, 3 in turn"]
     assert all(case["ratio_to_floor"] > 0 for case in document["summary"]["cases"])
+    one, in_turn = document["summary"]["cases"]
+    assert "last_object_peak_memory_bytes" not in one
+    peaks = [in_turn[f"{which}_object_peak_memory_bytes"] for which in ("first", "last")]
+    assert all(0 < peak <= in_turn["peak_memory_bytes"] for peak in peaks)
 
 
 def test_memory_is_measured_by_object_size() -> None:
@@ -152,7 +158,7 @@ def least(monkeypatch: pytest.MonkeyPatch) -> None:
         "seal": replace(usual.seal(), seals=2, repeats=1),
         "gateway": replace(usual.gateway(), object_sizes_bytes=(KIB,), repeats=1),
         "small": replace(usual.small(), objects=2, objects_in_parallel=(2,), repeats=1),
-        "pipeline": replace(usual.pipeline(), object_sizes_bytes=(KIB,), repeats=1),
+        "pipeline": replace(usual.pipeline(), object_sizes_bytes=(KIB,), in_turn=(2,), repeats=1),
     }
     for name, options in less.items():
 

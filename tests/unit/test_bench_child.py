@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -106,3 +107,17 @@ def test_memory_and_time_of_a_child_are_counted(tmp_path: Path) -> None:
         assert after_s > before_s
     assert trees.cpu_s() == pytest.approx(after_s, abs=0.5), "what has ended stays counted"
     assert trees.memory_bytes() == 0
+
+
+def test_the_peak_of_a_while_is_told_from_that_of_the_whole(tmp_path: Path) -> None:
+    with child(tmp_path) as running:
+        with PeakMemory(ProcessTrees([running.pid]), interval_s=0.01) as memory:
+            began_at = time.time()
+            running.ask(("spin", 3_000_000))
+            spun_at = time.time()
+            running.ask(("take", 64 * MIB))
+            running.ask(("spin", 3_000_000))
+        before = memory.bytes_between(began_at, began_at)
+        after = memory.bytes_between(spun_at, time.time())
+    assert after == memory.bytes
+    assert after - before > 60 * MIB

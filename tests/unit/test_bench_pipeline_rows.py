@@ -6,7 +6,13 @@ import pytest
 
 from cluster.bench.client_process import PutTimes
 from cluster.bench.measured_network import CpuTimes, PutCost
-from cluster.bench.pipeline_rows import FloorCost, Round, pipeline_rows, pipeline_summary
+from cluster.bench.pipeline_rows import (
+    FloorCost,
+    Round,
+    over_one_client_row,
+    pipeline_rows,
+    pipeline_summary,
+)
 from cluster.bench.records import Case
 from cluster.bench.uploads import ObjectTimes
 
@@ -22,7 +28,7 @@ def put(sealed_after_s: float, *, cpu_s: float = 4.0, peak_memory_bytes: int = 1
         sealed_at=50.0 + sealed_after_s,
     )
     cpu = CpuTimes(cpu_s, 1.0)
-    return PutCost(PutTimes(1.0, 0.5, (times,), (1,)), cpu, 2.0, peak_memory_bytes)
+    return PutCost(PutTimes(1.0, 0.5, (times,), (1,)), cpu, 2.0, peak_memory_bytes, 70, 80, 6)
 
 
 def floor(seconds: float) -> FloorCost:
@@ -49,6 +55,7 @@ def test_summary_has_the_medians_of_the_repeats_without_the_warm_up() -> None:
             "cpu_s_per_gb": 4.0,
             "floor_cpu_s_per_gb": 3.0,
             "peak_memory_bytes": 500,
+            "spilled_bytes": 4 * 6,
         }
     )
 
@@ -73,7 +80,8 @@ def test_only_rates_and_ratios_are_better_when_higher() -> None:
 def test_objects_that_are_put_together_count_from_the_first_byte_to_the_last_seal() -> None:
     first = ObjectTimes(10.0, 11.0, 11.5, 12.0, 14.0)
     second = ObjectTimes(10.5, 12.0, 11.0, 13.0, 13.5)
-    cost = PutCost(PutTimes(1.0, 0.5, (first, second), (1, 2)), CpuTimes(4.0, 1.0), 2.0, 5)
+    put_times = PutTimes(1.0, 0.5, (first, second), (1, 2))
+    cost = PutCost(put_times, CpuTimes(4.0, 1.0), 2.0, 5, 5, 5, 0)
     assert (cost.uploading_at, cost.put_answered_s, cost.upload_to_sealed_s) == (10.0, 2.0, 4.0)
     case = replace(CASE, objects_in_parallel=2)
     rows = pipeline_rows(case, Round(2), 2, [cost, cost], [floor(1.0), floor(1.0)])
@@ -90,3 +98,14 @@ def test_objects_in_turn_are_a_case_of_their_own_with_their_own_floor() -> None:
     summary = pipeline_summary(rows)
     assert (summary["upload_to_sealed_mb_s"], summary["floor_mb_s"]) == (800.0, 1000.0)
     assert summary["ratio_to_floor"] == pytest.approx(0.8)
+    assert summary["first_object_peak_memory_bytes"] == 70
+    assert summary["last_object_peak_memory_bytes"] == 80
+
+
+def test_objects_at_once_are_compared_with_one_client_by_throughput() -> None:
+    four = replace(CASE, objects_in_parallel=4)
+    puts, one = [put(99.0), put(8.0), put(16.0)], [put(9.0), put(4.0), put(1.0)]
+    row = over_one_client_row(four, Round(4), puts, Round(1), one)
+    assert (row.metric, row.values) == ("upload to sealed / 1 at once", (2.0, 0.25))
+    row = over_one_client_row(four, Round(4), puts, Round(1, 8), one)
+    assert (row.metric, row.values) == ("upload to sealed / 8 in turn", (0.25, 0.03125))
