@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from cluster.bench.child import Handler, Tell
-from cluster.bench.socket_floor import SocketClient, SocketGet, SocketPut
 from cluster.bench.uploads import BenchClient, ObjectTimes
 from cluster.state_dir import NetworkFile
 from protocol.objects import ObjectInfo
@@ -37,6 +36,23 @@ class GetObject:
     """Answered by (seconds, SHA-256 as hex) of a download into memory; hashing is not timed."""
 
     object_name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PutToFloor:
+    """Upload ``source`` to the plain process at ``endpoint``; answered by the seconds."""
+
+    endpoint: str
+    source: Path
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class GetFromFloor:
+    """As ``GetObject``, of what the plain process at ``endpoint`` has."""
+
+    endpoint: str
     size_bytes: int
 
 
@@ -77,7 +93,6 @@ async def client_service(network: NetworkFile) -> AsyncIterator[Handler]:
     async with BenchClient.opened(network) as client:
         params = await client.chain.storage_params()
         buffers: dict[int, bytearray] = {}
-        plain = SocketClient(buffers)
 
         async def handle(message: Any, tell: Tell) -> Any:
             match message:
@@ -87,15 +102,26 @@ async def client_service(network: NetworkFile) -> AsyncIterator[Handler]:
                     return await client.timeline(object_name)
                 case PutObjects():
                     return await _put(client, message, tell)
-                case GetObject(object_name, size_bytes):
-                    buffer = buffers.setdefault(size_bytes, bytearray(size_bytes))
-                    seconds = client.fetch(object_name, buffer)
-                    return seconds, sha256(buffer).hexdigest()
-                case SocketPut() | SocketGet():
-                    return plain.run(message)
+                case PutToFloor(endpoint, source, size_bytes):
+                    return await client.upload_to(endpoint, source, size_bytes)
+                case GetObject() | GetFromFloor():
+                    size_bytes = message.size_bytes
+                    if size_bytes not in buffers:
+                        buffers[size_bytes] = bytearray(size_bytes)
+                    return _get(client, message, buffers[size_bytes])
             raise TypeError(type(message))
 
         yield handle
+
+
+def _get(
+    client: BenchClient, message: GetObject | GetFromFloor, buffer: bytearray
+) -> tuple[float, str]:
+    if isinstance(message, GetObject):
+        seconds = client.fetch(message.object_name, buffer)
+    else:
+        seconds = client.fetch_from(message.endpoint, buffer)
+    return seconds, sha256(buffer).hexdigest()
 
 
 async def _put(client: BenchClient, message: PutObjects, tell: Tell) -> PutTimes:

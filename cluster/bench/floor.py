@@ -167,8 +167,8 @@ class _SegmentBuffer:
     def __init__(self, setup: FloorSetup) -> None:
         self._k, self._m = setup.k, setup.m
         shard_bytes = -(-setup.segment_size_bytes // setup.k)
-        self._data = _aligned(setup.k * shard_bytes)
-        self._parity = [_aligned(shard_bytes) for _ in range(setup.m)]
+        self._data = aligned_memory(setup.k * shard_bytes)
+        self._parity = [aligned_memory(shard_bytes) for _ in range(setup.m)]
         self.segment: Shard = self._data[:0]
         self.shards: list[Shard] = []
 
@@ -190,6 +190,7 @@ def _append(writers: dict[int, ColumnWriter], buffer: _SegmentBuffer) -> None:
         writers[index].append([shard.data])
 
 
-def _aligned(size_bytes: int) -> Shard:
+def aligned_memory(size_bytes: int) -> Shard:
+    """At a page's beginning, as writes past the page cache want it."""
     pages = -(-size_bytes // _PAGE_BYTES)
     return np.frombuffer(mmap.mmap(-1, pages * _PAGE_BYTES), np.uint8)[:size_bytes]

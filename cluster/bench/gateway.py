@@ -1,11 +1,12 @@
-"""``bench gateway``: PUT (until the answer) and GET through HTTP, against a plain socket."""
+"""``bench gateway``: PUT (until the answer) and GET through HTTP, and the floor: a plain process
+that receives, hashes and stores, or reads, hashes and sends, for the same client."""
 
 from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,14 +14,21 @@ from typing import Any
 from cluster.bench.accounting import ProcessTrees
 from cluster.bench.child import Child
 from cluster.bench.environment import describe_environment
+from cluster.bench.gateway_floor import (
+    GatewayFloorQuestion,
+    GatewayFloorSetup,
+    gateway_floor_service,
+)
 from cluster.bench.records import CPU_METRIC, BenchResult, Case, Row
 from cluster.bench.runner import OnStep, interleaved, result_of
 from cluster.bench.site import STORED_PER_BYTE, Site, opened_site
-from cluster.bench.socket_floor import SocketGet, SocketPut, socket_floor_service
 from cluster.bench.table import size
 from cluster.demo import make_payload, sha256_of
 from cluster.settings import Settings
 from protocol.errors import IntegrityHashMismatch
+from protocol.layout import PayloadLayout
+
+_RATIO = "gateway / floor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +42,7 @@ class GatewayOptions:
     @property
     def needed_bytes(self) -> int:
         """Of disk."""
-        return int((STORED_PER_BYTE * (self.repeats + 1) + 1) * sum(self.object_sizes_bytes))
+        return int(STORED_PER_BYTE * max(self.object_sizes_bytes)) + sum(self.object_sizes_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +56,10 @@ class Transfer:
 
 @dataclass(frozen=True, slots=True)
 class Round:
-    """``socket_...``: the same bytes between the client and a process that only moves them."""
-
     put: Transfer
     get: Transfer
-    socket_put: Transfer
-    socket_get: Transfer
+    floor_put: Transfer
+    floor_get: Transfer
 
 
 def run_gateway(options: GatewayOptions, on_step: OnStep) -> BenchResult:
@@ -71,14 +77,14 @@ def gateway_on(site: Site, options: GatewayOptions, on_step: OnStep) -> BenchRes
         for size_bytes in options.object_sizes_bytes:
             source = site.root / f"gateway-{size_bytes}"
             make_payload(source, size_bytes)
-            floor = stack.enter_context(
-                Child(
-                    "socket floor",
-                    socket_floor_service,
-                    source,
-                    log_file=site.root / f"socket-{size_bytes}.log",
-                )
+            root = site.root / f"gateway-floor-{size_bytes}"
+            params = site.network.params
+            layout = PayloadLayout(size_bytes, params.max_segment_size_bytes, params.k, params.m)
+            setup = GatewayFloorSetup(root, layout, site.settings.durable)
+            child = Child(
+                "gateway floor", gateway_floor_service, setup, log_file=root.with_suffix(".log")
             )
+            floor = stack.enter_context(child)
             sides.append(_Side(site, source, floor))
         found = interleaved(options.repeats + 1, [partial(side.run, on_step) for side in sides])
     rows: list[Row] = []
@@ -105,7 +111,8 @@ class _Side:
         self._source = source
         self._size_bytes = source.stat().st_size
         self._digest = sha256_of(source)
-        self._port: int = floor.ask(None)
+        self._floor = floor
+        self._floor_endpoint: str = floor.ask(GatewayFloorQuestion.ENDPOINT)
         self._floor_trees = ProcessTrees([floor.pid])
 
     def run(self, on_step: OnStep, number: int) -> Round:
@@ -114,25 +121,31 @@ class _Side:
         put = self._network.put(self._source, [name], at_once=1, warm_up=number == 0)
         seconds, digest, cpu_s = self._network.get(name, self._size_bytes)
         self._check(digest)
-        socket_put = self._over_socket(SocketPut(self._port, self._source))
-        socket_get = self._over_socket(SocketGet(self._port, self._size_bytes))
+        self._network.remove_columns(put.times.object_ids)
+        floor_put, floor_get = self._run_floor()
         what = f"{size(self._size_bytes)}, " + (f"repeat {number}" if number else "warm-up")
         mb = self._size_bytes / 1e6
-        on_step(f"{what}: PUT {mb / put.put_answered_s:.0f} MB/s, GET {mb / seconds:.0f} MB/s")
+        on_step(
+            f"{what}: PUT {mb / put.put_answered_s:.0f} MB/s, GET {mb / seconds:.0f} MB/s"
+            f", floor {mb / floor_put.seconds:.0f} and {mb / floor_get.seconds:.0f} MB/s"
+        )
         return Round(
             Transfer(put.put_answered_s, put.answered_cpu_s, put.peak_memory_bytes),
             Transfer(seconds, cpu_s),
-            socket_put,
-            socket_get,
+            floor_put,
+            floor_get,
         )
 
-    def _over_socket(self, message: SocketPut | SocketGet) -> Transfer:
+    def _run_floor(self) -> tuple[Transfer, Transfer]:
+        """PUT and GET; what it stored is removed, untimed."""
         before_s = self._floor_trees.cpu_s()
-        answer = self._network.over_socket(message)
-        if isinstance(message, SocketGet):
-            answer, digest = answer
-            self._check(digest)
-        return Transfer(answer, self._floor_trees.cpu_s() - before_s)
+        put_s = self._network.put_to_floor(self._floor_endpoint, self._source, self._size_bytes)
+        between_s = self._floor_trees.cpu_s()
+        get_s, digest = self._network.get_from_floor(self._floor_endpoint, self._size_bytes)
+        after_s = self._floor_trees.cpu_s()
+        self._check(digest)
+        self._floor.ask(GatewayFloorQuestion.REMOVE)
+        return Transfer(put_s, between_s - before_s), Transfer(get_s, after_s - between_s)
 
     def _check(self, digest: str) -> None:
         if digest != self._digest:
@@ -145,35 +158,40 @@ def gateway_rows(size_bytes: int, durable: bool, rounds: Sequence[Round]) -> lis
     timed = rounds[1:]
     rows = []
     for kind, served, plain in (
-        ("PUT", [r.put for r in timed], [r.socket_put for r in timed]),
-        ("GET", [r.get for r in timed], [r.socket_get for r in timed]),
+        ("PUT", [r.put for r in timed], [r.floor_put for r in timed]),
+        ("GET", [r.get for r in timed], [r.floor_get for r in timed]),
     ):
         written = durable if kind == "PUT" else None
         case = Case(kind, object_size_bytes=size_bytes, durable=written)
-        floor = Case(f"{kind}, plain socket", object_size_bytes=size_bytes)
+        floor = replace(case, kind=f"{kind}, floor")
         ratios = tuple(p.seconds / s.seconds for s, p in zip(served, plain, strict=True))
         for of_side, transfers in ((case, served), (floor, plain)):
             rates = tuple(mb / transfer.seconds for transfer in transfers)
             cpu = tuple(transfer.cpu_s / gb for transfer in transfers)
             rows.append(Row(of_side, "payload", "MB/s", rates))
             rows.append(Row(of_side, CPU_METRIC, "s/GB", cpu, higher_is_better=False))
-        rows.append(Row(case, "gateway / plain socket", "ratio", ratios))
+        rows.append(Row(case, _RATIO, "ratio", ratios))
     return rows
 
 
 def _summary(rows: Sequence[Row]) -> dict[str, Any]:
-    """The best median over the sizes."""
-
-    def best(kind: str) -> float:
-        return max(
-            statistics.median(row.values)
+    """Medians of the largest size, and of all in ``cases``."""
+    cases = []
+    for size_bytes in sorted({row.case.object_size_bytes or 0 for row in rows}):
+        medians = {
+            (row.case.kind, row.unit): statistics.median(row.values)
             for row in rows
-            if row.case.kind == kind and row.unit == "MB/s"
+            if row.case.object_size_bytes == size_bytes
+        }
+        cases.append(
+            {
+                "object_size_bytes": size_bytes,
+                "put_mb_s": medians["PUT", "MB/s"],
+                "get_mb_s": medians["GET", "MB/s"],
+                "floor_put_mb_s": medians["PUT, floor", "MB/s"],
+                "floor_get_mb_s": medians["GET, floor", "MB/s"],
+                "put_ratio_to_floor": medians["PUT", "ratio"],
+                "get_ratio_to_floor": medians["GET", "ratio"],
+            }
         )
-
-    return {
-        "put_mb_s": best("PUT"),
-        "get_mb_s": best("GET"),
-        "socket_put_mb_s": best("PUT, plain socket"),
-        "socket_get_mb_s": best("GET, plain socket"),
-    }
+    return {**cases[-1], "cases": cases}

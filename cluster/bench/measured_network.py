@@ -14,15 +14,16 @@ from cluster.bench.child import Child
 from cluster.bench.client_process import (
     AskParams,
     AskTimeline,
+    GetFromFloor,
     GetObject,
     PutObjects,
     PutTimes,
+    PutToFloor,
     UploadAnswered,
     UploadBegins,
     client_service,
 )
 from cluster.bench.network_process import NetworkQuestion, RemoveColumns, network_service
-from cluster.bench.socket_floor import SocketGet, SocketPut
 from cluster.bench.uploads import ObjectTimes
 from cluster.settings import Settings
 from protocol.layout import SEGMENTS
@@ -142,9 +143,15 @@ class MeasuredNetwork:
         document: Mapping[str, Any] = self._client.ask(AskTimeline(object_name))
         return document
 
-    def over_socket(self, message: SocketPut | SocketGet) -> Any:
-        """What the client answers: the floor has the same client process."""
-        return self._client.ask(message)
+    def put_to_floor(self, endpoint: str, source: Path, size_bytes: int) -> float:
+        """Seconds, of the same client."""
+        seconds: float = self._client.ask(PutToFloor(endpoint, source, size_bytes))
+        return seconds
+
+    def get_from_floor(self, endpoint: str, size_bytes: int) -> tuple[float, str]:
+        """(seconds, SHA-256 as hex), of the same client."""
+        answer: tuple[float, str] = self._client.ask(GetFromFloor(endpoint, size_bytes))
+        return answer
 
     def _cpu(self) -> CpuTimes:
         return CpuTimes(self._trees.cpu_s(), self._client_trees.cpu_s())

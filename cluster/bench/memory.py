@@ -36,7 +36,7 @@ def run_memory(options: MemoryOptions, on_step: OnStep) -> BenchResult:
     settings: dict[str, Any] = {}
     spilled_bytes = 0
     for size_bytes in options.object_sizes_bytes:
-        needed_bytes = int(size_bytes * (STORED_PER_BYTE * options.repeats + 1))
+        needed_bytes = int(size_bytes * (STORED_PER_BYTE + 1))
         with opened_site(options.settings, options.work_dir, needed_bytes, on_step) as site:
             peaks = _peaks(site, size_bytes, options.repeats, on_step)
             spilled_bytes += site.network.spilled_bytes()
@@ -60,6 +60,7 @@ def _peaks(site: Site, size_bytes: int, repeats: int, on_step: OnStep) -> tuple[
     peaks = []
     for repeat in range(repeats):
         put = site.network.put(source, site.network.new_names(1), at_once=1, warm_up=True)
+        site.network.remove_columns(put.times.object_ids)
         on_step(f"put {repeat}: peak {put.peak_memory_bytes / 1e6:.0f} MB")
         peaks.append(float(put.peak_memory_bytes))
     return tuple(peaks)

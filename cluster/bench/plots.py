@@ -30,7 +30,7 @@ _PANELS = {
 _TITLES = {
     "hash": "SHA-256: one stream, many, and segments with their pieces",
     "store": "Piece stores: writing and reading columns",
-    "gateway": "HTTP gateway beside a plain socket",
+    "gateway": "HTTP gateway beside a plain process",
     "scaling": "What more cores and nodes bring",
     "seal": "Seals per second",
     "small": "Small objects: from put to sealed",

@@ -36,7 +36,8 @@ class TimelineOptions:
 
     @property
     def needed_bytes(self) -> int:
-        return int(self.object_size_bytes * (STORED_PER_BYTE * (self.repeats + 1) + 1))
+        """Of disk: every object is removed before the next one."""
+        return int(self.object_size_bytes * (STORED_PER_BYTE + 1))
 
 
 def run_timeline(options: TimelineOptions, on_step: OnStep) -> BenchResult:
@@ -72,6 +73,7 @@ def _put_all(
         [name] = names = site.network.new_names(1)
         put = site.network.put(source, names, at_once=1, warm_up=number == 0)
         document = site.network.timeline(name)
+        site.network.remove_columns(put.times.object_ids)
         peaks.append(put.peak_memory_bytes)
         if number:
             documents.append(document)

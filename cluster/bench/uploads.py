@@ -30,6 +30,7 @@ from protocol.job import JobState
 from protocol.objects import ObjectInfo, StorageParams
 
 BUCKET = "bench"
+_PATH_OF_NO_OBJECT = "/payload"
 _POLL_S = 0.25
 _APPROVALS_AT_ONCE = 16
 
@@ -59,6 +60,7 @@ class BenchClient:
         self._sp_address = first.operator_address
         self._blocks: dict[Path, Any] = {}
         self._endpoint = first.endpoint
+        self._key = key
         self._session = GatewaySession(first.endpoint, key)
         self._creator = Creator(self.chain, dialect, key)
         self._sender = PipelinedSender(self.chain, dialect, key)
@@ -126,11 +128,17 @@ class BenchClient:
             )
             await self._blocks[source].send(self._endpoint, request)
             return began_at, time.time()
-        with source.open("rb", buffering=0) as file:
-            payload = OutgoingPayload(file, info.payload_size, lambda sent: None)
-            began_at = time.time()
-            async with self._session.request("PUT", f"/{info.name}", "", headers, payload.blocks()):
-                return began_at, time.time()
+        return await _put_file(self._session, f"/{info.name}", headers, source)
+
+    async def upload_to(self, endpoint: str, source: Path, size_bytes: int) -> float:
+        """The same request to a server that is no gateway; seconds until its answer."""
+        session = GatewaySession(endpoint, self._key)
+        try:
+            headers = {"Content-Length": str(size_bytes)}
+            began_at, answered_at = await _put_file(session, _PATH_OF_NO_OBJECT, headers, source)
+        finally:
+            await session.close()
+        return answered_at - began_at
 
     async def sealed(self, info: ObjectInfo, uploaded: tuple[float, float]) -> ObjectTimes:
         """Wait for it. Raises what the job failed with."""
@@ -164,8 +172,14 @@ class BenchClient:
     def fetch(self, object_name: str, target: bytearray) -> float:
         """Download into ``target``, which has the object's size; seconds from request to last
         byte. A client of little cost: one blocking connection, no copies. Raises BadAnswer."""
-        url = urlsplit(self._endpoint)
-        path = f"/{BUCKET}/{object_name}"
+        return self._fetch(self._endpoint, f"/{BUCKET}/{object_name}", target)
+
+    def fetch_from(self, endpoint: str, target: bytearray) -> float:
+        """The same from a server that is no gateway."""
+        return self._fetch(endpoint, _PATH_OF_NO_OBJECT, target)
+
+    def _fetch(self, endpoint: str, path: str, target: bytearray) -> float:
+        url = urlsplit(endpoint)
         headers = self._session.signed_headers("GET", path, "", {})
         connection = http.client.HTTPConnection(url.hostname or "", url.port or 80)
         view = memoryview(target)
@@ -181,6 +195,17 @@ class BenchClient:
             return time.perf_counter() - began_at
         finally:
             connection.close()
+
+
+async def _put_file(
+    session: GatewaySession, path: str, headers: Mapping[str, str], source: Path
+) -> tuple[float, float]:
+    """(unix time before the first byte, unix time of the answer)."""
+    with source.open("rb", buffering=0) as file:
+        payload = OutgoingPayload(file, int(headers["Content-Length"]), lambda sent: None)
+        began_at = time.time()
+        async with session.request("PUT", path, "", headers, payload.blocks()):
+            return began_at, time.time()
 
 
 def _failure(status: Mapping[str, Any], info: ObjectInfo) -> GreenrayError:

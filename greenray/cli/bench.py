@@ -155,7 +155,7 @@ def gateway(
     plot: Plot = False,
     as_json: Json = False,
 ) -> None:
-    """PUT and GET through HTTP, against a plain socket."""
+    """PUT and GET through HTTP, and the floor: a plain process that hashes and stores as well."""
     with reporting_errors(as_json):
         plan = plan_of(config, sps, work_dir, repeats, quick)
         from cluster.bench.gateway import run_gateway

@@ -60,10 +60,19 @@ def result_of(*arguments: object) -> dict[str, Any]:
     return document
 
 
-def test_gateway_is_measured_beside_a_plain_socket() -> None:
-    summary = result_of("gateway", "--object-size", "1MiB")["summary"]
-    rates = ("put_mb_s", "get_mb_s", "socket_put_mb_s", "socket_get_mb_s")
-    assert all(summary[name] > 0 for name in (*rates, "peak_memory_bytes"))
+def test_gateway_is_measured_beside_a_plain_process() -> None:
+    sizes = ("--object-size", "33MiB", "--object-size", "1KiB")
+    summary = result_of("gateway", *sizes)["summary"]
+    small, large = summary["cases"]
+    assert (small["object_size_bytes"], large["object_size_bytes"]) == (KIB, 33 * MIB)
+    for case in (small, large):
+        put, get, floor_put, floor_get = (
+            case[name] for name in ("put_mb_s", "get_mb_s", "floor_put_mb_s", "floor_get_mb_s")
+        )
+        assert case["put_ratio_to_floor"] == pytest.approx(put / floor_put)
+        assert case["get_ratio_to_floor"] == pytest.approx(get / floor_get)
+    assert summary["put_mb_s"] == large["put_mb_s"]
+    assert summary["peak_memory_bytes"] > 0
     assert summary["spilled_bytes"] == 0
 
 
