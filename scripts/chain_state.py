@@ -1,7 +1,7 @@
 """Measures how the embedded chain starts again, and what memory it needs, by how much it holds.
 
 ``python -m scripts.chain_state docs/performance`` writes chain_state.json and .parquet there;
-``greenray bench report docs/performance`` makes the document. The objects are written through the
+``greenray bench report`` makes the document. The objects are written through the
 chain's own store, block by block, as creating them would; the server process is then started on it.
 """
 

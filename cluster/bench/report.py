@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from cluster.bench.table import HEADINGS, shared_parts, table_rows
+from cluster.bench.compare import Change, compare
+from cluster.bench.peers import peers_section
+from cluster.bench.records import read_results
+from cluster.bench.table import HEADINGS, number, shared_parts, shown_unit, table_rows
 
 _TITLES = {
     "chain_state": "The embedded chain by what it holds",
@@ -90,18 +95,90 @@ _EXPLANATIONS = {
 _HEADER = """\
 # Performance
 
-Made by `greenray bench report docs/performance` from the result files in that folder; do not edit.
+Made by `greenray bench report` from the result files in `docs/performance`; do not edit.
 Every number is of one machine and one run: compare only inside one table. MB is 10^6 and GB 10^9
 bytes; p99 is what 99 % of the repeats were at least as good as, the worst one when there are fewer
-than a hundred. How it was measured: [benchmarking.md](benchmarking.md). What other systems reach on
-machines of this kind is in [measured.md](background/measured.md), section 2.
+than a hundred. How it was measured: [benchmarking.md](benchmarking.md).
 """
+_BEFORE = "before"
 
 
-def render(documents: Iterable[Mapping[str, Any]], pictures: Collection[str] = ()) -> str:
-    """Markdown: one section per result document. ``pictures``: the benchmarks that have one."""
-    return "\n".join(
-        [_HEADER, *(_section(document, document["bench"] in pictures) for document in documents)]
+@dataclass(frozen=True, slots=True)
+class Results:
+    """Of one directory. ``pictures``: the benchmarks that have one."""
+
+    documents: Sequence[Mapping[str, Any]]
+    pictures: Collection[str] = ()
+
+    @classmethod
+    def read(cls, directory: Path) -> Results:
+        """Raises InvalidInput."""
+        return cls(read_results(directory), {path.stem for path in directory.glob("*.png")})
+
+    def of(self, bench: str) -> Mapping[str, Any] | None:
+        return next((d for d in self.documents if d["bench"] == bench), None)
+
+
+def report(directory: Path, peers_file: Path | None) -> str:
+    """From the results in ``directory``, those in its subdirectory ``before`` (if there is one) as
+    what was before a change, and what other systems reach. Raises InvalidInput."""
+    before = directory / _BEFORE
+    return render(
+        Results.read(directory),
+        Results.read(before) if before.is_dir() else Results(()),
+        peers_file.read_text() if peers_file else "",
+    )
+
+
+def render(results: Results, before: Results = Results(()), peers: str = "") -> str:
+    """Markdown: one section per result document. ``peers``: the text that has their table."""
+    lines = [_HEADER]
+    if peers:
+        lines.append("\n".join([*peers_section(peers, results.documents), ""]))
+    for document in results.documents:
+        bench = document["bench"]
+        section = _section(document, bench in results.pictures)
+        earlier = before.of(bench)
+        if earlier is not None:
+            section += _before(earlier, document, bench in before.pictures)
+        lines.append(section)
+    return "\n".join(lines)
+
+
+def _before(earlier: Mapping[str, Any], document: Mapping[str, Any], has_picture: bool) -> str:
+    """What there was, and how the medians of what is in both have changed."""
+    bench, title = document["bench"], _TITLES.get(document["bench"], document["bench"])
+    measured_at, later_at = (d["environment"]["measured_at"] for d in (earlier, document))
+    lines = ["", f"### {title}, before", "", f"Measured {measured_at}; what is above {later_at}."]
+    if has_picture:
+        lines += ["", f"![{title}, before](performance/{_BEFORE}/{bench}.png)"]
+    shared = shared_parts([*earlier["rows"], *document["rows"]])
+    cells = [
+        cells
+        for change in compare([earlier], [document]).changes
+        if (cells := _change_cells(change, shared))
+    ]
+    lines += [
+        "",
+        *_table(("case", "metric", "unit", "before", "after", "after / before"), cells),
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _change_cells(change: Change, shared: Collection[str]) -> tuple[str, ...]:
+    """Nothing of what is not in both."""
+    if change.before is None or change.after is None:
+        return ()
+    scale, unit = shown_unit(change.unit)
+    case = change.case.split(", ")
+    return (
+        ", ".join(part for part in case if part not in shared) or case[0],
+        change.metric,
+        unit,
+        number(change.before / scale),
+        number(change.after / scale),
+        number(change.after / change.before) if change.before else "",
     )
 
 

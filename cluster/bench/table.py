@@ -50,13 +50,17 @@ def _is_cpu(row: Mapping[str, Any]) -> bool:
 
 
 def _cells(row: Mapping[str, Any]) -> tuple[str, ...]:
-    """Bytes are shown in MB."""
-    scale, unit = (_BYTES_PER_MB, "MB") if row["unit"] == "bytes" else (1.0, row["unit"])
+    scale, unit = shown_unit(row["unit"])
     median, p99, minimum, maximum = (
         number(row[name] / scale) for name in ("median", "p99", "minimum", "maximum")
     )
     spread = f"{minimum} - {maximum}"
     return row["metric"], unit, median, p99, spread, str(row["repeats"])
+
+
+def shown_unit(unit: str) -> tuple[float, str]:
+    """What to divide values by, and the unit then: bytes are shown in MB."""
+    return (_BYTES_PER_MB, "MB") if unit == "bytes" else (1.0, unit)
 
 
 def case_text(row: Mapping[str, Any]) -> str:

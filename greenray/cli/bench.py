@@ -421,12 +421,24 @@ def plot(
 
 @app.command()
 def report(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="With results of --out.")],
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="With results of --out; those in DIR/before are set beside them."
+        ),
+    ],
+    peers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Markdown with a section '2. Peers': other systems beside our medians.",
+        ),
+    ] = None,
 ) -> None:
     """docs/performance.md, on stdout, from result files."""
     with reporting_errors(as_json=False):
-        from cluster.bench.records import read_results
-        from cluster.bench.report import render
+        from cluster.bench.report import report as report_on
 
-        pictures = {path.stem for path in directory.glob("*.png")}
-        typer.echo(render(read_results(directory), pictures), nl=False)
+        typer.echo(report_on(directory, peers), nl=False)
