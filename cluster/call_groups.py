@@ -1,4 +1,4 @@
-"""Calls of one actor that are made while others are on their way travel together.
+"""Calls of one process that are made while others are on their way travel together.
 
 An actor call costs both processes about half a millisecond of CPU, whatever it carries, and a small
 object needs dozens of them. Nobody waits for company: what is asked in one step of the event loop
@@ -45,6 +45,7 @@ whose arguments or answers may be references to columns, which only Ray can carr
 
 @dataclass(frozen=True, slots=True)
 class _Call:
+    actor: str
     method: str
     args: tuple[Any, ...]
     kwargs: dict[str, Any]
@@ -52,19 +53,21 @@ class _Call:
 
 
 class CallGroups:
-    """The way to one actor, used from one event loop."""
+    """The way to the actors of one process, used from one event loop."""
 
     def __init__(self, send: Callable[[bytes], Awaitable[bytes]]) -> None:
-        """``send`` brings a group to ``answer_group`` in the actor, and its answer back."""
+        """``send`` brings a group to ``answer_group`` in that process, and its answer back."""
         self._send = send
         self._waiting: list[_Call] = []
         self._departing = False
         self._travelling: set[asyncio.Task[None]] = set()
 
-    async def call(self, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    async def call(
+        self, actor: str, method: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
         """What the method returns or raises; what ``send`` raises is raised by the whole group."""
         answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Call(method, args, kwargs, answer))
+        self._waiting.append(_Call(actor, method, args, kwargs, answer))
         self._depart_soon()
         return await answer
 
@@ -87,7 +90,7 @@ class CallGroups:
 
     async def _travel(self, calls: list[_Call]) -> None:
         try:
-            group = [(call.method, call.args, call.kwargs) for call in calls]
+            group = [(call.actor, call.method, call.args, call.kwargs) for call in calls]
             outcomes = pickle.loads(await self._send(pickle.dumps(group)))
         except Exception as error:
             outcomes = [error] * len(calls)
@@ -100,7 +103,10 @@ class CallGroups:
                 call.answer.set_result(outcome)
 
 
-async def answer_group(subject: Any, group: bytes) -> bytes:
-    """Make the calls of a group, side by side, on the object that they are meant for."""
-    calls = [getattr(subject, name)(*args, **kwargs) for name, args, kwargs in pickle.loads(group)]
+async def answer_group(actor_of: Callable[[str], Any], group: bytes) -> bytes:
+    """Make the calls of a group, side by side, on the actors that they are meant for."""
+    calls = [
+        getattr(actor_of(actor), method)(*args, **kwargs)
+        for actor, method, args, kwargs in pickle.loads(group)
+    ]
     return pickle.dumps(await asyncio.gather(*calls, return_exceptions=True))

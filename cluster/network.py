@@ -37,7 +37,7 @@ from cluster.ray_cluster import (
     stop_ray,
 )
 from cluster.ray_nodes import connected_topology
-from cluster.ray_ports import call_actor
+from cluster.ray_ports import call_actor, call_host
 from cluster.settings import Settings
 from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
 from cluster.topology import Topology
@@ -215,7 +215,7 @@ class LocalNetwork:
         except OSError as error:  # a full disk must not keep Ray running
             log.warning("the record of processes could not be written: %s", error)
         if self._settings.address is not None:
-            end_actors(self.handles.values())
+            end_actors(set(self.handles.values()))
         stop_ray()
         thread.release()
         self._record.end_all()
@@ -264,7 +264,7 @@ class LocalNetwork:
     ) -> list[tuple[Binding, ...]]:
         """Constructors are through and gateways listen; then unfinished jobs are claimed. Returns
         where they listen, by the index of their Uploader."""
-        await asyncio.gather(*(self.call(name, "ping") for name in self.handles))
+        await asyncio.gather(*(self.process_id(name) for name in self.handles))
         # We hold the state directory's lock, so whoever owned a job is gone.
         await self.call("job_store", "release_all")
         elsewhere = tuple(replace(binding, any_port=True) for binding in bindings)
@@ -301,6 +301,11 @@ class LocalNetwork:
         """Raises our errors, also those of an actor's constructor."""
         return await call_actor(self.handles[name], name, method, *args)
 
+    async def process_id(self, name: str) -> int:
+        """Of the process that hosts the actor, once all that it hosts is built; raises why not."""
+        number: int = await call_host(self.handles[name], name, "ping")
+        return number
+
     async def _sweep(self) -> None:
         """Now and then, have the Receivers remove groups that no primary will come back for."""
         lifetime_s = self._settings.replication.unfinished_group_lifetime_s
@@ -321,7 +326,7 @@ class LocalNetwork:
             try:
                 if process:
                     await self.call("job_store", "release_process", process)
-                process = await self.call(name, "process_name")
+                process = await call_host(self.handles[name], name, "process_name")
                 await self.call(name, "run", *args)
                 return
             except ComponentUnavailable as error:

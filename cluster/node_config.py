@@ -97,6 +97,15 @@ class NodeConfig:
         return self.hosted[index :: self.receivers]
 
 
+HOME_ACTORS = ("chain", "job_store", "signer", "p2p", "task_node")
+"""A network has one of each, on its home node; they live in one process there."""
+
+
+def host_of(name: str) -> str:
+    """The name of the process that hosts an actor."""
+    return "home" if name in HOME_ACTORS else name
+
+
 def receiver_name(index: int) -> str:
     return f"receiver-{index}"
 

@@ -1,17 +1,18 @@
 """The factory: plain classes become Ray actors here, and nowhere else.
 
-Every actor gets one value, ``NodeConfig``. Actors find each other by name, at the first call, so
-that they can start side by side.
+A Ray actor is a process, and hosts one of our actors, or those of which a network has one each
+(``node_config.host_of``). Every actor gets one value, ``NodeConfig``. Actors find each other by
+name, at the first call, so that they can start side by side.
 """
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -20,8 +21,8 @@ from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.call_groups import answer_group
-from cluster.node_config import NodeConfig, receiver_name, uploader_name
-from cluster.ray_ports import process_name
+from cluster.node_config import HOME_ACTORS, NodeConfig, host_of, receiver_name, uploader_name
+from cluster.ray_ports import process_name, take_calls_here
 from cluster.topology import Topology
 from cluster.worker_process import settle
 from protocol.errors import ComponentUnavailable, GreenrayError
@@ -32,82 +33,98 @@ _CPU_SHARE = 0.001
 """Actors wait most of the time and do their work in threads; encode tasks are what Ray counts.
 Not 0: Ray starts actors that ask for no CPU one after the other."""
 
+_CALLS_AT_ONCE = 1000
+"""Per actor. Many wait for a block of the chain."""
 
-def actor_class(role: str) -> type:
-    """The public coroutine methods of the role's class, which is built inside the actor.
-
-    ``role``: a module of ``cluster.roles``.
-    """
-    module_name = f"cluster.roles.{role}"
-
-    class Shell:
-        def __init__(self, *args: Any) -> None:
-            logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-            self._args = args
-            self._subject: Any = None
-            # Ray keeps only the text of what a constructor raises, so the first call raises it.
-            with suppress(GreenrayError):
-                self._built()
-
-        def _built(self) -> Any:
-            if self._subject is None:
-                self._subject = import_module(module_name).build(*self._args)
-                settle()
-            return self._subject
-
-        async def ping(self) -> int:
-            """The process id, once the class is built. Raises why it could not be."""
-            self._built()
-            return os.getpid()
-
-        async def answer_group(self, group: bytes) -> bytes:
-            """Calls that were made together; see ``cluster.call_groups``."""
-            return await answer_group(self._built(), group)
-
-        async def process_name(self) -> str:
-            """Whom leases of this process belong to."""
-            return process_name()
-
-    def forward(name: str) -> Callable[..., Any]:
-        async def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-            return await getattr(self._built(), name)(*args, **kwargs)
-
-        return method
-
-    subject = import_module(module_name).SUBJECT
-    for name, _ in inspect.getmembers(subject, inspect.iscoroutinefunction):
-        if not name.startswith("_"):
-            setattr(Shell, name, forward(name))
-    Shell.__name__ = Shell.__qualname__ = subject.__name__
-    return Shell
+Build = Callable[[], Any]
 
 
-def create_actor(name: str, role: str, *args: Any, node_id: str | None = None) -> Any:
-    """A named actor that Ray starts again whenever its process dies; returns its handle.
+class Host:
+    """What runs in the process of a Ray actor: some of our actors, by name."""
+
+    def __init__(self, builds: Mapping[str, Build]) -> None:
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        self._builds = builds
+        self._actors: dict[str, Any] = {}
+        take_calls_here(builds, self._actor)
+        # Ray keeps only the text of what a constructor raises, so the first call raises it.
+        with suppress(GreenrayError):
+            self._build_all()
+        settle()
+
+    def _actor(self, name: str) -> Any:
+        if name not in self._actors:
+            self._actors[name] = self._builds[name]()
+        return self._actors[name]
+
+    def _build_all(self) -> None:
+        for name in self._builds:
+            self._actor(name)
+
+    async def ping(self) -> int:
+        """The process id, once all its actors are built. Raises why one could not be."""
+        self._build_all()
+        return os.getpid()
+
+    async def process_name(self) -> str:
+        """Whom leases of this process belong to."""
+        return process_name()
+
+    async def call(self, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        """Call a method of an actor. References among the arguments are resolved by Ray."""
+        return await getattr(self._actor(name), method)(*args, **kwargs)
+
+    async def answer_group(self, group: bytes) -> bytes:
+        """Calls that were made together; see ``cluster.call_groups``."""
+        return await answer_group(self._actor, group)
+
+
+def build_role(role: str, *args: Any) -> Any:
+    """``role``: a module of ``cluster.roles``, which is imported where its actor runs."""
+    return import_module(f"cluster.roles.{role}").build(*args)
+
+
+def create_host(name: str, builds: Mapping[str, Build], node_id: str | None = None) -> Any:
+    """A Ray actor of that name with our actors in it, which Ray starts again whenever its process
+    dies; returns its handle.
 
     ``node_id``: the only node that it may run on; None: any.
     """
-    shell: Any = ray.remote(actor_class(role))
+    # The class's name is what lists of processes show.
+    title = name.partition("-")[0].title().replace("_", "")
+    process: Any = ray.remote(type(title, (Host,), {}))
     placed = {} if node_id is None else {"scheduling_strategy": _on_node(node_id)}
-    options = shell.options(
-        name=name, num_cpus=_CPU_SHARE, max_restarts=-1, max_concurrency=1000, **placed
+    options = process.options(
+        name=name,
+        num_cpus=_CPU_SHARE,
+        max_restarts=-1,
+        max_concurrency=_CALLS_AT_ONCE * len(builds),
+        **placed,
     )
-    return options.remote(*args)
+    return options.remote(builds)
 
 
 def create_actors(config: NodeConfig, topology: Topology) -> dict[str, Any]:
-    """All actors of the network, side by side; handles by name."""
+    """All actors of the network, their processes side by side; by name of an actor, the handle of
+    the process that hosts it."""
     home = topology.home.node_id
-    roles = ("chain", "job_store", "signer", "p2p", "task_node")
-    handles = {role: create_actor(role, role, config, node_id=home) for role in roles}
+    builds: dict[str, dict[str, Build]] = {}
+    nodes: dict[str, str] = {}
+
+    def place(name: str, node_id: str, role: str, *args: Any) -> None:
+        host = host_of(name)
+        nodes[host] = node_id
+        builds.setdefault(host, {})[name] = partial(build_role, role, config, *args)
+
+    for role in HOME_ACTORS:
+        place(role, home, role)
     for index, node in enumerate(topology.ingesting):
-        name = uploader_name(index)
-        handles[name] = create_actor(name, "uploader", config, node_id=node.node_id)
+        place(uploader_name(index), node.node_id, "uploader")
     for index in range(config.receivers):
-        name = receiver_name(index)
         node_id = topology.receiver_node(index).node_id
-        handles[name] = create_actor(name, "receiver", config, index, node_id=node_id)
-    return handles
+        place(receiver_name(index), node_id, "receiver", index)
+    hosts = {host: create_host(host, builds[host], nodes[host]) for host in builds}
+    return {name: hosts[host] for host, names in builds.items() for name in names}
 
 
 def end_actors(handles: Iterable[Any], timeout_s: float = 10.0) -> None:

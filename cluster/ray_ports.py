@@ -6,9 +6,9 @@ import asyncio
 import logging
 import os
 import uuid
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import numpy as np
 import ray
@@ -16,6 +16,7 @@ from ray import exceptions as ray_errors
 
 from actors.stage_trace import Stopwatch, WorkTime
 from cluster.call_groups import QUICK_CALLS, CallGroups
+from cluster.node_config import host_of
 from cluster.worker_process import settle, work_behind_uploads
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from actors.ports import Column, ColumnRef
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 _LOST_OBJECT = (
     ray_errors.ObjectLostError,
@@ -51,46 +54,99 @@ def translate(error: Exception, where: str) -> Exception:
     return cause if isinstance(cause, Exception) else error
 
 
-async def call_actor(handle: Any, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
-    """Call a method of an actor; raises our errors."""
+async def call_host(handle: Any, where: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of the process that hosts an actor; raises our errors."""
     try:
         return await getattr(handle, method).remote(*args, **kwargs)
     except ray_errors.RayError as error:
-        raise translate(error, f"{name}.{method}") from None
+        raise translate(error, where) from None
+
+
+async def call_actor(handle: Any, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
+    """Call a method of an actor in the process that hosts it; raises our errors."""
+    return await call_host(handle, f"{name}.{method}", "call", name, method, *args, **kwargs)
+
+
+_actors_here: dict[str, Callable[[str], Any]] = {}
+"""By name of an actor that lives in this process, who knows it."""
+
+
+def take_calls_here(names: Iterable[str], actor_of: Callable[[str], Any]) -> None:
+    """This process hosts these actors: its ports call them without Ray."""
+    _actors_here.update(dict.fromkeys(names, actor_of))
 
 
 class NamedPort:
     """Makes a named actor look like the plain class behind it: methods can be awaited and raise
     our errors. References given as arguments stay top-level, so that Ray resolves them.
 
-    The handle is looked up at the first call and stays valid when Ray starts the actor again.
-    Quick calls that are made together travel together (``cluster.call_groups``).
+    An actor of this process is called as it is; a call goes on to its end though its caller may go
+    away, as from afar. Another's process is looked up at the first call, and the handle stays valid
+    when Ray starts it again. Quick calls to one process that are made together travel together
+    (``cluster.call_groups``).
     """
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._handle: Any = None
         self._quick = QUICK_CALLS.get(name.partition("-")[0], frozenset())
-        self._groups = CallGroups(lambda group: self._call("answer_group", group))
+        self._way = _way_to(host_of(name))
 
     def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
         if method.startswith("_"):  # copying and pickling probe for these
             raise AttributeError(method)
 
         async def call(*args: Any, **kwargs: Any) -> Any:
+            if (actor_of := _actors_here.get(self._name)) is not None:
+                return await _call_here(getattr(actor_of(self._name), method)(*args, **kwargs))
             if method in self._quick:
-                return await self._groups.call(method, args, kwargs)
-            return await self._call(method, *args, **kwargs)
+                return await self._way.groups.call(self._name, method, args, kwargs)
+            return await self._way.call(self._name, method, *args, **kwargs)
 
         return call
 
-    async def _call(self, method: str, *args: Any, **kwargs: Any) -> Any:
+
+_called_here: set[asyncio.Task[Any]] = set()
+
+
+async def _call_here(call: Coroutine[Any, Any, T]) -> T:
+    task = asyncio.ensure_future(call)
+    _called_here.add(task)
+    task.add_done_callback(_ended_here)
+    return await asyncio.shield(task)
+
+
+def _ended_here(task: asyncio.Task[Any]) -> None:
+    _called_here.discard(task)
+    if not task.cancelled():
+        task.exception()  # seen, even when its caller has gone away
+
+
+class _Way:
+    """From this process to the one that hosts some actors."""
+
+    def __init__(self, host: str) -> None:
+        self._host = host
+        self._handle: Any = None
+        self.groups = CallGroups(self._send_group)
+
+    async def call(self, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
+        return await call_actor(await self._found(name), name, method, *args, **kwargs)
+
+    async def _send_group(self, group: bytes) -> bytes:
+        handle = await self._found(self._host)
+        answers: bytes = await call_host(handle, self._host, "answer_group", group)
+        return answers
+
+    async def _found(self, asked_for: str) -> Any:
         if self._handle is None:
             try:
-                self._handle = await asyncio.to_thread(ray.get_actor, self._name)
+                self._handle = await asyncio.to_thread(ray.get_actor, self._host)
             except ValueError:
-                raise ComponentUnavailable("is not there yet", self._name) from None
-        return await call_actor(self._handle, self._name, method, *args, **kwargs)
+                raise ComponentUnavailable("is not there yet", asked_for) from None
+        return self._handle
+
+
+_way_to = cache(_Way)
 
 
 def named_port(name: str) -> Any:

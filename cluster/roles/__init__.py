@@ -1,4 +1,5 @@
 """One module per actor: its plain class, and how it is built from a ``NodeConfig`` and ports.
 
-An actor's process imports its own module only; what it does not import, it does not pay for.
+A process imports the modules of the actors that it hosts; what it does not import, it does not pay
+for.
 """

@@ -1,13 +1,11 @@
-"""The one process that speaks to the chain's node: the library it does so with costs every process
-that imports it a second and 50 MB."""
+"""The one way to the chain's node: the library that speaks to it costs every process that imports
+it a second and 50 MB."""
 
 from __future__ import annotations
 
 from chain.client import RpcChainClient
 from chain.dialects import get_dialect
 from cluster.node_config import NodeConfig
-
-SUBJECT = RpcChainClient
 
 
 def build(config: NodeConfig) -> RpcChainClient:

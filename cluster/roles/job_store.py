@@ -6,8 +6,6 @@ from cluster.journal_freeze import after_commit_from_environment
 from cluster.node_config import NodeConfig
 from storage.sqlite_store import SqliteJobStore
 
-SUBJECT = SqliteJobStore
-
 
 def build(config: NodeConfig) -> SqliteJobStore:
     return SqliteJobStore.open(

@@ -9,8 +9,6 @@ from actors.provider_book import ProviderBook
 from cluster.node_config import NodeConfig
 from cluster.ray_ports import named_port
 
-SUBJECT = P2P
-
 
 def build(config: NodeConfig) -> P2P:
     return P2P(

@@ -9,8 +9,6 @@ from cluster.node_config import NodeConfig
 from cluster.ray_ports import named_port
 from cluster.worker_process import work_behind_uploads
 
-SUBJECT = Receiver
-
 
 def build(config: NodeConfig, index: int) -> Receiver:
     work_behind_uploads()

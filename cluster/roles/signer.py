@@ -1,4 +1,4 @@
-"""The Signer: the only process that holds the SPs' keys."""
+"""The Signer: nobody else holds the SPs' keys."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from chain.dialects import get_dialect
 from chain.keystore import KeyRing
 from cluster.node_config import NodeConfig
 from cluster.ray_ports import named_port
-
-SUBJECT = Signer
 
 
 def build(config: NodeConfig) -> Signer:

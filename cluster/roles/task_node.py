@@ -22,8 +22,6 @@ from cluster.ray_ports import (
 )
 from coding.codec import get_codec
 
-SUBJECT = TaskNode
-
 
 def build(config: NodeConfig) -> TaskNode:
     space = RayObjectSpace()

@@ -11,8 +11,6 @@ from actors.uploader_node import UploaderNode
 from cluster.node_config import NodeConfig, receiver_name, uploader_name
 from cluster.ray_ports import SMALL_COLUMN_BYTES, RayObjectSpace, named_port, process_name
 
-SUBJECT = UploaderNode
-
 
 def build(config: NodeConfig) -> UploaderNode:
     job_store = named_port("job_store")

@@ -7,6 +7,8 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +19,16 @@ import ray
 from actors.stage_trace import WorkTime
 from cluster.node_config import NodeConfig
 from cluster.piece_location import PieceLocation
-from cluster.ray_actors import create_actor
+from cluster.ray_actors import build_role, create_host
 from cluster.ray_cluster import start_ray, stop_ray
-from cluster.ray_ports import NamedPort, RayEncoder, RayObjectSpace, call_actor, named_port
+from cluster.ray_ports import (
+    NamedPort,
+    RayEncoder,
+    RayObjectSpace,
+    call_actor,
+    call_host,
+    named_port,
+)
 from cluster.settings import Settings
 from coding.codec import get_codec
 from protocol import errors
@@ -52,11 +61,21 @@ class Far:
     async def pid(self) -> int:
         return os.getpid()
 
+    async def same(self, value: Any) -> Any:
+        return value
+
+    async def count_after(self, pause_s: float) -> None:
+        await asyncio.sleep(pause_s)
+        self.count = getattr(self, "count", 0) + 1
+
+    async def counted(self) -> int:
+        return getattr(self, "count", 0)
+
 
 @pytest.fixture
 def far() -> Iterator[NamedPort]:
     name = f"far-{os.urandom(4).hex()}"
-    handle: Any = ray.remote(Far).options(name=name, max_restarts=-1).remote()
+    handle = create_host(name, {name: Far})
     yield named_port(name)
     ray.kill(handle)
 
@@ -114,9 +133,56 @@ async def test_what_stops_an_actor_from_being_built_is_raised_by_its_first_call(
         hosted=(),
         pieces=PieceLocation(str(tmp_path / "pieces")),
     )
-    handle = create_actor("damaged", "job_store", config)
+    handle = create_host("damaged", {"job_store": partial(build_role, "job_store", config)})
     with pytest.raises(errors.StoreError, match=r"jobs\.sqlite"):
-        await call_actor(handle, "damaged", "ping")
+        await call_host(handle, "damaged", "ping")
+    with pytest.raises(errors.StoreError, match=r"jobs\.sqlite"):
+        await call_actor(handle, "job_store", "list_jobs")
+
+
+class Neighbour:
+    """Lives in one process with ``Far``, and calls it through a port."""
+
+    def __init__(self, far: str) -> None:
+        self._far = named_port(far)
+
+    async def process_ids(self) -> tuple[int, int]:
+        return os.getpid(), await self._far.pid()
+
+    async def is_handed(self, value: Any) -> bool:
+        """Whether an answer from next door is the very object, and not a copy."""
+        return await self._far.same(value) is value
+
+    async def raise_next_door(self) -> None:
+        await self._far.raise_error(errors.NoSuchObject("no object", "next door"))
+
+    async def leaves_before_the_answer(self) -> int:
+        """How often the call got to its end."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await self._far.count_after(0.1)
+        await asyncio.sleep(0.3)
+        return int(await self._far.counted())
+
+
+@pytest.fixture
+def neighbour() -> Iterator[NamedPort]:
+    far, name = f"far-{os.urandom(4).hex()}", f"near-{os.urandom(4).hex()}"
+    handle = create_host(name, {name: partial(Neighbour, far), far: Far})
+    yield named_port(name)
+    ray.kill(handle)
+
+
+async def test_actors_of_one_process_call_each_other_without_a_copy(neighbour: Any) -> None:
+    own, next_door = await neighbour.process_ids()
+    assert own == next_door
+    assert await neighbour.is_handed(["a", "list"])
+    with pytest.raises(errors.NoSuchObject, match="next door"):
+        await neighbour.raise_next_door()
+
+
+async def test_a_call_next_door_goes_on_when_its_caller_has_gone(neighbour: Any) -> None:
+    assert await neighbour.leaves_before_the_answer() == 1
 
 
 async def test_a_column_comes_back_as_a_view_and_crosses_as_a_reference(far: Any) -> None:

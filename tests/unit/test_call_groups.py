@@ -42,11 +42,11 @@ class _Way:
         await self.open.wait()
         if self.broken:
             raise ComponentUnavailable("is away", "far")
-        return await answer_group(_Far(), group)
+        return await answer_group({"far": _Far()}.__getitem__, group)
 
 
 async def _call(calls: CallGroups, method: str, number: int) -> int:
-    found: int = await calls.call(method, (number,), {})
+    found: int = await calls.call("far", method, (number,), {})
     return found
 
 
@@ -61,7 +61,7 @@ async def test_calls_of_one_step_travel_together_and_get_their_own_answers() -> 
 async def test_a_call_alone_waits_for_nobody() -> None:
     way = _Way()
     calls = CallGroups(way.send)
-    assert await calls.call("double", (3,), {"plus": 1}) == 7
+    assert await calls.call("far", "double", (3,), {"plus": 1}) == 7
     assert await _call(calls, "double", 4) == 8
     assert way.groups == [1, 1]
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from importlib import import_module
+from typing import get_type_hints
 
 import pytest
 
@@ -31,7 +32,7 @@ OFFERS = [
     ("role", "port"), OFFERS, ids=lambda value: getattr(value, "__name__", value)
 )
 def test_a_role_has_every_method_of_its_ports(role: str, port: type) -> None:
-    subject = import_module(f"cluster.roles.{role}").SUBJECT
+    subject = get_type_hints(import_module(f"cluster.roles.{role}").build)["return"]
     wanted = dict(inspect.getmembers(port, inspect.iscoroutinefunction))
     assert wanted
     for name, method in wanted.items():
