@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
+from functools import lru_cache, partial
 from types import FrameType
 from typing import Any
 
@@ -74,11 +74,20 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 # --- workers -------------------------------------------------------------------------------------
 
 
+@lru_cache(maxsize=1)
+def _reused_parity(m: int, shard_bytes: int) -> list[Shard]:
+    """The same memory for each call of this process: fresh pages cost more than the encoding. What
+    is returned has been copied into the object store before the next call begins."""
+    return [np.empty(shard_bytes, np.uint8) for _ in range(m)]
+
+
 def _make(job: EcJob, columns: Sequence[Shard]) -> list[Shard]:
     """The shards that are made of those that are given; each becomes an object of its own."""
     codec = get_codec(job.codec)
     if not job.lost:
-        return codec.encode(columns, job.m)
+        parity = _reused_parity(job.m, columns[0].size)
+        codec.encode_into(columns, parity)
+        return parity
     given = dict(zip(job.given, columns, strict=True))
     nothing = np.empty(0, np.uint8)
     return rebuilt(job, codec, [given.get(i, nothing) for i in range(job.n)])

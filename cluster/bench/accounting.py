@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from types import TracebackType
 
 import psutil
@@ -38,6 +39,24 @@ class ProcessTrees:
     def memory_bytes(self) -> int:
         """Summed PSS: memory that several of them share (the object store) counts once."""
         return proportional_memory_bytes(process.pid for process in self._members())
+
+    @contextmanager
+    def on_cores(self, count: int) -> Iterator[None]:
+        """Let them run on so many of the cores that this process may use. New threads and
+        processes have it from those that start them."""
+        allowed = os.sched_getaffinity(0)
+        self._allow(sorted(allowed)[:count])
+        try:
+            yield
+        finally:
+            self._allow(allowed)
+
+    def _allow(self, allowed: Collection[int]) -> None:
+        for process in self._members():
+            with suppress(FileNotFoundError):  # it has ended meanwhile
+                for thread_id in os.listdir(f"/proc/{process.pid}/task"):
+                    with suppress(ProcessLookupError):
+                        os.sched_setaffinity(int(thread_id), allowed)
 
     def _members(self) -> list[psutil.Process]:
         found: dict[int, psutil.Process] = {}

@@ -45,6 +45,8 @@ class EcOptions:
     quick: bool = False
     losses: tuple[int, ...] = (0, 1, 2)
     """How many shards are lost: none is encoding. More than m are left out."""
+    core_per_worker: bool = False
+    """Whether all there is runs on as many cores as there are workers."""
 
 
 def run_ec(options: EcOptions, on_step: OnStep) -> BenchResult:
@@ -159,7 +161,8 @@ def _compared(
         for job, kind, workers in product(jobs, kinds, options.workers):
             case = Case(job.name, kind.name, job.codec, job.k, job.m, size_bytes, workers=workers)
             of_case = stack.enter_context(kind.hired(job, segment, workers))
-            works.append(Work(case, of_case.run, workers * size_bytes))
+            on_cores = workers if options.core_per_worker else None
+            works.append(Work(case, of_case.run, workers * size_bytes, cores=on_cores))
             hired.append((job, kind, of_case))
         rows = meter.measure(works, options.repeats)
         for job, kind, of_case in hired:

@@ -64,9 +64,10 @@ _EXPLANATIONS = {
         "process of its own, but shares the cores."
     ),
     "scaling": (
-        "Measured: each stage with one worker and with one per core, the pipeline, its client and "
-        "the floor together on one core and on all; the gain of Ray's workers and of the pipeline "
-        "as a share of what plain threads, processes or the floor gain. **Simulated**, not "
+        "Measured: each stage with one worker on one core, and on all cores with a worker for "
+        "each, with all that belongs to it (Ray's driver and its other processes; the client); the "
+        "gain of Ray's workers and of the pipeline as a share of what plain threads, processes or "
+        "the floor gain. **Simulated**, not "
         "measured: clusters of 1 to 64 nodes of the size and under the load that the settings "
         "show, by `cluster/capacity.py` from the CPU time of each stage measured here, with 70 % "
         "of every resource in use."

@@ -8,6 +8,7 @@ all sides alike, and nobody is measured on memory that the machine has not hande
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any, TypeVar
@@ -34,13 +35,15 @@ class Repeats:
 class Work:
     """One side of a comparison: ``run(n)`` does the same n times, ``call_bytes`` of payload each.
 
-    ``reset`` puts back, untimed, what a run has used up.
+    ``reset`` puts back, untimed, what a run has used up. ``cores``: how many all processes of the
+    run may use meanwhile; None: all.
     """
 
     case: Case
     run: Callable[[int], None]
     call_bytes: int
     reset: Callable[[], None] | None = None
+    cores: int | None = None
 
 
 def interleaved(rounds: int, sides: Sequence[Callable[[int], T]]) -> list[list[T]]:
@@ -83,9 +86,10 @@ class Meter:
 
     def _cost(self, work: Work, count: int) -> tuple[float, float]:
         """(MB/s, CPU s/GB)"""
-        before_s = self.trees.cpu_s()
-        seconds = _seconds(work, count)
-        cpu_s = self.trees.cpu_s() - before_s
+        with nullcontext() if work.cores is None else self.trees.on_cores(work.cores):
+            before_s = self.trees.cpu_s()
+            seconds = _seconds(work, count)
+            cpu_s = self.trees.cpu_s() - before_s
         payload_bytes = count * work.call_bytes
         return payload_bytes / _MB / seconds, cpu_s / (payload_bytes / _GB)
 

@@ -1,7 +1,9 @@
 """``bench scaling``: what a second core brings to each stage, and what more nodes would bring.
 
-Measured: every stage with one worker and with one per core, beside plain threads or processes that
-do the same. Simulated: clusters of 1 to 64 nodes, from the cost of each stage measured here.
+Measured: every stage with one worker on one core, and on all cores with a worker for each, beside
+plain threads or processes that do the same. With a core to spare one worker of Ray is more than one
+core's work already, for the driver and the raylet work beside it.
+Simulated: clusters of 1 to 64 nodes, from the cost of each stage measured here.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ from pathlib import Path
 from time import sleep
 from typing import Any
 
+from cluster.bench.accounting import ProcessTrees
 from cluster.bench.ec import WORKER_KINDS, EcOptions, run_ec
 from cluster.bench.environment import cores, describe_environment
 from cluster.bench.hash import HashOptions, run_hash
@@ -114,6 +117,7 @@ def _ec(options: ScalingOptions, workers: tuple[int, ...]) -> EcOptions:
         repeats=options.repeats,
         work_dir=options.work_dir,
         losses=(0,),
+        core_per_worker=True,
     )
 
 
@@ -121,14 +125,12 @@ def _ec(options: ScalingOptions, workers: tuple[int, ...]) -> EcOptions:
 def _on_cores(count: int, options: ScalingOptions, on_step: OnStep) -> Iterator[Site]:
     """A network, its client and the floor, on so many of the cores that this process may use."""
     on_step(f"on {count} of {cores()} cores" if count < cores() else "on all cores")
-    allowed = os.sched_getaffinity(0)
     settings = options.settings.model_copy(update={"cpus": count})
-    os.sched_setaffinity(0, sorted(allowed)[:count])
-    try:
-        with opened_site(settings, options.work_dir, options.needed_bytes, on_step) as site:
-            yield site
-    finally:
-        os.sched_setaffinity(0, allowed)
+    with (
+        ProcessTrees([os.getpid()]).on_cores(count),
+        opened_site(settings, options.work_dir, options.needed_bytes, on_step) as site,
+    ):
+        yield site
 
 
 def _with_workers(row: Row, count: int) -> Row:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from cluster.bench.accounting import ProcessTrees
+from cluster.bench.environment import cores
 from cluster.bench.records import Case, Row
 from cluster.bench.runner import Meter, Repeats, Work, interleaved, result_of
 from cluster.bench.table import HEADINGS, table_rows
@@ -44,6 +46,20 @@ def test_work_is_reset_after_every_run_outside_of_its_time() -> None:
     work = Work(Case("x"), lambda count: order.append("run"), 1, lambda: order.append("reset"))
     meter().measure([work], Repeats(2, slot_s=0.0))
     assert order == ["run", "reset"] * 4
+
+
+def test_work_on_one_core_has_it_in_threads_that_are_there_already_and_leaves_all() -> None:
+    before = cores()
+    with ThreadPoolExecutor(1) as pool:
+        seen: list[tuple[int, int]] = []
+
+        def look(count: int) -> None:
+            seen.append((cores(), pool.submit(cores).result()))
+
+        pool.submit(cores).result()
+        meter().measure([Work(Case("x"), look, 1, cores=1)], Repeats(1, slot_s=0.0))
+        look(1)
+    assert seen[2:] == [(1, 1), (before, before)]
 
 
 def test_memory_of_the_warm_up_counts_as_the_peak() -> None:
