@@ -106,6 +106,11 @@ def host_of(name: str) -> str:
     return "home" if name in HOME_ACTORS else name
 
 
+def host_title(host: str) -> str:
+    """What lists of processes show for it, as ``ray::Receiver.sweep``; see ``stage_costs``."""
+    return host.partition("-")[0].title()
+
+
 def receiver_name(index: int) -> str:
     return f"receiver-{index}"
 

@@ -21,7 +21,14 @@ from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from cluster.call_groups import answer_group
-from cluster.node_config import HOME_ACTORS, NodeConfig, host_of, receiver_name, uploader_name
+from cluster.node_config import (
+    HOME_ACTORS,
+    NodeConfig,
+    host_of,
+    host_title,
+    receiver_name,
+    uploader_name,
+)
 from cluster.ray_ports import process_name, take_calls_here
 from cluster.topology import Topology
 from cluster.worker_process import settle
@@ -90,9 +97,7 @@ def create_host(name: str, builds: Mapping[str, Build], node_id: str | None = No
 
     ``node_id``: the only node that it may run on; None: any.
     """
-    # The class's name is what lists of processes show.
-    title = name.partition("-")[0].title().replace("_", "")
-    process: Any = ray.remote(type(title, (Host,), {}))
+    process: Any = ray.remote(type(host_title(name), (Host,), {}))
     placed = {} if node_id is None else {"scheduling_strategy": _on_node(node_id)}
     options = process.options(
         name=name,

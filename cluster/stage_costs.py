@@ -1,8 +1,9 @@
 """What each stage of the upload path costs on this machine: CPU time of its processes, measured.
 
-Every actor has a process of its own, so that the system's accounting tells stages apart. Two kinds
-of objects, large and small ones, give the cost per GB and per object; what the same processes spend
-when nothing happens is taken off. The embedded chain is left out: a real one runs elsewhere.
+Uploaders, Receivers and encode tasks have processes of their own, so that the system's accounting
+tells these stages apart; what a network has one of is one stage, "home". Two kinds of objects,
+large and small ones, give the cost per GB and per object; what the same processes spend when
+nothing happens is taken off. The embedded chain is left out: a real one runs elsewhere.
 """
 
 from __future__ import annotations
@@ -20,26 +21,23 @@ from protocol.errors import InvalidInput
 _GB = 1e9
 
 _ENCODE = "encode tasks"
+_HOME = "home"
 _RAYLET = "Ray on each node"
 _RAY = "Ray's control"
 _EMBEDDED_CHAIN = "chain.local"
-_ACTORS: Mapping[str, tuple[str, Place]] = MappingProxyType(
+_HOSTS: Mapping[str, tuple[str, Place]] = MappingProxyType(
     {
-        "UploaderNode": ("Uploader and Gateway", Place.NODE),
+        "Uploader": ("Uploader and Gateway", Place.NODE),
         "Receiver": ("Receivers", Place.NODE),
-        "TaskNode": ("TaskNode", Place.CLUSTER),
-        "SqliteJobStore": ("JobStore", Place.CLUSTER),
-        "Signer": ("Signer", Place.CLUSTER),
-        "P2P": ("P2P", Place.CLUSTER),
-        "RpcChainClient": ("chain client", Place.CLUSTER),
+        "Home": (_HOME, Place.CLUSTER),
         "DashboardAgent": (_RAYLET, Place.NODE),
         "RuntimeEnvAgent": (_RAYLET, Place.NODE),
     }
 )
-"""By the class that Ray shows as the process's name."""
+"""By what Ray shows as the process's name (``node_config.host_title``)."""
 _PLACES: Mapping[str, Place] = MappingProxyType(
     {
-        **dict(_ACTORS.values()),
+        **dict(_HOSTS.values()),
         _ENCODE: Place.ANYWHERE,
         _RAY: Place.CLUSTER,
     }
@@ -85,8 +83,8 @@ def stage_of(command: list[str], name: str) -> str | None:
         return None
     title = command[0] if command else name
     if title.startswith("ray::"):
-        actor = title.removeprefix("ray::").split(".")[0]
-        return _ACTORS[actor][0] if actor in _ACTORS else _ENCODE
+        host = title.removeprefix("ray::").split(".")[0]
+        return _HOSTS[host][0] if host in _HOSTS else _ENCODE
     if any(part.endswith("default_worker.py") for part in command):
         return _ENCODE
     return _RAYLET if name == "raylet" else _RAY

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cluster.capacity import Place
+from cluster.node_config import HOME_ACTORS, host_of, host_title, receiver_name, uploader_name
 from cluster.stage_costs import ProcessUse, Spell, StageUse, spent, stage_costs, stage_of
 from protocol.errors import InvalidInput
 
@@ -12,7 +13,7 @@ from protocol.errors import InvalidInput
 @pytest.mark.parametrize(
     ("command", "name", "stage"),
     [
-        (["ray::UploaderNode.run"], "ray::UploaderNo", "Uploader and Gateway"),
+        (["ray::Uploader.call"], "ray::Uploader", "Uploader and Gateway"),
         (["ray::Receiver", ""], "ray::Receiver", "Receivers"),
         (["ray::IDLE"], "ray::IDLE", "encode tasks"),
         (["ray::encode_batch()"], "ray::encode", "encode tasks"),
@@ -29,11 +30,23 @@ def test_a_process_belongs_to_the_stage_that_its_name_tells(
     assert stage_of(command, name) == stage
 
 
+@pytest.mark.parametrize(
+    ("host", "stage"),
+    [
+        *((host_of(name), "home") for name in HOME_ACTORS),
+        (host_of(uploader_name(1)), "Uploader and Gateway"),
+        (host_of(receiver_name(1)), "Receivers"),
+    ],
+)
+def test_every_host_of_a_network_is_known_by_its_title(host: str, stage: str) -> None:
+    assert stage_of([f"ray::{host_title(host)}.call"], f"ray::{host_title(host)}") == stage
+
+
 def test_the_busiest_threads_of_the_processes_of_a_stage_add_up() -> None:
     before = {
         1: ProcessUse("Receivers", 10.0, {11: 5.0, 12: 5.0}),
         2: ProcessUse("Receivers", 1.0, {21: 1.0}),
-        3: ProcessUse("TaskNode", 1.0, {31: 1.0}),
+        3: ProcessUse("home", 1.0, {31: 1.0}),
     }
     after = {
         1: ProcessUse("Receivers", 13.0, {11: 5.5, 12: 7.0, 13: 0.5}),
@@ -62,9 +75,9 @@ def test_costs_per_gb_and_per_object_are_told_apart_and_idle_time_is_taken_off()
 
 
 def test_noise_does_not_make_a_stage_cost_less_than_nothing() -> None:
-    idle = Spell(1.0, 0, 0, {"Signer": StageUse(0.5, 0.5, 1)})
-    large = Spell(1.0, 1, 10**9, {"Signer": StageUse(0.4, 0.4, 1)})
-    small = Spell(1.0, 10, 1000, {"Signer": StageUse(0.4, 0.4, 1)})
+    idle = Spell(1.0, 0, 0, {"home": StageUse(0.5, 0.5, 1)})
+    large = Spell(1.0, 1, 10**9, {"home": StageUse(0.4, 0.4, 1)})
+    small = Spell(1.0, 10, 1000, {"home": StageUse(0.4, 0.4, 1)})
     [cost] = stage_costs(idle, large, small)
     assert (cost.cpu_s_per_gb, cost.cpu_s_per_object) == (0.0, 0.0)
 
