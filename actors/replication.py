@@ -111,7 +111,7 @@ class ReplicationRun:
         self._recording = asyncio.Lock()
         self._events: list[JobEvent] = []
         self._segment_checksums = segment_checksums
-        self._groups: list[SecondaryGroup] = []
+        self._openings: list[asyncio.Task[SecondaryGroup]] = []
         self._layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         self._source = source
         self._own_segments = asyncio.Lock()
@@ -136,8 +136,11 @@ class ReplicationRun:
         self._admitted.set()
 
     async def abandon(self) -> None:
-        """Once ``run`` has ended: the secondaries forget what was sent ahead."""
-        await asyncio.gather(*(group.abort() for group in self._groups))
+        """Once ``run`` has ended: the secondaries forget what was sent ahead, also in groups that
+        they were still opening when it was cancelled."""
+        opened = await asyncio.gather(*self._openings, return_exceptions=True)
+        groups = [group for group in opened if not isinstance(group, BaseException)]
+        await asyncio.gather(*(group.abort() for group in groups))
 
     async def run(self) -> JobContext:
         """Until every index has a verified receipt on record.
@@ -193,12 +196,13 @@ class ReplicationRun:
         )
         try:
             with stages.during(Stage.OPENED):
-                group = await self._within(client.open(order), "open")
+                opening = asyncio.create_task(self._within(client.open(order), "open"))
+                self._openings.append(opening)
+                group = await asyncio.shield(opening)
         except StaleJob:
             raise
         except GreenrayError as error:
             return error
-        self._groups.append(group)
         queue: asyncio.Queue[_Item | None] = asyncio.Queue(self._settings.window_batches)
         return _Stream(assignment, group, queue, stages, asyncio.Event())
 

@@ -58,7 +58,8 @@ _ALL_ADDRESSES = ("0.0.0.0", "::")
 _RESTART_PAUSE_S = 0.2
 _RECORD_INTERVAL_S = 0.2
 _FULL_BELOW_BYTES = 1024 * 1024
-"""With less than this, whatever went wrong at a start did so for want of space."""
+"""With less than this, whatever went wrong at a start did so for want of space, and what came up
+would not stay up: the chain and the journal write as long as they run."""
 
 
 class LocalNetwork:
@@ -75,20 +76,30 @@ class LocalNetwork:
         self.handles: dict[str, Any] = {}
 
     async def start(self) -> NetworkFile:
-        """Raises AlreadyRunning, PortInUse, SharedMemoryTooSmall, ChainUnavailable, ...; whatever
-        was started before the failure is stopped again."""
+        """Raises AlreadyRunning, PortInUse, SharedMemoryTooSmall, ChainUnavailable, NoSpaceLeft,
+        ...; whatever was started before the failure is stopped again."""
         try:
-            return await self._start()
+            network_file = await self._start()
         except BaseException as error:
-            is_full = self.state.free_bytes() < _FULL_BELOW_BYTES
+            is_full = self._is_full()
             await self.stop()
             if is_full and isinstance(error, GreenrayError):
-                raise NoSpaceLeft(
-                    f"no space left for the network's state ({type(error).__name__}: {error})",
-                    str(self.state.root),
-                    "Free some space, or choose another place with --state-dir",
-                ) from error
+                raise self._no_space(f"{type(error).__name__}: {error}") from error
             raise
+        if self._is_full():
+            await self.stop()
+            raise self._no_space(f"less than {_FULL_BELOW_BYTES} bytes")
+        return network_file
+
+    def _is_full(self) -> bool:
+        return self.state.free_bytes() < _FULL_BELOW_BYTES
+
+    def _no_space(self, why: str) -> NoSpaceLeft:
+        return NoSpaceLeft(
+            f"no space left for the network's state ({why})",
+            str(self.state.root),
+            "Free some space, or choose another place with --state-dir",
+        )
 
     async def _start(self) -> NetworkFile:
         self.state.lock()

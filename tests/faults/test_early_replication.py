@@ -123,6 +123,54 @@ async def test_what_was_sent_ahead_is_forgotten_when_the_upload_fails(
     assert await network.get() == PAYLOAD
 
 
+class _OpensWhenToldTo(PassingReceiver):
+    """Opens no group before it is told to."""
+
+    def __init__(self, honest: ReceiverPort, told: asyncio.Event) -> None:
+        super().__init__(honest)
+        self._told = told
+        self.asked = 0
+
+    async def open(self, sp_address: str, order: GroupOrder) -> int:
+        self.asked += 1
+        # The call goes on at the secondary when its caller has gone away.
+        return await asyncio.shield(asyncio.ensure_future(self._open(sp_address, order)))
+
+    async def _open(self, sp_address: str, order: GroupOrder) -> int:
+        await self._told.wait()
+        return await super().open(sp_address, order)
+
+
+async def test_groups_that_were_being_opened_are_forgotten_too_when_the_upload_fails(
+    network: WholeNetwork,
+) -> None:
+    told = asyncio.Event()
+    secondaries: list[_OpensWhenToldTo] = []
+
+    def decorate(_: str, receiver: ReceiverPort) -> ReceiverPort:
+        secondaries.append(_OpensWhenToldTo(receiver, told))
+        return secondaries[-1]
+
+    network.decorate = decorate
+    await network.start()
+    file = GatedFile(PAYLOAD, 2 * BATCH_BYTES)
+    uploading = put(network, file)
+
+    async def opening_and_aborted() -> tuple[int, int]:
+        return sum(s.asked for s in secondaries), sum(len(s.aborted) for s in secondaries)
+
+    await until(opening_and_aborted, reached=lambda counts: counts == (INDICES, 0))
+    file.break_off()
+    with pytest.raises(UnreadableFile):
+        await uploading
+    await asyncio.sleep(0.05)
+    told.set()
+    await until(opening_and_aborted, reached=lambda counts: counts == (INDICES, INDICES))
+    assert await groups(network) == []
+    for sp in network.sps:
+        assert list(network.piece_store(sp.address).list_unfinished()) == []
+
+
 async def test_another_payload_that_was_sent_ahead_never_gets_into_the_object(
     network: WholeNetwork,
 ) -> None:

@@ -21,4 +21,5 @@ def small_disk(path: Path, size_bytes: int) -> Iterator[bool]:
         yield mounted
     finally:
         if mounted:
-            subprocess.run(["umount", str(path)], check=True)
+            # Lazily: what a failed test has left running would keep it for ever.
+            subprocess.run(["umount", "--lazy", str(path)], check=True)
