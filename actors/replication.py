@@ -221,13 +221,19 @@ class ReplicationRun:
                 await self._admitted.wait()
             lease = await self._budget.acquire(self._batch_bytes(batch_index, wanted))
             leases.append(lease)
-            columns = await self._columns(batch_index, wanted)
-            lease.share(len(eager))
-            for stream in eager:
-                column = columns[stream.assignment.redundancy_index]
-                await self._offer(stream, _Item(batch_index, column, lease))
+            await self._hand_out(batch_index, eager, lease)
         for stream in streams:
             await self._offer(stream, None)
+
+    async def _hand_out(self, batch_index: int, eager: list[_Stream], lease: Lease) -> None:
+        """A call of its own, as is ``_serve_next``: a reference to a column that outlives its
+        credit, if only in a variable, keeps the column in the object space."""
+        wanted = [s.assignment.redundancy_index for s in eager]
+        columns = await self._columns(batch_index, wanted)
+        lease.share(len(eager))
+        for stream in eager:
+            column = columns[stream.assignment.redundancy_index]
+            await self._offer(stream, _Item(batch_index, column, lease))
 
     async def _columns(self, batch_index: int, wanted: Collection[int]) -> Mapping[int, ColumnRef]:
         try:
@@ -265,15 +271,8 @@ class ReplicationRun:
         """Send what arrives, finish, verify, record; on failure replace the secondary."""
         assignment = stream.assignment
         try:
-            while (item := await stream.queue.get()) is not None:
-                size_bytes = self._layout.pieces.batch_size_bytes(item.batch_index)
-                try:
-                    with stream.stages.during(Stage.SENT, item.batch_index, size_bytes):
-                        await self._send(stream, item.batch_index, item.column)
-                finally:
-                    sent_to_all = item.lease.done()
-                if sent_to_all:
-                    await self._source.release(item.batch_index)
+            while await self._serve_next(stream):
+                pass
             await self._admitted.wait()
             with stream.stages.during(Stage.RECEIPT):
                 receipt = await self._within(stream.group.finish(), "finish")
@@ -289,6 +288,21 @@ class ReplicationRun:
             await self._replace(assignment, error)
         else:
             await self._finished(receipt)
+
+    async def _serve_next(self, stream: _Stream) -> bool:
+        """Send one batch when it comes; False after the last."""
+        item = await stream.queue.get()
+        if item is None:
+            return False
+        size_bytes = self._layout.pieces.batch_size_bytes(item.batch_index)
+        try:
+            with stream.stages.during(Stage.SENT, item.batch_index, size_bytes):
+                await self._send(stream, item.batch_index, item.column)
+        finally:
+            sent_to_all = item.lease.done()
+        if sent_to_all:
+            await self._source.release(item.batch_index)
+        return True
 
     async def _check_own_segments(self) -> None:
         """A secondary found another hash than the chain's: it must not be ours that is wrong.

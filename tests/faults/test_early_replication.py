@@ -89,6 +89,26 @@ async def test_batches_are_with_the_secondaries_before_the_payload_is_complete(
     assert sorted(came) == [(index, batch) for index in range(INDICES) for batch in range(BATCHES)]
 
 
+@pytest.mark.parametrize("cold", [False, True], ids=["hot", "read back from disk"])
+async def test_columns_leave_the_object_space_as_soon_as_all_secondaries_have_them(
+    network: WholeNetwork, cold: bool
+) -> None:
+    network.cold = cold
+
+    async def columns_in_use() -> int:
+        return network.space.columns_in_use()
+
+    await network.start()
+    file = GatedFile(PAYLOAD, 2 * BATCH_BYTES)
+    uploading = put(network, file)
+    await until_sent_ahead(network, 2)
+    # Only what nobody has asked for is left: the uploader keeps it hot, although all is read back.
+    kept = 2 * 4 if cold else 0
+    await until(columns_in_use, reached=lambda columns: columns == kept)
+    file.open_gate()
+    assert is_sealed(await uploading)
+
+
 async def test_nothing_is_recorded_or_finished_before_the_payload_is_complete(
     network: WholeNetwork,
 ) -> None:

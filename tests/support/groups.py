@@ -112,10 +112,18 @@ def corrupted(batches: Sequence[Column]) -> list[Column]:
 class LocalSpace:
     """Implements ``actors.ports.ObjectSpace``: a reference is the array itself."""
 
+    def __init__(self) -> None:
+        self._columns: list[weakref.ref[Column]] = []
+
     async def put(self, column: Column) -> Column:
         copy = column.copy()
         copy.flags.writeable = False
+        self._columns.append(weakref.ref(copy))
         return copy
+
+    def columns_in_use(self) -> int:
+        """Those that somebody still has a reference to."""
+        return sum(column() is not None for column in self._columns)
 
     async def get(self, ref: Column) -> Column:
         return ref

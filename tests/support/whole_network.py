@@ -114,6 +114,7 @@ class WholeNetwork:
         self.transport: PeerTransport | None = None
         self.bucket: S3Bucket | None = None
         self.cold = False
+        self.space = LocalSpace()
         self.after_commit: Callable[[int, str], None] | None = None
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
         self.in_cluster = InClusterSettings()
@@ -198,7 +199,7 @@ class WholeNetwork:
         job_store = self._open_job_store()
         ring = KeyRing({sp.address: RingKeys(sp.operator, sp.seal, sp.approval) for sp in self.sps})
         signer = Signer(chain=chain(), store=job_store, keys=ring, dialect=get_dialect())
-        space = LocalSpace()
+        space = self.space
         receivers: dict[str, ReceiverPort] = {}
         traces: dict[str, TraceSource] = {}
         for sp_address in hosted:
