@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import random
+import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
