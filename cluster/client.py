@@ -245,7 +245,7 @@ class StorageClient:
             file, size_bytes, lambda sent: reporter.report(Stage.UPLOAD, sent - 1, size_bytes)
         )
         try:
-            async with session.request("PUT", f"/{info.name}", "", headers, payload.blocks()):
+            async with session.request("PUT", f"/{info.name}", "", headers, payload):
                 pass
         except ComponentUnavailable as error:
             if payload.failure is not None:

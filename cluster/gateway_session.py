@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import aiohttp
+from aiohttp.payload import Payload
 from yarl import URL
 
 from actors.gateway_auth import GatewayRequest
@@ -70,7 +71,7 @@ class GatewaySession:
         path: str,
         query: str = "",
         headers: Mapping[str, str] | None = None,
-        data: AsyncIterator[bytes | memoryview] | None = None,
+        data: Payload | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """A 200 or 206 answer. ``path`` is decoded; ``query`` as it stands in the URL.
 

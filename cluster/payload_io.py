@@ -6,12 +6,17 @@ import asyncio
 import hashlib
 import io
 import os
+import stat
 import tempfile
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
+
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
+from aiohttp.payload import Payload
 
 from actors.gateway_auth import GatewayRequest
 from protocol.errors import (
@@ -71,39 +76,72 @@ class DirectPayload(io.RawIOBase):
         body. Raises what the gateway refuses it for, and what the way there fails with."""
 
 
-class OutgoingPayload:
-    """A file on its way into a request's body.
+class OutgoingPayload(Payload):
+    """A file as the body of a request.
 
-    The HTTP library replaces what a body raises by an error of the connection; ``failure`` keeps
-    what really happened.
+    Of a file on disk the kernel sends the pages that it has in its cache, without a copy; of any
+    other the blocks that are read. The HTTP library replaces what a body raises by an error of the
+    connection; ``failure`` keeps what really happened.
     """
 
     def __init__(self, file: BinaryIO, size_bytes: int, on_sent: Callable[[int], None]) -> None:
         """``on_sent`` is told how many bytes were taken so far."""
+        super().__init__(file)
         self._file = file
-        self._size_bytes = size_bytes
+        self._size = self._size_bytes = size_bytes
         self._on_sent = on_sent
         self._name = str(getattr(file, "name", "stream"))
         self.failure: GreenrayError | None = None
 
-    async def blocks(self) -> AsyncIterator[memoryview]:
-        """The whole file in blocks for a socket; the next read runs while the last one is sent.
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """A payload is bytes, and not shown to anybody."""
+        raise TypeError(f"{self._name} is not text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """The whole file.
 
         Raises:
             PayloadSizeMismatch: the file has another size than when it was hashed.
             UnreadableFile: a read failed.
+            ConnectionError: the other side is gone.
         """
         try:
-            async for block in self._blocks():
-                yield block
+            if _is_on_disk(self._file):
+                writer.send_headers()
+                await self._send_pages(cast("StreamWriter", writer))
+            else:
+                async with aclosing(self._blocks()) as blocks:
+                    async for block in blocks:
+                        await writer.write(block)
         except GreenrayError as error:
             self.failure = error
+            raise
+        except (ConnectionError, TimeoutError):
             raise
         except OSError as error:
             self.failure = UnreadableFile(f"a read failed ({error.strerror})", self._name)
             raise self.failure from error
 
-    async def _blocks(self) -> AsyncIterator[memoryview]:
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        """``write``: the length is that of the file."""
+        await self.write(writer)
+
+    async def _send_pages(self, writer: StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        sent = 0
+        while sent < self._size_bytes:
+            if writer.transport is None or writer.transport.is_closing():
+                raise ConnectionResetError("the gateway has closed the connection")
+            if os.fstat(self._file.fileno()).st_size != self._size_bytes:
+                raise self._changed()
+            size_bytes = min(READ_BLOCK_BYTES, self._size_bytes - sent)
+            sent += await loop.sendfile(writer.transport, self._file, sent, size_bytes)
+            self._on_sent(sent)
+
+    async def _blocks(self) -> AsyncGenerator[memoryview]:
+        """For a socket; the next read runs while the last one is sent."""
         self._file.seek(0)
         sent = 0
         reading = self._read()
@@ -132,6 +170,12 @@ class OutgoingPayload:
             self._name,
             "Put it again when it no longer changes.",
         )
+
+
+def _is_on_disk(file: BinaryIO) -> bool:
+    """Whether what is read from it is what its descriptor shows: other classes may unpack."""
+    raw = file.raw if isinstance(file, io.BufferedReader) else file
+    return type(raw) is io.FileIO and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
 
 
 class VerifiedDownload:

@@ -204,7 +204,7 @@ async def _put_file(
     with source.open("rb", buffering=0) as file:
         payload = OutgoingPayload(file, int(headers["Content-Length"]), lambda sent: None)
         began_at = time.time()
-        async with session.request("PUT", path, "", headers, payload.blocks()):
+        async with session.request("PUT", path, "", headers, payload):
             return began_at, time.time()
 
 

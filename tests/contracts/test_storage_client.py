@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
+import os
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -299,6 +301,29 @@ async def test_a_file_that_changes_while_it_is_sent_is_noticed(
         await client.put(Shrinking(PAYLOAD), "album", "photo")
     await _failed(rig)
     assert rig.nothing_is_stored()
+
+
+@pytest.mark.parametrize("size_bytes", [0, len(PAYLOAD) - 1, len(PAYLOAD) + 1])
+async def test_a_file_on_disk_that_changes_before_it_is_sent_is_noticed(
+    rig: GatewayRig, client: StorageClient, file: Path, size_bytes: int
+) -> None:
+    def change(progress: Progress) -> None:
+        if progress.stage is Stage.UPLOAD:
+            os.truncate(file, size_bytes)
+
+    with pytest.raises(PayloadSizeMismatch, match="another size now"):
+        await client.put(file, "album", "photo", on_progress=change)
+    assert rig.nothing_is_stored()
+
+
+async def test_what_a_file_unpacks_is_sent_and_not_its_bytes_on_disk(
+    rig: GatewayRig, client: StorageClient, tmp_path: Path
+) -> None:
+    packed = tmp_path / "payload.gz"
+    packed.write_bytes(gzip.compress(PAYLOAD))
+    with gzip.open(packed) as file:
+        result = await client.put(file, "album", "photo", wait=WaitFor.UPLOADED)
+    assert result.object_info.payload_size == len(PAYLOAD)
 
 
 async def test_without_a_known_endpoint_no_bucket_can_be_created(rig: GatewayRig) -> None:
