@@ -12,7 +12,6 @@ from collections import deque
 import numpy as np
 
 from actors.ports import Column
-from protocol.errors import InvalidSetting
 
 _SMALLEST_BYTES = 64 * 1024
 
@@ -25,8 +24,9 @@ def capacity_for(size_bytes: int) -> int:
 class BufferPool:
     """Flat uint8 buffers at page boundaries.
 
-    Leased and kept buffers together never exceed ``budget_bytes``. Who waits first is served first,
-    so a large request is not starved by small ones.
+    Leased and kept buffers together never exceed ``budget_bytes``, but for a buffer that is larger
+    on its own: it is had alone. Who waits first is served first, so a large request is not starved
+    by small ones.
     """
 
     def __init__(self, budget_bytes: int) -> None:
@@ -50,18 +50,8 @@ class BufferPool:
         return self._allocated_bytes - kept
 
     async def acquire(self, size_bytes: int) -> Column:
-        """A buffer of at least ``size_bytes`` with undefined contents; give it back by ``release``.
-
-        Raises:
-            InvalidSetting: the whole budget is smaller.
-        """
+        """A buffer of at least ``size_bytes`` with undefined contents, until ``release``."""
         capacity = capacity_for(size_bytes)
-        if capacity > self._budget_bytes:
-            raise InvalidSetting(
-                f"a buffer of {capacity} bytes is needed, the budget is {self._budget_bytes}",
-                "buffer budget",
-                "Raise the budget of the gateway.",
-            )
         if not self._waiting:
             buffer = self._take(capacity)
             if buffer is not None:
@@ -96,7 +86,7 @@ class BufferPool:
         if free:
             return free.pop()
         self._drop_kept(capacity)
-        if self._allocated_bytes + capacity > self._budget_bytes:
+        if self._allocated_bytes and self._allocated_bytes + capacity > self._budget_bytes:
             return None
         self._allocated_bytes += capacity
         # Whole pages, so that O_DIRECT takes them as they are.

@@ -51,7 +51,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class ReceiverSettings:
-    threads: int = 2
+    threads: int = 4
     """Threads that hash and write; they bound what one Receiver does at a time."""
     max_open_groups: int = 1024
     """Groups with an open column; beyond this the longest unused one is set aside on disk."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,6 +41,9 @@ QUICK_CALLS: Mapping[str, frozenset[str]] = {
 """By role: what is answered at once, or by one and the same commit or answer of the node. Calls
 that may wait for something else go alone, because the answers of a group come together. So do calls
 whose arguments or answers may be references to columns, which only Ray can carry."""
+
+COLUMN_CALLS: Mapping[str, frozenset[str]] = {"receiver": frozenset(("write_batch",))}
+"""By role: what hands over a column as its last argument, and changes nothing if made again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +97,79 @@ class CallGroups:
             outcomes = pickle.loads(await self._send(pickle.dumps(group)))
         except Exception as error:
             outcomes = [error] * len(calls)
-        for call, outcome in zip(calls, outcomes, strict=True):
-            if call.answer.done():
-                continue
-            if isinstance(outcome, BaseException):
-                call.answer.set_exception(outcome)
-            else:
-                call.answer.set_result(outcome)
+        _answer(calls, outcomes)
+
+
+@dataclass(frozen=True, slots=True)
+class _ColumnCall:
+    actor: str
+    method: str
+    args: tuple[Any, ...]
+    column: Any
+    answer: asyncio.Future[Any]
+
+
+class ColumnCallGroups:
+    """The way of calls that hand over a column each, as their last argument, and may be made again.
+
+    Those of one step of the event loop travel together: the batches of one receiver, which are made
+    at the same time. A group that fails on its way, because of one column maybe, is made again call
+    by call, so that each fails for itself.
+    """
+
+    def __init__(self, send: Callable[..., Awaitable[bytes]]) -> None:
+        """``send`` brings the group and its columns, as arguments of their own, to
+        ``answer_column_group`` in the actors' process, and its answer back."""
+        self._send = send
+        self._waiting: list[_ColumnCall] = []
+        self._travelling: set[asyncio.Task[None]] = set()
+
+    async def call(self, actor: str, method: str, *args: Any) -> Any:
+        """What the method returns or raises, or what ``send`` raises for this call alone."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Any] = loop.create_future()
+        if not self._waiting:
+            loop.call_soon(self._depart)
+        self._waiting.append(_ColumnCall(actor, method, args[:-1], args[-1], answer))
+        return await answer
+
+    def _depart(self) -> None:
+        calls, self._waiting = self._waiting, []
+        task = asyncio.create_task(self._travel(calls))
+        self._travelling.add(task)
+        task.add_done_callback(self._travelling.discard)
+
+    async def _travel(self, calls: list[_ColumnCall]) -> None:
+        group = pickle.dumps([(call.actor, call.method, call.args) for call in calls])
+        try:
+            outcomes = pickle.loads(await self._send(group, *(call.column for call in calls)))
+        except Exception as error:
+            if len(calls) > 1:
+                await asyncio.gather(*(self._travel([call]) for call in calls))
+                return
+            outcomes = [error]
+        _answer(calls, outcomes)
+
+
+def _answer(calls: Sequence[_Call | _ColumnCall], outcomes: Sequence[Any]) -> None:
+    for call, outcome in zip(calls, outcomes, strict=True):
+        if call.answer.done():
+            continue
+        if isinstance(outcome, BaseException):
+            call.answer.set_exception(outcome)
+        else:
+            call.answer.set_result(outcome)
+
+
+async def answer_column_group(
+    actor_of: Callable[[str], Any], group: bytes, columns: Sequence[Any]
+) -> bytes:
+    """Make the calls of a group, side by side, each with its column."""
+    calls = [
+        getattr(actor_of(actor), method)(*args, column)
+        for (actor, method, args), column in zip(pickle.loads(group), columns, strict=True)
+    ]
+    return pickle.dumps(await asyncio.gather(*calls, return_exceptions=True))
 
 
 async def answer_group(actor_of: Callable[[str], Any], group: bytes) -> bytes:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.call_groups import answer_group
+from cluster.call_groups import answer_column_group, answer_group
 from cluster.node_config import (
     HOME_ACTORS,
     NodeConfig,
@@ -33,6 +33,9 @@ from cluster.ray_ports import process_name, take_calls_here
 from cluster.topology import Topology
 from cluster.worker_process import settle
 from protocol.errors import ComponentUnavailable, GreenrayError
+
+if TYPE_CHECKING:
+    from actors.ports import Column
 
 _POLL_S = 0.05
 
@@ -84,6 +87,10 @@ class Host:
     async def answer_group(self, group: bytes) -> bytes:
         """Calls that were made together; see ``cluster.call_groups``."""
         return await answer_group(self._actor, group)
+
+    async def answer_column_group(self, group: bytes, *columns: Column) -> bytes:
+        """The same for calls with columns, whose references Ray resolves."""
+        return await answer_column_group(self._actor, group, columns)
 
 
 def build_role(role: str, *args: Any) -> Any:

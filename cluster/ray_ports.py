@@ -15,7 +15,7 @@ import ray
 from ray import exceptions as ray_errors
 
 from actors.stage_trace import Stopwatch, WorkTime
-from cluster.call_groups import QUICK_CALLS, CallGroups
+from cluster.call_groups import COLUMN_CALLS, QUICK_CALLS, CallGroups, ColumnCallGroups
 from cluster.node_config import host_of
 from cluster.worker_process import settle, work_behind_uploads
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
@@ -88,7 +88,9 @@ class NamedPort:
 
     def __init__(self, name: str) -> None:
         self._name = name
-        self._quick = QUICK_CALLS.get(name.partition("-")[0], frozenset())
+        role = name.partition("-")[0]
+        self._quick = QUICK_CALLS.get(role, frozenset())
+        self._with_column = COLUMN_CALLS.get(role, frozenset())
         self._way = _way_to(host_of(name))
 
     def __getattr__(self, method: str) -> Callable[..., Coroutine[Any, Any, Any]]:
@@ -100,6 +102,8 @@ class NamedPort:
                 return await _call_here(getattr(actor_of(self._name), method)(*args, **kwargs))
             if method in self._quick:
                 return await self._way.groups.call(self._name, method, args, kwargs)
+            if method in self._with_column:
+                return await self._way.column_groups.call(self._name, method, *args)
             return await self._way.call(self._name, method, *args, **kwargs)
 
         return call
@@ -128,6 +132,7 @@ class _Way:
         self._host = host
         self._handle: Any = None
         self.groups = CallGroups(self._send_group)
+        self.column_groups = ColumnCallGroups(self._send_column_group)
 
     async def call(self, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
         return await call_actor(await self._found(name), name, method, *args, **kwargs)
@@ -135,6 +140,11 @@ class _Way:
     async def _send_group(self, group: bytes) -> bytes:
         handle = await self._found(self._host)
         answers: bytes = await call_host(handle, self._host, "answer_group", group)
+        return answers
+
+    async def _send_column_group(self, group: bytes, *columns: ColumnRef) -> bytes:
+        handle = await self._found(self._host)
+        answers: bytes = await call_host(handle, self._host, "answer_column_group", group, *columns)
         return answers
 
     async def _found(self, asked_for: str) -> Any:

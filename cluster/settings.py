@@ -100,21 +100,22 @@ _S3_ONLY = set(PieceSettings.model_fields) - _FILE_ONLY - {"kind"}
 
 
 class BudgetSettings(_Section):
-    """Where the one memory budget goes; the shares are measured in docs/performance.md."""
+    """Where the one memory budget goes. Of 2 GiB: one batch of four segments is kept hot, three are
+    on their way to secondaries with their parity, two are received, and one is read back."""
 
     memory_bytes: Annotated[int, Field(ge=1024 * MIB)] = 2048 * MIB
     """For all processes together, the object store counted once."""
     payload_bytes: Annotated[int, Field(ge=0)] = 0
     """Beyond that: room in the object store for payloads that are put from within the cluster."""
-    object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.21
+    object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.192
     """Ray's shared memory: hot columns and columns on their way must fit into it."""
-    hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.07
+    hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.0315
     """Columns kept for replication after an upload; the others are read from disk again."""
-    replication_share: Annotated[float, Field(gt=0, lt=1)] = 0.10
+    replication_share: Annotated[float, Field(gt=0, lt=1)] = 0.141
     """Columns on their way to secondaries."""
-    ingest_share: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    ingest_share: Annotated[float, Field(gt=0, lt=1)] = 0.065
     """Buffers that payloads are received in."""
-    cold_columns_share: Annotated[float, Field(gt=0, lt=1)] = 0.07
+    cold_columns_share: Annotated[float, Field(gt=0, lt=1)] = 0.035
     """Buffers that segments are read back into."""
     download_share: Annotated[float, Field(gt=0, lt=1)] = 0.06
     """Buffers that downloads are read and verified in."""
@@ -153,8 +154,9 @@ class BudgetSettings(_Section):
 
 
 class ReplicationSettings(_Section):
-    receivers: Annotated[int, Field(ge=1)] = 2
-    """Receiver processes on each node; each serves some of the hosted SPs."""
+    receivers: Annotated[int, Field(ge=1)] = 1
+    """Receiver processes on each node; each serves some of the hosted SPs, with four threads. More
+    than one may help on a node with many cores."""
     approval_timeout_s: PositiveSeconds = 10.0
     """How long to wait for the approvals of the other SPs."""
     batch_timeout_s: PositiveSeconds = 60.0

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 BLOCK_SIZE_BYTES = 4096
 """Offsets and lengths of direct writes are multiples of this."""
 
-STAGING_SIZE_BYTES = 4 * 1024 * 1024
+STAGING_SIZE_BYTES = 2 * 1024 * 1024
 STAGING_BUFFERS = 4
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")

@@ -204,6 +204,28 @@ async def test_a_column_whose_owner_died_is_no_such_piece(far: Any) -> None:
         await RayObjectSpace().get(ref)
 
 
+class FarReceiver:
+    async def write_batch(self, sp_address: str, key: int, batch_index: int, column: Any) -> int:
+        return int(column[0]) + batch_index
+
+
+async def test_batches_that_are_sent_together_find_their_columns_and_fail_alone(far: Any) -> None:
+    name = f"receiver-{os.urandom(4).hex()}"
+    handle = create_host(name, {name: FarReceiver})
+    receiver: Any = named_port(name)
+    space = RayObjectSpace()
+    (lost,) = await far.put(300_000)
+    with pytest.raises(ComponentUnavailable):
+        await far.die()
+    refs = [await space.put(np.full(200_000, value, dtype=np.uint8)) for value in (10, 20)]
+    columns = [refs[0], lost, refs[1], np.full(10, 30, dtype=np.uint8)]
+    written = (receiver.write_batch("sp", 0, index, ref) for index, ref in enumerate(columns))
+    outcomes = await asyncio.gather(*written, return_exceptions=True)
+    ray.kill(handle)
+    assert isinstance(outcomes.pop(1), NoSuchPiece)
+    assert outcomes == [10, 22, 33]
+
+
 @pytest.mark.parametrize("m", [0, 1, 2])
 async def test_parity_columns_made_by_a_task_are_those_of_the_codec(m: int) -> None:
     space = RayObjectSpace()

@@ -219,7 +219,7 @@ def test_the_cost_of_each_stage_is_measured(net: greenray.Network) -> None:
     assert names >= {"Uploader and Gateway", "Receivers", "home"}
     assert costs.cpu_s_per_gb > 0
     receivers = next(stage for stage in costs.stages if stage.name == "Receivers")
-    assert receivers.processes_per_node == 2
+    assert receivers.processes_per_node == 1
 
 
 @pytest.mark.parametrize(

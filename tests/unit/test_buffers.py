@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-import pytest
-
 from actors.buffers import BufferPool, capacity_for
-from protocol.errors import InvalidSetting
 
 KIB = 1024
 
@@ -85,6 +82,18 @@ async def test_a_request_that_is_cancelled_gives_its_place_and_its_buffer_back()
     assert pool.leased_bytes == 64 * KIB
 
 
-async def test_a_buffer_that_can_never_fit_is_an_error_that_names_the_budget() -> None:
-    with pytest.raises(InvalidSetting, match="budget"):
-        await BufferPool(64 * KIB).acquire(65 * KIB)
+async def test_a_buffer_larger_than_the_budget_is_had_alone() -> None:
+    pool = BufferPool(64 * KIB)
+    small = await pool.acquire(1)
+    large = asyncio.create_task(pool.acquire(65 * KIB))
+    await _settle()
+    assert not large.done()
+    pool.release(small)
+    buffer = await large
+    assert len(buffer) == pool.allocated_bytes == 128 * KIB
+    after = asyncio.create_task(pool.acquire(1))
+    await _settle()
+    assert not after.done()
+    pool.release(buffer)
+    await after
+    assert pool.allocated_bytes == 64 * KIB

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import pickle
 
 import pytest
@@ -10,13 +11,16 @@ import pytest
 from actors import ports
 from chain.ports import ChainClient
 from cluster.call_groups import (
+    COLUMN_CALLS,
     GROUP_LIMIT,
     GROUPS_IN_FLIGHT,
     QUICK_CALLS,
     CallGroups,
+    ColumnCallGroups,
+    answer_column_group,
     answer_group,
 )
-from protocol.errors import ComponentUnavailable, NoSuchObject
+from protocol.errors import ComponentUnavailable, NoSuchObject, NoSuchPiece
 from storage.ports import JobStore
 
 
@@ -123,6 +127,71 @@ async def test_a_caller_that_goes_away_takes_nobody_with_it() -> None:
     way.open.set()
     assert await staying == 2
     assert leaving.cancelled()
+
+
+class _FarReceiver:
+    async def hold(self, name: str, column: bytes) -> str:
+        if name == "refused":
+            raise NoSuchObject(name, "far")
+        return f"{name} {len(column)}"
+
+
+class _ColumnWay:
+    """Counts the calls of every group; a group with an empty column does not arrive."""
+
+    def __init__(self) -> None:
+        self.groups: list[int] = []
+
+    async def send(self, group: bytes, *columns: bytes) -> bytes:
+        self.groups.append(len(columns))
+        if b"" in columns:
+            raise NoSuchPiece("a column is lost", "way")
+        return await answer_column_group({"far": _FarReceiver()}.__getitem__, group, columns)
+
+    async def outcomes(self, *calls: tuple[str, bytes]) -> list[object]:
+        groups = ColumnCallGroups(self.send)
+        made = (groups.call("far", "hold", name, column) for name, column in calls)
+        return await asyncio.gather(*made, return_exceptions=True)
+
+
+async def test_calls_with_columns_of_one_step_travel_together() -> None:
+    way = _ColumnWay()
+    assert await way.outcomes(("a", b"1"), ("b", b"22"), ("c", b"333")) == ["a 1", "b 2", "c 3"]
+    assert way.groups == [3]
+
+
+async def test_what_a_call_with_a_column_raises_reaches_its_caller_only() -> None:
+    way = _ColumnWay()
+    first, refused, last = await way.outcomes(("a", b"1"), ("refused", b"1"), ("c", b"1"))
+    assert (first, last) == ("a 1", "c 1")
+    assert isinstance(refused, NoSuchObject)
+    assert way.groups == [3]
+
+
+async def test_a_column_that_is_lost_fails_its_own_call_only() -> None:
+    way = _ColumnWay()
+    first, lost, last = await way.outcomes(("a", b"1"), ("b", b""), ("c", b"1"))
+    assert (first, last) == ("a 1", "c 1")
+    assert isinstance(lost, NoSuchPiece)
+    assert way.groups == [3, 1, 1, 1]
+
+
+async def test_a_caller_with_a_column_that_goes_away_takes_nobody_with_it() -> None:
+    way = _ColumnWay()
+    groups = ColumnCallGroups(way.send)
+    leaving = asyncio.create_task(groups.call("far", "hold", "a", b"1"))
+    staying = asyncio.create_task(groups.call("far", "hold", "b", b"1"))
+    await asyncio.sleep(0)
+    leaving.cancel()
+    assert await staying == "b 1"
+    assert leaving.cancelled()
+
+
+def test_calls_with_columns_are_methods_of_their_port_and_end_in_the_column() -> None:
+    assert COLUMN_CALLS.keys() == {"receiver"}
+    for name in COLUMN_CALLS["receiver"]:
+        method = getattr(ports.ReceiverPort, name)
+        assert list(inspect.signature(method).parameters)[-1] == "column"
 
 
 @pytest.mark.parametrize(
