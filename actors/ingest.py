@@ -150,6 +150,8 @@ class PayloadIngest:
                 self._storing.result()  # a full disk is said now, not a batch later
             if self._batch.is_full:
                 await self._hand_over()
+                if self._next_index < self._layout.batch_count:
+                    await self._open_batch()
         if await payload.read_into(memoryview(bytearray(1))):
             raise self._wrong_size("more arrived")
         await self._stored()
@@ -173,15 +175,14 @@ class PayloadIngest:
         self._next_index += 1
 
     async def _hand_over(self) -> None:
-        """Store the full batch behind our back, and get the credit for the next one."""
+        """Store the full batch behind our back. A call of its own: a reference to the batch, if
+        only in a variable, keeps its buffer in memory while the next one is waited for."""
         batch, opened_ns = self._batch, self._opened_ns
         assert batch is not None
         self._stages.add(Stage.RECEIVED, batch.index, batch.payload_bytes, opened_ns)
         await self._stored()
         self._batch = None
         self._storing = asyncio.create_task(self._store(batch))
-        if self._next_index < self._layout.batch_count:
-            await self._open_batch()
 
     async def _stored(self) -> None:
         if self._storing is not None:

@@ -144,6 +144,7 @@ class ConnectionPayload(asyncio.BufferedProtocol):
             self._transport.pause_reading()
             self._full = None
             self._left_bytes -= self._filled
+            self._view = memoryview(b"")  # it would keep the whole buffer in memory
         return wanted_bytes
 
     async def _until_full(self, full: asyncio.Future[None]) -> None:
