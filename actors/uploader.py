@@ -76,8 +76,10 @@ def choose_batch_segments(
     layout: PayloadLayout, limit: int, budget_bytes: int, uploads: int
 ) -> int:
     """How many segments a batch of this payload has: as many as ``limit`` and the payload allow,
-    but so few that ``uploads`` uploads fit into the budget with two batches each; at least one."""
-    share_bytes = budget_bytes // (2 * max(1, uploads))
+    but so few that the budget has buffers for four batches, and one for every second of ``uploads``
+    uploads; at least one. Each batch costs the same whatever is in it, so uploads rather wait for
+    each other's buffers a moment than make small ones."""
+    share_bytes = budget_bytes // max(4, uploads // 2)
     segments = max(1, min(limit, layout.segment_count))
     while segments > 1:
         size_bytes = layout.data_columns * layout.shard_size(0) * segments
@@ -122,7 +124,7 @@ class Uploader:
             settings.hot_budget_bytes, settings.hot_idle_s, clock=time.monotonic
         )
         self._tools = IngestTools(
-            BufferPool(settings.buffer_budget_bytes),
+            BufferPool(settings.buffer_budget_bytes, settings.buffer_budget_bytes // 2),
             self._hot,
             object_space,
             self._hash_pool,

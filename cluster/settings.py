@@ -107,14 +107,16 @@ class BudgetSettings(_Section):
     """For all processes together, the object store counted once."""
     payload_bytes: Annotated[int, Field(ge=0)] = 0
     """Beyond that: room in the object store for payloads that are put from within the cluster."""
-    object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.192
+    object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.18
     """Ray's shared memory: hot columns and columns on their way must fit into it."""
-    hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.0315
-    """Columns kept for replication after an upload; the others are read from disk again."""
+    hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Columns kept for replication after an upload; the others are read from the PieceStore again.
+    Local disks are fast enough. For S3 or a slow disk: 0.03, and 0.22 in object_store_share."""
     replication_share: Annotated[float, Field(gt=0, lt=1)] = 0.141
     """Columns on their way to secondaries."""
-    ingest_share: Annotated[float, Field(gt=0, lt=1)] = 0.065
-    """Buffers that payloads are received in."""
+    ingest_share: Annotated[float, Field(gt=0, lt=1)] = 0.125
+    """Buffers that payloads are received in: half of them at once, the others for uploads that have
+    waited a second, as slow clients are using the first."""
     cold_columns_share: Annotated[float, Field(gt=0, lt=1)] = 0.035
     """Buffers that segments are read back into."""
     download_share: Annotated[float, Field(gt=0, lt=1)] = 0.06

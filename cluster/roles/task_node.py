@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 
 from actors.buffers import BufferPool
@@ -48,7 +49,8 @@ def build(config: NodeConfig) -> TaskNode:
     )
     driver = DriverSettings(
         approval_timeout_s=config.approval_timeout_s,
-        hot_from_bytes=SMALL_COLUMN_BYTES,
+        # With nothing kept hot, nobody is asked for hot columns of any size.
+        hot_from_bytes=SMALL_COLUMN_BYTES if config.hot_columns_bytes else sys.maxsize,
         retry_base_s=config.retry_base_s,
         retry_cap_s=config.retry_cap_s,
         replication=ReplicationSettings(batch_timeout_s=config.batch_timeout_s),

@@ -97,3 +97,29 @@ async def test_a_buffer_larger_than_the_budget_is_had_alone() -> None:
     pool.release(buffer)
     await after
     assert pool.allocated_bytes == 64 * KIB
+
+
+async def test_the_second_half_is_for_who_has_waited() -> None:
+    pool = BufferPool(128 * KIB, at_once_bytes=64 * KIB, patience_s=0.02)
+    quick = await pool.acquire(1)
+    patient = asyncio.create_task(pool.acquire(1))
+    await _settle()
+    assert not patient.done()
+    slow = await patient
+    assert slow is not quick
+    assert pool.leased_bytes == 128 * KIB
+    late = asyncio.create_task(pool.acquire(1))
+    await asyncio.sleep(0.05)
+    assert not late.done()
+    pool.release(quick)
+    await late
+
+
+async def test_what_was_given_beyond_the_first_half_is_not_kept() -> None:
+    pool = BufferPool(128 * KIB, at_once_bytes=64 * KIB, patience_s=0.0)
+    first, second = await pool.acquire(1), await pool.acquire(1)
+    pool.release(first)
+    assert pool.allocated_bytes == 64 * KIB
+    pool.release(second)
+    assert pool.allocated_bytes == 64 * KIB
+    assert await pool.acquire(1) is second
