@@ -44,6 +44,8 @@ _RATES = ("payload", "upload to sealed", "stored")
 _PLAIN = ("threads", "processes")
 _SEGMENT_BYTES = 16 << 20
 _SMALL_BYTES = 10_000
+_OBJECTS_AT_ONCE = 8
+"""In the pipeline: the last seal waits for a block, which must be little of the time."""
 _LARGE_OBJECTS = 2
 _SMALL_OBJECTS = 20
 _IDLE_S = 2.0
@@ -59,8 +61,8 @@ class ScalingOptions:
 
     @property
     def pipeline(self) -> PipelineOptions:
-        sizes = (self.object_size_bytes,)
-        return PipelineOptions(self.settings, sizes, (1,), self.repeats.count, self.work_dir)
+        sizes, at_once = (self.object_size_bytes,), (_OBJECTS_AT_ONCE,)
+        return PipelineOptions(self.settings, sizes, at_once, self.repeats.count, self.work_dir)
 
     @property
     def needed_bytes(self) -> int:
