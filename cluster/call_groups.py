@@ -101,15 +101,6 @@ class CallGroups:
         _answer(calls, outcomes)
 
 
-@dataclass(frozen=True, slots=True)
-class _ColumnCall:
-    actor: str
-    method: str
-    args: tuple[Any, ...]
-    column: Any
-    answer: asyncio.Future[Any]
-
-
 class ColumnCallGroups:
     """The way of calls that hand over a column each, as their last argument, and may be made again.
 
@@ -122,7 +113,7 @@ class ColumnCallGroups:
         """``send`` brings the group and its columns, as arguments of their own, to
         ``answer_column_group`` in the actors' process, and its answer back."""
         self._send = send
-        self._waiting: list[_ColumnCall] = []
+        self._waiting: list[_Call] = []
         self._travelling: set[asyncio.Task[None]] = set()
 
     async def call(self, actor: str, method: str, *args: Any) -> Any:
@@ -131,7 +122,7 @@ class ColumnCallGroups:
         answer: asyncio.Future[Any] = loop.create_future()
         if not self._waiting:
             loop.call_soon(self._depart)
-        self._waiting.append(_ColumnCall(actor, method, args[:-1], args[-1], answer))
+        self._waiting.append(_Call(actor, method, args, {}, answer))
         return await answer
 
     def _depart(self) -> None:
@@ -140,10 +131,10 @@ class ColumnCallGroups:
         self._travelling.add(task)
         task.add_done_callback(self._travelling.discard)
 
-    async def _travel(self, calls: list[_ColumnCall]) -> None:
-        group = pickle.dumps([(call.actor, call.method, call.args) for call in calls])
+    async def _travel(self, calls: list[_Call]) -> None:
+        group = pickle.dumps([(call.actor, call.method, call.args[:-1]) for call in calls])
         try:
-            outcomes = pickle.loads(await self._send(group, *(call.column for call in calls)))
+            outcomes = pickle.loads(await self._send(group, *(call.args[-1] for call in calls)))
         except Exception as error:
             if len(calls) > 1:
                 await asyncio.gather(*(self._travel([call]) for call in calls))
@@ -152,7 +143,7 @@ class ColumnCallGroups:
         _answer(calls, outcomes)
 
 
-def _answer(calls: Sequence[_Call | _ColumnCall], outcomes: Sequence[Any]) -> None:
+def _answer(calls: Sequence[_Call], outcomes: Sequence[Any]) -> None:
     for call, outcome in zip(calls, outcomes, strict=True):
         if call.answer.done():
             continue
