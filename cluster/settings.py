@@ -100,8 +100,9 @@ _S3_ONLY = set(PieceSettings.model_fields) - _FILE_ONLY - {"kind"}
 
 
 class BudgetSettings(_Section):
-    """Where the one memory budget goes. Of 2 GiB: one batch of four segments is kept hot, three are
-    on their way to secondaries with their parity, two are received, and one is read back."""
+    """Where the one memory budget goes. Of 2 GiB: three batches of four segments are on their way
+    to secondaries with their parity, beside room for what Ray frees late; two are received, four
+    with slow clients; and one is read back."""
 
     memory_bytes: Annotated[int, Field(ge=1024 * MIB)] = 2048 * MIB
     """For all processes together, the object store counted once."""
