@@ -17,6 +17,7 @@ from ray import exceptions as ray_errors
 from actors.stage_trace import Stopwatch, WorkTime
 from cluster.call_groups import COLUMN_CALLS, QUICK_CALLS, CallGroups, ColumnCallGroups
 from cluster.node_config import host_of
+from cluster.ray_columns import ColumnPlacing, PlacedColumn
 from cluster.worker_process import settle, work_behind_uploads
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
 
@@ -178,15 +179,23 @@ and travel inside the calls that name them."""
 class RayObjectSpace:
     """Columns in Ray's object store. What is put dies with the process that put it."""
 
+    def __init__(self) -> None:
+        self.placing = ColumnPlacing()
+
     async def put(self, column: Column) -> ColumnRef:
         if column.nbytes <= SMALL_COLUMN_BYTES:
             small = column.copy()
             small.flags.writeable = False
             return small
         try:
-            return await asyncio.to_thread(ray.put, column)
+            return await asyncio.to_thread(self._put, column)
         except ray_errors.RayError as error:
             raise translate(error, "object store") from None
+
+    def _put(self, column: Column) -> ColumnRef:
+        ref = ray.put(self.placing.placed(column))
+        self.placing.learn(cast("Column", ray.get(ref)))
+        return ref
 
     async def get(self, ref: ColumnRef) -> Column:
         if isinstance(ref, np.ndarray):
@@ -227,12 +236,12 @@ class _EncodeProcess:
 _encode_process = cache(_EncodeProcess)
 
 
-def encode_columns(codec_name: str, m: int, *data: Column) -> Any:
-    """The m parity columns, and when they were made."""
+def encode_columns(codec_name: str, m: int, lead_bytes: int, *data: Column) -> Any:
+    """The m parity columns, placed behind a gap of ``lead_bytes``, and when they were made."""
     process = _encode_process(codec_name)
     watch = Stopwatch.start()
     parity = process.encode(data, m)
-    return *parity, watch.read()
+    return *(PlacedColumn(column, lead_bytes) for column in parity), watch.read()
 
 
 async def _tell(work: Awaitable[WorkTime], on_encoded: Callable[[WorkTime], None]) -> None:
@@ -246,9 +255,11 @@ class RayEncoder:
     """One Ray task per batch; Ray places it where the columns are. Small columns, which are where
     they are named, are encoded on the spot."""
 
-    def __init__(self, codec_name: str) -> None:
+    def __init__(self, codec_name: str, placing: ColumnPlacing) -> None:
+        """``placing``: of the space that the data columns are put into."""
         from coding.codec import get_codec  # only who encodes needs it
 
+        self._placing = placing
         self._codec_name = codec_name
         self._codec = get_codec(codec_name)
         self._task = ray.remote(num_cpus=_ENCODE_CPUS)(encode_columns)
@@ -266,7 +277,7 @@ class RayEncoder:
             on_encoded(watch.read())
             return small
         task = self._task.options(num_returns=m + 1)
-        *parity, work = task.remote(self._codec_name, m, *data)
+        *parity, work = task.remote(self._codec_name, m, self._placing.lead_bytes, *data)
         telling = asyncio.create_task(_tell(work, on_encoded))
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
@@ -278,4 +289,4 @@ class RayEncoder:
         cpus = int(resources.get("CPU", 1))
         tiny = np.zeros(64, dtype=np.uint8)
         # Kept until they are done: a task whose result nobody wants may never run.
-        self._warming = [self._task.remote(self._codec_name, 1, tiny) for _ in range(cpus)]
+        self._warming = [self._task.remote(self._codec_name, 1, 0, tiny) for _ in range(cpus)]

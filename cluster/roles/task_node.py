@@ -38,7 +38,7 @@ def build(config: NodeConfig) -> TaskNode:
             receivers, space, in_cluster=InClusterSettings(whole_group_bytes=SMALL_COLUMN_BYTES)
         ),
         sealer=named_port("signer"),
-        encoder=RayEncoder(get_codec(config.codec).name),
+        encoder=RayEncoder(get_codec(config.codec).name, space.placing),
         object_space=space,
         hot_columns=uploaders,
         running_uploads=uploaders,

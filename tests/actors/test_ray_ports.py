@@ -33,6 +33,7 @@ from cluster.settings import Settings
 from coding.codec import get_codec
 from protocol import errors
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece
+from storage.direct_io import address_of
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -196,6 +197,16 @@ async def test_a_column_comes_back_as_a_view_and_crosses_as_a_reference(far: Any
     assert await far.length(ref) == 200_000
 
 
+async def test_columns_and_their_parity_lie_where_they_are_written_from_without_a_copy() -> None:
+    space = RayObjectSpace()
+    encoder = RayEncoder(get_codec().name, space.placing)
+    data = tuple([await space.put(np.zeros(1 << 20, dtype=np.uint8)) for _ in range(8)])
+    parity = await encoder.encode(data[4:], 4, lambda work: None)
+    columns = [await space.get(ref) for ref in (*data, *parity)]
+    aligned = [address_of(column.data) % 512 == 0 for column in columns]
+    assert sum(aligned) >= 10  # the first one teaches, and what was freed before may be used again
+
+
 async def test_a_column_whose_owner_died_is_no_such_piece(far: Any) -> None:
     (ref,) = await far.put(300_000)
     with pytest.raises(ComponentUnavailable):
@@ -234,7 +245,7 @@ async def test_parity_columns_made_by_a_task_are_those_of_the_codec(m: int) -> N
     refs = tuple([await space.put(column) for column in data])
     told: asyncio.Queue[WorkTime] = asyncio.Queue()
     asked_ns = time.monotonic_ns()
-    parity = await RayEncoder(codec.name).encode(refs, m, told.put_nowait)
+    parity = await RayEncoder(codec.name, space.placing).encode(refs, m, told.put_nowait)
     assert len(parity) == m
     for ref, expected in zip(parity, codec.encode(data, m), strict=True):
         assert np.array_equal(await space.get(ref), expected)
