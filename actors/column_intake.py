@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from concurrent.futures import Executor
+from dataclasses import dataclass
 
+from actors.ports import Column, ColumnRuns
 from actors.stage_trace import ObjectStages, Stage
 from coding.hashing import hash_pieces
+from protocol.errors import InvalidInput
 from protocol.layout import ColumnLayout
 from storage.ports import ColumnKey, ColumnWriter, PieceStore
 
@@ -21,22 +24,38 @@ _INLINE_HASH_BYTES = 64 * 1024
 """Below this a thread costs more than the hash."""
 
 
+@dataclass(frozen=True, slots=True)
+class IncomingColumn:
+    """A column of one batch: its bytes, in the runs of memory that they lie in."""
+
+    runs: tuple[memoryview, ...]
+    size_bytes: int
+
+    @classmethod
+    def of(cls, column: Column | ColumnRuns) -> IncomingColumn:
+        """Raises InvalidInput when it is not made of bytes."""
+        runs = column if isinstance(column, tuple) else (column,)
+        if any(run.itemsize != 1 for run in runs):
+            raise InvalidInput("a column is made of unsigned bytes", f"{runs[0].dtype}")
+        return cls(tuple(run.data for run in runs), sum(run.nbytes for run in runs))
+
+
 async def store_batch(
     pool: Executor,
     writer: ColumnWriter,
     layout: ColumnLayout,
     batch_index: int,
-    column: memoryview,
+    column: IncomingColumn,
     stages: ObjectStages,
 ) -> tuple[bytes, ...]:
     """Append and sync the batch; returns the SHA-256 of each of its pieces.
 
     Raises: NoSpaceLeft, StoreError.
     """
-    checksums_of = stages.timed(Stage.HASHED, batch_index, len(column), _checksums)
-    append = stages.timed(Stage.WRITTEN, batch_index, len(column), _append)
+    checksums_of = stages.timed(Stage.HASHED, batch_index, column.size_bytes, _checksums)
+    append = stages.timed(Stage.WRITTEN, batch_index, column.size_bytes, _append)
     loop = asyncio.get_running_loop()
-    if len(column) < _OVERLAP_FROM_BYTES:
+    if column.size_bytes < _OVERLAP_FROM_BYTES:
 
         def hash_and_append() -> tuple[bytes, ...]:
             checksums = checksums_of(column, layout)
@@ -53,12 +72,12 @@ async def store_batch(
 
 
 def store_whole(
-    store: PieceStore, key: ColumnKey, layout: ColumnLayout, attempt: int, column: memoryview
+    store: PieceStore, key: ColumnKey, layout: ColumnLayout, attempt: int, column: IncomingColumn
 ) -> None:
     """A finished column, or nothing of it. Raises: NoSpaceLeft, StoreError."""
     writer = store.create(key, layout, attempt)
     try:
-        writer.append([column])
+        writer.append(column.runs)
         writer.finish()
     except BaseException:
         writer.abort()
@@ -66,18 +85,18 @@ def store_whole(
 
 
 async def piece_checksums(
-    pool: Executor, layout: ColumnLayout, column: memoryview
+    pool: Executor, layout: ColumnLayout, column: IncomingColumn
 ) -> tuple[bytes, ...]:
     """The SHA-256 of each piece of a batch."""
-    if len(column) < _INLINE_HASH_BYTES:
+    if column.size_bytes < _INLINE_HASH_BYTES:
         return _checksums(column, layout)
     return await asyncio.get_running_loop().run_in_executor(pool, _checksums, column, layout)
 
 
-def _checksums(column: memoryview, layout: ColumnLayout) -> tuple[bytes, ...]:
-    return tuple(hash_pieces(column, layout.piece_length(0)))
+def _checksums(column: IncomingColumn, layout: ColumnLayout) -> tuple[bytes, ...]:
+    return tuple(hash_pieces(column.runs, layout.piece_length(0)))
 
 
-def _append(writer: ColumnWriter, column: memoryview) -> None:
-    writer.append([column])
+def _append(writer: ColumnWriter, column: IncomingColumn) -> None:
+    writer.append(column.runs)
     writer.sync()

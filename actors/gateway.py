@@ -29,7 +29,7 @@ from actors.gateway_replicate import replicate_piece
 from actors.gateway_routes import Match, Route, match_route
 from actors.job_status import job_status
 from actors.job_timeline import job_timeline
-from actors.payload_source import ChunkedPayload, ConnectionPayload, PayloadSource
+from actors.payload_source import ChunkedPayload, ConnectionPayload, ReferencedPayload
 from actors.ports import ObjectSpace, ReceiverPort, SignerPort
 from actors.stage_trace import TraceClock, TraceSource
 from actors.trace_collection import TraceCollector
@@ -278,7 +278,7 @@ class Gateway:
         response.force_close()  # the HTTP library has lost count of what came on it
         return response
 
-    async def put_payload(self, request: GatewayRequest, payload: PayloadSource) -> None:
+    async def put_payload(self, request: GatewayRequest, payload: ReferencedPayload) -> None:
         """PutObject for a payload that does not come over HTTP; ``request`` is what its user would
         have sent, signed.
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from actors.ports import ColumnRef
@@ -30,6 +32,7 @@ class HotColumnCache:
         self._clock = clock
         self._objects: dict[tuple[str, int], _HotObject] = {}
         self._held_bytes = 0
+        self._released = asyncio.Event()
 
     @property
     def held_bytes(self) -> int:
@@ -44,9 +47,22 @@ class HotColumnCache:
         self._held_bytes += size_bytes
         return True
 
+    async def reserve_soon(
+        self, sp_address: str, object_id: int, size_bytes: int, patience_s: float
+    ) -> bool:
+        """``reserve``, but wait for other batches to be released."""
+        if size_bytes > self._budget_bytes:
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while not self.reserve(sp_address, object_id, size_bytes):
+                    await self._released.wait()
+                return True
+        return False
+
     def cancel(self, size_bytes: int) -> None:
         """Give back what was reserved."""
-        self._held_bytes -= size_bytes
+        self._give_back(size_bytes)
 
     def keep(
         self,
@@ -80,13 +96,18 @@ class HotColumnCache:
         batch = hot.batches.pop(batch_index, None) if hot is not None else None
         if hot is not None and batch is not None:
             hot.size_bytes -= batch[0]
-            self._held_bytes -= batch[0]
+            self._give_back(batch[0])
 
     def release(self, sp_address: str, object_id: int) -> None:
         """Drop everything of an object; unknown objects are fine."""
         hot = self._objects.pop((sp_address, object_id), None)
         if hot is not None:
-            self._held_bytes -= hot.size_bytes
+            self._give_back(hot.size_bytes)
+
+    def _give_back(self, size_bytes: int) -> None:
+        self._held_bytes -= size_bytes
+        released, self._released = self._released, asyncio.Event()
+        released.set()
 
     def _use(self, key: tuple[str, int], hot: _HotObject) -> None:
         """Stamp it; the dict stays in the order of last use."""

@@ -2,7 +2,7 @@
 
 Incoming bytes are copied once, to their place in the data columns of a batch. While the next batch
 is received, the previous one is hashed, written and put into the object space from that same
-memory.
+memory. A payload that lies in the object space already is not copied at all.
 """
 
 from __future__ import annotations
@@ -10,22 +10,23 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
-from itertools import chain, groupby
+from itertools import chain
 from typing import ParamSpec, TypeVar
 
+from actors.batches import BufferedBatch, ReferencedBatch
 from actors.buffers import BufferPool
 from actors.hot_columns import HotColumnCache
-from actors.payload_source import PayloadSource
-from actors.ports import Column, ColumnRef, ObjectSpace
+from actors.payload_source import PayloadSource, ReferencedPayload
+from actors.ports import ObjectSpace
 from actors.stage_trace import ObjectStages, Stage
 from coding.hashing import TOGETHER, hash_messages
-from protocol.errors import PayloadSizeMismatch, StoreError
+from protocol.errors import GreenrayError, PayloadSizeMismatch
 from protocol.layout import PayloadLayout
 from protocol.placement import place_batch
-from storage.ports import Buffer, ColumnWriter
+from storage.ports import ColumnWriter
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -34,6 +35,10 @@ log = logging.getLogger(__name__)
 
 # Below this a hash costs less than handing it to another thread.
 _INLINE_HASH_BYTES = 128 * 1024
+
+_PATIENCE_S = 1.0
+"""How long an upload waits, once, for replication to use the blocks of its payload where they lie:
+to read them back instead costs more time than the upload gains."""
 
 
 async def run_in(pool: Executor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -47,60 +52,13 @@ class IngestTools:
 
     buffers: BufferPool
     hot: HotColumnCache
+    spliced: HotColumnCache
+    """Of columns that are slices of a payload's own blocks."""
     space: ObjectSpace
     hash_pool: Executor
     io_pool: Executor
     hot_from_bytes: int = 0
     """Columns of this size and larger ones are kept hot."""
-
-
-class _Batch:
-    """One batch while it is filled, and its memory seen as columns, slots and segments."""
-
-    def __init__(self, layout: PayloadLayout, index: int, buffer: Column) -> None:
-        placement = place_batch(layout, index)
-        size = placement.column_size_bytes
-        self.index = index
-        self.buffer = buffer
-        self.columns = tuple(
-            buffer[j * size : (j + 1) * size] for j in range(placement.column_count)
-        )
-        for hole in placement.padding:
-            self.columns[hole.column][hole.offset : hole.offset + hole.length] = 0
-        memory = buffer.data
-        views: list[tuple[int, Buffer]] = []
-        for slot in placement.slots:
-            start = slot.column * size + slot.offset
-            views.append((slot.segment, memory[start : start + slot.length]))
-        self.slots: tuple[Buffer, ...] = tuple(view for _, view in views)
-        self.segments: tuple[tuple[Buffer, ...], ...] = tuple(
-            tuple(view for _, view in group) for _, group in groupby(views, key=lambda v: v[0])
-        )
-        self._slot = 0
-        self._filled = 0
-
-    @property
-    def is_full(self) -> bool:
-        return self._slot == len(self.slots)
-
-    @property
-    def size_bytes(self) -> int:
-        return sum(len(column) for column in self.columns)
-
-    @property
-    def payload_bytes(self) -> int:
-        return sum(len(slot) for slot in self.slots)
-
-    def next_view(self) -> Buffer:
-        """Where the next bytes belong."""
-        return self.slots[self._slot][self._filled :]
-
-    def filled(self, size_bytes: int) -> None:
-        """The first ``size_bytes`` of ``next_view`` are there."""
-        self._filled += size_bytes
-        if self._filled == len(self.slots[self._slot]):
-            self._slot += 1
-            self._filled = 0
 
 
 class PayloadIngest:
@@ -127,9 +85,10 @@ class PayloadIngest:
         self._received_bytes = 0
         self._next_index = 0
         self._opened_ns = 0
-        self._batch: _Batch | None = None
+        self._batch: BufferedBatch | None = None
         self._storing: asyncio.Task[None] | None = None
         self._checksums: list[bytes] = []
+        self._patience_s = _PATIENCE_S
 
     async def receive(self, payload: PayloadSource) -> tuple[bytes, ...]:
         """Store the whole payload; returns the SHA-256 of every segment.
@@ -157,6 +116,30 @@ class PayloadIngest:
         await self._stored()
         return tuple(self._checksums)
 
+    async def take(self, payload: ReferencedPayload) -> tuple[bytes, ...]:
+        """The same for a payload that is in memory already and is stored from there.
+
+        Raises also InvalidInput, PayloadInterrupted: a block is not bytes, or lost.
+        """
+        size_bytes = self._layout.payload_size_bytes
+        taken_bytes = 0
+        for index in range(self._layout.batch_count):
+            opened_ns = time.monotonic_ns()
+            batch_bytes = place_batch(self._layout, index).payload_size_bytes
+            there_bytes = await payload.fetch(taken_bytes + batch_bytes)
+            if there_bytes < taken_bytes + batch_bytes:
+                raise self._wrong_size(f"only {there_bytes} arrived")
+            batch = ReferencedBatch(self._layout, index, payload, taken_bytes)
+            taken_bytes += batch_bytes
+            payload.let_go(taken_bytes)
+            self._stages.add(Stage.RECEIVED, index, batch_bytes, opened_ns)
+            await self._stored()
+            self._storing = asyncio.create_task(self._store(batch))
+        if await payload.fetch(size_bytes + 1) > size_bytes:
+            raise self._wrong_size("more arrived")
+        await self._stored()
+        return tuple(self._checksums)
+
     async def drain(self) -> None:
         """Return when no thread touches this upload's memory or file any more; never raises what
         storing raised. Afterwards all buffers are back in the pool."""
@@ -171,7 +154,7 @@ class PayloadIngest:
         size_bytes = layout.data_columns * layout.pieces.batch_size_bytes(0)
         buffer = await self._tools.buffers.acquire(size_bytes)
         self._opened_ns = time.monotonic_ns()
-        self._batch = _Batch(layout, self._next_index, buffer)
+        self._batch = BufferedBatch(layout, self._next_index, buffer)
         self._next_index += 1
 
     async def _hand_over(self) -> None:
@@ -188,28 +171,29 @@ class PayloadIngest:
         if self._storing is not None:
             await asyncio.shield(self._storing)
 
-    async def _store(self, batch: _Batch) -> None:
+    async def _store(self, batch: BufferedBatch | ReferencedBatch) -> None:
         tools = self._tools
         append = self._stages.timed(
             Stage.WRITTEN, batch.index, batch.payload_bytes, self._writer.append
         )
         try:
             outcomes = await asyncio.gather(
-                run_in(tools.io_pool, append, batch.slots),
+                run_in(tools.io_pool, append, batch.payload),
                 self._hash(batch),
-                self._put(batch),
+                self._keep_hot(batch),
                 return_exceptions=True,  # the buffer is free only when all of them are done
             )
         finally:
-            tools.buffers.release(batch.buffer)
+            if isinstance(batch, BufferedBatch):
+                tools.buffers.release(batch.buffer)
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome
         self._on_batch_stored()
 
-    async def _hash(self, batch: _Batch) -> None:
+    async def _hash(self, batch: BufferedBatch | ReferencedBatch) -> None:
         with self._stages.during(Stage.HASHED, batch.index, batch.payload_bytes):
-            if batch.size_bytes <= _INLINE_HASH_BYTES:
+            if batch.payload_bytes <= _INLINE_HASH_BYTES:
                 self._checksums += hash_messages(batch.segments)
                 return
             pool = self._tools.hash_pool
@@ -222,26 +206,33 @@ class PayloadIngest:
             )
             self._checksums += chain.from_iterable(digests)
 
-    async def _put(self, batch: _Batch) -> None:
+    async def _keep_hot(self, batch: BufferedBatch | ReferencedBatch) -> None:
         """Keep the columns hot if there is room; the stored segments stand in for them if not."""
-        hot, size_bytes = self._tools.hot, batch.size_bytes
-        if len(batch.columns[0]) < self._tools.hot_from_bytes:
+        tools, size_bytes = self._tools, batch.size_bytes
+        if batch.column_size_bytes < tools.hot_from_bytes or not batch.has_columns:
             return
-        if not hot.reserve(self._sp_address, self._object_id, size_bytes):
+        if isinstance(batch, BufferedBatch):
+            cache = tools.hot
+            has_room = cache.reserve(self._sp_address, self._object_id, size_bytes)
+        else:
+            cache = tools.spliced
+            has_room = await cache.reserve_soon(
+                self._sp_address, self._object_id, size_bytes, self._patience_s
+            )
+        if not has_room:
+            self._patience_s = 0.0
             return
         try:
             with self._stages.during(Stage.KEPT_HOT, batch.index, size_bytes):
-                columns: Sequence[ColumnRef] = await asyncio.gather(
-                    *(self._tools.space.put(column) for column in batch.columns)
-                )
-        except StoreError as error:
-            hot.cancel(size_bytes)
+                columns = await batch.columns_in(tools.space)
+        except GreenrayError as error:
+            cache.cancel(size_bytes)
             log.warning("%s: batch %d is not kept hot: %s", self._where, batch.index, error)
             return
         except BaseException:
-            hot.cancel(size_bytes)
+            cache.cancel(size_bytes)
             raise
-        hot.keep(self._sp_address, self._object_id, batch.index, tuple(columns), size_bytes)
+        cache.keep(self._sp_address, self._object_id, batch.index, columns, size_bytes)
 
     def _wrong_size(self, how: str) -> PayloadSizeMismatch:
         return PayloadSizeMismatch(

@@ -7,10 +7,12 @@ arrives, costs the Uploader about as much as hashing does.
 from __future__ import annotations
 
 import asyncio
+from bisect import bisect_right
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
-from actors.ports import ColumnRef, ObjectSpace
+from actors.ports import BlockSlice, ColumnRef, ObjectSpace
 from protocol.errors import InvalidInput, NoSuchPiece, PayloadInterrupted
 from storage.ports import Buffer
 
@@ -56,35 +58,77 @@ def block_bytes(block: object, where: str) -> Buffer:
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Some consecutive bytes of a payload, in one block."""
+
+    where: BlockSlice
+    view: Buffer
+    is_copy: bool
+    """The memory is this process's own; other processes would make another copy of it."""
+
+
 class ReferencedPayload:
-    """A payload that lies in the object space, in blocks of any length."""
+    """A payload that lies in the object space, in blocks of any length, and is used where it lies.
+
+    Not a ``PayloadSource``: nobody has to make room for it. ``fetch`` before ``runs``.
+    """
 
     def __init__(self, space: ObjectSpace, blocks: Sequence[ColumnRef]) -> None:
         self._space = space
         self._blocks = tuple(blocks)
-        self._next = 0
-        self._rest = memoryview(b"")
+        self._ends: list[int] = []
+        self._fetched: dict[int, tuple[Buffer, bool]] = {}
 
-    async def read_into(self, view: Buffer) -> int:
-        """Raises InvalidInput, when a block is not bytes; PayloadInterrupted, when one is lost."""
-        while not self._rest:
-            if self._next == len(self._blocks):
-                return 0
-            where = f"block {self._next}"
+    async def fetch(self, end: int) -> int:
+        """Look at the blocks up to byte ``end``; returns how many bytes they have in all, which is
+        less when the payload ends before.
+
+        Raises InvalidInput, when a block is not bytes; PayloadInterrupted, when one is lost.
+        """
+        while self._size_bytes < end and len(self._ends) < len(self._blocks):
+            index = len(self._ends)
+            where = f"block {index}"
             try:
-                block = await self._space.get(self._blocks[self._next])
+                block = await self._space.get(self._blocks[index])
             except NoSuchPiece as error:
                 raise PayloadInterrupted(
                     f"a block of the payload is lost ({error.what})",
                     where,
                     "Put the payload again, and keep its references until it is stored.",
                 ) from error
-            self._rest = block_bytes(block, where)
-            self._next += 1
-        count = min(len(view), len(self._rest))
-        view[:count] = self._rest[:count]
-        self._rest = self._rest[count:]
-        return count
+            view = block_bytes(block, where)
+            self._fetched[index] = view, isinstance(block, bytes | bytearray)
+            self._ends.append(self._size_bytes + len(view))
+        return self._size_bytes
+
+    def runs(self, start: int, size_bytes: int) -> list[Run]:
+        """Where these bytes lie, which were fetched and not let go."""
+        runs = []
+        index = bisect_right(self._ends, start)
+        while size_bytes:
+            view, is_copy = self._fetched[index]
+            offset = start - (self._ends[index] - len(view))
+            part = view[offset : offset + size_bytes]
+            if part:
+                where = BlockSlice(self._blocks[index], offset, len(part))
+                runs.append(Run(where, part, is_copy))
+            start, size_bytes = start + len(part), size_bytes - len(part)
+            index += 1
+        return runs
+
+    def let_go(self, end: int) -> None:
+        """Nothing before byte ``end`` is asked for again."""
+        for index in [i for i in self._fetched if self._ends[i] <= end]:
+            del self._fetched[index]
+
+    @property
+    def _size_bytes(self) -> int:
+        return self._ends[-1] if self._ends else 0
+
+
+Payload = PayloadSource | ReferencedPayload
+"""What an upload stores."""
 
 
 class ConnectionPayload(asyncio.BufferedProtocol):

@@ -5,7 +5,7 @@ Nothing here knows Ray: a column travels as an opaque reference that an ``Object
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -25,6 +25,19 @@ ColumnRef = Any
 """An opaque reference to a Column (``ray.ObjectRef`` in a cluster, the array itself without)."""
 
 
+ColumnRuns = tuple[Column, ...]
+"""One column of one batch in the runs of memory that it lies in, one after the other."""
+
+
+@dataclass(frozen=True, slots=True)
+class BlockSlice:
+    """Some bytes of a block that lies in an ``ObjectSpace``."""
+
+    block: ColumnRef
+    offset_bytes: int
+    size_bytes: int
+
+
 class ObjectSpace(Protocol):
     """Where columns live between actors."""
 
@@ -33,6 +46,10 @@ class ObjectSpace(Protocol):
 
     async def get(self, ref: ColumnRef) -> Column:
         """A read-only view. Raises NoSuchPiece when the object is gone (its owner died)."""
+
+    async def splice(self, slices: Sequence[BlockSlice]) -> ColumnRef:
+        """The column that these slices make together. A large one is not copied, and gone when one
+        of its blocks is. Raises NoSuchPiece."""
 
 
 class Encoder(Protocol):
@@ -89,7 +106,8 @@ class ReceiverPort(Protocol):
     async def write_batch(
         self, sp_address: str, key: GroupKey, batch_index: int, column: ColumnRef
     ) -> None:
-        """Hold the next batch durably. The same batch again changes nothing.
+        """Hold the next batch durably. The same batch again changes nothing. Of a column that was
+        spliced, its ColumnRuns may be delivered.
 
         Raises: GroupNotOpen (open it again), InvalidInput (a gap, or other bytes than before),
         PayloadSizeMismatch, StoreError.

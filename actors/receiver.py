@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from actors.column_intake import piece_checksums, store_batch, store_whole
+from actors.column_intake import IncomingColumn, piece_checksums, store_batch, store_whole
 from actors.object_finder import ObjectFinder, PatienceSettings
-from actors.ports import Column, GroupOrder, SignerPort
+from actors.ports import Column, ColumnRuns, GroupOrder, SignerPort
 from actors.stage_trace import ObjectStages, Stage, StageTrace, TracePart
 from chain.crypto import recover_signer
 from chain.ports import ChainClient
@@ -126,11 +126,12 @@ class Receiver:
         return await self._uncancelled(self._open(sp_address, order))
 
     async def write_batch(
-        self, sp_address: str, key: GroupKey, batch_index: int, column: Column
+        self, sp_address: str, key: GroupKey, batch_index: int, column: Column | ColumnRuns
     ) -> None:
         """See ``ReceiverPort.write_batch``. ``column``: flat uint8, exactly the batch's pieces."""
         self._check_key(sp_address, key)
-        await self._uncancelled(self._write_batch(key, batch_index, column.data))
+        incoming = IncomingColumn.of(column)
+        await self._uncancelled(self._write_batch(key, batch_index, incoming))
 
     async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
         """See ``ReceiverPort.finish``."""
@@ -141,7 +142,9 @@ class Receiver:
         self, sp_address: str, order: GroupOrder, column: Column
     ) -> SecondaryReceipt:
         """See ``ReceiverPort.hold_group``. ``column``: flat uint8, all pieces of the group."""
-        return await self._uncancelled(self._hold_group(sp_address, order, column.data))
+        return await self._uncancelled(
+            self._hold_group(sp_address, order, IncomingColumn.of(column))
+        )
 
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         """See ``ReceiverPort.abort``."""
@@ -256,7 +259,7 @@ class Receiver:
 
     # --- writing ---------------------------------------------------------------------------------
 
-    async def _write_batch(self, key: GroupKey, batch_index: int, column: memoryview) -> None:
+    async def _write_batch(self, key: GroupKey, batch_index: int, column: IncomingColumn) -> None:
         async with self._lock(key):
             group = self._groups.pop(key, None)
             if group is None or group.writer is None:
@@ -268,7 +271,7 @@ class Receiver:
                 return
             stages = self._stages(key)
             try:
-                with stages.during(Stage.STORED, batch_index, column.nbytes):
+                with stages.during(Stage.STORED, batch_index, column.size_bytes):
                     checksums = await store_batch(
                         self._pool, group.writer, group.layout, batch_index, column, stages
                     )
@@ -285,7 +288,7 @@ class Receiver:
                 raise
 
     async def _check_same_bytes(
-        self, group: _OpenGroup, batch_index: int, column: memoryview
+        self, group: _OpenGroup, batch_index: int, column: IncomingColumn
     ) -> None:
         pieces = group.layout.batch_range(batch_index)
         checksums = await piece_checksums(self._pool, group.layout, column)
@@ -365,7 +368,7 @@ class Receiver:
     # --- a whole group ---------------------------------------------------------------------------
 
     async def _hold_group(
-        self, sp_address: str, order: GroupOrder, column: memoryview
+        self, sp_address: str, order: GroupOrder, column: IncomingColumn
     ) -> SecondaryReceipt:
         """No row says that the group is open: before it is finished nothing is acknowledged, and
         what a crash leaves of it is a column without an owner, which is swept. Nobody asks whether
@@ -374,23 +377,23 @@ class Receiver:
         key = order.key_at(sp_address)
         object_info = await self._check_order(sp_address, order)
         layout = PayloadLayout.of(object_info, order.params, order.batch_segments).pieces
-        if column.nbytes != layout.size_bytes or layout.batch_count != 1:
+        if column.size_bytes != layout.size_bytes or layout.batch_count != 1:
             raise PayloadSizeMismatch(
                 f"the group has {layout.size_bytes} bytes in {layout.batch_count} batches, "
-                f"{column.nbytes} came at once",
+                f"{column.size_bytes} came at once",
                 _where(key),
             )
         async with self._lock(key):
             await self._set_aside(key)
             stages = self._stages(key)
-            with stages.during(Stage.STORED, 0, column.nbytes):
-                with stages.during(Stage.HASHED, 0, column.nbytes):
+            with stages.during(Stage.STORED, 0, column.size_bytes):
+                with stages.during(Stage.HASHED, 0, column.size_bytes):
                     checksums = await piece_checksums(self._pool, layout, column)
                 digest = check_received(
                     checksums, key.redundancy_index, object_info=object_info, params=order.params
                 )
                 name = _column_key(key)
-                write = stages.timed(Stage.WRITTEN, 0, column.nbytes, store_whole)
+                write = stages.timed(Stage.WRITTEN, 0, column.size_bytes, store_whole)
                 await self._in_pool(write, store, name, layout, key.attempt, column)
             with stages.during(Stage.SIGNED):
                 return await self._vouch(key, checksums, digest)
@@ -515,12 +518,12 @@ def _check_same_batches(row: GroupRow, order: GroupOrder) -> None:
         )
 
 
-def _check_batch(group: _OpenGroup, batch_index: int, column: memoryview) -> None:
+def _check_batch(group: _OpenGroup, batch_index: int, column: IncomingColumn) -> None:
     key = group.row.key
     expected = group.layout.batch_size_bytes(batch_index)
-    if column.nbytes != expected or column.itemsize != 1:
+    if column.size_bytes != expected:
         raise PayloadSizeMismatch(
-            f"batch {batch_index} has {expected} bytes, {column.nbytes} came", _where(key)
+            f"batch {batch_index} has {expected} bytes, {column.size_bytes} came", _where(key)
         )
     if batch_index > group.row.batches_acknowledged:
         raise InvalidInput(

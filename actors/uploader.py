@@ -18,7 +18,7 @@ from typing import Any
 from actors.buffers import BufferPool, capacity_for
 from actors.hot_columns import HotColumnCache
 from actors.ingest import IngestTools, PayloadIngest, run_in
-from actors.payload_source import PayloadSource
+from actors.payload_source import Payload, PayloadSource, ReferencedPayload
 from actors.ports import ColumnRef, ObjectSpace, SignerPort, TaskWaker
 from actors.stage_trace import Stage, StageTrace, TracePart
 from actors.upload_feed import UploadFeed
@@ -61,6 +61,9 @@ class UploaderSettings:
     """Memory that payloads are received in; without credit from it no socket is read."""
     hot_budget_bytes: int = 256 * MIB
     """Columns kept in the object space for replication."""
+    spliced_budget_bytes: int = 0
+    """The same for columns that are slices of a payload's own blocks: how much of such payloads may
+    be kept from being freed."""
     hot_from_bytes: int = 0
     """Smaller columns are not kept: to read them again costs less than to ask for them."""
     hot_idle_s: float = 60.0
@@ -123,9 +126,13 @@ class Uploader:
         self._hot = HotColumnCache(
             settings.hot_budget_bytes, settings.hot_idle_s, clock=time.monotonic
         )
+        self._spliced = HotColumnCache(
+            settings.spliced_budget_bytes, settings.hot_idle_s, clock=time.monotonic
+        )
         self._tools = IngestTools(
             BufferPool(settings.buffer_budget_bytes, settings.buffer_budget_bytes // 2),
             self._hot,
+            self._spliced,
             object_space,
             self._hash_pool,
             self._io_pool,
@@ -139,7 +146,7 @@ class Uploader:
         sp_address: str,
         object_info: ObjectInfo,
         params: StorageParams,
-        payload: PayloadSource,
+        payload: Payload,
     ) -> JobContext:
         """Store a payload; returns its job in UPLOAD_OBJECT_DONE.
 
@@ -152,15 +159,13 @@ class Uploader:
             StoreError, ComponentUnavailable, StaleJob: it cannot be stored or recorded.
         """
         store = self._store_of(sp_address)
-        first = await _first_bytes(payload)
-        if not first or object_info.payload_size == 0:
+        begun = await _begun(payload)
+        if begun is None or object_info.payload_size == 0:
             raise EmptyPayload("the payload is empty", object_info.name, "Send the payload.")
         self._active += 1
         try:
             with self._trace.cpu.working():
-                return await self._ingest(
-                    store, sp_address, object_info, params, _Begun(first, payload)
-                )
+                return await self._ingest(store, sp_address, object_info, params, begun)
         finally:
             self._active -= 1
 
@@ -170,7 +175,7 @@ class Uploader:
         sp_address: str,
         object_info: ObjectInfo,
         params: StorageParams,
-        payload: PayloadSource,
+        payload: Payload,
     ) -> JobContext:
         settings = self._settings
         # An owner of its own per upload: a lease that nobody renews any more runs out by itself.
@@ -206,7 +211,7 @@ class Uploader:
         self,
         store: PieceStore,
         job: JobContext,
-        payload: PayloadSource,
+        payload: Payload,
         feed: UploadFeed,
     ) -> JobContext:
         layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
@@ -225,7 +230,10 @@ class Uploader:
                 stages,
                 feed.batch_stored,
             )
-            checksums = await ingest.receive(payload)
+            if isinstance(payload, ReferencedPayload):
+                checksums = await ingest.take(payload)
+            else:
+                checksums = await ingest.receive(payload)
             with stages.during(Stage.SIGNED):
                 return await self._record(job, writer, checksums)
         except BaseException as error:
@@ -269,7 +277,7 @@ class Uploader:
         """
         if ingest is not None:
             await ingest.drain()
-        self._hot.release(job.sp_address, job.object_id)
+        await self.release_object(job.sp_address, job.object_id)
         if writer is not None:
             await run_in(self._io_pool, writer.abort)
         event = JobEvent.failed(EventKind.UPLOAD_FAILED, _job_error(error))
@@ -314,15 +322,18 @@ class Uploader:
         self, sp_address: str, object_id: int, batch_index: int
     ) -> tuple[ColumnRef, ...] | None:
         """See ``actors.ports.HotColumns``."""
-        return self._hot.get(sp_address, object_id, batch_index)
+        hot = self._hot.get(sp_address, object_id, batch_index)
+        return hot or self._spliced.get(sp_address, object_id, batch_index)
 
     async def release_batch(self, sp_address: str, object_id: int, batch_index: int) -> None:
         """See ``actors.ports.HotColumns``."""
         self._hot.release_batch(sp_address, object_id, batch_index)
+        self._spliced.release_batch(sp_address, object_id, batch_index)
 
     async def release_object(self, sp_address: str, object_id: int) -> None:
         """See ``actors.ports.HotColumns``."""
         self._hot.release(sp_address, object_id)
+        self._spliced.release(sp_address, object_id)
 
     # --- running uploads -------------------------------------------------------------------------
 
@@ -379,9 +390,15 @@ def _list_unfinished(store: PieceStore) -> list[tuple[ColumnKey, int]]:
     return list(store.list_unfinished())
 
 
-async def _first_bytes(payload: PayloadSource) -> Buffer:
+async def _begun(
+    payload: Payload,
+) -> Payload | None:
+    """The payload once its first bytes are there; None when there are none."""
+    if isinstance(payload, ReferencedPayload):
+        return payload if await payload.fetch(1) else None
     view = memoryview(bytearray(_FIRST_BYTES))
-    return view[: await payload.read_into(view)]
+    first = view[: await payload.read_into(view)]
+    return _Begun(first, payload) if first else None
 
 
 class _Begun:

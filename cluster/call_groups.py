@@ -13,6 +13,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cluster.spliced_columns import packed, unpacked
+
 GROUPS_IN_FLIGHT = 2
 """With one, two processes that work for each other take turns, and a core is idle meanwhile. More
 make smaller groups, and the calls dearer."""
@@ -110,8 +112,8 @@ class ColumnCallGroups:
     """
 
     def __init__(self, send: Callable[..., Awaitable[bytes]]) -> None:
-        """``send`` brings the group and its columns, as arguments of their own, to
-        ``answer_column_group`` in the actors' process, and its answer back."""
+        """``send`` brings the group and what its columns are made of, as arguments of their own,
+        to ``answer_column_group`` in the actors' process, and its answer back."""
         self._send = send
         self._waiting: list[_Call] = []
         self._travelling: set[asyncio.Task[None]] = set()
@@ -132,9 +134,11 @@ class ColumnCallGroups:
         task.add_done_callback(self._travelling.discard)
 
     async def _travel(self, calls: list[_Call]) -> None:
-        group = pickle.dumps([(call.actor, call.method, call.args[:-1]) for call in calls])
+        carried, recipes = packed([call.args[-1] for call in calls])
+        made = [(call.actor, call.method, call.args[:-1]) for call in calls]
+        group = pickle.dumps((made, recipes))
         try:
-            outcomes = pickle.loads(await self._send(group, *(call.args[-1] for call in calls)))
+            outcomes = pickle.loads(await self._send(group, *carried))
         except Exception as error:
             if len(calls) > 1:
                 await asyncio.gather(*(self._travel([call]) for call in calls))
@@ -154,12 +158,14 @@ def _answer(calls: Sequence[_Call], outcomes: Sequence[Any]) -> None:
 
 
 async def answer_column_group(
-    actor_of: Callable[[str], Any], group: bytes, columns: Sequence[Any]
+    actor_of: Callable[[str], Any], group: bytes, carried: Sequence[Any]
 ) -> bytes:
-    """Make the calls of a group, side by side, each with its column."""
+    """Make the calls of a group, side by side, each with its column, or the runs of it."""
+    made, recipes = pickle.loads(group)
+    columns = unpacked(recipes, carried)
     calls = [
-        getattr(actor_of(actor), method)(*args, column)
-        for (actor, method, args), column in zip(pickle.loads(group), columns, strict=True)
+        getattr(actor_of(actor), method)(*args, runs[0] if len(runs) == 1 else runs)
+        for (actor, method, args), runs in zip(made, columns, strict=True)
     ]
     return pickle.dumps(await asyncio.gather(*calls, return_exceptions=True))
 

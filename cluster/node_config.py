@@ -37,6 +37,10 @@ class NodeConfig:
     seal_timeout_blocks: int
     ingest_bytes: int
     hot_columns_bytes: int
+    spliced_columns_bytes: int
+    """How much of payloads that were put from within the cluster replication may keep from being
+    freed. None on several nodes: a column that is slices of whole blocks would bring all of them to
+    every node that takes a column."""
     cold_columns_bytes: int
     replication_bytes: int
     download_bytes: int
@@ -74,6 +78,7 @@ class NodeConfig:
             seal_timeout_blocks=settings.chain.seal_timeout_blocks,
             ingest_bytes=settings.budget.ingest_bytes,
             hot_columns_bytes=settings.budget.hot_columns_bytes,
+            spliced_columns_bytes=settings.budget.payload_bytes // 2 if uploaders == 1 else 0,
             cold_columns_bytes=settings.budget.cold_columns_bytes,
             replication_bytes=settings.budget.replication_bytes,
             download_bytes=settings.budget.download_bytes,

@@ -16,6 +16,7 @@ from ray import exceptions as ray_errors
 from actors.payload_source import block_bytes
 from cluster.payload_io import DirectPayload
 from cluster.ray_cluster import attach_ray
+from cluster.ray_placing import ColumnPlacing, PlacedBytes
 from cluster.ray_ports import call_actor, translate
 from cluster.state_dir import NetworkFile
 from protocol.errors import InvalidInput, NotRunning
@@ -37,12 +38,37 @@ def attached(network: NetworkFile) -> None:
         attach_ray(network.ray_address, namespace=network.ray_namespace)
 
 
+_placing = ColumnPlacing()
+
+
+def block(data: Any) -> PlacedBytes:
+    """``data``, contiguous bytes or an array, as a block of a payload that a task returns: it comes
+    to lie where files are written from without a copy, most of the time. A driver knows better, see
+    ``put_block``.
+
+    Nothing is copied yet. Raises InvalidInput.
+    """
+    return _placing.placed(block_bytes(data, "block"))
+
+
+def put_block(data: Any) -> Any:
+    """``ray.put`` for a block of a payload, contiguous bytes or an array. Returns its reference;
+    who gets it has an array of unsigned bytes.
+
+    The first blocks of a process teach it how the next ones come to lie where files are written
+    from without a copy. Raises InvalidInput.
+    """
+    reference: Any = ray.put(block(data))
+    _placing.learn(ray.get(reference))
+    return reference
+
+
 def stored_blocks(file: Path) -> list[Any]:
     """References to the file's bytes, in blocks, in the object store."""
     references = []
     with file.open("rb", buffering=0) as source:
-        while len(block := np.fromfile(source, np.uint8, BLOCK_BYTES)):
-            references.append(ray.put(block))
+        while len(bytes_read := np.fromfile(source, np.uint8, BLOCK_BYTES)):
+            references.append(put_block(bytes_read))
     return references
 
 

@@ -17,12 +17,13 @@ from ray import exceptions as ray_errors
 from actors.stage_trace import Stopwatch, WorkTime
 from cluster.call_groups import COLUMN_CALLS, QUICK_CALLS, CallGroups, ColumnCallGroups
 from cluster.node_config import host_of
-from cluster.ray_columns import ColumnPlacing, PlacedColumn
+from cluster.ray_placing import ColumnPlacing, PlacedBytes
+from cluster.spliced_columns import Recipe, SplicedColumn, as_array, packed, rows, unpacked
 from cluster.worker_process import settle, work_behind_uploads
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
 
 if TYPE_CHECKING:
-    from actors.ports import Column, ColumnRef
+    from actors.ports import BlockSlice, Column, ColumnRef, ColumnRuns
 
 log = logging.getLogger(__name__)
 
@@ -193,17 +194,33 @@ class RayObjectSpace:
             raise translate(error, "object store") from None
 
     def _put(self, column: Column) -> ColumnRef:
-        ref = ray.put(self.placing.placed(column))
+        ref = ray.put(self.placing.placed(column.data))
         self.placing.learn(cast("Column", ray.get(ref)))
         return ref
 
     async def get(self, ref: ColumnRef) -> Column:
         if isinstance(ref, np.ndarray):
             return ref
+        if isinstance(ref, SplicedColumn):
+            return await self._joined(ref.slices)
         try:
             return cast("Column", await ref)
         except ray_errors.RayError as error:
             raise translate(error, "object store") from None
+
+    async def splice(self, slices: Sequence[BlockSlice]) -> ColumnRef:
+        if sum(part.size_bytes for part in slices) <= SMALL_COLUMN_BYTES:
+            return await self._joined(slices)
+        return SplicedColumn(tuple(slices))
+
+    async def _joined(self, slices: Sequence[BlockSlice]) -> Column:
+        blocks = await asyncio.gather(*(self.get(part.block) for part in slices))
+        return np.concatenate(
+            [
+                as_array(block, index)[part.offset_bytes :][: part.size_bytes]
+                for index, (part, block) in enumerate(zip(slices, blocks, strict=True))
+            ]
+        )
 
 
 _ENCODE_CPUS = 0.98
@@ -222,26 +239,29 @@ class _EncodeProcess:
         work_behind_uploads()
         settle()
 
-    def encode(self, data: Sequence[Column], m: int) -> list[Column]:
+    def encode(self, data: Sequence[ColumnRuns], m: int) -> list[Column]:
         """The parity is in memory that the next call uses again, because fresh pages cost more
         than the encoding: Ray has copied a task's result before it starts the next."""
-        size_bytes = data[0].size
+        size_bytes = sum(run.size for run in data[0])
         if self._memory.size < m * size_bytes:
             self._memory = np.empty(m * size_bytes, dtype=np.uint8)
         parity = [self._memory[p * size_bytes : (p + 1) * size_bytes] for p in range(m)]
-        self._codec.encode_into(data, parity)
+        for start, stop, slices in rows(data):
+            self._codec.encode_into(slices, [column[start:stop] for column in parity])
         return parity
 
 
 _encode_process = cache(_EncodeProcess)
 
 
-def encode_columns(codec_name: str, m: int, lead_bytes: int, *data: Column) -> Any:
+def encode_columns(
+    codec_name: str, m: int, lead_bytes: int, recipes: Sequence[Recipe], *carried: Any
+) -> Any:
     """The m parity columns, placed behind a gap of ``lead_bytes``, and when they were made."""
     process = _encode_process(codec_name)
     watch = Stopwatch.start()
-    parity = process.encode(data, m)
-    return *(PlacedColumn(column, lead_bytes) for column in parity), watch.read()
+    parity = process.encode(unpacked(recipes, carried), m)
+    return *(PlacedBytes(column.data, lead_bytes) for column in parity), watch.read()
 
 
 async def _tell(work: Awaitable[WorkTime], on_encoded: Callable[[WorkTime], None]) -> None:
@@ -277,7 +297,10 @@ class RayEncoder:
             on_encoded(watch.read())
             return small
         task = self._task.options(num_returns=m + 1)
-        *parity, work = task.remote(self._codec_name, m, self._placing.lead_bytes, *data)
+        carried, recipes = packed(data)
+        *parity, work = task.remote(
+            self._codec_name, m, self._placing.lead_bytes, recipes, *carried
+        )
         telling = asyncio.create_task(_tell(work, on_encoded))
         self._telling.add(telling)
         telling.add_done_callback(self._telling.discard)
@@ -289,4 +312,4 @@ class RayEncoder:
         cpus = int(resources.get("CPU", 1))
         tiny = np.zeros(64, dtype=np.uint8)
         # Kept until they are done: a task whose result nobody wants may never run.
-        self._warming = [self._task.remote(self._codec_name, 1, 0, tiny) for _ in range(cpus)]
+        self._warming = [self._task.remote(self._codec_name, 1, 0, [0], tiny) for _ in range(cpus)]

@@ -107,7 +107,8 @@ class BudgetSettings(_Section):
     memory_bytes: Annotated[int, Field(ge=1024 * MIB)] = 2048 * MIB
     """For all processes together, the object store counted once."""
     payload_bytes: Annotated[int, Field(ge=0)] = 0
-    """Beyond that: room in the object store for payloads that are put from within the cluster."""
+    """Beyond that: room in the object store for payloads that are put from within the cluster. On
+    one node half of it may belong to objects that are stored and not replicated yet."""
     object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.18
     """Ray's shared memory: hot columns and columns on their way must fit into it."""
     hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.0

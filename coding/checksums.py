@@ -240,7 +240,7 @@ class _PayloadPass:
 
 
 def _hash_segments(segments: Shard, length: int) -> tuple[list[bytes], Columns]:
-    return hash_pieces(segments, length), []
+    return hash_pieces([segments], length), []
 
 
 def _hash_segment_and_data(segment: Shard, data: Sequence[Shard]) -> tuple[list[bytes], Columns]:
@@ -275,8 +275,8 @@ def _hash_small_segments(
         data[j, :, : part.shape[1]] = part
     columns = list(data.reshape(k, count * shard_size))
     columns += codec.encode(columns, m)
-    checksums = hash_pieces(segments.reshape(count * length), length)
-    return checksums, [hash_pieces(column, shard_size) for column in columns]
+    checksums = hash_pieces([segments.reshape(count * length)], length)
+    return checksums, [hash_pieces([column], shard_size) for column in columns]
 
 
 def _cores() -> int:

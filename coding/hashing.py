@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from hashlib import sha256
 from typing import Protocol
 
@@ -77,10 +77,29 @@ def hash_slices(slices: Iterable[Buffer]) -> bytes:
     return hash_messages([list(slices)])[0]
 
 
-def hash_pieces(column: Buffer, piece_size_bytes: int) -> list[bytes]:
-    """The checksum of each piece of a column; the last piece may be shorter."""
-    view: bytes | memoryview = as_view(column)
+def hash_pieces(runs: Sequence[Buffer], piece_size_bytes: int) -> list[bytes]:
+    """The checksum of each piece of a column, which lies in ``runs`` of memory, one after the
+    other; the last piece may be shorter."""
+    views: list[bytes | memoryview] = [as_view(run) for run in runs]
     if piece_size_bytes < _COPY_BELOW_BYTES:
-        view = bytes(view)
-    starts = range(0, len(view), piece_size_bytes)
-    return hash_messages([[view[start : start + piece_size_bytes]] for start in starts])
+        views = [b"".join(views)]
+    return hash_messages(list(_cut(views, piece_size_bytes)))
+
+
+def _cut(
+    views: Iterable[bytes | memoryview], piece_size_bytes: int
+) -> Iterator[list[bytes | memoryview]]:
+    piece: list[bytes | memoryview] = []
+    missing_bytes = piece_size_bytes
+    for view in views:
+        start = 0
+        while start < len(view):
+            part = view[start : start + missing_bytes]
+            piece.append(part)
+            start += len(part)
+            missing_bytes -= len(part)
+            if missing_bytes == 0:
+                yield piece
+                piece, missing_bytes = [], piece_size_bytes
+    if piece:
+        yield piece

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cluster.capacity import Load, MemoryNeed, NodeSize, StageCost
+    from cluster.ray_payload import block, put_block
     from greenray.api import Network, connect, local_network
     from greenray.benchmarks import BenchTable, bench_copy, bench_ec, bench_hash
     from greenray.capacity import CapacityPlan, StageTable, plan_capacity
@@ -45,13 +46,16 @@ __all__ = [
     "bench_copy",
     "bench_ec",
     "bench_hash",
+    "block",
     "connect",
     "local_network",
     "plan_capacity",
+    "put_block",
 ]
 
 _MODULES = {
     "cluster.capacity": ("Load", "MemoryNeed", "NodeSize", "StageCost"),
+    "cluster.ray_payload": ("block", "put_block"),
     "greenray.api": ("Network", "connect", "local_network"),
     "greenray.benchmarks": ("BenchTable", "bench_copy", "bench_ec", "bench_hash"),
     "greenray.capacity": ("CapacityPlan", "StageTable", "plan_capacity"),

@@ -47,10 +47,11 @@ def build(config: NodeConfig) -> TaskNode:
         providers=ProviderBook(named_port("chain"), time.time),
         clock=time.time,
     )
+    keeps_hot = config.hot_columns_bytes or config.spliced_columns_bytes
     driver = DriverSettings(
         approval_timeout_s=config.approval_timeout_s,
         # With nothing kept hot, nobody is asked for hot columns of any size.
-        hot_from_bytes=SMALL_COLUMN_BYTES if config.hot_columns_bytes else sys.maxsize,
+        hot_from_bytes=SMALL_COLUMN_BYTES if keeps_hot else sys.maxsize,
         retry_base_s=config.retry_base_s,
         retry_cap_s=config.retry_cap_s,
         replication=ReplicationSettings(batch_timeout_s=config.batch_timeout_s),

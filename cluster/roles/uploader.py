@@ -31,6 +31,7 @@ def build(config: NodeConfig) -> UploaderNode:
             batch_segments=config.batch_segments,
             buffer_budget_bytes=config.ingest_bytes,
             hot_budget_bytes=config.hot_columns_bytes,
+            spliced_budget_bytes=config.spliced_columns_bytes,
             hot_from_bytes=SMALL_COLUMN_BYTES,
             deadline_s=config.deadline_s,
         ),

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import ray
 
+from actors.ports import BlockSlice
 from actors.stage_trace import WorkTime
 from cluster.node_config import NodeConfig
 from cluster.piece_location import PieceLocation
@@ -217,7 +218,8 @@ async def test_a_column_whose_owner_died_is_no_such_piece(far: Any) -> None:
 
 class FarReceiver:
     async def write_batch(self, sp_address: str, key: int, batch_index: int, column: Any) -> int:
-        return int(column[0]) + batch_index
+        runs = column if isinstance(column, tuple) else (column,)
+        return int(runs[0][0]) + batch_index + 1000 * (len(runs) - 1)
 
 
 async def test_batches_that_are_sent_together_find_their_columns_and_fail_alone(far: Any) -> None:
@@ -235,6 +237,64 @@ async def test_batches_that_are_sent_together_find_their_columns_and_fail_alone(
     ray.kill(handle)
     assert isinstance(outcomes.pop(1), NoSuchPiece)
     assert outcomes == [10, 22, 33]
+
+
+def slices_of(
+    blocks: list[tuple[Any, np.ndarray[Any, Any]]], start: int, size_bytes: int
+) -> list[BlockSlice]:
+    """Of the concatenation of ``blocks``, which are given with their references."""
+    slices = []
+    for ref, block in blocks:
+        part = block[max(start, 0) :][: size_bytes + min(start, 0)]
+        if start < block.size and part.size:
+            slices.append(BlockSlice(ref, max(start, 0), part.size))
+            size_bytes -= part.size
+        start = max(start - block.size, 0)
+    return slices
+
+
+async def test_columns_that_are_slices_of_blocks_are_sent_encoded_and_read() -> None:
+    payload = np.random.default_rng(7).integers(0, 256, 800_000, dtype=np.uint8)
+    blocks = [(ray.put(part), part) for part in np.split(payload, [130_001, 500_000])]
+    space = RayObjectSpace()
+    data = [payload[j * 200_000 :][:200_000] for j in range(4)]
+    refs = tuple([await space.splice(slices_of(blocks, j * 200_000, 200_000)) for j in range(4)])
+    for ref, column in zip(refs, data, strict=True):
+        assert np.array_equal(await space.get(ref), column)
+
+    encoder = RayEncoder(get_codec().name, space.placing)
+    parity = await encoder.encode(refs, 2, lambda work: None)
+    for ref, column in zip(parity, get_codec().encode(data, 2), strict=True):
+        assert np.array_equal(await space.get(ref), column)
+
+    name = f"receiver-{os.urandom(4).hex()}"
+    handle = create_host(name, {name: FarReceiver})
+    receiver: Any = named_port(name)
+    written = (receiver.write_batch("sp", 0, index, ref) for index, ref in enumerate(refs))
+    outcomes = await asyncio.gather(*written)
+    ray.kill(handle)
+    runs = [2, 1, 2, 1]  # the first cut is in column 0, the second in column 2
+    assert outcomes == [
+        int(column[0]) + index + 1000 * (count - 1)
+        for index, (column, count) in enumerate(zip(data, runs, strict=True))
+    ]
+
+
+async def test_a_small_column_that_is_spliced_is_its_own_reference() -> None:
+    ref = ray.put(b"0123456789")
+    column = await RayObjectSpace().splice([BlockSlice(ref, 2, 3), BlockSlice(ref, 9, 1)])
+    assert isinstance(column, np.ndarray)
+    assert bytes(column) == b"2349"
+
+
+async def test_a_spliced_column_whose_block_is_lost_is_no_such_piece(far: Any) -> None:
+    (ref,) = await far.put(300_000)
+    space = RayObjectSpace()
+    column = await space.splice([BlockSlice(ref, 0, 300_000)])
+    with pytest.raises(ComponentUnavailable):
+        await far.die()
+    with pytest.raises(NoSuchPiece):
+        await space.get(column)
 
 
 @pytest.mark.parametrize("m", [0, 1, 2])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -114,6 +115,30 @@ async def test_batch_of_another_size_is_refused(rig: ReceiverRig, groups: Object
     longer = np.concatenate([groups.batches(0)[0], np.zeros(1, dtype=np.uint8)])
     with pytest.raises(PayloadSizeMismatch):
         await receiver.write_batch(rig.secondary.address, key, 0, longer)
+
+
+async def test_batches_that_lie_in_several_runs_of_memory_are_stored_like_others(
+    rig: ReceiverRig, groups: ObjectGroups
+) -> None:
+    receiver, order = rig.start(), groups.order(rig.secondary, 0)
+    address, key = rig.secondary.address, order.key_at(rig.secondary.address)
+    await receiver.open(address, order)
+    for index, column in enumerate(groups.batches(0)):
+        runs = column[:1], column[1:1], column[1 : column.size // 2], column[column.size // 2 :]
+        await receiver.write_batch(address, key, index, runs)
+        await receiver.write_batch(address, key, index, column)  # the same bytes
+    receipt = await receiver.finish(address, key)
+    assert receipt.integrity_hash == groups.info.checksums[1]
+    assert rig.stored(groups, 0) == groups.columns[0]
+
+
+async def test_what_is_not_made_of_bytes_is_refused(rig: ReceiverRig, groups: ObjectGroups) -> None:
+    receiver, order = rig.start(), groups.order(rig.secondary, 0)
+    await receiver.open(rig.secondary.address, order)
+    numbers: Any = np.zeros(groups.batches(0)[0].size, dtype=np.uint16)
+    key = order.key_at(rig.secondary.address)
+    with pytest.raises(InvalidInput, match="uint16"):
+        await receiver.write_batch(rig.secondary.address, key, 0, numbers)
 
 
 async def test_large_batches_are_hashed_and_written_at_the_same_time_and_stay_right(

@@ -21,7 +21,7 @@ from ray.experimental import get_object_locations
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.ray_columns import ColumnPlacing
+from cluster.ray_placing import ColumnPlacing
 from cluster.ray_ports import RayEncoder
 from tests.support.cli import SMALL_NETWORK, Outcome, Surroundings, start_network
 from tests.support.s3_server import S3Server, s3_server

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 from actors.buffers import BufferPool
 from actors.hot_columns import HotColumnCache
 from actors.ingest import IngestTools, PayloadIngest
-from actors.payload_source import ChunkedPayload
+from actors.payload_source import ChunkedPayload, ReferencedPayload
 from actors.stage_trace import StageTrace
 from coding.segments import split_segment
 from protocol.errors import PayloadSizeMismatch
@@ -54,14 +55,23 @@ class Bench:
         self.pool = ThreadPoolExecutor(2)
         self.space = MemorySpace()
         self.hot = HotColumnCache(1 << 20, 60.0, clock=lambda: 0.0)
+        self.spliced = HotColumnCache(1 << 20, 60.0, clock=lambda: 0.0)
         self.buffers = BufferPool(BUDGET_BYTES)
         self.writer = ListWriter()
-        tools = IngestTools(self.buffers, self.hot, self.space, self.pool, self.pool)
+        tools = IngestTools(self.buffers, self.hot, self.spliced, self.space, self.pool, self.pool)
         self.ingest = PayloadIngest(tools, layout, "sp", 1, self.writer, StageTrace().of(1, "sp"))
 
     async def receive(self, chunks: Sequence[bytes]) -> tuple[bytes, ...]:
         try:
             return await self.ingest.receive(ChunkedPayload(_stream(chunks)))
+        finally:
+            await self.ingest.drain()
+            self.pool.shutdown()
+
+    async def take(self, blocks: Sequence[bytes]) -> tuple[bytes, ...]:
+        refs = [await self.space.put(np.frombuffer(block, np.uint8)) for block in blocks]
+        try:
+            return await self.ingest.take(ReferencedPayload(self.space, refs))
         finally:
             await self.ingest.drain()
             self.pool.shutdown()
@@ -118,6 +128,51 @@ def test_any_chunking_gives_the_same_segments_and_columns(
         assert found == [b"".join(segment[j] for segment in shards) for j in range(k)]
     assert bench.buffers.leased_bytes == 0
     assert bench.buffers.allocated_bytes <= BUDGET_BYTES
+
+
+@settings(max_examples=150, deadline=None)
+@given(layout=LAYOUTS, cuts=st.lists(st.integers(0, 5000), max_size=30), seed=st.binary(max_size=8))
+def test_any_blocks_are_stored_from_where_they_lie(
+    layout: PayloadLayout, cuts: list[int], seed: bytes
+) -> None:
+    payload = hashlib.shake_128(seed).digest(layout.payload_size_bytes)
+    size = layout.segment_size_bytes
+    segments = [payload[i : i + size] for i in range(0, len(payload), size)]
+    bench = Bench(layout)
+    k = 1 if layout.replica else layout.k
+
+    async def upload() -> None:
+        checksums = await bench.take(_cut(payload, cuts))
+        assert checksums == tuple(hashlib.sha256(s).digest() for s in segments)
+        for batch in range(layout.batch_count):
+            indices = layout.segments.batch_range(batch)
+            shards = [[bytes(s) for s in split_segment(segments[i], k)] for i in indices]
+            refs = bench.spliced.get("sp", 1, batch)
+            # Padding is in no block: such columns are read from the store.
+            assert (refs is None) == any(len(segments[i]) % k for i in indices)
+            if refs is not None:
+                found = [bytes(await bench.space.get(ref)) for ref in refs]
+                assert found == [b"".join(segment[j] for segment in shards) for j in range(k)]
+
+    asyncio.run(upload())
+    assert b"".join(bench.writer.appends) == payload
+    assert bench.buffers.allocated_bytes == 0
+    assert bench.hot.held_bytes == 0
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    layout=LAYOUTS,
+    cuts=st.lists(st.integers(0, 5000), max_size=9),
+    wrong=st.integers(-4999, 4999).filter(bool),
+)
+def test_blocks_that_make_another_size_are_refused(
+    layout: PayloadLayout, cuts: list[int], wrong: int
+) -> None:
+    payload = bytes(max(0, layout.payload_size_bytes + wrong))
+    bench = Bench(layout)
+    with pytest.raises(PayloadSizeMismatch, match="only" if wrong < 0 else "more"):
+        asyncio.run(bench.take(_cut(payload, cuts)))
 
 
 @settings(max_examples=60, deadline=None)

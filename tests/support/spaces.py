@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from actors.ports import Column, ColumnRef
+from actors.ports import BlockSlice, Column, ColumnRef
 from protocol.errors import NoSuchPiece, StoreError
 
 
@@ -29,6 +31,13 @@ class MemorySpace:
             return self._columns[ref]
         except KeyError:
             raise NoSuchPiece("the column is gone", f"reference {ref}") from None
+
+    async def splice(self, slices: Sequence[BlockSlice]) -> ColumnRef:
+        blocks = [await self.get(part.block) for part in slices]
+        cut = zip(slices, blocks, strict=True)
+        return await self.put(
+            np.concatenate([b[part.offset_bytes :][: part.size_bytes] for part, b in cut])
+        )
 
     def lose_everything(self) -> None:
         """The process that owned the columns died."""

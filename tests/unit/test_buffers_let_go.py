@@ -52,7 +52,7 @@ async def test_an_upload_that_waits_for_its_next_buffer_has_let_go_of_the_last()
 
     with ThreadPoolExecutor(2) as threads:
         hot = HotColumnCache(0, 60.0, clock=lambda: 0.0)
-        tools = IngestTools(pool, hot, MemorySpace(), threads, threads)
+        tools = IngestTools(pool, hot, hot, MemorySpace(), threads, threads)
         writer = MemoryPieceStore().create(ColumnKey(1), layout.segments, 1)
         stages = StageTrace().of(1, "sp")
         ingest = PayloadIngest(tools, layout, "sp", 1, writer, stages)

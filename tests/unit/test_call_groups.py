@@ -137,7 +137,7 @@ class _FarReceiver:
 
 
 class _ColumnWay:
-    """Counts the calls of every group; a group with an empty column does not arrive."""
+    """Counts the columns of every group; a group with an empty column does not arrive."""
 
     def __init__(self) -> None:
         self.groups: list[int] = []
@@ -162,7 +162,7 @@ async def test_calls_with_columns_of_one_step_travel_together() -> None:
 
 async def test_what_a_call_with_a_column_raises_reaches_its_caller_only() -> None:
     way = _ColumnWay()
-    first, refused, last = await way.outcomes(("a", b"1"), ("refused", b"1"), ("c", b"1"))
+    first, refused, last = await way.outcomes(("a", b"1"), ("refused", b"2"), ("c", b"3"))
     assert (first, last) == ("a 1", "c 1")
     assert isinstance(refused, NoSuchObject)
     assert way.groups == [3]
@@ -170,7 +170,7 @@ async def test_what_a_call_with_a_column_raises_reaches_its_caller_only() -> Non
 
 async def test_a_column_that_is_lost_fails_its_own_call_only() -> None:
     way = _ColumnWay()
-    first, lost, last = await way.outcomes(("a", b"1"), ("b", b""), ("c", b"1"))
+    first, lost, last = await way.outcomes(("a", b"1"), ("b", b""), ("c", b"2"))
     assert (first, last) == ("a 1", "c 1")
     assert isinstance(lost, NoSuchPiece)
     assert way.groups == [3, 1, 1, 1]

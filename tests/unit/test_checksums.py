@@ -126,4 +126,8 @@ def test_slices_of_columns_hash_like_the_joined_bytes() -> None:
 def test_pieces_of_a_column_are_cut_by_their_size(piece_size: int) -> None:
     column = np.random.default_rng(1).integers(0, 256, 4100, dtype=np.uint8)
     parts = [column[i : i + piece_size] for i in range(0, 4100, piece_size)]
-    assert hash_pieces(column, piece_size) == [sha256(bytes(part)).digest() for part in parts]
+    expected = [sha256(bytes(part)).digest() for part in parts]
+    assert hash_pieces([column], piece_size) == expected
+    assert hash_pieces([column[:3], column[3:3], column[3:2050], column[2050:]], piece_size) == (
+        expected
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
 
 from actors.hot_columns import HotColumnCache
@@ -82,3 +83,29 @@ def test_keeping_a_batch_again_replaces_it() -> None:
     bench.put(1, 0, 50, "new")
     assert bench.cache.get("sp", 1, 0) == ("new",)
     assert bench.cache.held_bytes == 50
+
+
+async def test_who_waits_for_room_has_it_when_another_batch_is_released() -> None:
+    bench = Cache()
+    bench.put(1, 0, 60)
+    bench.put(1, 1, 40)
+    waiting = asyncio.create_task(bench.cache.reserve_soon("sp", 2, 50, patience_s=60.0))
+    await asyncio.sleep(0)
+    bench.cache.release_batch("sp", 1, 1)
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    bench.cache.release_batch("sp", 1, 0)
+    assert await waiting
+    assert bench.cache.held_bytes == 50
+
+
+async def test_who_waits_for_room_in_vain_reserves_nothing() -> None:
+    bench = Cache()
+    bench.put(1, 0, 60)
+    assert not await bench.cache.reserve_soon("sp", 2, 50, patience_s=0.01)
+    assert not await bench.cache.reserve_soon("sp", 2, 50, patience_s=0.0)
+    assert bench.cache.held_bytes == 60
+
+
+async def test_nobody_waits_for_room_that_there_never_is() -> None:
+    assert not await Cache().cache.reserve_soon("sp", 1, 101, patience_s=60.0)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.ray_columns import ColumnPlacing, PlacedColumn
+from cluster.ray_placing import ColumnPlacing, PlacedBytes
 from storage.direct_io import address_of
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def test_a_placed_column_fills_whole_pages_and_comes_back_without_its_gaps(
     column = np.arange(size_bytes, dtype=np.uint8)
     buffers: list[pickle.PickleBuffer] = []
     placed = pickle.dumps(
-        PlacedColumn(column, lead_bytes), protocol=5, buffer_callback=buffers.append
+        PlacedBytes(column.data, lead_bytes), protocol=5, buffer_callback=buffers.append
     )
     lead, body, trail = (buffer.raw().nbytes for buffer in buffers)
     assert lead == lead_bytes
