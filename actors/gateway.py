@@ -20,6 +20,7 @@ from functools import partial
 import aiohttp
 from aiohttp import web
 
+from actors.all_of import all_of
 from actors.buffers import BufferPool
 from actors.gateway_approval import Approver
 from actors.gateway_auth import GatewayRequest, Granted, PermissionChecks, authenticate
@@ -296,14 +297,16 @@ class Gateway:
     async def _may_put(
         self, request: GatewayRequest, match: Match
     ) -> tuple[ObjectInfo, StorageParams]:
-        granted = await self._may_upload(request, match)
+        granted, params = await all_of(
+            self._may_upload(request, match), self._chain.storage_params()
+        )
         if granted.object.object_status is not ObjectStatus.OBJECT_STATUS_CREATED:
             raise WrongObjectStatus(
                 f"the object is {granted.object.object_status.name}, not created",
                 granted.object.name,
                 "Only a created object takes a payload.",
             )
-        return granted.object, await self._chain.storage_params()
+        return granted.object, params
 
     async def _upload_progress(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_upload(request, match)

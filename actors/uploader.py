@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
+from actors.all_of import all_of
 from actors.buffers import BufferPool, capacity_for
 from actors.hot_columns import HotColumnCache
 from actors.ingest import IngestTools, PayloadIngest, run_in
@@ -68,6 +69,8 @@ class UploaderSettings:
     """Smaller columns are not kept: to read them again costs less than to ask for them."""
     hot_idle_s: float = 60.0
     """Objects that nobody asked for this long make room for new ones."""
+    ahead_after_bytes: int = 0
+    """How much of a payload is stored before the TaskNode is told to send its batches ahead."""
     hash_threads: int = field(default_factory=lambda: os.cpu_count() or 2)
     io_threads: int = 16
     lease_s: float = 30.0
@@ -196,8 +199,10 @@ class Uploader:
         )
         lease = asyncio.create_task(self._keep_lease(owner))
         feed = self._feeds[job.job_id, job.epoch] = UploadFeed()
-        if PayloadLayout.of(job.object_info, job.params, job.batch_segments).batch_count > 1:
-            self._start(self._tell_task_node(self._waker.follow_upload(job)))
+        layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
+        batches = self._batches_before_ahead(layout, payload)
+        if batches < layout.batch_count - 1:
+            self._start(self._send_ahead(job, feed, batches))
         try:
             done = await self._store_and_record(store, job, payload, feed)
         finally:
@@ -206,6 +211,17 @@ class Uploader:
             feed.end()
         self._start(self._tell_task_node(self._waker.wake()))
         return done
+
+    def _batches_before_ahead(self, layout: PayloadLayout, payload: Payload) -> int:
+        """A payload in the object store waits for replication to take it: it is sent at once."""
+        if isinstance(payload, ReferencedPayload):
+            return 0
+        batch_bytes = layout.batch_segments * layout.segment_size_bytes
+        return -(-self._settings.ahead_after_bytes // batch_bytes)
+
+    async def _send_ahead(self, job: JobContext, feed: UploadFeed, batches: int) -> None:
+        if batches == 0 or await feed.wait_for(batches - 1):
+            await self._tell_task_node(self._waker.follow_upload(job))
 
     async def _store_and_record(
         self,
@@ -244,7 +260,8 @@ class Uploader:
     async def _record(
         self, job: JobContext, writer: ColumnWriter, checksums: tuple[bytes, ...]
     ) -> JobContext:
-        """Store, then sign what is stored, then record both in one commit."""
+        """Store, then record in one commit. The signature leaves this process with the commit only,
+        so it is made while the disk works."""
         digest = integrity_hash(checksums)
         if digest != job.object_info.checksums[0]:
             raise IntegrityHashMismatch(
@@ -253,9 +270,10 @@ class Uploader:
                 job.object_info.name,
                 "Send the payload whose checksums are on chain, or create the object anew.",
             )
-        await run_in(self._io_pool, writer.sync)
-        signature = await self._signer.sign_as_approver(
-            job.sp_address, secondary_sign_bytes(job.sp_address, job.object_id, digest)
+        sign_bytes = secondary_sign_bytes(job.sp_address, job.object_id, digest)
+        _, signature = await all_of(
+            run_in(self._io_pool, writer.sync),
+            self._signer.sign_as_approver(job.sp_address, sign_bytes),
         )
         await run_in(self._io_pool, writer.finish)
         return await self._jobs.finish_upload(

@@ -50,6 +50,7 @@ class NodeConfig:
     retry_base_s: float
     retry_cap_s: float
     deadline_s: float
+    ahead_after_bytes: int
 
     @classmethod
     def of(
@@ -88,6 +89,7 @@ class NodeConfig:
             retry_base_s=replication.retry_base_s,
             retry_cap_s=replication.retry_cap_s,
             deadline_s=replication.deadline_s,
+            ahead_after_bytes=replication.ahead_after_bytes,
         )
 
     @property

@@ -37,6 +37,7 @@ class AppendFile:
         self._direct = direct
         self._staging = staging
         self._is_direct = False
+        self._is_synced = False
         tail_bytes = size_bytes % BLOCK_SIZE_BYTES if direct else 0
         self._tail_offset = size_bytes - tail_bytes
         self._tail = os.pread(fd, tail_bytes, self._tail_offset)
@@ -71,13 +72,16 @@ class AppendFile:
         if self._flushed_tail_bytes < len(self._tail):
             self._switch_direct(False)
             rest = memoryview(self._tail)[self._flushed_tail_bytes :]
+            self._is_synced = False
             write_all(self._fd, [rest], self._tail_offset + self._flushed_tail_bytes)
             self._flushed_tail_bytes = len(self._tail)
 
     def sync(self) -> None:
         """All that was appended survives a power loss (the file's name is another matter)."""
         self.flush()
-        os.fdatasync(self._fd)
+        if not self._is_synced:
+            os.fdatasync(self._fd)
+            self._is_synced = True
 
     def close(self) -> None:
         """Idempotent. A tail that shall stay in the file has to be flushed before."""
@@ -92,6 +96,7 @@ class AppendFile:
 
     def _write(self, views: list[memoryview]) -> None:
         self._switch_direct(self._direct is not None)
+        self._is_synced = False
         write_all(self._fd, views, self._tail_offset)
         self._tail_offset += sum(map(len, views))
 

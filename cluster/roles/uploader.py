@@ -34,6 +34,7 @@ def build(config: NodeConfig) -> UploaderNode:
             spliced_budget_bytes=config.spliced_columns_bytes,
             hot_from_bytes=SMALL_COLUMN_BYTES,
             deadline_s=config.deadline_s,
+            ahead_after_bytes=config.ahead_after_bytes,
         ),
     )
 

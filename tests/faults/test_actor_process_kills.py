@@ -36,6 +36,7 @@ async def network() -> AsyncIterator[LocalNetwork]:
             chain={"port": 0, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}},
             gateway={"port": 0},
             budget={"memory_bytes": 1 << 30},
+            replication={"ahead_after_bytes": 0},
         )
         network = LocalNetwork(settings)
         await network.start()

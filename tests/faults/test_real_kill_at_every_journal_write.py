@@ -45,7 +45,8 @@ class Drill:
         # Few processes and few secondaries: most of a round is the start, and every group has the
         # same writes. Six secondaries are enumerated in test_every_journal_write.
         chain = {**SMALL_NETWORK["chain"], "genesis_params": SMALL_CODE}
-        settings = {**SMALL_NETWORK, "chain": chain, "cpus": 1, "replication": {"receivers": 1}}
+        replication = {"receivers": 1, "ahead_after_bytes": 0}
+        settings = {**SMALL_NETWORK, "chain": chain, "cpus": 1, "replication": replication}
         self.surroundings = Surroundings(folder / "network", settings)
         self.payload = random.Random(7).randbytes(3 * SEGMENT_SIZE_BYTES + 100)
         self.source = folder / "payload.bin"

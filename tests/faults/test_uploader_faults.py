@@ -164,6 +164,35 @@ async def test_a_full_object_space_only_makes_the_object_cold(tmp_path: Path) ->
     await bench.close()
 
 
+@pytest.mark.parametrize(
+    ("ahead_after_bytes", "told_after_bytes"),
+    [(0, 0), (1, 4000), (4000, 4000), (4001, 8000), (8000, 8000), (8001, None)],
+)
+async def test_a_payload_is_sent_ahead_once_enough_of_it_is_stored_and_not_all(
+    tmp_path: Path, ahead_after_bytes: int, told_after_bytes: int | None
+) -> None:
+    settings = UploaderSettings(
+        buffer_budget_bytes=1 << 20, batch_segments=4, ahead_after_bytes=ahead_after_bytes
+    )
+    bench = Bench(tmp_path, settings=settings)
+    info = bench.create_object()  # 12 800 bytes, in batches of 4 000
+    followed = bench.waker.followed
+    whole = len(PAYLOAD) if told_after_bytes is None else told_after_bytes
+
+    async def watched() -> AsyncIterator[bytes]:
+        yield PAYLOAD[: max(1, whole - 1)]
+        if whole > 1:
+            assert not followed.is_set()
+            yield PAYLOAD[whole - 1 : whole]
+        if told_after_bytes is not None:
+            await asyncio.wait_for(followed.wait(), 10)
+            yield PAYLOAD[max(1, whole) :]
+
+    assert (await bench.upload(info, watched())).state is JobState.UPLOAD_OBJECT_DONE
+    await bench.close()
+    assert followed.is_set() is (told_after_bytes is not None)
+
+
 async def test_an_upload_that_is_cancelled_cleans_up_to_the_end(tmp_path: Path) -> None:
     bench = Bench(tmp_path)
     info = bench.create_object()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -51,6 +52,7 @@ class SwitchableWaker:
     def __init__(self) -> None:
         self.woken = 0
         self.failing = False
+        self.followed = asyncio.Event()
 
     async def wake(self) -> None:
         if self.failing:
@@ -60,6 +62,7 @@ class SwitchableWaker:
     async def follow_upload(self, job: JobContext) -> None:
         if self.failing:
             raise ConnectionError("the task node is down")
+        self.followed.set()
 
 
 @dataclass

@@ -384,3 +384,30 @@ def test_large_reads_pass_by_the_page_cache_wherever_they_begin_and_go(
     store.read_into(KEY, LAYOUT, offset, [large, memoryview(small)])
     assert bytes(large) + small == content[offset:]
     assert direct_bytes >= len(large)
+
+
+# --- syncing -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size_bytes", [5, MIB, MIB + 5], ids=["tail", "blocks", "both"])
+def test_what_is_synced_is_not_synced_again_and_what_came_later_is(
+    store: FilePieceStore, monkeypatch: pytest.MonkeyPatch, size_bytes: int
+) -> None:
+    syncs: list[int] = []
+    monkeypatch.setattr(append_file.os, "fdatasync", syncs.append)
+    layout = ColumnLayout(3, size_bytes, size_bytes)
+    writer = store.create(KEY, layout)
+    content = [aligned_copy(bytes(size_bytes))]
+    for appended in (1, 2):
+        writer.append(content)
+        for _ in range(2):
+            writer.sync()
+            assert len(syncs) == appended
+    writer.append(content)
+    writer.finish()
+    assert len(syncs) == 3
+    reopened = store.create(KEY, layout, attempt=2)
+    reopened.append(content)
+    reopened.close()
+    store.resume(KEY, layout, size_bytes, 2).sync()
+    assert len(syncs) == 4  # nobody knows whether the process before had synced
