@@ -220,7 +220,6 @@ def test_data_is_synced_before_its_name_and_the_name_before_the_answer(
     synced.clear()
     writer.finish()
     assert synced == [
-        "data of unfinished/e7_p2.a0",
         "names in columns",
         "rename to columns/0/e7_p2",
         "names in columns/0",
