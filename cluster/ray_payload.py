@@ -16,7 +16,7 @@ from ray import exceptions as ray_errors
 from actors.payload_source import block_bytes
 from cluster.payload_io import DirectPayload
 from cluster.ray_cluster import attach_ray
-from cluster.ray_placing import ColumnPlacing, PlacedBytes
+from cluster.ray_placing import PlacedBytes, Placing
 from cluster.ray_ports import call_actor, translate
 from cluster.state_dir import NetworkFile
 from protocol.errors import InvalidInput, NotRunning
@@ -38,7 +38,7 @@ def attached(network: NetworkFile) -> None:
         attach_ray(network.ray_address, namespace=network.ray_namespace)
 
 
-_placing = ColumnPlacing()
+_placing = Placing()
 
 
 def block(data: Any) -> PlacedBytes:
@@ -58,8 +58,9 @@ def put_block(data: Any) -> Any:
     The first blocks of a process teach it how the next ones come to lie where files are written
     from without a copy. Raises InvalidInput.
     """
-    reference: Any = ray.put(block(data))
-    _placing.learn(ray.get(reference))
+    placed = block(data)
+    reference: Any = ray.put(placed)
+    _placing.learn(placed, ray.get(reference))
     return reference
 
 

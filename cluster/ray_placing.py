@@ -41,12 +41,12 @@ class PlacedBytes:
 
     def __init__(self, memory: Buffer, lead_bytes: int = USUAL_LEAD_BYTES) -> None:
         self._memory = memory
-        self._lead_bytes = lead_bytes
+        self.lead_bytes = lead_bytes
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        used_bytes = self._memory.nbytes + self._lead_bytes + _OVERHEAD_BYTES
+        used_bytes = self._memory.nbytes + self.lead_bytes + _OVERHEAD_BYTES
         used_bytes += -used_bytes % _RAY_ALIGNMENT_BYTES
-        lead = PickleBuffer(_ZEROS[: self._lead_bytes])
+        lead = PickleBuffer(_ZEROS[: self.lead_bytes])
         trail = PickleBuffer(_ZEROS[: -used_bytes % _PAGE_BYTES])
         return _array, (lead, PickleBuffer(self._memory), trail)
 
@@ -55,17 +55,17 @@ def _array(lead: Buffer, memory: Buffer, trail: Buffer) -> Column:
     return np.frombuffer(memory, dtype=np.uint8)
 
 
-class ColumnPlacing:
-    """The gap before the next column, as the last one teaches it."""
+class Placing:
+    """The gap before the next bytes, as the last ones teach it. Thread-safe."""
 
     def __init__(self) -> None:
         self.lead_bytes = USUAL_LEAD_BYTES
 
-    def placed(self, column: Buffer) -> PlacedBytes:
-        return PlacedBytes(column, self.lead_bytes)
+    def placed(self, memory: Buffer) -> PlacedBytes:
+        return PlacedBytes(memory, self.lead_bytes)
 
-    def learn(self, stored: Column) -> None:
-        """``stored`` is where the last one that was ``placed`` is now."""
+    def learn(self, placed: PlacedBytes, stored: Column) -> None:
+        """``stored`` is what Ray gave back for ``placed``."""
         off_bytes = address_of(stored.data) % _ALIGNMENT_BYTES if stored.size else 0
-        if off_bytes % _RAY_ALIGNMENT_BYTES == 0:
-            self.lead_bytes = (self.lead_bytes - off_bytes) % _ALIGNMENT_BYTES
+        if off_bytes and off_bytes % _RAY_ALIGNMENT_BYTES == 0:
+            self.lead_bytes = (placed.lead_bytes - off_bytes) % _ALIGNMENT_BYTES

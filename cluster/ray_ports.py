@@ -17,7 +17,7 @@ from ray import exceptions as ray_errors
 from actors.stage_trace import Stopwatch, WorkTime
 from cluster.call_groups import COLUMN_CALLS, QUICK_CALLS, CallGroups, ColumnCallGroups
 from cluster.node_config import host_of
-from cluster.ray_placing import ColumnPlacing, PlacedBytes
+from cluster.ray_placing import PlacedBytes, Placing
 from cluster.spliced_columns import Recipe, SplicedColumn, as_array, packed, rows, unpacked
 from cluster.worker_process import settle, work_behind_uploads
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
@@ -181,7 +181,7 @@ class RayObjectSpace:
     """Columns in Ray's object store. What is put dies with the process that put it."""
 
     def __init__(self) -> None:
-        self.placing = ColumnPlacing()
+        self.placing = Placing()
 
     async def put(self, column: Column) -> ColumnRef:
         if column.nbytes <= SMALL_COLUMN_BYTES:
@@ -194,8 +194,9 @@ class RayObjectSpace:
             raise translate(error, "object store") from None
 
     def _put(self, column: Column) -> ColumnRef:
-        ref = ray.put(self.placing.placed(column.data))
-        self.placing.learn(cast("Column", ray.get(ref)))
+        placed = self.placing.placed(column.data)
+        ref: Any = ray.put(placed)
+        self.placing.learn(placed, ray.get(ref))
         return ref
 
     async def get(self, ref: ColumnRef) -> Column:
@@ -275,7 +276,7 @@ class RayEncoder:
     """One Ray task per batch; Ray places it where the columns are. Small columns, which are where
     they are named, are encoded on the spot."""
 
-    def __init__(self, codec_name: str, placing: ColumnPlacing) -> None:
+    def __init__(self, codec_name: str, placing: Placing) -> None:
         """``placing``: of the space that the data columns are put into."""
         from coding.codec import get_codec  # only who encodes needs it
 

@@ -21,7 +21,7 @@ from ray.experimental import get_object_locations
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from cluster.ray_placing import ColumnPlacing
+from cluster.ray_placing import Placing
 from cluster.ray_ports import RayEncoder
 from tests.support.cli import SMALL_NETWORK, Outcome, Surroundings, start_network
 from tests.support.s3_server import S3Server, s3_server
@@ -176,7 +176,7 @@ async def test_parity_columns_are_made_on_the_node_of_their_data(cluster: Cluste
     there = NodeAffinitySchedulingStrategy(other, soft=False)
     holder: Any = ray.remote(Holder).options(num_cpus=0.001, scheduling_strategy=there).remote()
     data = ray.get(holder.put.remote())
-    parity = await RayEncoder("numpy", ColumnPlacing()).encode(data, 2, lambda work: None)
+    parity = await RayEncoder("numpy", Placing()).encode(data, 2, lambda work: None)
     ray.wait(list(parity), num_returns=2, fetch_local=False)
     where = get_object_locations(list(parity))
     assert [where[column]["node_ids"] for column in parity] == [[other]] * 2
