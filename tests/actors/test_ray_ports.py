@@ -205,7 +205,7 @@ async def test_columns_and_their_parity_lie_where_they_are_written_from_without_
     parity = await encoder.encode(data[4:], 4, lambda work: None)
     columns = [await space.get(ref) for ref in (*data, *parity)]
     aligned = [address_of(column.data) % 512 == 0 for column in columns]
-    assert sum(aligned) >= 10  # the first one teaches, and what was freed before may be used again
+    assert sum(aligned) >= 7  # two would by chance; the first teaches, what was freed is used again
 
 
 async def test_a_column_whose_owner_died_is_no_such_piece(far: Any) -> None:

@@ -66,12 +66,13 @@ def test_blocks_of_bytes_are_read_back_like_an_upload(net: greenray.Network) -> 
     assert "kept hot" not in spans_of(net, "photos/bytes.bin")
 
 
-def test_blocks_come_to_lie_where_files_are_written_from(net: greenray.Network) -> None:
+def test_most_blocks_come_to_lie_where_files_are_written_from(net: greenray.Network) -> None:
+    """By chance an eighth of them would: what was freed before is given out again."""
     between = ray.put(bytes(123_457))  # an object that does not fill its pages
-    numbers = np.arange(100_000, dtype=np.uint32)
-    arrays = ray.get([greenray.put_block(numbers) for _ in range(8)])
+    numbers = np.arange(MIB, dtype=np.uint32)
+    arrays = ray.get([greenray.put_block(numbers) for _ in range(16)])
     assert arrays[3].tobytes() == numbers.tobytes()
-    assert sum(address_of(array.data) % 512 == 0 for array in arrays) >= 6
+    assert sum(address_of(array.data) % 512 == 0 for array in arrays) >= 8
     del between
 
 
