@@ -20,7 +20,7 @@ from functools import partial
 import aiohttp
 from aiohttp import web
 
-from actors.all_of import all_of
+from actors.at_once import both
 from actors.buffers import BufferPool
 from actors.gateway_approval import Approver
 from actors.gateway_auth import GatewayRequest, Granted, PermissionChecks, authenticate
@@ -297,9 +297,7 @@ class Gateway:
     async def _may_put(
         self, request: GatewayRequest, match: Match
     ) -> tuple[ObjectInfo, StorageParams]:
-        granted, params = await all_of(
-            self._may_upload(request, match), self._chain.storage_params()
-        )
+        granted, params = await both(self._may_upload(request, match), self._chain.storage_params())
         if granted.object.object_status is not ObjectStatus.OBJECT_STATUS_CREATED:
             raise WrongObjectStatus(
                 f"the object is {granted.object.object_status.name}, not created",

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
 
+from actors.at_once import at_once, value_of
 from chain.crypto import address_of_public_key, keccak256, recover_digest
 from chain.ports import ChainClient
 from protocol.errors import AccessDenied, NoSuchAccount, SignatureError, WrongObjectStatus
 from protocol.http_auth import canonical_request, parse_authorization, verify_authorization
 from protocol.objects import ActionType, BucketInfo, ObjectInfo, ObjectStatus
-
-T = TypeVar("T")
 
 ANONYMOUS = ""
 
@@ -118,7 +114,7 @@ class PermissionChecks:
     ) -> Granted:
         chain = self._chain
         where = f"{bucket_name}/{object_name}"
-        account, bucket, info, allowed = await _at_once(
+        account, bucket, info, allowed = await at_once(
             self.check_account(signer),
             chain.head_bucket(bucket_name),
             chain.head_object(bucket_name, object_name),
@@ -130,16 +126,16 @@ class PermissionChecks:
                 action,
             ),
         )
-        _value(account)
-        found_bucket: BucketInfo = _value(bucket)
-        found_object: ObjectInfo = _value(info)
+        value_of(account)
+        found_bucket: BucketInfo = value_of(bucket)
+        found_object: ObjectInfo = value_of(info)
         if sealed and found_object.object_status is not ObjectStatus.OBJECT_STATUS_SEALED:
             raise WrongObjectStatus(
                 f"the object is {found_object.object_status.name}, not sealed",
                 where,
                 "Wait until it is sealed.",
             )
-        if not _value(allowed):
+        if not value_of(allowed):
             raise AccessDenied(f"{signer or 'anyone'} has no {action.name}", where)
         primary = found_bucket.primary_sp_address
         if primary != self._sp_address:
@@ -149,16 +145,6 @@ class PermissionChecks:
                 "Ask the primary's endpoint.",
             )
         return Granted(signer, found_bucket, found_object)
-
-
-async def _at_once(*calls: Coroutine[Any, Any, Any]) -> tuple[Any, ...]:
-    return tuple(await asyncio.gather(*calls, return_exceptions=True))
-
-
-def _value(outcome: T | BaseException) -> T:
-    if isinstance(outcome, BaseException):
-        raise outcome
-    return outcome
 
 
 def _recover(message: bytes, signature: bytes) -> str:

@@ -23,9 +23,8 @@ from actors.payload_source import PayloadSource, ReferencedPayload
 from actors.ports import ObjectSpace
 from actors.stage_trace import ObjectStages, Stage
 from coding.hashing import TOGETHER, hash_messages
-from protocol.errors import GreenrayError, PayloadSizeMismatch
+from protocol.errors import NoSuchPiece, PayloadSizeMismatch, StoreError
 from protocol.layout import PayloadLayout
-from protocol.placement import place_batch
 from storage.ports import ColumnWriter
 
 P = ParamSpec("P")
@@ -121,18 +120,16 @@ class PayloadIngest:
 
         Raises also InvalidInput, PayloadInterrupted: a block is not bytes, or lost.
         """
-        size_bytes = self._layout.payload_size_bytes
-        taken_bytes = 0
+        segments, size_bytes = self._layout.segments, self._layout.payload_size_bytes
         for index in range(self._layout.batch_count):
             opened_ns = time.monotonic_ns()
-            batch_bytes = place_batch(self._layout, index).payload_size_bytes
-            there_bytes = await payload.fetch(taken_bytes + batch_bytes)
-            if there_bytes < taken_bytes + batch_bytes:
+            start, stop = map(segments.prefix_size_bytes, (index, index + 1))
+            there_bytes = await payload.fetch(stop)
+            if there_bytes < stop:
                 raise self._wrong_size(f"only {there_bytes} arrived")
-            batch = ReferencedBatch(self._layout, index, payload, taken_bytes)
-            taken_bytes += batch_bytes
-            payload.let_go(taken_bytes)
-            self._stages.add(Stage.RECEIVED, index, batch_bytes, opened_ns)
+            batch = ReferencedBatch(self._layout, index, payload, start)
+            payload.let_go(stop)
+            self._stages.add(Stage.RECEIVED, index, batch.payload_bytes, opened_ns)
             await self._stored()
             self._storing = asyncio.create_task(self._store(batch))
         if await payload.fetch(size_bytes + 1) > size_bytes:
@@ -225,7 +222,7 @@ class PayloadIngest:
         try:
             with self._stages.during(Stage.KEPT_HOT, batch.index, size_bytes):
                 columns = await batch.columns_in(tools.space)
-        except GreenrayError as error:
+        except (StoreError, NoSuchPiece) as error:
             cache.cancel(size_bytes)
             log.warning("%s: batch %d is not kept hot: %s", self._where, batch.index, error)
             return

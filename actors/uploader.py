@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
-from actors.all_of import all_of
+from actors.at_once import both
 from actors.buffers import BufferPool, capacity_for
 from actors.hot_columns import HotColumnCache
 from actors.ingest import IngestTools, PayloadIngest, run_in
@@ -271,7 +271,7 @@ class Uploader:
                 "Send the payload whose checksums are on chain, or create the object anew.",
             )
         sign_bytes = secondary_sign_bytes(job.sp_address, job.object_id, digest)
-        _, signature = await all_of(
+        _, signature = await both(
             run_in(self._io_pool, writer.sync),
             self._signer.sign_as_approver(job.sp_address, sign_bytes),
         )
@@ -408,9 +408,7 @@ def _list_unfinished(store: PieceStore) -> list[tuple[ColumnKey, int]]:
     return list(store.list_unfinished())
 
 
-async def _begun(
-    payload: Payload,
-) -> Payload | None:
+async def _begun(payload: Payload) -> Payload | None:
     """The payload once its first bytes are there; None when there are none."""
     if isinstance(payload, ReferencedPayload):
         return payload if await payload.fetch(1) else None

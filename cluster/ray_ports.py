@@ -18,7 +18,7 @@ from actors.stage_trace import Stopwatch, WorkTime
 from cluster.call_groups import COLUMN_CALLS, QUICK_CALLS, CallGroups, ColumnCallGroups
 from cluster.node_config import host_of
 from cluster.ray_placing import PlacedBytes, Placing
-from cluster.spliced_columns import Recipe, SplicedColumn, as_array, packed, rows, unpacked
+from cluster.spliced_columns import Recipe, SplicedColumn, packed, rows, unpacked
 from cluster.worker_process import settle, work_behind_uploads
 from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece, StoreError
 
@@ -203,25 +203,21 @@ class RayObjectSpace:
         if isinstance(ref, np.ndarray):
             return ref
         if isinstance(ref, SplicedColumn):
-            return await self._joined(ref.slices)
+            return await self._joined(ref)
         try:
             return cast("Column", await ref)
         except ray_errors.RayError as error:
             raise translate(error, "object store") from None
 
     async def splice(self, slices: Sequence[BlockSlice]) -> ColumnRef:
-        if sum(part.size_bytes for part in slices) <= SMALL_COLUMN_BYTES:
-            return await self._joined(slices)
-        return SplicedColumn(tuple(slices))
+        column = SplicedColumn(tuple(slices))
+        small = sum(part.size_bytes for part in slices) <= SMALL_COLUMN_BYTES
+        return await self._joined(column) if small else column
 
-    async def _joined(self, slices: Sequence[BlockSlice]) -> Column:
-        blocks = await asyncio.gather(*(self.get(part.block) for part in slices))
-        return np.concatenate(
-            [
-                as_array(block, index)[part.offset_bytes :][: part.size_bytes]
-                for index, (part, block) in enumerate(zip(slices, blocks, strict=True))
-            ]
-        )
+    async def _joined(self, column: SplicedColumn) -> Column:
+        carried, recipes = packed([column])
+        [runs] = unpacked(recipes, await asyncio.gather(*map(self.get, carried)))
+        return np.concatenate(runs)
 
 
 _ENCODE_CPUS = 0.98

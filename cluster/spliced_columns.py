@@ -63,11 +63,11 @@ def _runs(recipe: Recipe, carried: Sequence[Any]) -> ColumnRuns:
     if isinstance(recipe, int):
         return (carried[recipe],)
     return tuple(
-        as_array(carried[index], index)[offset : offset + size] for index, offset, size in recipe
+        _as_array(carried[index], index)[offset : offset + size] for index, offset, size in recipe
     )
 
 
-def as_array(block: object, index: int) -> Column:
+def _as_array(block: object, index: int) -> Column:
     """A block of a payload, whatever it is, as flat bytes. Raises InvalidInput."""
     return np.frombuffer(block_bytes(block, f"block {index}"), dtype=np.uint8)
 

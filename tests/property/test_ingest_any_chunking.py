@@ -87,6 +87,21 @@ def _cut(payload: bytes, cuts: Sequence[int]) -> list[bytes]:
     return [payload[a:b] for a, b in pairwise(edges)]
 
 
+def payload_of(layout: PayloadLayout, seed: bytes) -> tuple[bytes, list[bytes]]:
+    """Any payload of that size, and its segments."""
+    payload = hashlib.shake_128(seed).digest(layout.payload_size_bytes)
+    size = layout.segment_size_bytes
+    return payload, [payload[i : i + size] for i in range(0, len(payload), size)]
+
+
+def columns_of(layout: PayloadLayout, segments: Sequence[bytes], batch: int) -> list[bytes]:
+    """The data columns of one batch."""
+    indices = layout.segments.batch_range(batch)
+    columns = layout.data_columns
+    shards = [[bytes(s) for s in split_segment(segments[i], columns)] for i in indices]
+    return [b"".join(segment[j] for segment in shards) for j in range(columns)]
+
+
 LAYOUTS = st.builds(
     PayloadLayout,
     payload_size_bytes=st.integers(1, 5000),
@@ -103,9 +118,7 @@ LAYOUTS = st.builds(
 def test_any_chunking_gives_the_same_segments_and_columns(
     layout: PayloadLayout, cuts: list[int], seed: bytes
 ) -> None:
-    payload = hashlib.shake_128(seed).digest(layout.payload_size_bytes)
-    size = layout.segment_size_bytes
-    segments = [payload[i : i + size] for i in range(0, len(payload), size)]
+    payload, segments = payload_of(layout, seed)
     bench = Bench(layout)
 
     async def upload() -> list[list[bytes]]:
@@ -121,11 +134,8 @@ def test_any_chunking_gives_the_same_segments_and_columns(
     columns = asyncio.run(upload())
     assert b"".join(bench.writer.appends) == payload
     assert len(bench.writer.appends) == layout.batch_count
-    k = 1 if layout.replica else layout.k
     for batch, found in enumerate(columns):
-        indices = layout.segments.batch_range(batch)
-        shards = [[bytes(s) for s in split_segment(segments[i], k)] for i in indices]
-        assert found == [b"".join(segment[j] for segment in shards) for j in range(k)]
+        assert found == columns_of(layout, segments, batch)
     assert bench.buffers.leased_bytes == 0
     assert bench.buffers.allocated_bytes <= BUDGET_BYTES
 
@@ -135,9 +145,7 @@ def test_any_chunking_gives_the_same_segments_and_columns(
 def test_any_blocks_are_stored_from_where_they_lie(
     layout: PayloadLayout, cuts: list[int], seed: bytes
 ) -> None:
-    payload = hashlib.shake_128(seed).digest(layout.payload_size_bytes)
-    size = layout.segment_size_bytes
-    segments = [payload[i : i + size] for i in range(0, len(payload), size)]
+    payload, segments = payload_of(layout, seed)
     bench = Bench(layout)
     k = 1 if layout.replica else layout.k
 
@@ -146,13 +154,12 @@ def test_any_blocks_are_stored_from_where_they_lie(
         assert checksums == tuple(hashlib.sha256(s).digest() for s in segments)
         for batch in range(layout.batch_count):
             indices = layout.segments.batch_range(batch)
-            shards = [[bytes(s) for s in split_segment(segments[i], k)] for i in indices]
             refs = bench.spliced.get("sp", 1, batch)
             # Padding is in no block: such columns are read from the store.
             assert (refs is None) == any(len(segments[i]) % k for i in indices)
             if refs is not None:
                 found = [bytes(await bench.space.get(ref)) for ref in refs]
-                assert found == [b"".join(segment[j] for segment in shards) for j in range(k)]
+                assert found == columns_of(layout, segments, batch)
 
     asyncio.run(upload())
     assert b"".join(bench.writer.appends) == payload
