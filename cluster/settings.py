@@ -173,7 +173,7 @@ class ReplicationSettings(_Section):
     """After this time since its upload a job is given up, and its object rejected."""
     ahead_after_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
     """When so much of a payload is stored, what is stored goes to the secondaries while the rest
-    still arrives. A shorter upload has the cores to itself and is answered a quarter sooner."""
+    still arrives. A shorter upload has the cores to itself and is answered a third sooner."""
     unfinished_group_lifetime_s: PositiveSeconds = 3600.0
     """When a secondary removes a group that no primary finished."""
 
