@@ -26,6 +26,7 @@ class PassingReceiver:
         self.opened: list[GroupOrder] = []
         self.batches: list[tuple[int, int]] = []
         self.aborted: list[GroupKey] = []
+        """Groups whose abort has returned."""
 
     async def order_for(
         self, sp_address: str, approval: Approval, redundancy_index: int
@@ -55,8 +56,8 @@ class PassingReceiver:
         return await self.finish(sp_address, key)
 
     async def abort(self, sp_address: str, key: GroupKey) -> None:
-        self.aborted.append(key)
         await self.honest.abort(sp_address, key)
+        self.aborted.append(key)
 
 
 class _FaultyAt(PassingReceiver):
