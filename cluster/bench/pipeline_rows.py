@@ -10,7 +10,9 @@ from typing import Any
 from cluster.bench.measured_network import PutCost
 from cluster.bench.records import CPU_METRIC, Case, Row
 
-_FLOOR = "floor"
+FLOOR = "floor"
+"""What kinds of cases of the floor begin with."""
+
 _OVER = "upload to sealed /"
 _SPILLED = "spilled"
 _FIRST_PEAK = "peak memory, first object"
@@ -63,7 +65,7 @@ def pipeline_rows(
     assert case.object_size_bytes is not None
     size_bytes = case.object_size_bytes * put_round.objects
     mb, gb = size_bytes / 1e6, size_bytes / 1e9
-    floor_case = replace(case, kind=put_round.named(_FLOOR), workers=floor_workers)
+    floor_case = replace(case, kind=put_round.named(FLOOR), workers=floor_workers)
     timed, pairs = puts[1:], list(zip(puts[1:], floors[1:], strict=True))
 
     def of_puts(
@@ -120,7 +122,7 @@ def over_one_client_row(
 
 def pipeline_summary(rows: Sequence[Row]) -> dict[str, Any]:
     """Medians over the repeats of the one case that ``rows`` are of; the largest peak of memory."""
-    values = {(row.case.kind.startswith(_FLOOR), row.metric): row.values for row in rows}
+    values = {(row.case.kind.startswith(FLOOR), row.metric): row.values for row in rows}
 
     def median(metric: str, *, of_floor: bool = False) -> float:
         return statistics.median(values[of_floor, metric])

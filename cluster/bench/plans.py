@@ -101,7 +101,7 @@ class Plan:
         )
 
     def scaling(self) -> ScalingOptions:
-        size_bytes = 64 * _MIB if self.quick else 256 * _MIB
+        size_bytes = 64 * _MIB if self.quick else _GIB
         repeats = Repeats(self.count, 0.1 if self.quick else 0.5)
         return ScalingOptions(self.settings, size_bytes, repeats, self.work_dir, self.quick)
 

@@ -22,7 +22,8 @@ from cluster.bench.accounting import ProcessTrees
 from cluster.bench.ec import WORKER_KINDS, EcOptions, run_ec
 from cluster.bench.environment import cores, describe_environment
 from cluster.bench.hash import HashOptions, run_hash
-from cluster.bench.pipeline import PipelineOptions, pipeline_on
+from cluster.bench.pipeline import PipelineOptions, Way, pipeline_on
+from cluster.bench.pipeline_rows import FLOOR
 from cluster.bench.records import BenchResult, Case, Row
 from cluster.bench.runner import OnStep, Repeats, result_of
 from cluster.bench.site import STORED_PER_BYTE, Site, opened_site
@@ -44,7 +45,7 @@ _RATES = ("payload", "upload to sealed", "stored")
 _PLAIN = ("threads", "processes")
 _SEGMENT_BYTES = 16 << 20
 _SMALL_BYTES = 10_000
-_OBJECTS_AT_ONCE = 8
+_OBJECTS_IN_TURN = 8
 """In the pipeline: the last seal waits for a block, which must be little of the time."""
 _LARGE_OBJECTS = 2
 _SMALL_OBJECTS = 20
@@ -61,8 +62,14 @@ class ScalingOptions:
 
     @property
     def pipeline(self) -> PipelineOptions:
-        sizes, at_once = (self.object_size_bytes,), (_OBJECTS_AT_ONCE,)
-        return PipelineOptions(self.settings, sizes, at_once, self.repeats.count, self.work_dir)
+        return PipelineOptions(
+            self.settings,
+            (self.object_size_bytes,),
+            (),
+            self.repeats.count,
+            self.work_dir,
+            in_turn=(_OBJECTS_IN_TURN,),
+        )
 
     @property
     def needed_bytes(self) -> int:
@@ -150,21 +157,25 @@ def gains_of(rows: Sequence[Row]) -> list[Row]:
     }
     plain: dict[str, float] = {}
     for case, values in gains.items():
-        if case.worker_kind in _PLAIN or case.kind == "floor":
+        if _is_plain(case):
             work = _work_of(case)
             plain[work] = max(plain.get(work, 0.0), statistics.median(values))
     found = []
     for case, values in gains.items():
         found.append(Row(case, GAIN, "ratio", values))
         best = plain.get(_work_of(case))
-        if best is not None and case.worker_kind not in _PLAIN and case.kind != "floor":
+        if best is not None and not _is_plain(case):
             shares = tuple(value / best for value in values)
             found.append(Row(case, SHARE_OF_GAIN, "ratio", shares))
     return found
 
 
+def _is_plain(case: Case) -> bool:
+    return case.worker_kind in _PLAIN or case.kind.startswith(FLOOR)
+
+
 def _work_of(case: Case) -> str:
-    return "pipeline" if case.kind == "floor" else case.kind
+    return case.kind.replace(FLOOR, Way.HTTP.kind, 1)
 
 
 # --- simulated -----------------------------------------------------------------------------------

@@ -36,11 +36,12 @@ def test_workers_of_ray_are_compared_with_the_better_plain_ones_of_the_same_work
 
 def test_the_pipeline_is_compared_with_the_floor() -> None:
     rows = [
-        *rates(Case("pipeline"), (100.0,), (190.0,), 2),
-        *rates(Case("floor"), (200.0,), (400.0,), 2),
+        *rates(Case("pipeline, 8 in turn"), (100.0,), (190.0,), 2),
+        *rates(Case("floor, 8 in turn"), (200.0,), (400.0,), 2),
+        *rates(Case("floor"), (100.0,), (300.0,), 2),
     ]
     shares = {r.case.kind: r.values for r in gains_of(rows) if r.metric == SHARE_OF_GAIN}
-    assert shares == {"pipeline": pytest.approx((0.95,))}
+    assert shares == {"pipeline, 8 in turn": pytest.approx((0.95,))}
 
 
 def test_one_core_shows_no_gain() -> None:
