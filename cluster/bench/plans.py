@@ -81,8 +81,8 @@ class Plan:
         return SmallOptions(
             self.settings,
             _SMALL_BYTES,
-            30 if self.quick else 100,
-            (16,) if self.quick else (1, 16),
+            30 if self.quick else 400,
+            (16,) if self.quick else (1, 32),
             self.count,
             self.work_dir,
             self.quick,

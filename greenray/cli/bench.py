@@ -197,11 +197,11 @@ def small(
         typer.Option("--object-size", parser=parse_positive_size, metavar="SIZE", help="10KB."),
     ] = None,
     objects: Annotated[
-        int | None, typer.Option(min=1, help="In each repeat; 100, or 30 with --quick.")
+        int | None, typer.Option(min=1, help="In each repeat; 400, or 30 with --quick.")
     ] = None,
     parallel: Annotated[
         list[int] | None,
-        typer.Option(min=1, help="Uploads at once; may be repeated. 1 and 16; quick: 16."),
+        typer.Option(min=1, help="Uploads at once; may be repeated. 1 and 32; quick: 16."),
     ] = None,
     repeats: RepeatsOption = None,
     sps: SpsOption = None,
