@@ -118,9 +118,9 @@ class PipelineOptions:
 
 @dataclass(frozen=True, slots=True)
 class _Measured:
-    """All rows of the cases of one network."""
+    """The cases of one network: what was put in each, and all its rows."""
 
-    of_cases: tuple[tuple[Row, ...], ...]
+    of_cases: tuple[tuple[Round, tuple[Row, ...]], ...]
     settings: Mapping[str, Any]
 
 
@@ -159,14 +159,15 @@ def _measure(site: Site, way: Way, options: PipelineOptions, on_step: OnStep) ->
         for of_size in sides.values():
             of_size.check_download()
     costs = dict(zip(cases, found, strict=True))
-    rows = [
-        (
-            *pipeline_rows(_case(site, way, *case), case[1], cores(), *zip(*pairs, strict=True)),
-            *_over_one_client(_case(site, way, *case), case, costs),
+    of_cases = []
+    for (size_bytes, put_round), pairs in costs.items():
+        case = _case(site, way, size_bytes, put_round)
+        rows = (
+            *pipeline_rows(case, put_round, cores(), *zip(*pairs, strict=True)),
+            *_over_one_client(case, (size_bytes, put_round), costs),
         )
-        for case, pairs in costs.items()
-    ]
-    return _Measured(tuple(rows), site.describe())
+        of_cases.append((put_round, rows))
+    return _Measured(tuple(of_cases), site.describe())
 
 
 def _over_one_client(
@@ -267,16 +268,21 @@ def _case(site: Site, way: Way, size_bytes: int, put_round: Round) -> Case:
 def _result(
     environment: Mapping[str, Any], options: PipelineOptions, measured: Sequence[_Measured]
 ) -> BenchResult:
-    of_cases = [rows for of_network in measured for rows in of_network.of_cases]
+    of_cases = [case for of_network in measured for case in of_network.of_cases]
     by_case = [
-        {"case": case_text(rows[0].to_json()), **pipeline_summary(rows)} for rows in of_cases
+        {"case": case_text(rows[0].to_json()), **pipeline_summary(rows)} for _, rows in of_cases
+    ]
+    sustained = [
+        summary
+        for (put_round, _), summary in zip(of_cases, by_case, strict=True)
+        if put_round.in_turn > 1
     ]
     return result_of(
         "pipeline",
         options.quick,
         {**environment, "settings": {"repeats": options.repeats, **measured[0].settings}},
-        [row for rows in of_cases for row in rows],
-        {**by_case[0], "cases": by_case},
+        [row for _, rows in of_cases for row in rows],
+        {**(sustained or by_case)[0], "cases": by_case},
         max(summary["peak_memory_bytes"] for summary in by_case),
         sum(summary["spilled_bytes"] for summary in by_case),
     )

@@ -109,6 +109,14 @@ def test_pipeline_takes_objects_that_follow_each_other_and_shows_their_memory() 
     assert all(0 < peak <= in_turn["peak_memory_bytes"] for peak in peaks)
 
 
+def test_summary_of_the_pipeline_says_first_what_is_sustained_in_turn() -> None:
+    summary = result_of("pipeline", "--object-size", "1MiB", "--in-turn", 2)["summary"]
+    _, in_turn = summary["cases"]
+    assert summary["case"] == in_turn["case"]
+    assert "2 in turn" in summary["case"]
+    assert summary["ratio_to_floor"] == in_turn["ratio_to_floor"]
+
+
 def test_memory_is_measured_by_object_size() -> None:
     summary = result_of("memory", "--object-size", "64KiB", "--object-size", "1MiB")["summary"]
     assert summary["object_sizes_bytes"] == [64 * KIB, MIB]
