@@ -280,7 +280,7 @@ class RayEncoder:
         self._codec_name = codec_name
         self._codec = get_codec(codec_name)
         self._task = ray.remote(num_cpus=_ENCODE_CPUS)(encode_columns)
-        self._warming: list[Any] = []
+        self._warming: asyncio.Task[None] | None = None
         self._telling: set[asyncio.Task[None]] = set()
 
     async def encode(
@@ -305,8 +305,20 @@ class RayEncoder:
         return tuple(parity)
 
     async def warm_up(self) -> None:
+        self._warming = asyncio.create_task(self._start_processes())
+
+    async def _start_processes(self) -> None:
+        """One on each core. Ray starts a process for the first task and one more, for those that
+        may follow; had they come at once, it would have started another for the second of them,
+        and two cores kept three processes."""
         resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
         cpus = int(resources.get("CPU", 1))
         tiny = np.zeros(64, dtype=np.uint8)
-        # Kept until they are done: a task whose result nobody wants may never run.
-        self._warming = [self._task.remote(self._codec_name, 1, 0, [0], tiny) for _ in range(cpus)]
+        try:
+            for together in (1, cpus):
+                tasks = [
+                    self._task.remote(self._codec_name, 1, 0, [0], tiny) for _ in range(together)
+                ]
+                await asyncio.gather(*tasks)
+        except ray_errors.RayError as error:
+            log.debug("an encode task that warms up failed: %s", error)

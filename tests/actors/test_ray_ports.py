@@ -208,6 +208,34 @@ async def test_columns_and_their_parity_lie_where_they_are_written_from_without_
     assert sum(aligned) >= 7  # two would by chance; the first teaches, what was freed is used again
 
 
+class WarmUpTasks:
+    """Stands for Ray's remote function: notes each call, and answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.calls: list[asyncio.Future[None]] = []
+
+    def remote(self, *args: Any) -> asyncio.Future[None]:
+        self.calls.append(asyncio.get_running_loop().create_future())
+        return self.calls[-1]
+
+
+async def test_the_first_process_for_encoding_is_there_before_one_is_asked_for_on_each_core(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    encoder, tasks = RayEncoder(get_codec().name, RayObjectSpace().placing), WarmUpTasks()
+    monkeypatch.setattr(encoder, "_task", tasks)
+    await encoder.warm_up()
+    await asyncio.sleep(0)
+    (first,) = tasks.calls
+    first.set_result(None)
+    async with asyncio.timeout(10):
+        while len(tasks.calls) == 1:
+            await asyncio.sleep(0.01)
+    assert len(tasks.calls) == 1 + 2
+    for others in tasks.calls[1:]:
+        others.set_result(None)
+
+
 async def test_a_column_whose_owner_died_is_no_such_piece(far: Any) -> None:
     (ref,) = await far.put(300_000)
     with pytest.raises(ComponentUnavailable):
