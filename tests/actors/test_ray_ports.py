@@ -212,11 +212,12 @@ class WarmUpTasks:
     """Stands for Ray's remote function: notes each call, and answers when it is told to."""
 
     def __init__(self) -> None:
-        self.calls: list[asyncio.Future[None]] = []
+        self.calls: asyncio.Queue[asyncio.Future[None]] = asyncio.Queue()
 
     def remote(self, *args: Any) -> asyncio.Future[None]:
-        self.calls.append(asyncio.get_running_loop().create_future())
-        return self.calls[-1]
+        answer = asyncio.get_running_loop().create_future()
+        self.calls.put_nowait(answer)
+        return answer
 
 
 async def test_the_first_process_for_encoding_is_there_before_one_is_asked_for_on_each_core(
@@ -225,15 +226,16 @@ async def test_the_first_process_for_encoding_is_there_before_one_is_asked_for_o
     encoder, tasks = RayEncoder(get_codec().name, RayObjectSpace().placing), WarmUpTasks()
     monkeypatch.setattr(encoder, "_task", tasks)
     await encoder.warm_up()
-    await asyncio.sleep(0)
-    (first,) = tasks.calls
-    first.set_result(None)
     async with asyncio.timeout(10):
-        while len(tasks.calls) == 1:
-            await asyncio.sleep(0.01)
-    assert len(tasks.calls) == 1 + 2
-    for others in tasks.calls[1:]:
-        others.set_result(None)
+        first = await tasks.calls.get()
+        await asyncio.sleep(0)
+        assert tasks.calls.empty()
+        first.set_result(None)
+        on_each_core = [await tasks.calls.get() for _ in range(2)]
+    for answer in on_each_core:
+        answer.set_result(None)
+    await asyncio.sleep(0)
+    assert tasks.calls.empty()
 
 
 async def test_a_column_whose_owner_died_is_no_such_piece(far: Any) -> None:
