@@ -305,6 +305,7 @@ class RayEncoder:
         return tuple(parity)
 
     async def warm_up(self) -> None:
+        # Kept, because the event loop holds its tasks only weakly.
         self._warming = asyncio.create_task(self._start_processes())
 
     async def _start_processes(self) -> None:
