@@ -1,33 +1,42 @@
 # Two commands matter: make demo, make test. Both set everything up first.
 
-.PHONY: demo test test-chain lint format clean notebooks
+.PHONY: demo test test-chain lint format clean notebooks lock
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
 
-test: .venv/ready
+test: .venv/ready-dev
 	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 # The recorded transactions against any v0.2 node; docs/chain.md has the form of the keys.
-test-chain: .venv/ready
+test-chain: .venv/ready-dev
 	@test -n "$(ENDPOINT)" -a -n "$(KEYS)" || { echo "usage: make test-chain ENDPOINT=URL KEYS=keys.json"; exit 2; }
 	.venv/bin/python -m tests.support.live_replay "$(ENDPOINT)" "$(KEYS)"
 
-lint: .venv/ready
+lint: .venv/ready-dev
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
-format: .venv/ready
+format: .venv/ready-dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
 clean:
-	rm -rf .venv build coding/*.so *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build src/greenray/coding/*.so src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-.venv/ready: requirements.lock pyproject.toml scripts/setup coding/sha256_lanes.c
+SETUP = pyproject.toml scripts/setup src/greenray/coding/sha256_lanes.c
+
+.venv/ready: requirements.lock $(SETUP)
 	scripts/setup
 
+.venv/ready-dev: requirements-dev.lock $(SETUP)
+	scripts/setup dev
+
+# Newer versions of everything: scripts/lock --upgrade.
+lock:
+	scripts/lock
+
 # Runs the notebooks again and keeps their new outputs.
-notebooks: .venv/ready
+notebooks: .venv/ready-dev
 	.venv/bin/jupyter execute --inplace notebooks/*.ipynb

@@ -12,11 +12,11 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from actors.stage_trace import WorkTime
-from protocol.approvals import Approval
-from protocol.job import JobContext, SecondaryReceipt
-from protocol.objects import ObjectInfo, StorageParams, StorageProvider
-from storage.ports import GroupKey
+from greenray.protocol.approvals import Approval
+from greenray.protocol.job import JobContext, SecondaryReceipt
+from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider
+from greenray.storage.ports import GroupKey
+from greenray.timeline.stage_trace import WorkTime
 
 Column = NDArray[np.uint8]
 """One column of one batch: a flat array of unsigned bytes."""

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from coincurve import PrivateKey, PublicKey
 
-from protocol.errors import InvalidInput, SignatureError
+from greenray.protocol.errors import InvalidInput, SignatureError
 
 try:
     # Six times as fast; a chain and a Signer hash for half of their time.

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from chain.crypto import keccak256
-from protocol.errors import InvalidInput
+from greenray.chain.crypto import keccak256
+from greenray.protocol.errors import InvalidInput
 
 Types = Mapping[str, Sequence[Mapping[str, str]]]
 """Struct name to its fields, each ``{"name": ..., "type": ...}``, in order."""

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from chain.crypto import address_of, to_checksum_address
-from chain.lazy_imports import kept_recursion_limit
-from protocol.errors import InvalidInput, KeyMissing, KeystoreError
+from greenray.chain.crypto import address_of, to_checksum_address
+from greenray.chain.lazy_imports import kept_recursion_limit
+from greenray.protocol.errors import InvalidInput, KeyMissing, KeystoreError
 
 PRIVATE_MODE = 0o600
 ENVIRONMENT_PREFIX = "GREENRAY_KEY_"

@@ -6,7 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from protocol.objects import ActionType, BucketInfo, ObjectInfo, StorageParams, StorageProvider
+from greenray.protocol.objects import (
+    ActionType,
+    BucketInfo,
+    ObjectInfo,
+    StorageParams,
+    StorageProvider,
+)
 
 
 @dataclass(frozen=True, slots=True)

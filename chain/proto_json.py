@@ -15,9 +15,9 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any
 
-from chain import wire
-from protocol.errors import InvalidInput
-from protocol.objects import (
+from greenray.chain import wire
+from greenray.protocol.errors import InvalidInput
+from greenray.protocol.objects import (
     ActionType,
     BucketStatus,
     ObjectStatus,
@@ -64,7 +64,7 @@ ENUM_FIELDS: Mapping[str, type[IntEnum]] = {
     "greenfield.sp.StorageProvider.status": ProviderStatus,
     "greenfield.payment.StreamRecord.status": StreamAccountStatus,
 }
-"""The int32 fields of ``chain.wire`` that are enums, by full name."""
+"""The int32 fields of ``greenray.chain.wire`` that are enums, by full name."""
 
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _BITS = {"int32": (32, True), "int64": (64, True), "uint32": (32, False), "uint64": (64, False)}

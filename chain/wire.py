@@ -5,8 +5,8 @@ encoding: no generated code, no version check of generators. Fields are written 
 file. Sources: protocol 03 §3, 04 §1.1, §3, §7, §8, 05 §2, §3, §5.
 
 Enums are declared as int32: the bytes are the same, unknown numbers survive, and the names live
-with their Python enums in ``protocol.objects``. Custom types of the chain (Int, Uint, Dec) are
-decimal text on the wire, hence strings.
+with their Python enums in ``greenray.protocol.objects``. Custom types of the chain (Int, Uint, Dec)
+are decimal text on the wire, hence strings.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
-from protocol.errors import InvalidInput
+from greenray.protocol.errors import InvalidInput
 
 _SCHEMA: dict[str, str] = {
     "google.protobuf.Any": "string type_url = 1; bytes value = 2",

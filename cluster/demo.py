@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from cluster.client import StorageClient
-from cluster.network import LocalNetwork
-from cluster.progress import OnProgress, Stage
-from cluster.settings import Settings
-from cluster.user import open_client
-from protocol.errors import IntegrityHashMismatch, UnreadableFile
-from protocol.job import JobState
+from greenray.client.progress import OnProgress, Stage
+from greenray.client.storage_client import StorageClient
+from greenray.client.user import open_client
+from greenray.cluster.config.settings import Settings
+from greenray.cluster.network import LocalNetwork
+from greenray.protocol.errors import IntegrityHashMismatch, UnreadableFile
+from greenray.protocol.job import JobState
 
 DEMO_BUCKET = "demo"
 _BLOCK_BYTES = 1024 * 1024

@@ -18,16 +18,20 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from actors.gateway import Binding
-from chain.keystore import KeyRing
-from cluster import local_keys
-from cluster.chain_process import ChainOptions, ChainProcess
-from cluster.local_genesis import write_local_genesis
-from cluster.node_config import NodeConfig, uploader_name
-from cluster.piece_location import PieceLocation
-from cluster.processes import ProcessRecord
-from cluster.ray_actors import create_actors, end_actors
-from cluster.ray_cluster import (
+from greenray.actors.gateway.server import Binding
+from greenray.chain.keystore import KeyRing
+from greenray.client.network_file import GatewayAddress, NetworkFile
+from greenray.cluster.config.node_config import NodeConfig, uploader_name
+from greenray.cluster.config.settings import Settings
+from greenray.cluster.config.state_dir import StateDir
+from greenray.cluster.config.topology import Topology
+from greenray.cluster.local_chain import keys as local_keys
+from greenray.cluster.local_chain.genesis import write_local_genesis
+from greenray.cluster.local_chain.process import ChainOptions, ChainProcess
+from greenray.cluster.on_ray.hosts import create_actors, end_actors
+from greenray.cluster.on_ray.nodes import connected_topology
+from greenray.cluster.on_ray.ports import call_actor, call_host
+from greenray.cluster.on_ray.runtime import (
     LastingThread,
     attach_ray,
     check_no_runtime,
@@ -36,12 +40,8 @@ from cluster.ray_cluster import (
     started_process_ids,
     stop_ray,
 )
-from cluster.ray_nodes import connected_topology
-from cluster.ray_ports import call_actor, call_host
-from cluster.settings import Settings
-from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
-from cluster.topology import Topology
-from protocol.errors import (
+from greenray.cluster.processes import ProcessRecord
+from greenray.protocol.errors import (
     ComponentUnavailable,
     GreenrayError,
     InvalidSetting,
@@ -49,7 +49,8 @@ from protocol.errors import (
     PortInUse,
     UnknownStorageProvider,
 )
-from storage.direct_io import store_errors
+from greenray.storage.direct_io import store_errors
+from greenray.storage.piece_location import PieceLocation
 
 log = logging.getLogger(__name__)
 
@@ -112,7 +113,7 @@ class LocalNetwork:
         left = await asyncio.to_thread(self._record.end_all)
         if left:
             log.warning("ended %d processes that a crashed network had left", left)
-        pieces = PieceLocation.of(self._settings.pieces, self.state.pieces, self._settings.durable)
+        pieces = self._settings.pieces.location(self.state.pieces, self._settings.durable)
         await asyncio.to_thread(pieces.probe)
         recording = asyncio.create_task(self._record_processes())
         try:

@@ -19,15 +19,15 @@ from typing import Any
 
 import psutil
 
-from chain import wire
-from chain.dialects import v0_2 as dialect
-from chain.local import blocks
-from chain.local.app import Application
-from chain.local.genesis import GenesisProvider, build_genesis
-from chain.local.ledger import put_bucket, put_object
-from chain.local.state import ChainDatabase, Overlay, StoredBlock
-from cluster.bench.environment import describe_environment
-from cluster.bench.records import BenchResult, Case, Row, write_result
+from greenray.bench.records import BenchResult, Case, Row, write_result
+from greenray.capacity.environment import describe_environment
+from greenray.chain import wire
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local import blocks
+from greenray.chain.local.app import Application
+from greenray.chain.local.genesis import GenesisProvider, build_genesis
+from greenray.chain.local.ledger import put_bucket, put_object
+from greenray.chain.local.state import ChainDatabase, Overlay, StoredBlock
 
 OBJECT_COUNTS = (1_000, 100_000)
 REPEATS = 5
@@ -119,7 +119,7 @@ def _object(owner: str, number: int) -> Any:
 
 def _start(home: Path, count: int) -> tuple[float, float, float]:
     """Seconds until the chain answers, CPU seconds until then, and its memory (MB) later."""
-    command = [sys.executable, "-m", "chain.local", "--home", str(home), "--port", "0"]
+    command = [sys.executable, "-m", "greenray.chain.local", "--home", str(home), "--port", "0"]
     began_at = perf_counter()
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

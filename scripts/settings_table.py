@@ -9,7 +9,7 @@ from typing import Any
 import annotated_types
 from pydantic.fields import FieldInfo
 
-from cluster.settings_loading import settings_by_name, variable_of
+from greenray.cluster.config.settings_loading import settings_by_name, variable_of
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
 BEGIN = "<!-- settings: begin -->"

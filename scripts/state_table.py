@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from protocol.job import transition_table_markdown
+from greenray.protocol.job import transition_table_markdown
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "architecture.md"
 BEGIN = "<!-- state table: begin -->"

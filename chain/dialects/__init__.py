@@ -5,12 +5,12 @@ from __future__ import annotations
 from importlib import import_module
 from typing import cast
 
-from chain.dialects.base import Dialect, Message
-from protocol.errors import InvalidSetting
+from greenray.chain.dialects.base import Dialect, Message
+from greenray.protocol.errors import InvalidSetting
 
 __all__ = ["Dialect", "Message", "get_dialect"]
 
-_DIALECTS = {"v0_2": "chain.dialects.v0_2"}
+_DIALECTS = {"v0_2": "greenray.chain.dialects.v0_2"}
 
 
 def get_dialect(name: str = "v0_2") -> Dialect:

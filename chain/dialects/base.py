@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from protocol.job import SecondaryReceipt
-from protocol.objects import (
+from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
     ObjectInfo,

@@ -1,6 +1,6 @@
 """The dialect of chain v0.2.0 and v0.2.1: messages, proto-JSON, approvals, EIP-712.
 
-Protocol 04 §1.1, §2, §4. This module is a ``chain.dialects.base.Dialect``.
+Protocol 04 §1.1, §2, §4. This module is a ``greenray.chain.dialects.base.Dialect``.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from chain import proto_json
-from chain.crypto import to_checksum_address
-from chain.dialects import v0_2_queries as queries
-from chain.dialects.base import Coin, Fault, TransactionTerms
-from chain.dialects.v0_2_messages import (
+from greenray.chain import proto_json
+from greenray.chain.crypto import to_checksum_address
+from greenray.chain.dialects import v0_2_queries as queries
+from greenray.chain.dialects.base import Coin, Fault, TransactionTerms
+from greenray.chain.dialects.v0_2_messages import (
     Message,
     MsgCancelCreateObject,
     MsgCreateBucket,
@@ -34,12 +34,12 @@ from chain.dialects.v0_2_messages import (
     type_url,
     wire_class,
 )
-from chain.dialects.v0_2_validation import validate_basic
-from chain.eip712 import numeric_chain_id, typed_data_digest
-from protocol.errors import InvalidInput
-from protocol.go_json import sorted_compact
-from protocol.job import SecondaryReceipt
-from protocol.objects import ObjectInfo, RedundancyType, Visibility
+from greenray.chain.dialects.v0_2_validation import validate_basic
+from greenray.chain.eip712 import numeric_chain_id, typed_data_digest
+from greenray.protocol.errors import InvalidInput
+from greenray.protocol.go_json import sorted_compact
+from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.objects import ObjectInfo, RedundancyType, Visibility
 
 __all__ = [
     "NEVER_EXPIRES",

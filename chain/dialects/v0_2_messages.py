@@ -1,7 +1,7 @@
 """The messages of v0.2 as values, and their protobuf form (protocol 04 §1.1).
 
 Field names are the chain's. The mapping to protobuf walks the descriptor, so the schema in
-``chain.wire`` is written down once.
+``greenray.chain.wire`` is written down once.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
-from chain import proto_json, wire
-from chain.dialects.base import Coin
-from chain.dialects.v0_2_state import enum_of, uint_of
-from chain.proto_json import Effect, PrincipalType
-from protocol.errors import InvalidInput
-from protocol.objects import ActionType, RedundancyType, Visibility
+from greenray.chain import proto_json, wire
+from greenray.chain.dialects.base import Coin
+from greenray.chain.dialects.v0_2_state import enum_of, uint_of
+from greenray.chain.proto_json import Effect, PrincipalType
+from greenray.protocol.errors import InvalidInput
+from greenray.protocol.objects import ActionType, RedundancyType, Visibility
 
 
 @dataclass(frozen=True, slots=True)

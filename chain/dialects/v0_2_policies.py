@@ -8,12 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from chain.dialects.base import Fault
-from chain.dialects.v0_2_messages import MsgPutPolicy, Statement
-from chain.proto_json import Effect, PrincipalType
-from protocol.errors import InvalidName
-from protocol.names import check_bucket_name, check_object_name
-from protocol.objects import ActionType
+from greenray.chain.dialects.base import Fault
+from greenray.chain.dialects.v0_2_messages import MsgPutPolicy, Statement
+from greenray.chain.proto_json import Effect, PrincipalType
+from greenray.protocol.errors import InvalidName
+from greenray.protocol.names import check_bucket_name, check_object_name
+from greenray.protocol.objects import ActionType
 
 _RESOURCE_NAME = re.compile(r"grn:([b|o|g]):([^:]*):([^:]*)", re.ASCII)
 _ROOT = "Not a standard greenfield resource name format"

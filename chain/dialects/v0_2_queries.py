@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain import wire
-from chain.dialects.base import Page, Query
-from chain.dialects.v0_2_state import (
+from greenray.chain import wire
+from greenray.chain.dialects.base import Page, Query
+from greenray.chain.dialects.v0_2_state import (
     bucket_info_from_wire,
     object_info_from_wire,
     storage_params_from_wire,
     storage_provider_from_wire,
 )
-from chain.proto_json import Effect
-from protocol.errors import InvalidInput
-from protocol.objects import (
+from greenray.chain.proto_json import Effect
+from greenray.protocol.errors import InvalidInput
+from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
     ObjectInfo,

@@ -1,4 +1,4 @@
-"""Chain state of v0.2 between protobuf and ``protocol.objects`` (protocol 05 §2, §3).
+"""Chain state of v0.2 between protobuf and ``greenray.protocol.objects`` (protocol 05 §2, §3).
 
 Decoding refuses what it cannot represent (an enum number or an id that the dialect does not know)
 with InvalidInput: a guess about chain state would end in a wrong signature.
@@ -9,9 +9,9 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Any, TypeVar
 
-from chain import wire
-from protocol.errors import InvalidInput
-from protocol.objects import (
+from greenray.chain import wire
+from greenray.protocol.errors import InvalidInput
+from greenray.protocol.objects import (
     BucketInfo,
     BucketStatus,
     ObjectInfo,

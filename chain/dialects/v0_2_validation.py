@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from chain.dialects.base import Coin, Fault
-from chain.dialects.v0_2_messages import (
+from greenray.chain.dialects.base import Coin, Fault
+from greenray.chain.dialects.v0_2_messages import (
     Message,
     MsgCreateBucket,
     MsgCreateObject,
@@ -17,10 +17,10 @@ from chain.dialects.v0_2_messages import (
     MsgSealObject,
     MsgSend,
 )
-from chain.dialects.v0_2_policies import policy_fault
-from protocol.errors import InvalidName
-from protocol.names import check_bucket_name, check_object_name
-from protocol.objects import Visibility
+from greenray.chain.dialects.v0_2_policies import policy_fault
+from greenray.protocol.errors import InvalidName
+from greenray.protocol.names import check_bucket_name, check_object_name
+from greenray.protocol.objects import Visibility
 
 CHECKSUM_SIZE_BYTES = 32
 

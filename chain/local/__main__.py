@@ -1,4 +1,4 @@
-"""``python -m chain.local``: serve the embedded chain."""
+"""``python -m greenray.chain.local``: serve the embedded chain."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from chain.local.genesis import load_genesis
-from chain.local.server import DEFAULT_BLOCK_INTERVAL_S, DEFAULT_HOST, serve
-from protocol.errors import GreenrayError
+from greenray.chain.local.genesis import load_genesis
+from greenray.chain.local.server import DEFAULT_BLOCK_INTERVAL_S, DEFAULT_HOST, serve
+from greenray.protocol.errors import GreenrayError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 after a clean stop, 1 after an error, which is printed."""
-    parser = argparse.ArgumentParser(prog="python -m chain.local", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m greenray.chain.local", description=__doc__)
     parser.add_argument("--home", type=Path, required=True, help="state directory")
     parser.add_argument("--host", default=DEFAULT_HOST)
     parser.add_argument("--port", type=int, required=True, help="0 picks a free one")

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from functools import lru_cache
 
-from chain.crypto import to_checksum_address
-from chain.dialects.v0_2_validation import address_problem
+from greenray.chain.crypto import to_checksum_address
+from greenray.chain.dialects.v0_2_validation import address_problem
 
 ADDRESS_SIZE_BYTES = 20
 

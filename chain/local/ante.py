@@ -5,19 +5,19 @@ from __future__ import annotations
 import base64
 from functools import lru_cache
 
-from chain.dialects import v0_2 as dialect
-from chain.local.addresses import (
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local.addresses import (
     FEE_COLLECTOR,
     InvalidAddress,
     address_text,
     parse_address,
 )
-from chain.local.bank import coins_text, send_coins
-from chain.local.decode import DecodedTransaction
-from chain.local.events import event
-from chain.local.faults import ChainFault, sdk
-from chain.local.ledger import AccountRecord, Context, get_account, put_account
-from chain.local.signatures import SIGNATURE_SIZE_BYTES, address_of_key, recover_public_key
+from greenray.chain.local.bank import coins_text, send_coins
+from greenray.chain.local.decode import DecodedTransaction
+from greenray.chain.local.events import event
+from greenray.chain.local.faults import ChainFault, sdk
+from greenray.chain.local.ledger import AccountRecord, Context, get_account, put_account
+from greenray.chain.local.signatures import SIGNATURE_SIZE_BYTES, address_of_key, recover_public_key
 
 SIGN_MODE_EIP_712 = 712
 MAX_GAS = 2**63 - 1

@@ -13,22 +13,22 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from chain import wire
-from chain.dialects import v0_2 as dialect
-from chain.local import blocks
-from chain.local.addresses import (
+from greenray.chain import wire
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local import blocks
+from greenray.chain.local.addresses import (
     DISTRIBUTION,
     FEE_COLLECTOR,
     address_text,
     module_address,
     parse_address,
 )
-from chain.local.ante import priority, run_ante
-from chain.local.decode import DecodedTransaction, decode_transaction
-from chain.local.events import Event, event, to_json
-from chain.local.faults import ChainFault, fault, sdk
-from chain.local.genesis import Genesis, genesis_to_json, parse_genesis
-from chain.local.ledger import (
+from greenray.chain.local.ante import priority, run_ante
+from greenray.chain.local.decode import DecodedTransaction, decode_transaction
+from greenray.chain.local.events import Event, event, to_json
+from greenray.chain.local.faults import ChainFault, fault, sdk
+from greenray.chain.local.genesis import Genesis, genesis_to_json, parse_genesis
+from greenray.chain.local.ledger import (
     NO_GAS_LIMIT,
     AccountRecord,
     Context,
@@ -39,11 +39,11 @@ from chain.local.ledger import (
     put_account,
     put_balance,
 )
-from chain.local.messages import run_message
-from chain.local.msg_object import NilPointer
-from chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
-from chain.local.tx_result import TxResult
-from protocol.errors import InvalidInput
+from greenray.chain.local.messages import run_message
+from greenray.chain.local.msg_object import NilPointer
+from greenray.chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
+from greenray.chain.local.tx_result import TxResult
+from greenray.protocol.errors import InvalidInput
 
 _GENESIS_KIND = "genesis"
 _CHAIN_KIND = "chain"

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from chain import wire
-from chain.local.addresses import address_text, parse_address
-from chain.local.events import event
-from chain.local.faults import sdk
-from chain.local.ledger import Context, ensure_account, get_balance, put_balance
+from greenray.chain import wire
+from greenray.chain.local.addresses import address_text, parse_address
+from greenray.chain.local.events import event
+from greenray.chain.local.faults import sdk
+from greenray.chain.local.ledger import Context, ensure_account, get_balance, put_balance
 
 Coin = tuple[str, int]
 

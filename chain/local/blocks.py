@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from chain import wire
+from greenray.chain import wire
 
 BLOCK_PROTOCOL = 11
 _NS_PER_S = 1_000_000_000

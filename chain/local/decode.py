@@ -11,11 +11,11 @@ from google.protobuf.empty_pb2 import Empty
 from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from chain import wire
-from chain.dialects import v0_2 as dialect
-from chain.local.faults import ChainFault, greenfiled, sdk
-from chain.local.gogoproto import wire_type_of
-from protocol.errors import InvalidInput
+from greenray.chain import wire
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local.faults import ChainFault, greenfiled, sdk
+from greenray.chain.local.gogoproto import wire_type_of
+from greenray.protocol.errors import InvalidInput
 
 _WIRE_TYPES = {0: "varint", 1: "fixed64", 2: "bytes", 3: "start_group", 4: "end_group"}
 _WIRE_TYPES |= {5: "fixed32"}

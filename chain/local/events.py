@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from protocol import go_json
+from greenray.protocol import go_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from chain.local.addresses import InvalidAddress, parse_address
-from chain.local.ledger import get_balance
-from chain.local.node import Node
-from chain.local.rpc import GoPanic
+from greenray.chain.local.addresses import InvalidAddress, parse_address
+from greenray.chain.local.ledger import get_balance
+from greenray.chain.local.node import Node
+from greenray.chain.local.rpc import GoPanic
 
 _NO_PARAMETER = "interface conversion: interface {} is nil, not string"
 _ZERO_HASH = "0x" + "00" * 32

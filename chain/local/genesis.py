@@ -14,9 +14,9 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from chain.local.addresses import InvalidAddress, address_text, parse_address
-from protocol.errors import InvalidInput
-from protocol.objects import ProviderStatus
+from greenray.chain.local.addresses import InvalidAddress, address_text, parse_address
+from greenray.protocol.errors import InvalidInput
+from greenray.protocol.objects import ProviderStatus
 
 _CHAIN_ID = re.compile(r"^[a-z]+_([1-9][0-9]*)-[1-9][0-9]*$")
 _MAX_CHAIN_ID_LENGTH = 48

@@ -10,12 +10,12 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
-from chain import wire
-from chain.crypto import keccak256
-from chain.local.addresses import address_text, parse_address
-from chain.local.events import Event
-from chain.local.genesis import ChainParams, Genesis, GenesisProvider
-from chain.local.state import State
+from greenray.chain import wire
+from greenray.chain.crypto import keccak256
+from greenray.chain.local.addresses import address_text, parse_address
+from greenray.chain.local.events import Event
+from greenray.chain.local.genesis import ChainParams, Genesis, GenesisProvider
+from greenray.chain.local.state import State
 
 ACCOUNT, BALANCE, BUCKET, BUCKET_NAME = "account", "balance", "bucket", "bucket_name"
 OBJECT, OBJECT_PLACE, POLICY, STREAM, COUNTER = (

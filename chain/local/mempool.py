@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chain.local.app import Application
-from chain.local.tx_result import TxResult
+from greenray.chain.local.app import Application
+from greenray.chain.local.tx_result import TxResult
 
 MAX_BLOCK_BYTES = 22_020_096
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from chain import wire
-from chain.dialects import v0_2 as dialect
-from chain.local import bank, msg_bucket, msg_object, permission
-from chain.local.addresses import address_text, parse_address
-from chain.local.events import event
-from chain.local.faults import ChainFault
-from chain.local.ledger import Context
+from greenray.chain import wire
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local import bank, msg_bucket, msg_object, permission
+from greenray.chain.local.addresses import address_text, parse_address
+from greenray.chain.local.events import event
+from greenray.chain.local.faults import ChainFault
+from greenray.chain.local.ledger import Context
 
 _HANDLERS: dict[type[dialect.Message], tuple[str, Callable[[Context, Any], Any]]] = {
     dialect.MsgSend: ("bank", bank.send),

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from chain import wire
-from chain.crypto import keccak256
-from chain.dialects import v0_2 as dialect
-from chain.local import payment
-from chain.local.addresses import address_text, parse_address
-from chain.local.events import typed_event
-from chain.local.faults import fault, storage
-from chain.local.genesis import GenesisProvider
-from chain.local.ledger import Context, get_bucket, next_number, put_bucket
-from chain.local.signatures import check_approval_signature
-from protocol.objects import BucketStatus, ProviderStatus, SourceType, Visibility
+from greenray.chain import wire
+from greenray.chain.crypto import keccak256
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local import payment
+from greenray.chain.local.addresses import address_text, parse_address
+from greenray.chain.local.events import typed_event
+from greenray.chain.local.faults import fault, storage
+from greenray.chain.local.genesis import GenesisProvider
+from greenray.chain.local.ledger import Context, get_bucket, next_number, put_bucket
+from greenray.chain.local.signatures import check_approval_signature
+from greenray.protocol.objects import BucketStatus, ProviderStatus, SourceType, Visibility
 
 
 def create_bucket(context: Context, message: dialect.MsgCreateBucket) -> Any:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 from typing import Any
 
-from chain import wire
-from chain.crypto import keccak256
-from chain.dialects import v0_2 as dialect
-from chain.local import payment, permission
-from chain.local.addresses import address_text, parse_address
-from chain.local.events import typed_event
-from chain.local.faults import fault, greenfiled, storage
-from chain.local.genesis import GenesisProvider
-from chain.local.ledger import (
+from greenray.chain import wire
+from greenray.chain.crypto import keccak256
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local import payment, permission
+from greenray.chain.local.addresses import address_text, parse_address
+from greenray.chain.local.events import typed_event
+from greenray.chain.local.faults import fault, greenfiled, storage
+from greenray.chain.local.genesis import GenesisProvider
+from greenray.chain.local.ledger import (
     Context,
     delete_object,
     get_bucket,
@@ -22,10 +22,10 @@ from chain.local.ledger import (
     put_bucket,
     put_object,
 )
-from chain.local.msg_bucket import check_approval, provider_in_service
-from chain.local.signatures import check_approval_signature
-from protocol.integrity import secondary_sign_bytes
-from protocol.objects import (
+from greenray.chain.local.msg_bucket import check_approval, provider_in_service
+from greenray.chain.local.signatures import check_approval_signature
+from greenray.protocol.integrity import secondary_sign_bytes
+from greenray.protocol.objects import (
     ActionType,
     BucketStatus,
     ObjectStatus,

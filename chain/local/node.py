@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from chain.local.app import Application
-from chain.local.mempool import Mempool, MempoolLimits
-from chain.local.queries import Queries
-from chain.local.tx_result import TxResult
+from greenray.chain.local.app import Application
+from greenray.chain.local.mempool import Mempool, MempoolLimits
+from greenray.chain.local.queries import Queries
+from greenray.chain.local.tx_result import TxResult
 
 
 @dataclass(frozen=True, slots=True)

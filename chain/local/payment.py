@@ -15,17 +15,17 @@ from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from chain import wire
-from chain.local.addresses import (
+from greenray.chain import wire
+from greenray.chain.local.addresses import (
     PAYMENT_POOL,
     VALIDATOR_TAX_POOL,
     address_text,
     parse_address,
 )
-from chain.local.bank import send_coins
-from chain.local.events import typed_event
-from chain.local.faults import ChainFault, storage
-from chain.local.ledger import Context, Rules, get_stream, put_stream
+from greenray.chain.local.bank import send_coins
+from greenray.chain.local.events import typed_event
+from greenray.chain.local.faults import ChainFault, storage
+from greenray.chain.local.ledger import Context, Rules, get_stream, put_stream
 
 _ACTIVE = "STREAM_ACCOUNT_STATUS_ACTIVE"
 

@@ -10,16 +10,23 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from chain import proto_json, wire
-from chain.dialects import v0_2 as dialect
-from chain.dialects.v0_2_policies import parse_resource_name
-from chain.local.addresses import address_text, parse_address
-from chain.local.events import typed_event
-from chain.local.faults import greenfiled, storage
-from chain.local.ledger import POLICY, Context, get_bucket, get_object, next_number, number_key
-from chain.local.state import State
-from chain.proto_json import Effect, PrincipalType
-from protocol.objects import ActionType, Visibility
+from greenray.chain import proto_json, wire
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.dialects.v0_2_policies import parse_resource_name
+from greenray.chain.local.addresses import address_text, parse_address
+from greenray.chain.local.events import typed_event
+from greenray.chain.local.faults import greenfiled, storage
+from greenray.chain.local.ledger import (
+    POLICY,
+    Context,
+    get_bucket,
+    get_object,
+    next_number,
+    number_key,
+)
+from greenray.chain.local.state import State
+from greenray.chain.proto_json import Effect, PrincipalType
+from greenray.protocol.objects import ActionType, Visibility
 
 _BUCKET, _OBJECT = b"b", b"o"
 _RESOURCE_TYPES = {_BUCKET: "RESOURCE_TYPE_BUCKET", _OBJECT: "RESOURCE_TYPE_OBJECT"}

@@ -9,15 +9,15 @@ from typing import Any, NoReturn
 
 from google.protobuf.message import DecodeError
 
-from chain import wire
-from chain.dialects.v0_2_state import storage_provider_to_wire
-from chain.local import blocks, gogoproto, permission
-from chain.local.addresses import InvalidAddress, address_text, parse_address, parse_hex
-from chain.local.app import Application, SimulationFault, message_data
-from chain.local.events import Event, message_log
-from chain.local.faults import ChainFault, root_text, sdk
-from chain.local.genesis import GenesisProvider
-from chain.local.ledger import (
+from greenray.chain import wire
+from greenray.chain.dialects.v0_2_state import storage_provider_to_wire
+from greenray.chain.local import blocks, gogoproto, permission
+from greenray.chain.local.addresses import InvalidAddress, address_text, parse_address, parse_hex
+from greenray.chain.local.app import Application, SimulationFault, message_data
+from greenray.chain.local.events import Event, message_log
+from greenray.chain.local.faults import ChainFault, root_text, sdk
+from greenray.chain.local.genesis import GenesisProvider
+from greenray.chain.local.ledger import (
     BUCKET,
     OBJECT,
     OBJECT_PLACE,
@@ -30,10 +30,10 @@ from chain.local.ledger import (
     get_stream,
     number_key,
 )
-from chain.local.state import ChainDatabase
-from chain.local.transactions import get_tx_response
-from chain.proto_json import Effect
-from protocol.objects import ProviderStatus, StorageProvider
+from greenray.chain.local.state import ChainDatabase
+from greenray.chain.local.transactions import get_tx_response
+from greenray.chain.proto_json import Effect
+from greenray.protocol.objects import ProviderStatus, StorageProvider
 
 VERSION = "v0.2.0"
 MAX_LIST_LIMIT = 200

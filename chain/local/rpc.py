@@ -14,8 +14,8 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from chain.local.addresses import InvalidAddress, parse_hex
-from protocol import go_json
+from greenray.chain.local.addresses import InvalidAddress, parse_hex
+from greenray.protocol import go_json
 
 MAX_BODY_BYTES = 1_000_000
 _NO_ID = -1

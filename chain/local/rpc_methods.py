@@ -6,18 +6,18 @@ import hashlib
 import json
 from typing import Any
 
-from chain import wire
-from chain.local import blocks
-from chain.local.evm import EvmMethods
-from chain.local.genesis import genesis_to_json
-from chain.local.mempool import MAX_BLOCK_BYTES, MempoolRefusal
-from chain.local.node import Inclusion, Node
-from chain.local.queries import VERSION
-from chain.local.query_language import Condition, QuerySyntaxError, parse_query
-from chain.local.rpc import Argument, GoPanic, Method, internal_error
-from chain.local.state import StoredBlock, StoredTransaction
-from chain.local.tx_result import TxResult
-from chain.local.tx_search import SearchFault, SearchPanic, find
+from greenray.chain import wire
+from greenray.chain.local import blocks
+from greenray.chain.local.evm import EvmMethods
+from greenray.chain.local.genesis import genesis_to_json
+from greenray.chain.local.mempool import MAX_BLOCK_BYTES, MempoolRefusal
+from greenray.chain.local.node import Inclusion, Node
+from greenray.chain.local.queries import VERSION
+from greenray.chain.local.query_language import Condition, QuerySyntaxError, parse_query
+from greenray.chain.local.rpc import Argument, GoPanic, Method, internal_error
+from greenray.chain.local.state import StoredBlock, StoredTransaction
+from greenray.chain.local.tx_result import TxResult
+from greenray.chain.local.tx_search import SearchFault, SearchPanic, find
 
 _DEFAULT_PER_PAGE, _MAX_PER_PAGE = 30, 100
 _VOTING_POWER = "10000000"

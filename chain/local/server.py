@@ -21,15 +21,21 @@ from typing import TextIO
 
 from aiohttp import web
 
-from chain.local.app import Application
-from chain.local.evm import EvmMethods
-from chain.local.genesis import Genesis
-from chain.local.mempool import MempoolLimits
-from chain.local.node import Node
-from chain.local.rpc import MAX_BODY_BYTES, HttpAnswer, answer_get, answer_post, body_too_large
-from chain.local.rpc_methods import CometMethods
-from chain.local.state import ChainDatabase
-from protocol.errors import AlreadyRunning, InvalidInput, PortInUse
+from greenray.chain.local.app import Application
+from greenray.chain.local.evm import EvmMethods
+from greenray.chain.local.genesis import Genesis
+from greenray.chain.local.mempool import MempoolLimits
+from greenray.chain.local.node import Node
+from greenray.chain.local.rpc import (
+    MAX_BODY_BYTES,
+    HttpAnswer,
+    answer_get,
+    answer_post,
+    body_too_large,
+)
+from greenray.chain.local.rpc_methods import CometMethods
+from greenray.chain.local.state import ChainDatabase
+from greenray.protocol.errors import AlreadyRunning, InvalidInput, PortInUse
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_BLOCK_INTERVAL_S = 0.5

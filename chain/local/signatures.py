@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-from chain.crypto import address_of_public_key, recover_digest
-from chain.local.addresses import address_text, parse_address
-from chain.local.faults import ChainFault, root_text, storage
-from protocol.errors import InvalidInput, SignatureError
+from greenray.chain.crypto import address_of_public_key, recover_digest
+from greenray.chain.local.addresses import address_text, parse_address
+from greenray.chain.local.faults import ChainFault, root_text, storage
+from greenray.protocol.errors import InvalidInput, SignatureError
 
 SIGNATURE_SIZE_BYTES = 65
 _REMEMBERED = 16_384

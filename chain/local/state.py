@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from protocol.errors import StoreError
+from greenray.protocol.errors import StoreError
 
 StateKey = tuple[str, bytes]
 

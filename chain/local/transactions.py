@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from chain import wire
-from chain.local import blocks
-from chain.local.events import Event
-from chain.local.state import StoredTransaction
-from chain.local.tx_result import TxResult
+from greenray.chain import wire
+from greenray.chain.local import blocks
+from greenray.chain.local.events import Event
+from greenray.chain.local.state import StoredTransaction
+from greenray.chain.local.tx_result import TxResult
 
 
 def get_tx_response(stored: StoredTransaction, block: Any) -> Any:

@@ -10,8 +10,8 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from chain.local import blocks
-from chain.local.events import Event, message_log, to_json
+from greenray.chain.local import blocks
+from greenray.chain.local.events import Event, message_log, to_json
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@ it a second and 50 MB."""
 
 from __future__ import annotations
 
-from chain.client import RpcChainClient
-from chain.dialects import get_dialect
-from cluster.node_config import NodeConfig
+from greenray.chain.dialects import get_dialect
+from greenray.chain.rpc.client import RpcChainClient
+from greenray.cluster.config.node_config import NodeConfig
 
 
 def build(config: NodeConfig) -> RpcChainClient:

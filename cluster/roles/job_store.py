@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from cluster.journal_freeze import after_commit_from_environment
-from cluster.node_config import NodeConfig
-from storage.sqlite_store import SqliteJobStore
+from greenray.cluster.config.journal_freeze import after_commit_from_environment
+from greenray.cluster.config.node_config import NodeConfig
+from greenray.storage.sqlite_store import SqliteJobStore
 
 
 def build(config: NodeConfig) -> SqliteJobStore:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from actors.p2p import P2P
-from actors.provider_book import ProviderBook
-from cluster.node_config import NodeConfig
-from cluster.ray_ports import named_port
+from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.p2p.actor import P2P
+from greenray.cluster.config.node_config import NodeConfig
+from greenray.cluster.on_ray.ports import named_port
 
 
 def build(config: NodeConfig) -> P2P:

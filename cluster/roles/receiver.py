@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 
-from actors.receiver import Receiver
-from cluster.node_config import NodeConfig
-from cluster.ray_ports import named_port
-from cluster.worker_process import work_behind_uploads
+from greenray.actors.receiver.actor import Receiver
+from greenray.cluster.config.node_config import NodeConfig
+from greenray.cluster.on_ray.ports import named_port
+from greenray.cluster.on_ray.worker_process import work_behind_uploads
 
 
 def build(config: NodeConfig, index: int) -> Receiver:

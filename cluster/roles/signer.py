@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 
-from actors.seal_queue import QueueSettings
-from actors.signer import Signer, SignerSettings
-from chain.dialects import get_dialect
-from chain.keystore import KeyRing
-from cluster.node_config import NodeConfig
-from cluster.ray_ports import named_port
+from greenray.actors.signer.actor import Signer, SignerSettings
+from greenray.actors.signer.seal_queue import QueueSettings
+from greenray.chain.dialects import get_dialect
+from greenray.chain.keystore import KeyRing
+from greenray.cluster.config.node_config import NodeConfig
+from greenray.cluster.on_ray.ports import named_port
 
 
 def build(config: NodeConfig) -> Signer:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import sys
 import time
 
-from actors.buffers import BufferPool
-from actors.byte_budget import ByteBudget
-from actors.driver_ports import DriverPorts, DriverSettings
-from actors.provider_book import ProviderBook
-from actors.replication import ReplicationSettings
-from actors.secondaries import Directory, InClusterSettings
-from actors.task_node import TaskNode, TaskNodeSettings
-from actors.uploader_directory import UploaderDirectory
-from cluster.node_config import NodeConfig, uploader_name
-from cluster.ray_ports import (
+from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.byte_budget import ByteBudget
+from greenray.actors.replication.run import ReplicationSettings
+from greenray.actors.replication.secondaries import Directory, InClusterSettings
+from greenray.actors.task_node.actor import TaskNode, TaskNodeSettings
+from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
+from greenray.actors.uploader.directory import UploaderDirectory
+from greenray.cluster.config.node_config import NodeConfig, uploader_name
+from greenray.cluster.on_ray.ports import (
     SMALL_COLUMN_BYTES,
     RayEncoder,
     RayObjectSpace,
     named_port,
     process_name,
 )
-from coding.codec import get_codec
+from greenray.coding.codec import get_codec
 
 
 def build(config: NodeConfig) -> TaskNode:

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from actors.gateway import Binding, Gateway, GatewaySettings
-from actors.receiver_directory import ReceiverDirectory
-from actors.uploader import Uploader, UploaderSettings
-from actors.uploader_node import UploaderNode
-from cluster.node_config import NodeConfig, receiver_name, uploader_name
-from cluster.ray_ports import SMALL_COLUMN_BYTES, RayObjectSpace, named_port, process_name
+from greenray.actors.gateway.node import UploaderNode
+from greenray.actors.gateway.server import Binding, Gateway, GatewaySettings
+from greenray.actors.receiver.directory import ReceiverDirectory
+from greenray.actors.uploader.actor import Uploader, UploaderSettings
+from greenray.cluster.config.node_config import NodeConfig, receiver_name, uploader_name
+from greenray.cluster.on_ray.ports import (
+    SMALL_COLUMN_BYTES,
+    RayObjectSpace,
+    named_port,
+    process_name,
+)
 
 
 def build(config: NodeConfig) -> UploaderNode:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from actors.secondaries import InClusterSettings
-from protocol.errors import NoTrace
-from protocol.job import JobState
+from greenray.actors.replication.secondaries import InClusterSettings
+from greenray.protocol.errors import NoTrace
+from greenray.protocol.job import JobState
 from tests.support.whole_network import SEGMENT_SIZE_BYTES, WholeNetwork, whole_network
 
 PAYLOAD = random.Random(12).randbytes(SEGMENT_SIZE_BYTES * 13 + 100)

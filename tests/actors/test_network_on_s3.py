@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from cluster.client import WaitFor
-from protocol.job import JobState
-from protocol.layout import SEGMENTS
-from storage.ports import ColumnKey
+from greenray.client.storage_client import WaitFor
+from greenray.protocol.job import JobState
+from greenray.protocol.layout import SEGMENTS
+from greenray.storage.ports import ColumnKey
 from tests.support.s3_server import S3Server, s3_server
 from tests.support.whole_network import SEGMENT_SIZE_BYTES, whole_network
 

@@ -6,13 +6,18 @@ from dataclasses import replace
 
 import pytest
 
-from actors.p2p import APPROVAL_VALIDITY_S, P2P, P2PSettings
-from actors.provider_book import ProviderBook
-from chain.crypto import sign_bytes
-from chain.p2p_wire import decode_approval, decode_request, encode_approval, encode_request
-from protocol.approvals import Approval, approval_sign_bytes, request_sign_bytes
-from protocol.errors import ComponentUnavailable
-from protocol.objects import ObjectInfo, ProviderStatus, StorageProvider
+from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.p2p.actor import APPROVAL_VALIDITY_S, P2P, P2PSettings
+from greenray.chain.crypto import sign_bytes
+from greenray.chain.dialects.p2p_wire import (
+    decode_approval,
+    decode_request,
+    encode_approval,
+    encode_request,
+)
+from greenray.protocol.approvals import Approval, approval_sign_bytes, request_sign_bytes
+from greenray.protocol.errors import ComponentUnavailable
+from greenray.protocol.objects import ObjectInfo, ProviderStatus, StorageProvider
 from tests.support.fake_chain import FakeChain
 from tests.support.sps import KeySigner, SpKeys
 
@@ -167,7 +172,7 @@ async def test_an_unreachable_sp_is_named() -> None:
 
 
 async def request_of(key: bytes, chain: FakeChain, info: ObjectInfo) -> bytes:
-    from protocol.approvals import ApprovalRequest
+    from greenray.protocol.approvals import ApprovalRequest
 
     request = ApprovalRequest(info, PRIMARY.address)
     return encode_request(replace(request, signature=sign_bytes(key, request_sign_bytes(request))))

@@ -16,13 +16,11 @@ import numpy as np
 import pytest
 import ray
 
-from actors.ports import BlockSlice
-from actors.stage_trace import WorkTime
-from cluster.node_config import NodeConfig
-from cluster.piece_location import PieceLocation
-from cluster.ray_actors import build_role, create_host
-from cluster.ray_cluster import start_ray, stop_ray
-from cluster.ray_ports import (
+from greenray.actors.ports import BlockSlice
+from greenray.cluster.config.node_config import NodeConfig
+from greenray.cluster.config.settings import Settings
+from greenray.cluster.on_ray.hosts import build_role, create_host
+from greenray.cluster.on_ray.ports import (
     NamedPort,
     RayEncoder,
     RayObjectSpace,
@@ -30,11 +28,13 @@ from cluster.ray_ports import (
     call_host,
     named_port,
 )
-from cluster.settings import Settings
-from coding.codec import get_codec
-from protocol import errors
-from protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece
-from storage.direct_io import address_of
+from greenray.cluster.on_ray.runtime import start_ray, stop_ray
+from greenray.coding.codec import get_codec
+from greenray.protocol import errors
+from greenray.protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece
+from greenray.storage.direct_io import address_of
+from greenray.storage.piece_location import PieceLocation
+from greenray.timeline.stage_trace import WorkTime
 
 
 @pytest.fixture(scope="module", autouse=True)

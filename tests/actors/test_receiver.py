@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from actors.ports import GroupOrder
-from actors.receiver import Receiver
-from chain.crypto import recover_signer
-from protocol.errors import (
+from greenray.actors.ports import GroupOrder
+from greenray.actors.receiver.actor import Receiver
+from greenray.chain.crypto import recover_signer
+from greenray.protocol.errors import (
     ApprovalError,
     ChainUnavailable,
     ComponentUnavailable,
@@ -25,11 +25,11 @@ from protocol.errors import (
     WrongObjectStatus,
     WrongRedundancyIndex,
 )
-from protocol.integrity import verify_receipt
-from protocol.job import SecondaryReceipt
-from protocol.layout import SEGMENTS
-from protocol.objects import ObjectInfo
-from storage.ports import ColumnKey
+from greenray.protocol.integrity import verify_receipt
+from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.layout import SEGMENTS
+from greenray.protocol.objects import ObjectInfo
+from greenray.storage.ports import ColumnKey
 from tests.support.fake_chain import FakeChain
 from tests.support.groups import SMALL_SEGMENTS, ObjectGroups
 from tests.support.naughty import naughty_piece_store

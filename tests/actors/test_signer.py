@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.ports import SealOrder, SealOutcome, SealTicket
-from actors.seal_queue import QueueSettings
-from actors.seal_watcher import WatchSettings
-from actors.signer import Signer
-from chain.crypto import address_of, recover_signer
-from protocol.errors import (
+from greenray.actors.ports import SealOrder, SealOutcome, SealTicket
+from greenray.actors.signer.actor import Signer
+from greenray.actors.signer.seal_queue import QueueSettings
+from greenray.actors.signer.seal_watcher import WatchSettings
+from greenray.chain.crypto import address_of, recover_signer
+from greenray.protocol.errors import (
     ChainUnavailable,
     ComponentUnavailable,
     InsufficientFunds,
@@ -27,9 +27,9 @@ from protocol.errors import (
     TransactionRefused,
     UnknownStorageProvider,
 )
-from protocol.job import JobContext, JobState
-from protocol.objects import ObjectStatus, ProviderStatus
-from storage.ports import TransactionRow, TransactionState
+from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.objects import ObjectStatus, ProviderStatus
+from greenray.storage.ports import TransactionRow, TransactionState
 from tests.support.seal_chain import FEE, BroadcastFault
 from tests.support.seal_world import PLENTY, SealWorld, order_of
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from actors.ports import ReceiverPort
-from actors.replication import ReplicationSettings
-from protocol.layout import SEGMENTS
-from protocol.objects import StorageProvider
-from storage.ports import ColumnKey
+from greenray.actors.ports import ReceiverPort
+from greenray.actors.replication.run import ReplicationSettings
+from greenray.protocol.layout import SEGMENTS
+from greenray.protocol.objects import StorageProvider
+from greenray.storage.ports import ColumnKey
 from tests.support.faulty_secondaries import (
     DyingReceiver,
     HangingReceiver,
@@ -79,7 +79,7 @@ async def test_every_state_of_the_specification_is_recorded_in_order(
 async def test_put_answers_while_the_task_node_is_stopped_and_the_object_seals_later(
     network: WholeNetwork,
 ) -> None:
-    from cluster.client import WaitFor
+    from greenray.client.storage_client import WaitFor
 
     await network.start(task_node=False)
     status = await network.put(BATCHES_3, wait=WaitFor.UPLOADED)
@@ -148,7 +148,7 @@ async def test_a_faulty_secondary_is_replaced_by_a_spare_and_named(
 async def test_with_seven_sps_a_missing_secondary_leads_to_a_timed_retry(
     network: WholeNetwork,
 ) -> None:
-    from cluster.client import WaitFor
+    from greenray.client.storage_client import WaitFor
 
     class Away:
         """One SP does not answer approval requests until it is brought back."""
@@ -180,7 +180,7 @@ async def test_with_seven_sps_a_missing_secondary_leads_to_a_timed_retry(
 async def test_with_seven_sps_a_dead_secondary_is_tried_again_until_it_is_back(
     network: WholeNetwork,
 ) -> None:
-    from cluster.client import WaitFor
+    from greenray.client.storage_client import WaitFor
 
     victim = network.sps[2].address
     dead: list[DyingReceiver] = []
@@ -208,7 +208,7 @@ async def test_with_seven_sps_a_dead_secondary_is_tried_again_until_it_is_back(
 async def test_a_segment_that_rotted_in_the_primary_is_named_and_no_secondary_is_blamed(
     network: WholeNetwork,
 ) -> None:
-    from cluster.client import WaitFor
+    from greenray.client.storage_client import WaitFor
 
     network.cold = True
     await network.start(task_node=False)
@@ -246,7 +246,7 @@ async def test_many_objects_at_once_are_all_sealed_once(network: WholeNetwork) -
 
 
 def _uploaded() -> Any:
-    from cluster.client import WaitFor
+    from greenray.client.storage_client import WaitFor
 
     return WaitFor.UPLOADED
 

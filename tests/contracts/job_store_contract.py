@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.errors import (
+from greenray.protocol.errors import (
     AlreadyUploaded,
     GroupNotOpen,
     IllegalTransition,
@@ -17,7 +17,7 @@ from protocol.errors import (
     StaleJob,
     TooFewApprovals,
 )
-from protocol.job import (
+from greenray.protocol.job import (
     EventKind,
     JobContext,
     JobError,
@@ -26,8 +26,8 @@ from protocol.job import (
     SecondaryReceipt,
     is_claimable,
 )
-from protocol.objects import ObjectInfo, StorageParams
-from storage.ports import (
+from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.storage.ports import (
     GroupKey,
     GroupRow,
     IntegrityRecord,

@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from protocol.errors import InvalidInput, NoSuchPiece, StoreError
-from protocol.layout import ColumnLayout
-from storage.ports import ColumnKey, PieceStore
+from greenray.protocol.errors import InvalidInput, NoSuchPiece, StoreError
+from greenray.protocol.layout import ColumnLayout
+from greenray.storage.ports import ColumnKey, PieceStore
 from tests.support.aligned import aligned_copy
 
 KEY = ColumnKey(7, 2)

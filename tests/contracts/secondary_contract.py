@@ -9,9 +9,9 @@ from dataclasses import replace
 
 import pytest
 
-from actors.ports import Column, GroupOrder, ReceiverPort, SecondaryClient, SecondaryGroup
-from chain.crypto import recover_signer
-from protocol.errors import (
+from greenray.actors.ports import Column, GroupOrder, ReceiverPort, SecondaryClient, SecondaryGroup
+from greenray.chain.crypto import recover_signer
+from greenray.protocol.errors import (
     ApprovalError,
     GreenrayError,
     PayloadSizeMismatch,
@@ -19,9 +19,9 @@ from protocol.errors import (
     SecondaryLied,
     SecondaryTimeout,
 )
-from protocol.integrity import verify_receipt
-from protocol.job import SecondaryReceipt
-from protocol.objects import StorageParams
+from greenray.protocol.integrity import verify_receipt
+from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.objects import StorageParams
 from tests.support.faulty_secondaries import (
     DyingReceiver,
     HangingReceiver,

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from chain import wire
-from chain.client import RpcChainClient
-from chain.transactions import transaction_hash
-from protocol.errors import (
+from greenray.chain import wire
+from greenray.chain.rpc.client import RpcChainClient
+from greenray.chain.transactions.signing import transaction_hash
+from greenray.protocol.errors import (
     ChainAnswerInvalid,
     ChainUnavailable,
     InvalidInput,
@@ -24,7 +24,7 @@ from protocol.errors import (
     NoSuchObject,
     TransactionRefused,
 )
-from protocol.objects import ActionType, BucketInfo, ObjectStatus, Visibility
+from greenray.protocol.objects import ActionType, BucketInfo, ObjectStatus, Visibility
 from tests.support.replay_node import ReplayNode, load_recording
 
 USER_0 = "0x0dFa04d434D4c6EbaD8A51D305b55c6Fdd1d2a1f"

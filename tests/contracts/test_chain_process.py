@@ -39,7 +39,7 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path, genesis_file):
 
 
 def test_it_ends_with_the_holder_of_its_standard_input_if_asked_to(tmp_path, genesis_file):
-    command = [sys.executable, "-m", "chain.local", "--home", str(tmp_path / "home")]
+    command = [sys.executable, "-m", "greenray.chain.local", "--home", str(tmp_path / "home")]
     command += ["--port", "0", "--genesis", str(genesis_file), "--stop-at-eof"]
     chain = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     with chain:

@@ -7,7 +7,7 @@ import json
 
 import aiohttp
 
-from chain.local.server import bind, listening
+from greenray.chain.local.server import bind, listening
 from tests.support.chain_replay import DATA, Replay, ReplayChain, recorded_genesis
 from tests.support.chain_rpc_samples import (
     BLOCK_BEFORE,

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import recover_signer
-from chain.dialects import get_dialect
-from chain.dialects.v0_2 import MsgCreateBucket
-from protocol.objects import Visibility
+from greenray.chain.crypto import recover_signer
+from greenray.chain.dialects import get_dialect
+from greenray.chain.dialects.v0_2 import MsgCreateBucket
+from greenray.protocol.objects import Visibility
 from tests.support.gateway_rig import Answer, GatewayRig, code_of
 from tests.support.sps import SpKeys, test_key
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from protocol.objects import ActionType, Visibility
+from greenray.protocol.objects import ActionType, Visibility
 from tests.support.gateway_rig import GatewayRig, code_of
 
 PAYLOAD = bytes(range(256)) * 20

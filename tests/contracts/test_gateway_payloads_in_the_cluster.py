@@ -10,9 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.gateway_auth import GatewayRequest
-from actors.payload_source import ReferencedPayload, block_bytes
-from protocol.errors import (
+from greenray.actors.uploader.payload_source import ReferencedPayload, block_bytes
+from greenray.protocol.errors import (
     AccessDenied,
     AlreadyUploaded,
     GreenrayError,
@@ -25,7 +24,8 @@ from protocol.errors import (
     SignatureError,
     WrongObjectStatus,
 )
-from protocol.job import JobState
+from greenray.protocol.gateway_request import GatewayRequest
+from greenray.protocol.job import JobState
 from tests.support.gateway_rig import GatewayRig
 from tests.support.sps import test_key
 

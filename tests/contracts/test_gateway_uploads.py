@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.gateway import GatewaySettings
-from chain.crypto import address_of
-from protocol.job import JobState
-from protocol.layout import SEGMENTS
-from protocol.objects import ActionType
-from storage.ports import ColumnKey
+from greenray.actors.gateway.server import GatewaySettings
+from greenray.chain.crypto import address_of
+from greenray.protocol.job import JobState
+from greenray.protocol.layout import SEGMENTS
+from greenray.protocol.objects import ActionType
+from greenray.storage.ports import ColumnKey
 from tests.support.gateway_rig import PARAMS, GatewayRig, code_of, stream
 from tests.support.sps import test_key
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.ports import JobStore
-from storage.sqlite_store import SqliteJobStore
+from greenray.storage.ports import JobStore
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.contracts.job_store_contract import Clock, JobStoreContract
 
 

@@ -12,9 +12,9 @@ from dataclasses import replace
 
 import pytest
 
-from chain.crypto import address_of
-from chain.local.genesis import Genesis, GenesisProvider, build_genesis
-from protocol.names import check_bucket_name
+from greenray.chain.crypto import address_of
+from greenray.chain.local.genesis import Genesis, GenesisProvider, build_genesis
+from greenray.protocol.names import check_bucket_name
 from tests.support.chain_replay import DATA
 from tests.support.live_node import load_keys
 from tests.support.live_replay import NEEDED_KEYS, Names, main, run_suite

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from storage.file_store import FilePieceStore
-from storage.memory_store import MemoryPieceStore
-from storage.ports import PieceStore
-from storage.s3_store import S3PieceStore
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.ports import PieceStore
+from greenray.storage.s3_store import S3PieceStore
 from tests.contracts.piece_store_contract import PieceStoreContract
 from tests.support.s3_server import S3Server, s3_server
 

@@ -12,11 +12,11 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.errors import NoSpaceLeft, StoreError
-from protocol.layout import ColumnLayout
-from storage.s3_bucket import S3Bucket, S3Location
-from storage.s3_names import FinishedColumn
-from storage.s3_store import READ_BYTES, S3PieceStore
+from greenray.protocol.errors import NoSpaceLeft, StoreError
+from greenray.protocol.layout import ColumnLayout
+from greenray.storage.s3_bucket import S3Bucket, S3Location
+from greenray.storage.s3_names import FinishedColumn
+from greenray.storage.s3_store import READ_BYTES, S3PieceStore
 from tests.contracts.piece_store_contract import CONTENT, KEY, LAYOUT, put, read, view
 from tests.support.s3_server import CREDENTIALS, S3Server, s3_server
 
@@ -174,7 +174,7 @@ def test_strange_objects_in_the_store_are_not_listed(
 
 def test_the_library_is_imported_by_those_who_use_a_bucket_only() -> None:
     program = (
-        "import sys, storage.s3_store, cluster.node_config\n"
+        "import sys, greenray.storage.s3_store, greenray.cluster.config.node_config\n"
         "print([m for m in ('s3fs', 'botocore', 'aiobotocore') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

@@ -9,19 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from actors.gateway import Binding, Gateway
-from actors.ports import (
-    ColumnRef,
-    GroupOrder,
-    ReceiverPort,
-    SecondaryClient,
-)
-from actors.secondaries import Directory, InClusterSettings
-from actors.secondary_http import HttpSettings
-from actors.uploader import Uploader
-from protocol.errors import ComponentUnavailable, InvalidInput, SecondaryFailed
-from protocol.job import JobContext, SecondaryReceipt
-from storage.ports import GroupKey
+from greenray.actors.gateway.server import Binding, Gateway
+from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort, SecondaryClient
+from greenray.actors.replication.secondaries import Directory, InClusterSettings
+from greenray.actors.replication.secondary_http import HttpSettings
+from greenray.actors.uploader.actor import Uploader
+from greenray.protocol.errors import ComponentUnavailable, InvalidInput, SecondaryFailed
+from greenray.protocol.job import JobContext, SecondaryReceipt
+from greenray.storage.ports import GroupKey
 from tests.contracts.secondary_contract import SecondaryContract
 from tests.support.faulty_secondaries import DyingReceiver, PassingReceiver
 from tests.support.groups import LocalSpace

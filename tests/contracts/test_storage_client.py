@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from chain.crypto import address_of
-from cluster.client import ClientSettings, StorageClient, WaitFor
-from cluster.creation import PutOptions
-from cluster.gateway_session import GatewaySession, answer_error
-from cluster.progress import Progress, Stage
-from coding.codec import get_codec
-from protocol.errors import (
+from greenray.chain.crypto import address_of
+from greenray.client.creation import PutOptions
+from greenray.client.gateway_session import GatewaySession, answer_error
+from greenray.client.progress import Progress, Stage
+from greenray.client.storage_client import ClientSettings, StorageClient, WaitFor
+from greenray.coding.codec import get_codec
+from greenray.protocol.errors import (
     AccessDenied,
     BadAnswer,
     ComponentUnavailable,
@@ -36,7 +36,7 @@ from protocol.errors import (
     UnreadableFile,
     WrongObjectStatus,
 )
-from protocol.job import (
+from greenray.protocol.job import (
     EventKind,
     JobContext,
     JobError,
@@ -44,8 +44,8 @@ from protocol.job import (
     JobState,
     SecondaryReceipt,
 )
-from protocol.objects import RedundancyType
-from storage.ports import JobUpdate
+from greenray.protocol.objects import RedundancyType
+from greenray.storage.ports import JobUpdate
 from tests.support.gateway_rig import PARAMS, GatewayRig
 from tests.support.sps import test_key
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from chain.client import RpcChainClient
-from chain.crypto import address_of, sign_bytes
-from chain.dialects import get_dialect, v0_2
-from chain.local.genesis import GenesisProvider, build_genesis
-from chain.local.server import running_chain
-from chain.transactions import SignedTransaction, sign_transaction
-from chain.user_transactions import TransactionSender
-from protocol.errors import (
+from greenray.chain.crypto import address_of, sign_bytes
+from greenray.chain.dialects import get_dialect, v0_2
+from greenray.chain.local.genesis import GenesisProvider, build_genesis
+from greenray.chain.local.server import running_chain
+from greenray.chain.rpc.client import RpcChainClient
+from greenray.chain.transactions.signing import SignedTransaction, sign_transaction
+from greenray.chain.transactions.user import TransactionSender
+from greenray.protocol.errors import (
     ChainUnavailable,
     InvalidInput,
     NoSuchAccount,
@@ -27,7 +27,7 @@ from protocol.errors import (
     TransactionLost,
     TransactionRefused,
 )
-from protocol.objects import ObjectStatus, RedundancyType, Visibility
+from greenray.protocol.objects import ObjectStatus, RedundancyType, Visibility
 
 PUBLIC = Visibility.VISIBILITY_TYPE_PUBLIC_READ
 

@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from cluster.bench.records import BenchResult, Case, Row, write_result
+from greenray.bench.records import BenchResult, Case, Row, write_result
 from greenray.cli.bench import app
 
 SUMMARY = {

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
-from cluster.bench.plans import Plan
-from cluster.bench.records import PARQUET_COLUMNS
-from cluster.bench.runner import Repeats
-from cluster.bench.site import Site, opened_site
-from cluster.settings_loading import load_settings
+from greenray.bench.plans import Plan
+from greenray.bench.records import PARQUET_COLUMNS
+from greenray.bench.runner import Repeats
+from greenray.bench.site import Site, opened_site
 from greenray.cli.bench import app
+from greenray.cluster.config.settings_loading import load_settings
 
 KIB, MIB = 1 << 10, 1 << 20
 ASKED = ("hash", "ec", "store", "seal", "gateway", "small", "pipeline")
@@ -44,7 +44,7 @@ def on_that_network(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
         yield site
 
     for module in ("gateway", "memory", "pipeline", "plans", "small", "timeline"):
-        monkeypatch.setattr(f"cluster.bench.{module}.opened_site", found)
+        monkeypatch.setattr(f"greenray.bench.{module}.opened_site", found)
     handler = signal.getsignal(signal.SIGTERM)
     yield
     signal.signal(signal.SIGTERM, handler)

@@ -109,7 +109,7 @@ def test_a_demo_on_a_chain_of_someone_else_even_where_its_ports_are_taken(
 @contextmanager
 def reference_chain(home: Path) -> Iterator[str]:
     """The embedded chain from the genesis of the recorded node; its endpoint."""
-    command = [sys.executable, "-m", "chain.local", "--home", str(home), "--port", "0"]
+    command = [sys.executable, "-m", "greenray.chain.local", "--home", str(home), "--port", "0"]
     command += ["--genesis", str(VECTORS / "genesis-v0_2.json"), "--block-interval", "0.2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as chain:
         try:

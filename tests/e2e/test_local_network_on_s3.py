@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import greenray
-from protocol.errors import NoSuchPiece
+from greenray.protocol.errors import NoSuchPiece
 from tests.support.cli import SMALL_NETWORK, Surroundings
 from tests.support.s3_server import S3Server, s3_server
 

@@ -15,9 +15,9 @@ import pytest
 import ray
 
 import greenray
-from actors.ports import Column
-from protocol.errors import InvalidInput
-from storage.direct_io import address_of
+from greenray.actors.ports import Column
+from greenray.protocol.errors import InvalidInput
+from greenray.storage.direct_io import address_of
 
 MIB = 1 << 20
 CHAIN = {"block_interval_s": 0.2, "genesis_params": {"max_segment_size": MIB}}

@@ -17,7 +17,7 @@ import ray
 from jupyter_client.manager import start_new_kernel
 
 import greenray
-from protocol.errors import (
+from greenray.protocol.errors import (
     AlreadyRunning,
     EmptyPayload,
     InvalidInput,
@@ -26,8 +26,8 @@ from protocol.errors import (
     TooFewShards,
     WrongObjectStatus,
 )
-from protocol.job import JobState
-from protocol.layout import SEGMENTS
+from greenray.protocol.job import JobState
+from greenray.protocol.layout import SEGMENTS
 
 SEGMENT_SIZE_BYTES = 65536
 CHAIN = {"block_interval_s": 0.2, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}}

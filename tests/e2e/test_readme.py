@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from coding.codec import get_codec
+from greenray.coding.codec import get_codec
 from tests.support import local_chain
 from tests.support.cli import Surroundings
 

@@ -19,19 +19,19 @@ from urllib.request import urlopen
 
 import pytest
 
-from chain import wire
-from chain.client import RpcChainClient
-from chain.dialects import get_dialect
-from chain.dialects.v0_2 import MsgSealObject
-from chain.keystore import KeyRing
-from cluster.creation import Creator, PutOptions
-from cluster.gateway_session import GatewaySession
-from cluster.state_dir import StateDir
-from cluster.user import open_client
-from coding.checksums import hash_payload
-from coding.codec import get_codec
-from protocol.errors import ComponentUnavailable, GreenrayError
-from protocol.objects import ObjectInfo, ObjectStatus
+from greenray.chain import wire
+from greenray.chain.dialects import get_dialect
+from greenray.chain.dialects.v0_2 import MsgSealObject
+from greenray.chain.keystore import KeyRing
+from greenray.chain.rpc.client import RpcChainClient
+from greenray.client.creation import Creator, PutOptions
+from greenray.client.gateway_session import GatewaySession
+from greenray.client.user import open_client
+from greenray.cluster.config.state_dir import StateDir
+from greenray.coding.checksums import hash_payload
+from greenray.coding.codec import get_codec
+from greenray.protocol.errors import ComponentUnavailable, GreenrayError
+from greenray.protocol.objects import ObjectInfo, ObjectStatus
 from tests.support.cli import (
     COMMAND,
     PATIENCE_S,

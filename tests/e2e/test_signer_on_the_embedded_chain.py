@@ -8,17 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from actors.signer import Signer
-from chain import crypto
-from chain.client import RpcChainClient
-from chain.dialects import get_dialect
-from chain.dialects import v0_2 as dialect
-from chain.local.genesis import GenesisProvider, build_genesis
-from chain.transactions import SignedTransaction, sign_transaction
-from chain.user_transactions import TransactionSender
-from protocol.errors import NoSuchObject
-from protocol.job import JobContext, JobState
-from protocol.objects import ObjectStatus, Visibility
+from greenray.actors.signer.actor import Signer
+from greenray.chain import crypto
+from greenray.chain.dialects import get_dialect
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local.genesis import GenesisProvider, build_genesis
+from greenray.chain.rpc.client import RpcChainClient
+from greenray.chain.transactions.signing import SignedTransaction, sign_transaction
+from greenray.chain.transactions.user import TransactionSender
+from greenray.protocol.errors import NoSuchObject
+from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.objects import ObjectStatus, Visibility
 from tests.support.chain_process import ChainProcess
 from tests.support.seal_world import SealWorld, order_of
 

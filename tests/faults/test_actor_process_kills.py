@@ -15,10 +15,10 @@ import psutil
 import pytest
 import pytest_asyncio
 
-from cluster.client import StorageClient, WaitFor
-from cluster.network import LocalNetwork
-from cluster.settings_loading import load_settings
-from cluster.user import open_client
+from greenray.client.storage_client import StorageClient, WaitFor
+from greenray.client.user import open_client
+from greenray.cluster.config.settings_loading import load_settings
+from greenray.cluster.network import LocalNetwork
 
 SEGMENT_SIZE_BYTES = 64 * 1024
 PAYLOAD = random.Random(11).randbytes(40 * SEGMENT_SIZE_BYTES + 5)
@@ -56,7 +56,7 @@ async def kill(network: LocalNetwork, name: str) -> None:
 
 async def put(client: StorageClient, name: str) -> None:
     """Put until the gateway is back."""
-    from protocol.errors import GreenrayError
+    from greenray.protocol.errors import GreenrayError
 
     while True:
         try:
@@ -70,7 +70,7 @@ async def put(client: StorageClient, name: str) -> None:
 
 
 async def sealed(client: StorageClient, name: str) -> None:
-    from protocol.errors import GreenrayError
+    from greenray.protocol.errors import GreenrayError
 
     while True:
         try:
@@ -106,7 +106,7 @@ async def test_the_embedded_chain_itself_may_be_killed(
     [node] = [
         child
         for child in psutil.Process().children()
-        if child.is_running() and "chain.local" in child.cmdline()
+        if child.is_running() and "greenray.chain.local" in child.cmdline()
     ]
     node.kill()
     await sealed(client, "node")

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from chain.local.addresses import parse_address
-from chain.local.app import Application
-from chain.local.ledger import get_account, get_bucket, get_object
-from chain.local.state import ChainDatabase
-from protocol.objects import ObjectStatus
+from greenray.chain.local.addresses import parse_address
+from greenray.chain.local.app import Application
+from greenray.chain.local.ledger import get_account, get_bucket, get_object
+from greenray.chain.local.state import ChainDatabase
+from greenray.protocol.objects import ObjectStatus
 from tests.support.local_chain import (
     BUCKET,
     ChainProcess,

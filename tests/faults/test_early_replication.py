@@ -10,11 +10,11 @@ from typing import Any, TypeVar
 
 import pytest
 
-from actors.ports import ColumnRef, GroupOrder, ReceiverPort
-from actors.secondaries import InClusterSettings
-from protocol.errors import ComponentUnavailable, GreenrayError, UnreadableFile
-from protocol.job import JobState
-from storage.ports import GroupKey, GroupRow
+from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort
+from greenray.actors.replication.secondaries import InClusterSettings
+from greenray.protocol.errors import ComponentUnavailable, GreenrayError, UnreadableFile
+from greenray.protocol.job import JobState
+from greenray.storage.ports import GroupKey, GroupRow
 from tests.support.faulty_secondaries import PassingReceiver
 from tests.support.gated_file import GatedFile
 from tests.support.whole_network import SEGMENT_SIZE_BYTES, WholeNetwork, whole_network

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.ports import ReceiverPort
-from actors.secondaries import InClusterSettings
-from cluster.client import WaitFor
-from protocol.job import JobState
+from greenray.actors.ports import ReceiverPort
+from greenray.actors.replication.secondaries import InClusterSettings
+from greenray.client.storage_client import WaitFor
+from greenray.protocol.job import JobState
 from tests.support.faulty_secondaries import PassingReceiver
 from tests.support.whole_network import SEGMENT_SIZE_BYTES, WholeNetwork, whole_network
 

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import NoSpaceLeft
-from protocol.layout import ColumnLayout
-from protocol.objects import StorageParams
-from storage.file_store import FilePieceStore
-from storage.ports import ColumnKey
-from storage.sqlite_store import SqliteJobStore
+from greenray.protocol.errors import NoSpaceLeft
+from greenray.protocol.layout import ColumnLayout
+from greenray.protocol.objects import StorageParams
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.ports import ColumnKey
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.protocol_values import HELLO, PRIMARY
 from tests.support.small_disk import small_disk
 

@@ -8,11 +8,11 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from actors.secondaries import Directory
-from actors.secondary_http import HttpSettings
-from protocol.errors import ApprovalError, SecondaryFailed, SecondaryTimeout
-from protocol.job import SecondaryReceipt
-from protocol.objects import StorageParams
+from greenray.actors.replication.secondaries import Directory
+from greenray.actors.replication.secondary_http import HttpSettings
+from greenray.protocol.errors import ApprovalError, SecondaryFailed, SecondaryTimeout
+from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.objects import StorageParams
 from tests.support.fake_chain import FakeChain
 from tests.support.groups import LocalSpace, ObjectGroups, put_object_on_chain
 from tests.support.sps import SpKeys

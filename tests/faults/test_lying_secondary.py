@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from actors.ports import SecondaryClient
-from actors.secondaries import Directory
-from chain.crypto import recover_signer
-from protocol.errors import IntegrityHashMismatch, SecondaryLied
-from protocol.integrity import verify_receipt
-from protocol.job import SecondaryReceipt
+from greenray.actors.ports import SecondaryClient
+from greenray.actors.replication.secondaries import Directory
+from greenray.chain.crypto import recover_signer
+from greenray.protocol.errors import IntegrityHashMismatch, SecondaryLied
+from greenray.protocol.integrity import verify_receipt
+from greenray.protocol.job import SecondaryReceipt
 from tests.support.faulty_secondaries import CorruptingReceiver, LyingReceiver
 from tests.support.groups import LocalSpace, ObjectGroups
 from tests.support.receiver_rig import NOTHING, ReceiverRig

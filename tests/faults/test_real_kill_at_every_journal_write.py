@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from cluster.client import StorageClient, WaitFor
-from cluster.state_dir import StateDir
-from cluster.user import open_client
-from protocol.job import JobState
+from greenray.client.storage_client import StorageClient, WaitFor
+from greenray.client.user import open_client
+from greenray.cluster.config.state_dir import StateDir
+from greenray.protocol.job import JobState
 from tests.support.cli import (
     SEGMENT_SIZE_BYTES,
     SMALL_NETWORK,

@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from actors.ports import SignerPort
-from actors.receiver import Receiver
-from chain.crypto import recover_signer
-from protocol.errors import NoSpaceLeft
-from protocol.integrity import verify_receipt
-from protocol.job import SecondaryReceipt
-from storage.file_store import FilePieceStore
-from storage.ports import Buffer, ColumnWriter, JobStore, PieceStore
+from greenray.actors.ports import SignerPort
+from greenray.actors.receiver.actor import Receiver
+from greenray.chain.crypto import recover_signer
+from greenray.protocol.errors import NoSpaceLeft
+from greenray.protocol.integrity import verify_receipt
+from greenray.protocol.job import SecondaryReceipt
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.ports import Buffer, ColumnWriter, JobStore, PieceStore
 from tests.support.groups import ObjectGroups
 from tests.support.receiver_rig import IMPATIENT, NOTHING, ReceiverRig
 from tests.support.sps import KeySigner

@@ -9,11 +9,11 @@ from typing import Any, cast
 
 import pytest
 
-from protocol.errors import NoSuchPiece
-from protocol.layout import ColumnLayout
-from storage.ports import ColumnKey
-from storage.s3_bucket import S3Bucket
-from storage.s3_store import S3PieceStore
+from greenray.protocol.errors import NoSuchPiece
+from greenray.protocol.layout import ColumnLayout
+from greenray.storage.ports import ColumnKey
+from greenray.storage.s3_bucket import S3Bucket
+from greenray.storage.s3_store import S3PieceStore
 from tests.contracts.piece_store_contract import put, read, view
 from tests.support.kill_switch import Killed, KillSwitch
 from tests.support.s3_server import S3Server, s3_server

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from actors.signer import Signer, SignerSettings
-from chain.dialects import get_dialect
-from protocol.job import JobContext, JobState
-from storage.ports import TransactionState
+from greenray.actors.signer.actor import Signer, SignerSettings
+from greenray.chain.dialects import get_dialect
+from greenray.protocol.job import JobContext, JobState
+from greenray.storage.ports import TransactionState
 from tests.support.kill_switch import KillSwitch, Mortal
 from tests.support.seal_chain import FEE, BroadcastFault
 from tests.support.seal_world import PLENTY, SealWorld

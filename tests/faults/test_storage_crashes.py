@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from protocol.job import JobState
-from storage.file_store import FilePieceStore
-from storage.ports import ColumnKey, TransactionState
-from storage.sqlite_store import SqliteJobStore
+from greenray.protocol.job import JobState
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.ports import ColumnKey, TransactionState
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.protocol_values import PRIMARY
 from tests.support.storage_child import content_of, layout_of
 

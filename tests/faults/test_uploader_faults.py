@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from actors.payload_source import ChunkedPayload
-from actors.uploader import Uploader, UploaderSettings, choose_batch_segments
-from coding.checksums import hash_payload
-from coding.codec import get_codec
-from protocol.errors import (
+from greenray.actors.uploader.actor import Uploader, UploaderSettings, choose_batch_segments
+from greenray.actors.uploader.payload_source import ChunkedPayload
+from greenray.coding.checksums import hash_payload
+from greenray.coding.codec import get_codec
+from greenray.protocol.errors import (
     AlreadyUploaded,
     ComponentUnavailable,
     EmptyPayload,
     KeyMissing,
     NoSpaceLeft,
 )
-from protocol.job import JobContext, JobState
-from protocol.layout import SEGMENTS, PayloadLayout
-from protocol.objects import ObjectInfo, StorageParams
-from storage.memory_store import MemoryPieceStore
-from storage.ports import Buffer, ColumnKey, IntegrityRecord, JobUpdate
-from storage.sqlite_store import SqliteJobStore
+from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.layout import SEGMENTS, PayloadLayout
+from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.ports import Buffer, ColumnKey, IntegrityRecord, JobUpdate
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.gateway_rig import SwitchableWaker, stream
 from tests.support.payloads import ShortReader

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chain import wire
-from chain.crypto import (
+from greenray.chain import wire
+from greenray.chain.crypto import (
     address_of,
     keccak256,
     public_key_of,
@@ -20,9 +20,15 @@ from chain.crypto import (
     sign_bytes,
     to_checksum_address,
 )
-from chain.dialects import get_dialect, v0_2
-from chain.dialects.base import Coin, TransactionTerms
-from chain.dialects.v0_2 import (
+from greenray.chain.dialects import get_dialect, v0_2
+from greenray.chain.dialects.base import Coin, TransactionTerms
+from greenray.chain.dialects.p2p_wire import (
+    decode_approval,
+    decode_request,
+    encode_approval,
+    encode_request,
+)
+from greenray.chain.dialects.v0_2 import (
     MsgCancelCreateObject,
     MsgCreateBucket,
     MsgCreateObject,
@@ -31,14 +37,19 @@ from chain.dialects.v0_2 import (
     MsgSend,
     SpApproval,
 )
-from chain.dialects.v0_2_state import object_info_from_wire, object_info_to_wire
-from chain.eip712 import numeric_chain_id
-from chain.p2p_wire import decode_approval, decode_request, encode_approval, encode_request
-from chain.proto_json import from_json, to_json
-from chain.transactions import sign_transaction
-from protocol.approvals import Approval, ApprovalRequest
-from protocol.errors import InvalidInput, SignatureError
-from protocol.objects import ObjectInfo, ObjectStatus, RedundancyType, SourceType, Visibility
+from greenray.chain.dialects.v0_2_state import object_info_from_wire, object_info_to_wire
+from greenray.chain.eip712 import numeric_chain_id
+from greenray.chain.proto_json import from_json, to_json
+from greenray.chain.transactions.signing import sign_transaction
+from greenray.protocol.approvals import Approval, ApprovalRequest
+from greenray.protocol.errors import InvalidInput, SignatureError
+from greenray.protocol.objects import (
+    ObjectInfo,
+    ObjectStatus,
+    RedundancyType,
+    SourceType,
+    Visibility,
+)
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=40)
 private_keys = st.integers(1, 2**255).map(lambda n: n.to_bytes(32))

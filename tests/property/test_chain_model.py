@@ -11,16 +11,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from chain import wire
-from chain.crypto import keccak256, sign_digest
-from chain.dialects import v0_2 as dialect
-from chain.local.app import Application
-from chain.local.mempool import MempoolRefusal
-from chain.local.node import Node
-from chain.local.state import ChainDatabase
-from chain.proto_json import Effect, PrincipalType
-from protocol.integrity import secondary_sign_bytes
-from protocol.objects import ActionType
+from greenray.chain import wire
+from greenray.chain.crypto import keccak256, sign_digest
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local.app import Application
+from greenray.chain.local.mempool import MempoolRefusal
+from greenray.chain.local.node import Node
+from greenray.chain.local.state import ChainDatabase
+from greenray.chain.proto_json import Effect, PrincipalType
+from greenray.protocol.integrity import secondary_sign_bytes
+from greenray.protocol.objects import ActionType
 from tests.support import local_chain
 from tests.support.chain_model import (
     MAX_PAYLOAD_BYTES,

@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from chain.dialects import v0_2 as dialect
-from chain.local.app import Application, SimulationFault
-from chain.local.evm import EvmMethods
-from chain.local.node import Node
-from chain.local.rpc import HttpAnswer, answer_get, answer_post
-from chain.local.rpc_methods import CometMethods
-from chain.local.state import ChainDatabase
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local.app import Application, SimulationFault
+from greenray.chain.local.evm import EvmMethods
+from greenray.chain.local.node import Node
+from greenray.chain.local.rpc import HttpAnswer, answer_get, answer_post
+from greenray.chain.local.rpc_methods import CometMethods
+from greenray.chain.local.state import ChainDatabase
 from tests.support.local_chain import (
     create_bucket,
     create_object,

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coding.buffers import Shard
-from coding.codec import Codec, get_codec
-from coding.matrix import EXP, LOG, combination, parity_rows
-from coding.segments import decode_segment, encode_segment
+from greenray.coding.buffers import Shard
+from greenray.coding.codec import Codec, get_codec
+from greenray.coding.matrix import EXP, LOG, combination, parity_rows
+from greenray.coding.segments import decode_segment, encode_segment
 
 CODECS = [get_codec("isal"), get_codec("zfec"), get_codec("numpy")]
 

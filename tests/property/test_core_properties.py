@@ -7,23 +7,23 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.approvals import (
+from greenray.protocol.approvals import (
     Approval,
     approval_from_header,
     approval_sign_bytes,
     approval_to_header,
 )
-from protocol.errors import InvalidHeader, InvalidInput, InvalidPieceKey
-from protocol.go_json import dump, replace_surrogates, sorted_compact
-from protocol.objects import (
+from greenray.protocol.errors import InvalidHeader, InvalidInput, InvalidPieceKey
+from greenray.protocol.go_json import dump, replace_surrogates, sorted_compact
+from greenray.protocol.objects import (
     ObjectInfo,
     ObjectStatus,
     RedundancyType,
     SourceType,
     Visibility,
 )
-from protocol.piece_keys import parse_piece_key, parse_segment_key, piece_key, segment_key
-from protocol.receiving import parse_replicate_headers
+from greenray.protocol.piece_keys import parse_piece_key, parse_segment_key, piece_key, segment_key
+from greenray.protocol.receiving import parse_replicate_headers
 
 _ids = st.integers(0, 2**64 - 1)
 _numbers = st.integers(0, 2**31)

@@ -13,15 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from actors.buffers import BufferPool
-from actors.hot_columns import HotColumnCache
-from actors.ingest import IngestTools, PayloadIngest
-from actors.payload_source import ChunkedPayload, ReferencedPayload
-from actors.stage_trace import StageTrace
-from coding.segments import split_segment
-from protocol.errors import PayloadSizeMismatch
-from protocol.layout import PayloadLayout
-from storage.ports import Buffer
+from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.uploader.hot_columns import HotColumnCache
+from greenray.actors.uploader.ingest import IngestTools, PayloadIngest
+from greenray.actors.uploader.payload_source import ChunkedPayload, ReferencedPayload
+from greenray.coding.segments import split_segment
+from greenray.protocol.errors import PayloadSizeMismatch
+from greenray.protocol.layout import PayloadLayout
+from greenray.storage.ports import Buffer
+from greenray.timeline.stage_trace import StageTrace
 from tests.support.spaces import MemorySpace
 
 BUDGET_BYTES = 256 * 1024

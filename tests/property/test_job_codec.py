@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.approvals import Approval
-from protocol.errors import StoreError
-from protocol.job import (
+from greenray.protocol.approvals import Approval
+from greenray.protocol.errors import StoreError
+from greenray.protocol.job import (
     JobContext,
     JobError,
     JobState,
@@ -17,7 +17,7 @@ from protocol.job import (
     SecondaryReceipt,
     StateChange,
 )
-from protocol.objects import (
+from greenray.protocol.objects import (
     ObjectInfo,
     ObjectStatus,
     RedundancyType,
@@ -25,7 +25,7 @@ from protocol.objects import (
     StorageParams,
     Visibility,
 )
-from storage.job_codec import (
+from greenray.storage.job_codec import (
     JOB_COLUMNS,
     decode_checksums,
     decode_job,
@@ -35,7 +35,7 @@ from storage.job_codec import (
     encode_value,
     job_columns,
 )
-from storage.json_values import from_json_value, to_json_value
+from greenray.storage.json_values import from_json_value, to_json_value
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 hashes = st.binary(min_size=1, max_size=40)

@@ -8,8 +8,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from protocol.errors import IllegalTransition
-from protocol.job import (
+from greenray.protocol.errors import IllegalTransition
+from greenray.protocol.job import (
     ERROR_STATES,
     TRANSITIONS,
     EventKind,

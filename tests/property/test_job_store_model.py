@@ -13,8 +13,8 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.errors import GreenrayError, NoSpaceLeft
-from protocol.job import (
+from greenray.protocol.errors import GreenrayError, NoSpaceLeft
+from greenray.protocol.job import (
     EventKind,
     JobContext,
     JobError,
@@ -23,9 +23,9 @@ from protocol.job import (
     check_and_apply,
     is_claimable,
 )
-from protocol.objects import StorageParams
-from storage.ports import IntegrityRecord, JobStore, JobUpdate
-from storage.sqlite_store import SqliteJobStore
+from greenray.protocol.objects import StorageParams
+from greenray.storage.ports import IntegrityRecord, JobStore, JobUpdate
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.contracts.job_store_contract import Clock
 from tests.support.protocol_values import HELLO, PRIMARY
 

@@ -3,8 +3,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from protocol.layout import PayloadLayout
-from protocol.placement import place_batch
+from greenray.protocol.layout import PayloadLayout
+from greenray.protocol.placement import place_batch
 
 
 @st.composite

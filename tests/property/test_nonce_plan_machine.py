@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from protocol.nonce_plan import (
+from greenray.protocol.nonce_plan import (
     ChainView,
     Fate,
     distinct_timeout_height,

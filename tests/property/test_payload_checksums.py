@@ -9,9 +9,9 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coding.checksums import PayloadChecksums, hash_payload
-from coding.codec import Codec, get_codec
-from coding.segments import encode_segment
+from greenray.coding.checksums import PayloadChecksums, hash_payload
+from greenray.coding.codec import Codec, get_codec
+from greenray.coding.segments import encode_segment
 from tests.support.payloads import ShortReader
 
 CODEC = get_codec("auto")

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from protocol.layout import ColumnLayout
-from storage import file_store
-from storage.direct_io import StagingPool
-from storage.file_store import FilePieceStore
-from storage.memory_store import MemoryPieceStore
-from storage.ports import ColumnKey, PieceStore
+from greenray.protocol.layout import ColumnLayout
+from greenray.storage import file_store
+from greenray.storage.direct_io import StagingPool
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.ports import ColumnKey, PieceStore
 from tests.support.aligned import aligned_copy
 
 KEY = ColumnKey(3, 1)

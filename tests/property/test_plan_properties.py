@@ -8,10 +8,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from protocol.errors import SecondariesExhausted, TooFewApprovals
-from protocol.job import EventKind, JobContext, JobError, JobEvent, apply
-from protocol.objects import StorageParams
-from protocol.replication_plan import ReplicationPlan
+from greenray.protocol.errors import SecondariesExhausted, TooFewApprovals
+from greenray.protocol.job import EventKind, JobContext, JobError, JobEvent, apply
+from greenray.protocol.objects import StorageParams
+from greenray.protocol.replication_plan import ReplicationPlan
 from tests.support.protocol_values import approval_of, job_after, new_job, receipt_of
 
 _ADDRESSES = [f"sp{number}" for number in range(10)]

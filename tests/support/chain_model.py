@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
-from protocol.objects import ObjectStatus
+from greenray.protocol.objects import ObjectStatus
 
 CREATED, SEALED = ObjectStatus.OBJECT_STATUS_CREATED, ObjectStatus.OBJECT_STATUS_SEALED
 N = 6

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chain.local.genesis import Genesis, genesis_to_json
+from greenray.chain.local.genesis import Genesis, genesis_to_json
 
 
 class ChainProcess:
@@ -24,7 +24,7 @@ class ChainProcess:
 
     def start(self) -> None:
         port = self.endpoint.rpartition(":")[2] or "0"
-        command = [sys.executable, "-m", "chain.local", "--home", str(self._home)]
+        command = [sys.executable, "-m", "greenray.chain.local", "--home", str(self._home)]
         command += ["--port", port, "--genesis", str(self._genesis)]
         command += ["--block-interval", str(self._block_interval_s)]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)

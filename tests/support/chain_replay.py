@@ -17,25 +17,21 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from chain import proto_json, wire
-from chain.crypto import address_of, keccak256, public_key_of, sign_digest
-from chain.dialects import v0_2 as dialect
-from chain.local.addresses import parse_address
-from chain.local.app import Application
-from chain.local.genesis import (
-    Genesis,
-    GenesisProvider,
-    load_genesis,
-)
-from chain.local.ledger import COUNTER, get_account, get_object
-from chain.local.node import Node
-from chain.local.queries import QueryAnswer
-from chain.local.rpc_methods import CometMethods
-from chain.local.state import ChainDatabase
-from chain.local.tx_result import TxResult
-from chain.transactions import sign_transaction, unsigned_for_simulation
-from protocol.integrity import secondary_sign_bytes
-from protocol.objects import ProviderStatus, Visibility
+from greenray.chain import proto_json, wire
+from greenray.chain.crypto import address_of, keccak256, public_key_of, sign_digest
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local.addresses import parse_address
+from greenray.chain.local.app import Application
+from greenray.chain.local.genesis import Genesis, GenesisProvider, load_genesis
+from greenray.chain.local.ledger import COUNTER, get_account, get_object
+from greenray.chain.local.node import Node
+from greenray.chain.local.queries import QueryAnswer
+from greenray.chain.local.rpc_methods import CometMethods
+from greenray.chain.local.state import ChainDatabase
+from greenray.chain.local.tx_result import TxResult
+from greenray.chain.transactions.signing import sign_transaction, unsigned_for_simulation
+from greenray.protocol.integrity import secondary_sign_bytes
+from greenray.protocol.objects import ProviderStatus, Visibility
 
 DATA = Path(__file__).parents[1] / "vectors" / "data"
 SIMULATE = "/cosmos.tx.v1beta1.Service/Simulate"

@@ -16,8 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 
-from chain import proto_json, wire
-from chain.local.node import Inclusion
+from greenray.chain import proto_json, wire
+from greenray.chain.local.node import Inclusion
 from tests.support.chain_replay import ReplayChain, mask_events, mask_log
 
 LEFT_OUT: dict[str, str] = {

@@ -1,4 +1,4 @@
-"""A small chain in memory that implements ``chain.ports.ChainClient``.
+"""A small chain in memory that implements ``greenray.chain.ports.ChainClient``.
 
 It is a model, not a mock: accounts, buckets and objects live in it, statuses change through its
 methods, and queries answer from that state. A broadcast transaction is decoded, its sequence and
@@ -11,20 +11,20 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from chain import wire
-from chain.crypto import recover_signer
-from chain.dialects import Message, get_dialect
-from chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, MsgSealObject
-from chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
-from chain.transactions import transaction_hash
-from protocol.errors import (
+from greenray.chain import wire
+from greenray.chain.crypto import recover_signer
+from greenray.chain.dialects import Message, get_dialect
+from greenray.chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, MsgSealObject
+from greenray.chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
+from greenray.chain.transactions.signing import transaction_hash
+from greenray.protocol.errors import (
     ChainUnavailable,
     NoSuchAccount,
     NoSuchBucket,
     NoSuchObject,
     TransactionRefused,
 )
-from protocol.objects import (
+from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
     ObjectInfo,

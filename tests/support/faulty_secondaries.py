@@ -1,7 +1,7 @@
 """Receivers that misbehave, as decorators of an honest one.
 
-Each implements ``actors.ports.ReceiverPort``, so that a Directory can host it and the real client,
-with its real timeouts, sits on top: ``Directory({address: LyingReceiver(honest), ...})``.
+Each implements ``greenray.actors.ports.ReceiverPort``, so that a Directory can host it and the real
+client, with its real timeouts, sits on top: ``Directory({address: LyingReceiver(honest), ...})``.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from actors.ports import ColumnRef, GroupOrder, ReceiverPort
-from protocol.approvals import Approval
-from protocol.errors import ComponentUnavailable
-from protocol.job import SecondaryReceipt
-from storage.ports import GroupKey
+from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort
+from greenray.protocol.approvals import Approval
+from greenray.protocol.errors import ComponentUnavailable
+from greenray.protocol.job import SecondaryReceipt
+from greenray.storage.ports import GroupKey
 
 
 class PassingReceiver:

@@ -12,24 +12,24 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from actors.gateway import Binding, Gateway, GatewaySettings
-from actors.ports import ReceiverPort
-from actors.uploader import Uploader, UploaderSettings
-from chain.crypto import address_of, keccak256, sign_digest
-from coding.checksums import hash_payload
-from coding.codec import get_codec
-from protocol.http_auth import (
+from greenray.actors.gateway.server import Binding, Gateway, GatewaySettings
+from greenray.actors.ports import ReceiverPort
+from greenray.actors.uploader.actor import Uploader, UploaderSettings
+from greenray.chain.crypto import address_of, keccak256, sign_digest
+from greenray.coding.checksums import hash_payload
+from greenray.coding.codec import get_codec
+from greenray.protocol.http_auth import (
     canonical_request,
     encode_path,
     format_authorization,
     message_to_sign,
 )
-from protocol.job import JobContext
-from protocol.layout import SEGMENTS, PayloadLayout
-from protocol.objects import ObjectInfo, RedundancyType, StorageParams
-from storage.memory_store import MemoryPieceStore
-from storage.ports import ColumnKey, PieceStore
-from storage.sqlite_store import SqliteJobStore
+from greenray.protocol.job import JobContext
+from greenray.protocol.layout import SEGMENTS, PayloadLayout
+from greenray.protocol.objects import ObjectInfo, RedundancyType, StorageParams
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.ports import ColumnKey, PieceStore
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.payloads import ShortReader
 from tests.support.spaces import MemorySpace
@@ -47,7 +47,7 @@ class Answer:
 
 
 class SwitchableWaker:
-    """Implements ``actors.ports.TaskWaker``; ``failing`` stands for a dead task node."""
+    """Implements ``greenray.actors.ports.TaskWaker``; ``failing`` stands for a dead task node."""
 
     def __init__(self) -> None:
         self.woken = 0

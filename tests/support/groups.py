@@ -14,12 +14,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from actors.ports import Column, GroupOrder
-from chain.crypto import sign_bytes
-from protocol.approvals import Approval, approval_sign_bytes
-from protocol.integrity import integrity_hash
-from protocol.layout import ColumnLayout, PayloadLayout
-from protocol.objects import ObjectInfo, RedundancyType, StorageParams
+from greenray.actors.ports import Column, GroupOrder
+from greenray.chain.crypto import sign_bytes
+from greenray.protocol.approvals import Approval, approval_sign_bytes
+from greenray.protocol.integrity import integrity_hash
+from greenray.protocol.layout import ColumnLayout, PayloadLayout
+from greenray.protocol.objects import ObjectInfo, RedundancyType, StorageParams
 from tests.support.fake_chain import FakeChain
 from tests.support.sps import SpKeys
 
@@ -111,7 +111,7 @@ def corrupted(batches: Sequence[Column]) -> list[Column]:
 
 
 class LocalSpace:
-    """Implements ``actors.ports.ObjectSpace``: a reference is the array itself."""
+    """Implements ``greenray.actors.ports.ObjectSpace``: a reference is the array itself."""
 
     def __init__(self) -> None:
         self._columns: list[weakref.ref[Column]] = []

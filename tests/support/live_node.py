@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from chain import wire
-from chain.crypto import address_of
-from chain.dialects import v0_2 as dialect
-from chain.dialects.base import Query
-from protocol.objects import StorageParams
+from greenray.chain import wire
+from greenray.chain.crypto import address_of
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.dialects.base import Query
+from greenray.protocol.objects import StorageParams
 
 T = TypeVar("T")
 COMMIT_TIMEOUT_S = 120.0

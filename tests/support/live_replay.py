@@ -21,8 +21,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from chain import wire
-from chain.crypto import (
+from greenray.chain import wire
+from greenray.chain.crypto import (
     address_of,
     keccak256,
     public_key_of,
@@ -30,11 +30,11 @@ from chain.crypto import (
     sign_digest,
     to_checksum_address,
 )
-from chain.dialects import v0_2 as dialect
-from chain.eip712 import numeric_chain_id
-from chain.transactions import sign_transaction, unsigned_for_simulation
-from protocol.errors import GreenrayError
-from protocol.integrity import secondary_sign_bytes
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.eip712 import numeric_chain_id
+from greenray.chain.transactions.signing import sign_transaction, unsigned_for_simulation
+from greenray.protocol.errors import GreenrayError
+from greenray.protocol.integrity import secondary_sign_bytes
 from tests.support.chain_replay import (
     DATA,
     ReplayReport,

@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from chain.crypto import address_of, keccak256, sign_digest
-from chain.dialects import v0_2 as dialect
-from chain.local.genesis import Genesis, GenesisProvider, build_genesis, genesis_to_json
-from chain.transactions import sign_transaction
-from protocol.integrity import secondary_sign_bytes
-from protocol.objects import Visibility
+from greenray.chain.crypto import address_of, keccak256, sign_digest
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local.genesis import Genesis, GenesisProvider, build_genesis, genesis_to_json
+from greenray.chain.transactions.signing import sign_transaction
+from greenray.protocol.integrity import secondary_sign_bytes
+from greenray.protocol.objects import Visibility
 
 CHAIN_ID = "greenfield_9000-7"
 ROLES = ("operator", "funding", "seal", "approval", "gc")
@@ -115,11 +115,20 @@ def approved(message: Any, sp: int, expired_height: int = FOREVER) -> Any:
 
 
 class ChainProcess:
-    """``python -m chain.local`` and a small client of it."""
+    """``python -m greenray.chain.local`` and a small client of it."""
 
     def __init__(self, home: Path, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "chain.local", "--home", str(home), "--port", "0", *arguments],
+            [
+                sys.executable,
+                "-m",
+                "greenray.chain.local",
+                "--home",
+                str(home),
+                "--port",
+                "0",
+                *arguments,
+            ],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -165,7 +174,7 @@ def write_genesis(path: Path, genesis: Genesis | None = None) -> Path:
 def run_to_failure(arguments: Sequence[str]) -> subprocess.CompletedProcess[str]:
     """A start that must fail."""
     return subprocess.run(
-        [sys.executable, "-m", "chain.local", *arguments],
+        [sys.executable, "-m", "greenray.chain.local", *arguments],
         capture_output=True,
         text=True,
         timeout=60,

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
-from storage.ports import ColumnWriter, JobStore, PieceStore
+from greenray.storage.ports import ColumnWriter, JobStore, PieceStore
 
 Plan = Mapping[tuple[str, int], BaseException]
 AFTER = "after "

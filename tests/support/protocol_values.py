@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from protocol.approvals import Approval
-from protocol.job import EventKind, JobContext, JobEvent, SecondaryReceipt, apply
-from protocol.objects import ObjectInfo, StorageParams, StorageProvider, Visibility
+from greenray.protocol.approvals import Approval
+from greenray.protocol.job import EventKind, JobContext, JobEvent, SecondaryReceipt, apply
+from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider, Visibility
 
 HELLO_CHECKSUMS = tuple(
     bytes.fromhex(text)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from actors.object_finder import PatienceSettings
-from actors.receiver import Receiver, ReceiverSettings
-from protocol.objects import StorageParams
-from storage.memory_store import MemoryPieceStore
-from storage.ports import ColumnKey, GroupRow, PieceStore
-from storage.sqlite_store import SqliteJobStore
+from greenray.actors.chain_view.object_finder import PatienceSettings
+from greenray.actors.receiver.actor import Receiver, ReceiverSettings
+from greenray.protocol.objects import StorageParams
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.ports import ColumnKey, GroupRow, PieceStore
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.groups import NOW, SMALL_SEGMENTS, ObjectGroups, put_object_on_chain
 from tests.support.sps import KeySigner, SpKeys

@@ -14,7 +14,7 @@ import pytest
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from storage.s3_bucket import S3Bucket, S3Location
+from greenray.storage.s3_bucket import S3Bucket, S3Location
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",

@@ -14,17 +14,17 @@ from enum import Enum
 from hashlib import sha256
 from typing import Any
 
-from chain import crypto, wire
-from chain.dialects import get_dialect
-from chain.dialects.base import Coin, TransactionTerms
-from chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
-from protocol.errors import (
+from greenray.chain import crypto, wire
+from greenray.chain.dialects import get_dialect
+from greenray.chain.dialects.base import Coin, TransactionTerms
+from greenray.chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
+from greenray.protocol.errors import (
     ChainUnavailable,
     NoSuchAccount,
     NoSuchObject,
     TransactionRefused,
 )
-from protocol.objects import ObjectInfo, ObjectStatus, StorageProvider
+from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageProvider
 
 CHAIN_ID = "greenfield_9000-121"
 GAS = 1200

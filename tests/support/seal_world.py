@@ -6,20 +6,27 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from actors.ports import SealOrder
-from actors.seal_queue import QueueSettings
-from actors.seal_watcher import WatchSettings
-from actors.signer import Signer, SignerSettings
-from chain import keystore
-from chain.crypto import address_of, sign_bytes
-from chain.dialects import get_dialect
-from chain.keystore import KeyRing
-from protocol.errors import GreenrayError, StaleJob
-from protocol.integrity import secondary_sign_bytes
-from protocol.job import EventKind, JobContext, JobError, JobEvent, JobState, SecondaryReceipt
-from protocol.objects import ObjectInfo, StorageParams, Visibility
-from storage.ports import IntegrityRecord, JobStore, JobUpdate
-from storage.sqlite_store import SqliteJobStore
+from greenray.actors.ports import SealOrder
+from greenray.actors.signer.actor import Signer, SignerSettings
+from greenray.actors.signer.seal_queue import QueueSettings
+from greenray.actors.signer.seal_watcher import WatchSettings
+from greenray.chain import keystore
+from greenray.chain.crypto import address_of, sign_bytes
+from greenray.chain.dialects import get_dialect
+from greenray.chain.keystore import KeyRing
+from greenray.protocol.errors import GreenrayError, StaleJob
+from greenray.protocol.integrity import secondary_sign_bytes
+from greenray.protocol.job import (
+    EventKind,
+    JobContext,
+    JobError,
+    JobEvent,
+    JobState,
+    SecondaryReceipt,
+)
+from greenray.protocol.objects import ObjectInfo, StorageParams, Visibility
+from greenray.storage.ports import IntegrityRecord, JobStore, JobUpdate
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.seal_chain import FEE, SealChain
 from tests.support.sps import SpKeys
 

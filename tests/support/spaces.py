@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from actors.ports import BlockSlice, Column, ColumnRef
-from protocol.errors import NoSuchPiece, StoreError
+from greenray.actors.ports import BlockSlice, Column, ColumnRef
+from greenray.protocol.errors import NoSuchPiece, StoreError
 
 
 class MemorySpace:

@@ -6,8 +6,8 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from chain.crypto import address_of, sign_bytes
-from protocol.objects import StorageProvider
+from greenray.chain.crypto import address_of, sign_bytes
+from greenray.protocol.objects import StorageProvider
 
 
 def test_key(name: str) -> bytes:
@@ -43,7 +43,7 @@ class SpKeys:
 
 
 class KeySigner:
-    """Implements ``actors.ports.SignerPort`` with the keys of several SPs."""
+    """Implements ``greenray.actors.ports.SignerPort`` with the keys of several SPs."""
 
     def __init__(self, sps: Sequence[SpKeys]) -> None:
         self._by_address = {sp.address: sp for sp in sps}

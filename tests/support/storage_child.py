@@ -15,18 +15,18 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from protocol.job import EventKind, JobContext, JobEvent, SecondaryReceipt
-from protocol.layout import ColumnLayout
-from protocol.objects import StorageParams
-from storage.file_store import FilePieceStore
-from storage.ports import (
+from greenray.protocol.job import EventKind, JobContext, JobEvent, SecondaryReceipt
+from greenray.protocol.layout import ColumnLayout
+from greenray.protocol.objects import StorageParams
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.ports import (
     ColumnKey,
     IntegrityRecord,
     JobUpdate,
     TransactionRow,
     TransactionState,
 )
-from storage.sqlite_store import SqliteJobStore
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.aligned import aligned_copy
 from tests.support.protocol_values import HELLO, PRIMARY, SECONDARIES
 

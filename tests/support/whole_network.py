@@ -18,37 +18,37 @@ from typing import Any, BinaryIO
 
 import aiohttp
 
-from actors.buffers import BufferPool
-from actors.byte_budget import ByteBudget
-from actors.driver_ports import DriverPorts, DriverSettings
-from actors.gateway import Binding, Gateway
-from actors.p2p import P2P, P2PSettings, PeerTransport
-from actors.ports import Column, ReceiverPort
-from actors.provider_book import ProviderBook
-from actors.receiver import Receiver
-from actors.replication import ReplicationSettings
-from actors.secondaries import Directory, InClusterSettings
-from actors.signer import Signer
-from actors.stage_trace import StageTrace, Stopwatch, TracePart, TraceSource, WorkTime
-from actors.task_node import TaskNode, TaskNodeSettings
-from actors.uploader import Uploader, UploaderSettings
-from chain.client import RpcChainClient
-from chain.crypto import address_of
-from chain.dialects import get_dialect
-from chain.keystore import KeyRing
-from chain.keystore import SpKeys as RingKeys
-from chain.local.genesis import GenesisProvider, build_genesis
-from chain.local.server import RunningChain, running_chain
-from cluster.client import ClientSettings, StorageClient
-from cluster.creation import PutOptions
-from coding.codec import get_codec
-from protocol.job import JobContext
-from protocol.objects import RedundancyType
-from storage.file_store import FilePieceStore
-from storage.ports import PieceStore
-from storage.s3_bucket import S3Bucket
-from storage.s3_store import S3PieceStore
-from storage.sqlite_store import SqliteJobStore
+from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.byte_budget import ByteBudget
+from greenray.actors.gateway.server import Binding, Gateway
+from greenray.actors.p2p.actor import P2P, P2PSettings, PeerTransport
+from greenray.actors.ports import Column, ReceiverPort
+from greenray.actors.receiver.actor import Receiver
+from greenray.actors.replication.run import ReplicationSettings
+from greenray.actors.replication.secondaries import Directory, InClusterSettings
+from greenray.actors.signer.actor import Signer
+from greenray.actors.task_node.actor import TaskNode, TaskNodeSettings
+from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
+from greenray.actors.uploader.actor import Uploader, UploaderSettings
+from greenray.chain.crypto import address_of
+from greenray.chain.dialects import get_dialect
+from greenray.chain.keystore import KeyRing
+from greenray.chain.keystore import SpKeys as RingKeys
+from greenray.chain.local.genesis import GenesisProvider, build_genesis
+from greenray.chain.local.server import RunningChain, running_chain
+from greenray.chain.rpc.client import RpcChainClient
+from greenray.client.creation import PutOptions
+from greenray.client.storage_client import ClientSettings, StorageClient
+from greenray.coding.codec import get_codec
+from greenray.protocol.job import JobContext
+from greenray.protocol.objects import RedundancyType
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.ports import PieceStore
+from greenray.storage.s3_bucket import S3Bucket
+from greenray.storage.s3_store import S3PieceStore
+from greenray.storage.sqlite_store import SqliteJobStore
+from greenray.timeline.stage_trace import StageTrace, Stopwatch, TracePart, TraceSource, WorkTime
 from tests.support.groups import LocalSpace
 from tests.support.sps import SpKeys, test_key
 
@@ -62,7 +62,7 @@ Decorate = Callable[[str, ReceiverPort], ReceiverPort]
 
 
 class LocalEncoder:
-    """Implements ``actors.ports.Encoder`` in this process."""
+    """Implements ``greenray.actors.ports.Encoder`` in this process."""
 
     async def encode(
         self, data: tuple[Column, ...], m: int, on_encoded: Callable[[WorkTime], None]
@@ -77,7 +77,7 @@ class LocalEncoder:
 
 
 class ColdColumns:
-    """Implements ``actors.ports.HotColumns``: everything has been dropped."""
+    """Implements ``greenray.actors.ports.HotColumns``: everything has been dropped."""
 
     async def hot_columns(self, sp_address: str, object_id: int, batch_index: int) -> None:
         return None

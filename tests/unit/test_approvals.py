@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from chain.crypto import recover_signer, sign_bytes
-from protocol.approvals import (
+from greenray.chain.crypto import recover_signer, sign_bytes
+from greenray.protocol.approvals import (
     Approval,
     ApprovalRequest,
     PeerNode,
@@ -18,8 +18,8 @@ from protocol.approvals import (
     pong_sign_bytes,
     request_sign_bytes,
 )
-from protocol.errors import ApprovalError, InvalidHeader
-from protocol.objects import (
+from greenray.protocol.errors import ApprovalError, InvalidHeader
+from greenray.protocol.objects import (
     ObjectInfo,
     ObjectStatus,
     RedundancyType,

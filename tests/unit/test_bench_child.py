@@ -12,9 +12,9 @@ from typing import Any
 import psutil
 import pytest
 
-from cluster.bench.accounting import PeakMemory, ProcessTrees
-from cluster.bench.child import Child, Handler, Tell
-from protocol.errors import ComponentUnavailable, NoSpaceLeft, PortInUse
+from greenray.bench.accounting import PeakMemory, ProcessTrees
+from greenray.bench.child import Child, Handler, Tell
+from greenray.protocol.errors import ComponentUnavailable, NoSpaceLeft, PortInUse
 
 MIB = 1 << 20
 

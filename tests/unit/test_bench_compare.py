@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cluster.bench.compare import MIN_REPEATS, RULE, Verdict, compare
-from cluster.bench.records import BenchResult, Case, Row
+from greenray.bench.compare import MIN_REPEATS, RULE, Verdict, compare
+from greenray.bench.records import BenchResult, Case, Row
 
 CASE = Case("encode", codec="isal", workers=2)
 

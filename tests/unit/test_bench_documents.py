@@ -7,9 +7,9 @@ import sys
 from math import comb
 from pathlib import Path
 
-from cluster.bench.compare import MIN_CHANGE, MIN_REPEATS, RULE
-from cluster.bench.plans import QUICK_REPEATS, REPEATS
-from cluster.bench.records import PARQUET_COLUMNS
+from greenray.bench.compare import MIN_CHANGE, MIN_REPEATS, RULE
+from greenray.bench.plans import QUICK_REPEATS, REPEATS
+from greenray.bench.records import PARQUET_COLUMNS
 from greenray.cli.bench import app
 
 TEXT = (Path(__file__).parents[2] / "docs" / "benchmarking.md").read_text()
@@ -40,6 +40,6 @@ def test_the_rule_of_compare_is_the_code_s() -> None:
 
 
 def test_pictures_cost_nothing_until_they_are_drawn() -> None:
-    code = "import sys, greenray.cli.app, cluster.bench.plans; print('matplotlib' in sys.modules)"
+    code = "import sys, greenray.cli.app, greenray.bench.plans; print('matplotlib' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout == "False\n"

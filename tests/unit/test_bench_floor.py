@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bench.floor import FloorSetup, FloorWorker, Share, joined, shares_of
-from coding.checksums import hash_payload
-from coding.codec import get_codec
-from coding.segments import encode_segment
-from protocol.layout import SEGMENTS, PayloadLayout
-from storage.file_store import FilePieceStore
-from storage.ports import ColumnKey
+from greenray.bench.floor import FloorSetup, FloorWorker, Share, joined, shares_of
+from greenray.coding.checksums import hash_payload
+from greenray.coding.codec import get_codec
+from greenray.coding.segments import encode_segment
+from greenray.protocol.layout import SEGMENTS, PayloadLayout
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.ports import ColumnKey
 
 SEGMENT = 40_000
 

@@ -11,16 +11,16 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cluster.bench.gateway_floor import (
+from greenray.bench.gateway_floor import (
     GatewayFloor,
     GatewayFloorQuestion,
     GatewayFloorSetup,
     gateway_floor_service,
 )
-from protocol.errors import IntegrityHashMismatch, PayloadSizeMismatch
-from protocol.layout import SEGMENTS, PayloadLayout
-from storage.file_store import FilePieceStore
-from storage.ports import ColumnKey
+from greenray.protocol.errors import IntegrityHashMismatch, PayloadSizeMismatch
+from greenray.protocol.layout import SEGMENTS, PayloadLayout
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.ports import ColumnKey
 
 SEGMENT = 70_000
 

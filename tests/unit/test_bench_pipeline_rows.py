@@ -4,17 +4,17 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.bench.client_process import PutTimes
-from cluster.bench.measured_network import CpuTimes, PutCost
-from cluster.bench.pipeline_rows import (
+from greenray.bench.client_process import PutTimes
+from greenray.bench.measured_network import CpuTimes, PutCost
+from greenray.bench.pipeline_rows import (
     FloorCost,
     Round,
     over_one_client_row,
     pipeline_rows,
     pipeline_summary,
 )
-from cluster.bench.records import Case
-from cluster.bench.uploads import ObjectTimes
+from greenray.bench.records import Case
+from greenray.bench.uploads import ObjectTimes
 
 GB = 1_000_000_000
 

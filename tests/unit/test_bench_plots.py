@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from cluster.bench import plots
-from cluster.bench.ec_plot import draw_ec
-from cluster.bench.records import BenchResult, Case, Row
-from cluster.bench.timeline_plot import draw_timeline
+from greenray.bench import plots
+from greenray.bench.ec_plot import draw_ec
+from greenray.bench.records import BenchResult, Case, Row
+from greenray.timeline.plot import draw_timeline
 from tests.support.timelines import timeline_document
 
 ENVIRONMENT = {

@@ -6,7 +6,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from cluster.bench.records import (
+from greenray.bench.records import (
     PARQUET_COLUMNS,
     BenchResult,
     Case,
@@ -14,7 +14,7 @@ from cluster.bench.records import (
     read_results,
     write_result,
 )
-from protocol.errors import InvalidInput
+from greenray.protocol.errors import InvalidInput
 
 RESULT = BenchResult(
     bench="ec",

@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bench.records import CPU_METRIC, BenchResult, Case, Row
-from cluster.bench.report import Results, render, report
-from cluster.bench.table import number, size, table_rows
-from protocol.errors import InvalidInput
+from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
+from greenray.bench.report import Results, render, report
+from greenray.bench.table import table_rows
+from greenray.display.units import number, size
+from greenray.protocol.errors import InvalidInput
 
 ROOT = Path(__file__).parents[2]
 MEASURED = "docs/background/measured.md"

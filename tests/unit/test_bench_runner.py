@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from cluster.bench.accounting import ProcessTrees
-from cluster.bench.environment import cores
-from cluster.bench.records import Case, Row
-from cluster.bench.runner import Meter, Repeats, Work, interleaved, result_of
-from cluster.bench.table import HEADINGS, table_rows
+from greenray.bench.accounting import ProcessTrees
+from greenray.bench.records import Case, Row
+from greenray.bench.runner import Meter, Repeats, Work, interleaved, result_of
+from greenray.bench.table import HEADINGS, table_rows
+from greenray.capacity.environment import cores
 
 
 def meter() -> Meter:

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.bench.records import Case, Row
-from cluster.bench.scaling import GAIN, SHARE_OF_GAIN, gains_of
+from greenray.bench.records import Case, Row
+from greenray.bench.scaling import GAIN, SHARE_OF_GAIN, gains_of
 
 
 def rates(case: Case, one: tuple[float, ...], many: tuple[float, ...], workers: int) -> list[Row]:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.bench.spread import Spread
+from greenray.bench.spread import Spread
 
 
 def test_spread_of_rates_names_the_slowest_as_p99() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.bench.work_dir import file_system_of, work_dir
-from protocol.errors import NoSpaceLeft, StoreError
+from greenray.bench.work_dir import file_system_of, work_dir
+from greenray.protocol.errors import NoSpaceLeft, StoreError
 
 
 def test_work_dir_is_gone_afterwards_with_all_in_it(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from actors.buffers import BufferPool, capacity_for
+from greenray.actors.credit.buffers import BufferPool, capacity_for
 
 KIB = 1024
 

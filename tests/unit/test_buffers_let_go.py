@@ -9,15 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from actors.buffers import BufferPool
-from actors.hot_columns import HotColumnCache
-from actors.ingest import IngestTools, PayloadIngest
-from actors.payload_source import ChunkedPayload, ConnectionPayload
-from actors.ports import Column
-from actors.stage_trace import StageTrace
-from protocol.layout import PayloadLayout
-from storage.memory_store import MemoryPieceStore
-from storage.ports import ColumnKey
+from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.ports import Column
+from greenray.actors.uploader.hot_columns import HotColumnCache
+from greenray.actors.uploader.ingest import IngestTools, PayloadIngest
+from greenray.actors.uploader.payload_source import ChunkedPayload, ConnectionPayload
+from greenray.protocol.layout import PayloadLayout
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.ports import ColumnKey
+from greenray.timeline.stage_trace import StageTrace
 from tests.support.spaces import MemorySpace
 
 BATCH_BYTES = 64 * 1024

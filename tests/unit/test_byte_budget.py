@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from actors.byte_budget import ByteBudget
+from greenray.actors.credit.byte_budget import ByteBudget
 
 
 async def waits(task: asyncio.Task[object]) -> bool:

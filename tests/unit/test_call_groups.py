@@ -8,9 +8,9 @@ import pickle
 
 import pytest
 
-from actors import ports
-from chain.ports import ChainClient
-from cluster.call_groups import (
+from greenray.actors import ports
+from greenray.chain.ports import ChainClient
+from greenray.cluster.on_ray.call_groups import (
     COLUMN_CALLS,
     GROUP_LIMIT,
     GROUPS_IN_FLIGHT,
@@ -20,8 +20,8 @@ from cluster.call_groups import (
     answer_column_group,
     answer_group,
 )
-from protocol.errors import ComponentUnavailable, NoSuchObject, NoSuchPiece
-from storage.ports import JobStore
+from greenray.protocol.errors import ComponentUnavailable, NoSuchObject, NoSuchPiece
+from greenray.storage.ports import JobStore
 
 
 class _Far:

@@ -6,15 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from cluster.capacity import (
-    CapacityModel,
-    Load,
-    MemoryNeed,
-    NodeSize,
-    Place,
-    StageCost,
-)
-from protocol.errors import InvalidInput
+from greenray.capacity.planning import CapacityModel, Load, MemoryNeed, NodeSize, Place, StageCost
+from greenray.protocol.errors import InvalidInput
 
 GIB = 1 << 30
 WORK = StageCost("work", Place.ANYWHERE, 4.0, 0.0, 4.0, 0.0)

@@ -7,17 +7,17 @@ from collections.abc import Iterator
 
 import pytest
 
-from chain import wire
-from chain.dialects import v0_2 as dialect
-from chain.local.addresses import parse_address
-from chain.local.app import Application, SimulationFault
-from chain.local.ledger import get_balance, get_object, get_stream
-from chain.local.mempool import Mempool, MempoolLimits, MempoolRefusal
-from chain.local.queries import Queries
-from chain.local.signatures import recover_public_key
-from chain.local.state import ChainDatabase
-from chain.proto_json import Effect, PrincipalType
-from protocol.objects import ActionType, ObjectStatus
+from greenray.chain import wire
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.local.addresses import parse_address
+from greenray.chain.local.app import Application, SimulationFault
+from greenray.chain.local.ledger import get_balance, get_object, get_stream
+from greenray.chain.local.mempool import Mempool, MempoolLimits, MempoolRefusal
+from greenray.chain.local.queries import Queries
+from greenray.chain.local.signatures import recover_public_key
+from greenray.chain.local.state import ChainDatabase
+from greenray.chain.proto_json import Effect, PrincipalType
+from greenray.protocol.objects import ActionType, ObjectStatus
 from tests.support.local_chain import (
     BUCKET,
     address,

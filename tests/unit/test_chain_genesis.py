@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from chain.local.genesis import (
+from greenray.chain.local.genesis import (
     GenesisProvider,
     build_genesis,
     genesis_to_json,
@@ -15,8 +15,8 @@ from chain.local.genesis import (
     parse_genesis,
     provider_status,
 )
-from protocol.errors import InvalidInput
-from protocol.objects import ProviderStatus
+from greenray.protocol.errors import InvalidInput
+from greenray.protocol.objects import ProviderStatus
 from tests.support.local_chain import ROLES, address, small_genesis
 
 RECORDED = Path(__file__).parents[1] / "vectors" / "data" / "genesis-v0_2.json"

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from chain import wire
-from chain.local.app import Application
-from chain.local.gogoproto import WireError, check
-from chain.local.ledger import put_bucket
-from chain.local.queries import Queries, QueryAnswer
-from chain.local.state import ChainDatabase, Overlay, StoredBlock
+from greenray.chain import wire
+from greenray.chain.local.app import Application
+from greenray.chain.local.gogoproto import WireError, check
+from greenray.chain.local.ledger import put_bucket
+from greenray.chain.local.queries import Queries, QueryAnswer
+from greenray.chain.local.state import ChainDatabase, Overlay, StoredBlock
 from tests.support.local_chain import address, small_genesis
 
 HEAD_BUCKET = "/greenfield.storage.Query/HeadBucket"

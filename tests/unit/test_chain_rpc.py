@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from chain.local.evm import whole_bytes_hex
-from chain.local.rpc import (
+from greenray.chain.local.evm import whole_bytes_hex
+from greenray.chain.local.rpc import (
     Argument,
     GoPanic,
     Method,

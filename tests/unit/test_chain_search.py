@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from chain.local.query_language import Condition, Moment, QuerySyntaxError, parse_query
-from chain.local.state import ChainDatabase, StoredBlock, StoredTransaction
-from chain.local.tx_search import SearchFault, SearchPanic, find
+from greenray.chain.local.query_language import Condition, Moment, QuerySyntaxError, parse_query
+from greenray.chain.local.state import ChainDatabase, StoredBlock, StoredTransaction
+from greenray.chain.local.tx_search import SearchFault, SearchPanic, find
 
 HASH = bytes(range(32))
 

@@ -8,11 +8,11 @@ from contextlib import closing
 
 import pytest
 
-from chain.local.app import Application
-from chain.local.events import Event
-from chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
-from chain.local.tx_result import TxResult
-from protocol.errors import InvalidInput, StoreError
+from greenray.chain.local.app import Application
+from greenray.chain.local.events import Event
+from greenray.chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
+from greenray.chain.local.tx_result import TxResult
+from greenray.protocol.errors import InvalidInput, StoreError
 from tests.support.local_chain import create_bucket, signed, small_genesis
 
 

@@ -8,10 +8,10 @@ from io import BytesIO, RawIOBase
 import numpy as np
 import pytest
 
-from coding.checksums import Reader, hash_payload, report
-from coding.codec import get_codec
-from coding.hashing import hash_pieces, hash_slices
-from protocol.errors import InvalidInput, InvalidShape
+from greenray.coding.checksums import Reader, hash_payload, report
+from greenray.coding.codec import get_codec
+from greenray.coding.hashing import hash_pieces, hash_slices
+from greenray.protocol.errors import InvalidInput, InvalidShape
 from tests.support.payloads import ShortReader
 
 CODEC = get_codec("auto")

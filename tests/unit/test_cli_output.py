@@ -10,8 +10,9 @@ import typer
 from typer.testing import CliRunner
 
 from greenray.cli.app import COMMANDS, app
-from greenray.cli.output import format_size, parse_size, reporting_errors
-from protocol.errors import ChainUnavailable
+from greenray.cli.output import parse_size, reporting_errors
+from greenray.display.units import format_size
+from greenray.protocol.errors import ChainUnavailable
 
 
 @pytest.mark.parametrize(
@@ -73,10 +74,10 @@ def test_help_names_every_command_without_loading_any() -> None:
         "from greenray.__main__ import main\n"
         "try: main()\n"
         "except SystemExit as end: assert not end.code\n"
-        "heavy = {'ray', 'numpy', 'web3', 'eth_account', 'aiohttp', 'rich', 'cluster', 'coding'}\n"
+        "heavy = {'ray', 'numpy', 'web3', 'eth_account', 'aiohttp', 'rich', 'pydantic'}\n"
         "loaded = {name for name in sys.modules if name in heavy or name.startswith('greenray.')}\n"
         "assert loaded == {'greenray.__main__', 'greenray.cli', 'greenray.cli.app',"
-        " 'greenray.cli.output'}, loaded\n"
+        " 'greenray.cli.output', 'greenray.protocol', 'greenray.protocol.errors'}, loaded\n"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

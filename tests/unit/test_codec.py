@@ -10,13 +10,13 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-import coding.isal
-from coding.buffers import Shard
-from coding.codec import Codec, get_codec, self_test
-from coding.matrix import EXP, LOG, check_shape
-from coding.numpy_codec import NumpyCodec
-from coding.segments import decode_segment, encode_segment, split_segment
-from protocol.errors import (
+from greenray.coding import isal
+from greenray.coding.buffers import Shard
+from greenray.coding.codec import Codec, get_codec, self_test
+from greenray.coding.matrix import EXP, LOG, check_shape
+from greenray.coding.numpy_codec import NumpyCodec
+from greenray.coding.segments import decode_segment, encode_segment, split_segment
+from greenray.protocol.errors import (
     CodecUnavailable,
     CodingError,
     InvalidInput,
@@ -177,7 +177,7 @@ def test_an_unknown_codec_names_the_known_ones() -> None:
 
 @pytest.mark.usefixtures("fresh_choice")
 def test_the_automatic_choice_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, logger="coding.codec"):
+    with caplog.at_level(logging.INFO, logger="greenray.coding.codec"):
         first, second = get_codec("auto"), get_codec("auto")
     assert first is second is get_codec(first.name)
     assert [record.getMessage() for record in caplog.records] == ["redundancy codec: isal"]
@@ -187,8 +187,8 @@ def test_the_automatic_choice_is_said_once(caplog: pytest.LogCaptureFixture) -> 
 def test_without_isal_the_next_codec_is_chosen_and_the_reason_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(coding.isal, "_bundled_libraries", lambda: [str(tmp_path / "libisal.so")])
-    monkeypatch.setattr(coding.isal, "_SYSTEM_LIBRARY", "libisal-that-is-not-installed.so.2")
+    monkeypatch.setattr(isal, "_bundled_libraries", lambda: [str(tmp_path / "libisal.so")])
+    monkeypatch.setattr(isal, "_SYSTEM_LIBRARY", "libisal-that-is-not-installed.so.2")
     assert get_codec("auto").name == "zfec"
     assert "redundancy codec: zfec (isal: " in caplog.text
     assert "ISA-L is not installed" in caplog.text
@@ -200,8 +200,8 @@ def test_without_isal_the_next_codec_is_chosen_and_the_reason_said(
 def test_a_library_without_the_erasure_functions_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(coding.isal, "_bundled_libraries", list)
-    monkeypatch.setattr(coding.isal, "_SYSTEM_LIBRARY", "libc.so.6")
+    monkeypatch.setattr(isal, "_bundled_libraries", list)
+    monkeypatch.setattr(isal, "_SYSTEM_LIBRARY", "libc.so.6")
     with pytest.raises(CodecUnavailable, match="ec_init_tables"):
         get_codec("isal")
 
@@ -253,6 +253,6 @@ def test_the_self_test_finds_a_broken_codec(broken: Codec, where: str) -> None:
 def test_a_broken_isal_is_passed_over(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(coding.isal, "combination", lambda sources, wanted: (b"\1" * 16,) * 4)
+    monkeypatch.setattr(isal, "combination", lambda sources, wanted: (b"\1" * 16,) * 4)
     assert get_codec("auto").name == "zfec"
     assert "does not give the reference's bytes" in caplog.text

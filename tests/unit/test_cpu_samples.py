@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from actors.cpu_samples import CpuSample, CpuSampler, core_use, parse_proc_stat
+from greenray.timeline.cpu_samples import CpuSample, CpuSampler, core_use, parse_proc_stat
 
 MS = 10**6
 PROC_STAT = """\

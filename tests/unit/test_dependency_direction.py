@@ -1,26 +1,38 @@
-"""protocol <- coding, chain, storage <- actors <- cluster <- greenray (docs/architecture.md)."""
+"""Rooms know only rooms below them; what knows Ray is named (docs/architecture.md)."""
 
 from __future__ import annotations
 
 import ast
+import os
+import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fnmatch import fnmatch
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-_ROOT = Path(__file__).parents[2]
+_SOURCE = Path(__file__).parents[2] / "src"
 _MAY_IMPORT = {
-    "protocol": set[str](),
-    "coding": {"protocol"},
-    "chain": {"protocol"},
-    "storage": {"protocol"},
-    "actors": {"protocol", "coding", "chain", "storage"},
-    "cluster": {"protocol", "coding", "chain", "storage", "actors"},
-    "greenray": {"protocol", "coding", "chain", "storage", "actors", "cluster"},
+    "protocol": "",
+    "display": "",
+    "coding": "protocol",
+    "chain": "protocol",
+    "storage": "protocol",
+    "timeline": "protocol display",
+    "client": "protocol coding chain storage",
+    "capacity": "protocol display coding",
+    "actors": "protocol coding chain storage timeline",
+    "cluster": "protocol coding chain storage timeline client actors",
+    "bench": "protocol display coding chain storage timeline client capacity actors cluster",
+    "api": "protocol display coding chain storage timeline client capacity actors cluster bench",
+    "cli": "protocol display coding chain storage timeline client capacity actors cluster bench",
+    "__init__": "capacity cluster timeline api",
+    "__main__": "cli",
 }
-_RAY_FILES = ("cluster/ray_*.py",)
+"""By package of greenray: those that it may import, beside itself."""
+_RAY_FILES = ("cluster/on_ray/*.py", "bench/ec_ray_workers.py")
 """The only files that may know that there is Ray."""
 _IMPURE = {
     "asyncio",
@@ -48,35 +60,46 @@ _IMPURE = {
 """Standard modules with I/O, a clock, randomness or processes; the core takes none of them."""
 
 
+def _files() -> Iterator[Path]:
+    """Also those behind the symbolic links, by their names in the package."""
+    for folder, _, names in os.walk(_SOURCE, followlinks=True):
+        yield from (Path(folder, name) for name in sorted(names) if name.endswith(".py"))
+
+
 def _imports(source: str) -> Iterator[tuple[int, str]]:
-    """(line, top-level module) of every import, also of those inside functions."""
+    """(line, module) of every import, also of those inside functions; for what may be a module of
+    ours, the module's name with the imported one."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield node.lineno, alias.name.split(".")[0]
+                yield node.lineno, alias.name
         elif isinstance(node, ast.ImportFrom):
-            # A relative import has no module of its own name: shown as it is written.
-            yield node.lineno, "." * node.level or (node.module or "").split(".")[0]
+            if node.level:  # a relative import has no module of its own name: as it is written
+                yield node.lineno, "." * node.level
+                continue
+            for alias in node.names:
+                yield node.lineno, f"{node.module}.{alias.name}"
 
 
 def _violations(path: str, source: str) -> list[str]:
-    package = path.split("/")[0]
+    """``path``: below ``src/greenray``."""
+    package = path.split("/")[0].removesuffix(".py")
     found = []
     for line, module in _imports(source):
+        top, _, below = module.partition(".")
+        ours = below.split(".")[0] if top == "greenray" else None
         if module.startswith("."):
             why = "imports by relative path"
-        elif module in _MAY_IMPORT and module not in _MAY_IMPORT[package] | {package}:
+        elif ours is not None and ours not in {package, *_MAY_IMPORT[package].split()}:
             why = f"imports {module} against the direction"
-        elif module == "tests":
-            why = "imports tests"
-        elif module == "ray" and not any(fnmatch(path, pattern) for pattern in _RAY_FILES):
+        elif top in {"tests", "scripts"}:
+            why = f"imports {top}"
+        elif top == "ray" and not any(fnmatch(path, pattern) for pattern in _RAY_FILES):
             why = f"imports ray outside of {', '.join(_RAY_FILES)}"
-        elif package == "protocol" and module in _IMPURE:
-            why = f"imports {module}, which is not pure"
-        elif (
-            package == "protocol" and module != "protocol" and module not in sys.stdlib_module_names
-        ):
-            why = f"imports {module}, which is not in the standard library"
+        elif package == "protocol" and top in _IMPURE:
+            why = f"imports {top}, which is not pure"
+        elif package == "protocol" and ours is None and top not in sys.stdlib_module_names:
+            why = f"imports {top}, which is not in the standard library"
         else:
             continue
         found.append(f"{path}:{line} {why}")
@@ -85,14 +108,54 @@ def _violations(path: str, source: str) -> list[str]:
 
 @pytest.mark.parametrize("package", _MAY_IMPORT)
 def test_package_imports_only_what_lies_below_it(package: str) -> None:
-    paths = sorted((_ROOT / package).rglob("*.py"))
-    assert paths
+    paths = [path.relative_to(_SOURCE / "greenray") for path in _files()]
+    mine = [path for path in paths if path.parts[0].removesuffix(".py") == package]
+    assert mine
     violations = [
         violation
-        for path in paths
-        for violation in _violations(path.relative_to(_ROOT).as_posix(), path.read_text())
+        for path in mine
+        for violation in _violations(
+            path.as_posix(), (_SOURCE / "greenray" / path).read_text(encoding="utf-8")
+        )
     ]
     assert violations == []
+
+
+def _room(module: Sequence[str]) -> str:
+    """The folder that a module of greenray stands in."""
+    is_folder = _SOURCE.joinpath("greenray", *module).is_dir()
+    return "/".join(module if is_folder else module[:-1])
+
+
+def test_rooms_form_no_circle() -> None:
+    arrows: dict[str, set[str]] = {}
+    for path in _files():
+        inside = path.relative_to(_SOURCE / "greenray")
+        room = inside.parent.as_posix()
+        for _, module in _imports(path.read_text(encoding="utf-8")):
+            name, *parts = module.split(".")
+            while parts and not _exists(parts):
+                parts.pop()
+            if name == "greenray" and parts and _room(parts) != room:
+                arrows.setdefault(room, set()).add(_room(parts))
+    TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
+
+
+def _exists(parts: Sequence[str]) -> bool:
+    path = _SOURCE.joinpath("greenray", *parts)
+    return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def test_the_clients_room_loads_neither_ray_nor_web3_nor_servers() -> None:
+    modules = sorted(path.stem for path in (_SOURCE / "greenray" / "client").glob("*.py"))
+    program = (
+        "import sys\n"
+        f"from greenray.client import {', '.join(m for m in modules if m != '__init__')}\n"
+        "forbidden = ('ray', 'web3', 'pydantic', 'greenray.actors', 'greenray.cluster')\n"
+        "print([name for name in forbidden if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
 
 
 @pytest.mark.parametrize(
@@ -100,11 +163,13 @@ def test_package_imports_only_what_lies_below_it(package: str) -> None:
     [
         ("protocol/x.py", "import numpy", "not in the standard library"),
         ("protocol/x.py", "def f():\n    import time", "not pure"),
-        ("protocol/x.py", "from storage.ports import JobStore", "against the direction"),
-        ("coding/x.py", "from chain import crypto", "against the direction"),
-        ("storage/x.py", "import actors.receiver", "against the direction"),
-        ("actors/x.py", "import ray", "outside of cluster/ray_*.py"),
-        ("cluster/launch.py", "from ray.util import x", "outside of cluster/ray_*.py"),
+        ("protocol/x.py", "from greenray.storage.ports import JobStore", "against the direction"),
+        ("coding/x.py", "from greenray.chain import crypto", "against the direction"),
+        ("coding/x.py", "from greenray import chain", "against the direction"),
+        ("storage/x.py", "import greenray.actors.receiver", "against the direction"),
+        ("client/x.py", "from greenray.cluster import network", "against the direction"),
+        ("actors/x.py", "import ray", "outside of cluster/on_ray/*.py"),
+        ("cluster/launch.py", "from ray.util import x", "outside of cluster/on_ray/*.py"),
         ("actors/x.py", "from .receiver import Receiver", "relative path"),
         ("chain/x.py", "from tests.support import x", "imports tests"),
     ],
@@ -117,10 +182,10 @@ def test_wrong_import_is_found(path: str, source: str, why: str) -> None:
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("protocol/x.py", "import json\nfrom protocol.errors import InvalidInput"),
-        ("actors/x.py", "import numpy\nimport coding.codec, storage.ports"),
-        ("cluster/ray_actors.py", "import ray"),
-        ("greenray/__main__.py", "from cluster.cli import main"),
+        ("protocol/x.py", "import json\nfrom greenray.protocol.errors import InvalidInput"),
+        ("actors/x.py", "import numpy\nimport greenray.coding.codec, greenray.storage.ports"),
+        ("cluster/on_ray/hosts.py", "import ray"),
+        ("__main__.py", "from greenray.cli.app import main"),
     ],
 )
 def test_right_import_is_left_alone(path: str, source: str) -> None:

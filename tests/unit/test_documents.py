@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from cluster.settings import BudgetSettings
+from greenray.cluster.config.settings import BudgetSettings
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])

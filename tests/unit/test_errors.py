@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from protocol import errors
-from protocol.errors import GreenrayError
+from greenray.protocol import errors
+from greenray.protocol.errors import GreenrayError
 
 _ROOT = Path(__file__).parents[2]
 _PACKAGES = ("protocol", "coding", "chain", "storage", "actors", "cluster", "greenray")

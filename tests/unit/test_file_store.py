@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import NoSpaceLeft, StoreError
-from protocol.layout import ColumnLayout
-from storage import append_file, direct_io
-from storage.column_paths import parse_finished, parse_unfinished
-from storage.direct_io import BLOCK_SIZE_BYTES, StagingPool, address_of, probe_direct_io
-from storage.file_store import FilePieceStore
-from storage.ports import ColumnKey
+from greenray.protocol.errors import NoSpaceLeft, StoreError
+from greenray.protocol.layout import ColumnLayout
+from greenray.storage import append_file, direct_io
+from greenray.storage.column_paths import parse_finished, parse_unfinished
+from greenray.storage.direct_io import BLOCK_SIZE_BYTES, StagingPool, address_of, probe_direct_io
+from greenray.storage.file_store import FilePieceStore
+from greenray.storage.ports import ColumnKey
 from tests.support.aligned import aligned_copy
 
 KEY = ColumnKey(7, 2)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.gateway_download import ByteRange, parse_range
+from greenray.actors.gateway.download import ByteRange, parse_range
 
 
 @pytest.mark.parametrize(

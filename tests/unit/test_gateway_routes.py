@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from actors.gateway_routes import Match, Route, match_route
+from greenray.actors.gateway.routes import Match, Route, match_route
 
 APPROVAL = "/greenfield/admin/v1/get-approval"
 REPLICATE = "/greenfield/receiver/v1/replicate-piece"

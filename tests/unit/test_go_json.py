@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from protocol.go_json import dump, quoted, sorted_compact
+from greenray.protocol.go_json import dump, quoted, sorted_compact
 
 
 def test_control_characters_are_escaped_as_go_1_20_does() -> None:

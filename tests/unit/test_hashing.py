@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coding import hashing, sha256_lanes
-from coding.hashing import Digests, HashlibDigests, hash_messages, kernel_name
-from coding.sha256_lanes import LaneDigests
+from greenray.coding import hashing, sha256_lanes
+from greenray.coding.hashing import Digests, HashlibDigests, hash_messages, kernel_name
+from greenray.coding.sha256_lanes import LaneDigests
 
 ALL_BYTES = np.random.default_rng(7).integers(0, 256, 1 << 20, dtype=np.uint8)
 BLOCK_BYTES = 64

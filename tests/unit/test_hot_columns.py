@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 
-from actors.hot_columns import HotColumnCache
+from greenray.actors.uploader.hot_columns import HotColumnCache
 
 
 @dataclass

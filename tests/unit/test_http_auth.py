@@ -6,8 +6,8 @@ import hashlib
 
 import pytest
 
-from protocol.errors import RequestTampered, SignatureError
-from protocol.http_auth import (
+from greenray.protocol.errors import RequestTampered, SignatureError
+from greenray.protocol.http_auth import (
     Authorization,
     canonical_query,
     canonical_request,

@@ -4,15 +4,15 @@ from dataclasses import replace
 
 import pytest
 
-from chain.crypto import recover_signer, sign_bytes
-from protocol.errors import InvalidInput, SecondaryLied, WrongRedundancyIndex
-from protocol.integrity import (
+from greenray.chain.crypto import recover_signer, sign_bytes
+from greenray.protocol.errors import InvalidInput, SecondaryLied, WrongRedundancyIndex
+from greenray.protocol.integrity import (
     expected_integrity_hash,
     integrity_hash,
     secondary_sign_bytes,
     verify_receipt,
 )
-from protocol.job import SecondaryReceipt
+from greenray.protocol.job import SecondaryReceipt
 from tests.support.protocol_values import (
     APPROVAL_ADDRESSES,
     APPROVAL_KEYS,

@@ -5,14 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from protocol.errors import (
+from greenray.protocol.errors import (
     AlreadyUploaded,
     IllegalTransition,
     InvalidInput,
     SecondaryTimeout,
     StaleJob,
 )
-from protocol.job import (
+from greenray.protocol.job import (
     TRANSITIONS,
     UPLOADER_STATES,
     EventKind,

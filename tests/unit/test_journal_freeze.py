@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cluster.journal_freeze import WriteCounter
+from greenray.cluster.config.journal_freeze import WriteCounter
 
 
 def test_writes_are_named_by_kind_and_number_since_the_last_upload_began() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from eth_hash.backends import pycryptodome
 
-from chain.crypto import keccak256
+from greenray.chain.crypto import keccak256
 
 # Only the wheel's platforms have it.
 pysha3 = pytest.importorskip("eth_hash.backends.pysha3")

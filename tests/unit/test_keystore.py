@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import address_of
-from chain.keystore import (
+from greenray.chain.crypto import address_of
+from greenray.chain.keystore import (
     PASSWORD_VARIABLE,
     PURPOSES,
     KeyRing,
@@ -19,7 +19,7 @@ from chain.keystore import (
     new_key,
     parse_private_key,
 )
-from protocol.errors import GreenrayError, InvalidInput, KeyMissing, KeystoreError
+from greenray.protocol.errors import GreenrayError, InvalidInput, KeyMissing, KeystoreError
 
 RECORDING = Path(__file__).parents[1] / "vectors" / "data" / "chain-v0_2.json"
 KEY = b"\x11" * 32

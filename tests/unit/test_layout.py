@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from protocol.errors import InvalidInput, InvalidShape
-from protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
-from protocol.objects import StorageParams
+from greenray.protocol.errors import InvalidInput, InvalidShape
+from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
+from greenray.protocol.objects import StorageParams
 from tests.support.protocol_values import HELLO
 
 _LAYOUT = PayloadLayout(payload_size_bytes=100, segment_size_bytes=16, k=4, m=2, batch_segments=3)

@@ -10,7 +10,7 @@ import pytest
 
 _PROGRAM = """
 import json, sys
-from chain.lazy_imports import kept_recursion_limit
+from greenray.chain.lazy_imports import kept_recursion_limit
 with kept_recursion_limit():
     import {library}
 try:
@@ -29,8 +29,11 @@ def test_deeply_nested_json_is_refused_after_the_library_is_loaded(library: str)
 
 def test_signing_needs_neither_web3_nor_eth_account_nor_ray() -> None:
     program = (
-        "import sys, chain.crypto, chain.transactions, chain.client, chain.keystore, "
-        "chain.p2p_wire, chain.user_transactions\n"
+        "import sys\n"
+        "from greenray.chain import crypto, keystore\n"
+        "from greenray.chain.dialects import p2p_wire\n"
+        "from greenray.chain.rpc import client\n"
+        "from greenray.chain.transactions import signing, user\n"
         "print([m for m in ('web3', 'eth_account', 'ray', 'pydantic') if m in sys.modules])"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)

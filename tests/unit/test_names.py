@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.errors import InvalidName
-from protocol.names import check_bucket_name, check_object_name
+from greenray.protocol.errors import InvalidName
+from greenray.protocol.names import check_bucket_name, check_object_name
 
 
 @pytest.mark.parametrize("name", ["abc", "a-b.c", "0" * 63, "1.2.3", "1.2.3.4.5", "a.1.2.3.4"])

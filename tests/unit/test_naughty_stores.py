@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import NoSpaceLeft, StoreError
-from protocol.layout import ColumnLayout
-from storage.memory_store import MemoryPieceStore
-from storage.ports import ColumnKey
-from storage.sqlite_store import SqliteJobStore
+from greenray.protocol.errors import NoSpaceLeft, StoreError
+from greenray.protocol.layout import ColumnLayout
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.ports import ColumnKey
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.naughty import naughty_job_store, naughty_piece_store
 from tests.support.protocol_values import PRIMARY
 

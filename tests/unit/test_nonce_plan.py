@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.nonce_plan import (
+from greenray.protocol.nonce_plan import (
     AnswerKind,
     ChainView,
     Fate,

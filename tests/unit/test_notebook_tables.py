@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import greenray
-from cluster.bench.records import CPU_METRIC, EVERYTHING, BenchResult, Case, Row
-from cluster.capacity import Place
-from greenray.benchmarks import BenchTable
-from greenray.capacity import CapacityTable
-from greenray.plot import Plot
-from protocol.errors import InvalidInput
+from greenray.api.benchmarks import BenchTable
+from greenray.bench.records import CPU_METRIC, EVERYTHING, BenchResult, Case, Row
+from greenray.capacity.planning import Place
+from greenray.capacity.tables import CapacityTable
+from greenray.display.plot import Plot
+from greenray.protocol.errors import InvalidInput
 
 KIB = 1 << 10
 ENVIRONMENT = {

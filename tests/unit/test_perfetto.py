@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cluster.timeline import Timeline
-from greenray.perfetto import perfetto_document, write_perfetto
-from protocol.errors import StoreError
+from greenray.protocol.errors import StoreError
+from greenray.timeline.perfetto import perfetto_document, write_perfetto
+from greenray.timeline.values import Timeline
 from tests.support.timelines import stage, timeline_document
 
 US = 1_000_000

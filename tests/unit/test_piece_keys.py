@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.errors import InvalidInput, InvalidPieceKey
-from protocol.piece_keys import parse_piece_key, parse_segment_key, piece_key, segment_key
+from greenray.protocol.errors import InvalidInput, InvalidPieceKey
+from greenray.protocol.piece_keys import parse_piece_key, parse_segment_key, piece_key, segment_key
 
 
 def test_negative_numbers_have_no_key() -> None:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster import ray_cluster
-from protocol.errors import SharedMemoryTooSmall
+from greenray.cluster.on_ray import runtime as ray_cluster
+from greenray.protocol.errors import SharedMemoryTooSmall
 
 
 def test_a_shared_memory_smaller_than_the_object_store_is_refused_with_what_to_do(

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.ports import Column
-from cluster.ray_placing import PlacedBytes, Placing
-from storage.direct_io import address_of
+from greenray.actors.ports import Column
+from greenray.cluster.on_ray.placing import PlacedBytes, Placing
+from greenray.storage.direct_io import address_of
 
 PAGE_BYTES = 4096
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import recover_signer
-from protocol.approvals import approval_to_header
-from protocol.errors import (
+from greenray.chain.crypto import recover_signer
+from greenray.protocol.approvals import approval_to_header
+from greenray.protocol.errors import (
     ApprovalError,
     EmptyPayload,
     IntegrityHashMismatch,
@@ -17,9 +17,9 @@ from protocol.errors import (
     WrongObjectStatus,
     WrongRedundancyIndex,
 )
-from protocol.layout import ColumnLayout
-from protocol.objects import ObjectStatus, RedundancyType, StorageParams
-from protocol.receiving import check_group, check_received, parse_replicate_headers
+from greenray.protocol.layout import ColumnLayout
+from greenray.protocol.objects import ObjectStatus, RedundancyType, StorageParams
+from greenray.protocol.receiving import check_group, check_received, parse_replicate_headers
 from tests.support.protocol_values import APPROVAL, HELLO, SECONDARIES
 
 _PARAMS = StorageParams()

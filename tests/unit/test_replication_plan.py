@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 import pytest
 
-from protocol.approvals import Approval
-from protocol.errors import SecondariesExhausted, TooFewApprovals
-from protocol.job import EventKind, JobError, JobEvent, ReplacedSecondary
-from protocol.replication_plan import ReplicationPlan
+from greenray.protocol.approvals import Approval
+from greenray.protocol.errors import SecondariesExhausted, TooFewApprovals
+from greenray.protocol.job import EventKind, JobError, JobEvent, ReplacedSecondary
+from greenray.protocol.replication_plan import ReplicationPlan
 from tests.support.protocol_values import HELLO, approval_of, receipt_of, replicating_job
 
 _N = 6

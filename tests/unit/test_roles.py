@@ -11,9 +11,9 @@ from typing import get_type_hints
 
 import pytest
 
-from actors import ports
-from chain.ports import ChainClient
-from storage.ports import JobStore
+from greenray.actors import ports
+from greenray.chain.ports import ChainClient
+from greenray.storage.ports import JobStore
 
 OFFERS = [
     ("chain", ChainClient),
@@ -32,7 +32,7 @@ OFFERS = [
     ("role", "port"), OFFERS, ids=lambda value: getattr(value, "__name__", value)
 )
 def test_a_role_has_every_method_of_its_ports(role: str, port: type) -> None:
-    subject = get_type_hints(import_module(f"cluster.roles.{role}").build)["return"]
+    subject = get_type_hints(import_module(f"greenray.cluster.roles.{role}").build)["return"]
     wanted = dict(inspect.getmembers(port, inspect.iscoroutinefunction))
     assert wanted
     for name, method in wanted.items():

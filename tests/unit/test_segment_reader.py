@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from actors.buffers import BufferPool
-from actors.gateway_download import ByteRange, SegmentReader
-from protocol.errors import CorruptPiece
-from protocol.integrity import integrity_hash
-from protocol.layout import SEGMENTS, PayloadLayout
-from protocol.objects import StorageParams
-from storage.memory_store import MemoryPieceStore
-from storage.ports import ColumnKey, IntegrityRecord
+from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.gateway.download import ByteRange, SegmentReader
+from greenray.protocol.errors import CorruptPiece
+from greenray.protocol.integrity import integrity_hash
+from greenray.protocol.layout import SEGMENTS, PayloadLayout
+from greenray.protocol.objects import StorageParams
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.ports import ColumnKey, IntegrityRecord
 from tests.support.fake_chain import FakeChain
 
 PARAMS = StorageParams(max_segment_size_bytes=100)

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cluster.piece_location import PieceLocation
-from cluster.settings_loading import load_settings, settings_by_name, variable_of
-from protocol.errors import InvalidSetting
+from greenray.cluster.config.settings_loading import load_settings, settings_by_name, variable_of
+from greenray.protocol.errors import InvalidSetting
+from greenray.storage.piece_location import PieceLocation
 from scripts.settings_table import DOCUMENT, with_tables
 
 
@@ -170,7 +170,7 @@ def test_settings_of_a_piece_store_that_do_not_fit_are_refused(pieces: str, said
 
 def test_a_piece_store_on_s3_needs_a_bucket_only() -> None:
     pieces = load_settings(written("pieces: {kind: s3, bucket: b}")).pieces
-    location = PieceLocation.of(pieces, Path("unused"), durable=True)
+    location = pieces.location(Path("unused"), durable=True)
     assert str(location.s3) == "s3://b/greenray"
     assert location.is_seen_by_all_nodes
     assert PieceLocation.from_json(json.loads(json.dumps(asdict(location)))) == location

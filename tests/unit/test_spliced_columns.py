@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors.ports import BlockSlice, Column
-from cluster.spliced_columns import SplicedColumn, packed, rows, unpacked
-from protocol.errors import CodingError, InvalidInput
+from greenray.actors.ports import BlockSlice, Column
+from greenray.cluster.on_ray.spliced_columns import SplicedColumn, packed, rows, unpacked
+from greenray.protocol.errors import CodingError, InvalidInput
 
 BLOCKS = {"a": np.arange(10, dtype=np.uint8), "b": b"0123456789"}
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from protocol.errors import GreenrayError, IllegalTransition, NoSpaceLeft, StoreError
-from protocol.job import EventKind, JobContext, JobEvent, JobState
-from protocol.objects import StorageParams
-from storage.group_commit import GroupCommitter
-from storage.ports import JobUpdate
-from storage.sqlite_schema import APPLICATION_ID, SCHEMA_VERSION, open_journal
-from storage.sqlite_store import SqliteJobStore
+from greenray.protocol.errors import GreenrayError, IllegalTransition, NoSpaceLeft, StoreError
+from greenray.protocol.job import EventKind, JobContext, JobEvent, JobState
+from greenray.protocol.objects import StorageParams
+from greenray.storage.group_commit import GroupCommitter
+from greenray.storage.ports import JobUpdate
+from greenray.storage.sqlite_schema import APPLICATION_ID, SCHEMA_VERSION, open_journal
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.protocol_values import HELLO, PRIMARY
 
 

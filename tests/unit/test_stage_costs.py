@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from cluster.capacity import Place
-from cluster.node_config import HOME_ACTORS, host_of, host_title, receiver_name, uploader_name
-from cluster.stage_costs import ProcessUse, Spell, StageUse, spent, stage_costs, stage_of
-from protocol.errors import InvalidInput
+from greenray.capacity.planning import Place
+from greenray.capacity.stage_costs import ProcessUse, Spell, StageUse, spent, stage_costs, stage_of
+from greenray.cluster.config.node_config import (
+    HOME_ACTORS,
+    host_of,
+    host_title,
+    receiver_name,
+    uploader_name,
+)
+from greenray.protocol.errors import InvalidInput
 
 
 @pytest.mark.parametrize(
@@ -21,7 +27,7 @@ from protocol.errors import InvalidInput
         (["ray::RuntimeEnvAgent"], "ray::RuntimeEnv", "Ray on each node"),
         (["raylet/raylet"], "raylet", "Ray on each node"),
         (["gcs/gcs_server"], "gcs_server", "Ray's control"),
-        (["python", "-m", "chain.local"], "python", None),
+        (["python", "-m", "greenray.chain.local"], "python", None),
     ],
 )
 def test_a_process_belongs_to_the_stage_that_its_name_tells(

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from actors.stage_trace import Stage, StageTrace, Stopwatch, TraceClock
-from protocol.layout import SEGMENTS
+from greenray.protocol.layout import SEGMENTS
+from greenray.timeline.stage_trace import Stage, StageTrace, Stopwatch, TraceClock
 
 SECOND = 10**9
 

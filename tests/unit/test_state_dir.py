@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from cluster.piece_location import PieceLocation
-from cluster.state_dir import GatewayAddress, NetworkFile, StateDir
-from protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
-from storage.s3_bucket import S3Location
+from greenray.client.network_file import GatewayAddress, NetworkFile
+from greenray.cluster.config.state_dir import StateDir
+from greenray.protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
+from greenray.storage.piece_location import PieceLocation
+from greenray.storage.s3_bucket import S3Location
 
 NETWORK = NetworkFile(
     pid=1,

@@ -7,15 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from actors.cpu_samples import CpuSample
-from actors.job_timeline import job_timeline
-from actors.stage_trace import Stage, StageInterval, TraceClock, TracePart
-from actors.trace_collection import CollectedTrace, TraceCollector
-from cluster.timeline import Timeline, covered_shares, joined
-from greenray.timeline import ObjectTimeline
-from greenray.timeline_picture import picture
-from protocol.errors import ComponentUnavailable, NoTrace
-from protocol.job import JobEvent
+from greenray.protocol.errors import ComponentUnavailable, NoTrace
+from greenray.protocol.job import JobEvent
+from greenray.timeline.collection import CollectedTrace, TraceCollector
+from greenray.timeline.cpu_samples import CpuSample
+from greenray.timeline.job_timeline import job_timeline
+from greenray.timeline.object_timeline import ObjectTimeline
+from greenray.timeline.picture import picture
+from greenray.timeline.stage_trace import Stage, StageInterval, TraceClock, TracePart
+from greenray.timeline.values import Timeline, covered_shares, joined
 from tests.support.protocol_values import (
     HELLO,
     PRIMARY,

@@ -6,11 +6,11 @@ import socket
 
 import pytest
 
-from cluster.piece_location import PieceLocation
-from cluster.ray_cluster import attach_error, attach_ray
-from cluster.topology import ClusterNode, Topology
-from protocol.errors import ComponentUnavailable, InvalidSetting
-from storage.s3_bucket import S3Location
+from greenray.cluster.config.topology import ClusterNode, Topology
+from greenray.cluster.on_ray.runtime import attach_error, attach_ray
+from greenray.protocol.errors import ComponentUnavailable, InvalidSetting
+from greenray.storage.piece_location import PieceLocation
+from greenray.storage.s3_bucket import S3Location
 
 FILES = PieceLocation("/srv/pieces")
 MIB = 1024 * 1024

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from actors.ports import ColumnRef
-from actors.uploader_directory import UploaderDirectory
-from protocol.errors import ComponentUnavailable
-from protocol.job import JobContext
+from greenray.actors.ports import ColumnRef
+from greenray.actors.uploader.directory import UploaderDirectory
+from greenray.protocol.errors import ComponentUnavailable
+from greenray.protocol.job import JobContext
 from tests.support.protocol_values import new_job
 
 SP, OBJECT = "0xabc", 7

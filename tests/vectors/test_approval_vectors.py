@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from chain.crypto import keccak256, recover_signer, sign_bytes
-from protocol.approvals import (
+from greenray.chain.crypto import keccak256, recover_signer, sign_bytes
+from greenray.protocol.approvals import (
     ApprovalRequest,
     approval_from_header,
     approval_sign_bytes,
@@ -16,13 +16,13 @@ from protocol.approvals import (
     ping_sign_bytes,
     request_sign_bytes,
 )
-from protocol.integrity import (
+from greenray.protocol.integrity import (
     expected_integrity_hash,
     secondary_sign_bytes,
     verify_receipt,
 )
-from protocol.job import SecondaryReceipt
-from protocol.layout import SEGMENTS
+from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.layout import SEGMENTS
 from tests.support.protocol_values import (
     APPROVAL,
     APPROVAL_ADDRESSES,

@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from actors.gateway import Binding, Gateway
-from actors.receiver import Receiver
-from actors.uploader import Uploader
-from chain.crypto import address_of
-from protocol.approvals import approval_from_header
-from protocol.objects import ObjectInfo, ObjectStatus
-from storage.memory_store import MemoryPieceStore
-from storage.sqlite_store import SqliteJobStore
+from greenray.actors.gateway.server import Binding, Gateway
+from greenray.actors.receiver.actor import Receiver
+from greenray.actors.uploader.actor import Uploader
+from greenray.chain.crypto import address_of
+from greenray.protocol.approvals import approval_from_header
+from greenray.protocol.objects import ObjectInfo, ObjectStatus
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.gateway_rig import SwitchableWaker
 from tests.support.spaces import MemorySpace

@@ -9,8 +9,14 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import address_of, address_of_public_key, keccak256, recover_digest, sign_digest
-from protocol.http_auth import (
+from greenray.chain.crypto import (
+    address_of,
+    address_of_public_key,
+    keccak256,
+    recover_digest,
+    sign_digest,
+)
+from greenray.protocol.http_auth import (
     canonical_request,
     decode_path,
     encode_path,

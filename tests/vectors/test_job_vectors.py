@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from protocol.job import JobState
-from protocol.progress import progress_text
+from greenray.protocol.job import JobState
+from greenray.protocol.progress import progress_text
 
 _STATES = {
     0: "INIT_UNSPECIFIED",

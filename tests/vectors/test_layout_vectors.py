@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from protocol.errors import InvalidPieceKey
-from protocol.integrity import integrity_hash
-from protocol.layout import PayloadLayout
-from protocol.piece_keys import parse_piece_key, parse_segment_key, piece_key, segment_key
+from greenray.protocol.errors import InvalidPieceKey
+from greenray.protocol.integrity import integrity_hash
+from greenray.protocol.layout import PayloadLayout
+from greenray.protocol.piece_keys import parse_piece_key, parse_segment_key, piece_key, segment_key
 
 _REDUNDANCY = json.loads((Path(__file__).parent / "data" / "redundancy.json").read_text())
 _CASES: list[dict[str, Any]] = _REDUNDANCY["cases"]

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from protocol.errors import InvalidName
-from protocol.names import check_bucket_name, check_object_name
+from greenray.protocol.errors import InvalidName
+from greenray.protocol.names import check_bucket_name, check_object_name
 
 _CHAIN = json.loads((Path(__file__).parent / "data" / "chain-v0_2.json").read_text())
 _REFUSALS = ("greenfiled", 1000), ("greenfiled", 1001)

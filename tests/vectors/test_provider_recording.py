@@ -9,9 +9,14 @@ from typing import Any
 
 import pytest
 
-from chain.crypto import recover_signer, sign_bytes
-from chain.p2p_wire import decode_approval, decode_request, encode_approval, encode_request
-from protocol.approvals import (
+from greenray.chain.crypto import recover_signer, sign_bytes
+from greenray.chain.dialects.p2p_wire import (
+    decode_approval,
+    decode_request,
+    encode_approval,
+    encode_request,
+)
+from greenray.protocol.approvals import (
     PeerNode,
     approval_from_header,
     approval_sign_bytes,
@@ -20,10 +25,10 @@ from protocol.approvals import (
     pong_sign_bytes,
     request_sign_bytes,
 )
-from protocol.integrity import secondary_sign_bytes, verify_receipt
-from protocol.job import SecondaryReceipt
-from protocol.objects import StorageParams
-from protocol.receiving import check_group, check_received, parse_replicate_headers
+from greenray.protocol.integrity import secondary_sign_bytes, verify_receipt
+from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.objects import StorageParams
+from greenray.protocol.receiving import check_group, check_received, parse_replicate_headers
 from tests.support.protocol_values import provider
 
 _RECORDING = json.loads((Path(__file__).parent / "data" / "provider-v0_2.json").read_text())

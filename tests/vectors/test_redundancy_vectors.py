@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from coding.buffers import as_shard
-from coding.checksums import hash_payload, report
-from coding.codec import Codec, get_codec
-from coding.matrix import parity_rows
-from coding.segments import decode_segment, encode_segment
-from coding.self_test import KNOWN_SEGMENTS
+from greenray.coding.buffers import as_shard
+from greenray.coding.checksums import hash_payload, report
+from greenray.coding.codec import Codec, get_codec
+from greenray.coding.matrix import parity_rows
+from greenray.coding.segments import decode_segment, encode_segment
+from greenray.coding.self_test import KNOWN_SEGMENTS
 from tests.support.payloads import published_payload, redundancy_vectors, vector_payload
 
 CASES: list[dict[str, Any]] = redundancy_vectors()["cases"]

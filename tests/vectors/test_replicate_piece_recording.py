@@ -11,16 +11,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from actors.ports import GroupOrder
-from actors.receiver import Receiver
-from actors.receiver_http import receive_group
-from actors.secondaries import Directory
-from chain.crypto import address_of
-from protocol.approvals import approval_from_header
-from protocol.errors import ApprovalError, IntegrityHashMismatch
-from protocol.objects import StorageProvider
-from storage.memory_store import MemoryPieceStore
-from storage.sqlite_store import SqliteJobStore
+from greenray.actors.ports import GroupOrder
+from greenray.actors.receiver.actor import Receiver
+from greenray.actors.receiver.replicate_piece import receive_group
+from greenray.actors.replication.secondaries import Directory
+from greenray.chain.crypto import address_of
+from greenray.protocol.approvals import approval_from_header
+from greenray.protocol.errors import ApprovalError, IntegrityHashMismatch
+from greenray.protocol.objects import StorageProvider
+from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.groups import LocalSpace
 from tests.support.sps import KeySigner, SpKeys

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from chain import wire
-from chain.crypto import (
+from greenray.chain import wire
+from greenray.chain.crypto import (
     address_of,
     address_of_public_key,
     keccak256,
@@ -21,14 +21,14 @@ from chain.crypto import (
     sign_bytes,
     sign_digest,
 )
-from chain.dialects import get_dialect, v0_2
-from chain.dialects.base import Coin, TransactionTerms
-from chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, MsgSealObject, SpApproval
-from chain.eip712 import encode_type, hash_struct, numeric_chain_id, type_hash
-from chain.transactions import sign_transaction, unsigned_for_simulation
-from protocol.go_json import sorted_compact
-from protocol.integrity import secondary_sign_bytes
-from protocol.objects import RedundancyType, Visibility
+from greenray.chain.dialects import get_dialect, v0_2
+from greenray.chain.dialects.base import Coin, TransactionTerms
+from greenray.chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, MsgSealObject, SpApproval
+from greenray.chain.eip712 import encode_type, hash_struct, numeric_chain_id, type_hash
+from greenray.chain.transactions.signing import sign_transaction, unsigned_for_simulation
+from greenray.protocol.go_json import sorted_compact
+from greenray.protocol.integrity import secondary_sign_bytes
+from greenray.protocol.objects import RedundancyType, Visibility
 
 _DATA = Path(__file__).parent / "data"
 _CHAIN = json.loads((_DATA / "chain-v0_2.json").read_text())

@@ -1,0 +1,1 @@
+"""The chain as actors see it: cached, and allowed to be a few blocks behind."""

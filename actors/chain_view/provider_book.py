@@ -1,0 +1,56 @@
+"""The storage providers of the chain, cached: they change rarely and everyone asks for them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from greenray.chain.ports import ChainClient
+from greenray.protocol.errors import UnknownStorageProvider
+from greenray.protocol.objects import StorageProvider
+
+
+class ProviderBook:
+    """Refreshes after ``ttl_s``, and at once (but not more than every ``miss_s``) on a miss."""
+
+    def __init__(
+        self,
+        chain: ChainClient,
+        clock: Callable[[], float],
+        ttl_s: float = 300.0,
+        miss_s: float = 2.0,
+    ) -> None:
+        self._chain = chain
+        self._clock = clock
+        self._ttl_s = ttl_s
+        self._miss_s = miss_s
+        self._by_operator: dict[str, StorageProvider] = {}
+        self._read_at = float("-inf")
+        self._reading = asyncio.Lock()
+
+    async def all(self) -> tuple[StorageProvider, ...]:
+        """In the chain's order (by operator address)."""
+        await self._refresh_if_older_than(self._ttl_s)
+        return tuple(self._by_operator.values())
+
+    async def find(self, operator_address: str) -> StorageProvider | None:
+        await self._refresh_if_older_than(self._ttl_s)
+        if operator_address not in self._by_operator:
+            await self._refresh_if_older_than(self._miss_s)
+        return self._by_operator.get(operator_address)
+
+    async def get(self, operator_address: str) -> StorageProvider:
+        """Raises UnknownStorageProvider."""
+        provider = await self.find(operator_address)
+        if provider is None:
+            raise UnknownStorageProvider("is not a storage provider on chain", operator_address)
+        return provider
+
+    async def _refresh_if_older_than(self, age_s: float) -> None:
+        # One caller asks, the others wait for its answer: hundreds may come at the same time.
+        async with self._reading:
+            now = self._clock()
+            if now - self._read_at >= age_s:
+                providers = await self._chain.storage_providers()
+                self._by_operator = {p.operator_address: p for p in providers}
+                self._read_at = now

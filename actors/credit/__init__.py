@@ -1,0 +1,1 @@
+"""Credit in bytes: nothing is read, made or kept without it."""

@@ -1,0 +1,1 @@
+"""Gateway: the HTTP front of a node."""

@@ -1,0 +1,100 @@
+"""The error answers of the gateway (protocol 06 §5.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+from types import MappingProxyType
+
+from greenray.protocol.errors import (
+    AccessDenied,
+    AlreadyUploaded,
+    EmptyPayload,
+    GreenrayError,
+    InvalidHeader,
+    NoSuchAccount,
+    NoSuchBucket,
+    NoSuchObject,
+    NoTrace,
+    SignatureError,
+    WrongObjectStatus,
+)
+
+
+class GatewayCode(Enum):
+    """(code on the wire, HTTP status, message on the wire)."""
+
+    INVALID_HEADER = ("InvalidHeader", 400, "The headers are invalid.")
+    INVALID_QUERY = ("InvalidQuery", 400, "The queries are invalid.")
+    INVALID_BUCKET_NAME = ("InvalidBucketName", 400, "The specified bucket is not valid.")
+    INVALID_KEY = ("InvalidKey", 400, "Object key is illegal")
+    INVALID_PAYLOAD = ("InvalidPayload", 400, "Payload is empty")
+    INVALID_RANGE = ("InvalidRange", 400, "Range is invalid")
+    INVALID_ADDRESS = ("InvalidAddress", 400, "Address is illegal")
+    INVALID_OBJECT_STATE = ("InvalidObjectState", 403, "Object state is invalid")
+    SIGNATURE_DOES_NOT_MATCH = ("SignatureDoesNotMatch", 403, "SignatureDoesNotMatch")
+    ACCESS_DENIED = ("AccessDenied", 403, "Access Denied")
+    NO_SUCH_KEY = ("NoSuchKey", 404, "The specified key does not exist.")
+    NO_SUCH_BUCKET = ("NoSuchBucket", 404, "The specified bucket does not exist.")
+    NO_ROUTER = ("NoRouter", 404, "The request can not route any handlers")
+    INTERNAL_ERROR = ("InternalError", 500, "Internal Server Error")
+    NOT_IMPLEMENTED = ("NotImplementedError", 501, "Not Implemented Error")
+    NO_COMPONENT = ("NotExistComponentError", 501, "Not Existed Component Error")
+
+    @property
+    def code(self) -> str:
+        return self.value[0]
+
+    @property
+    def status(self) -> int:
+        return self.value[1]
+
+    @property
+    def message(self) -> str:
+        return self.value[2]
+
+    @classmethod
+    def of(cls, code: str) -> GatewayCode:
+        """By its code on the wire."""
+        return next(member for member in cls if member.code == code)
+
+
+_CODES: Mapping[type[GreenrayError], GatewayCode] = MappingProxyType(
+    {
+        InvalidHeader: GatewayCode.INVALID_HEADER,
+        EmptyPayload: GatewayCode.INVALID_PAYLOAD,
+        SignatureError: GatewayCode.SIGNATURE_DOES_NOT_MATCH,
+        AccessDenied: GatewayCode.ACCESS_DENIED,
+        NoSuchAccount: GatewayCode.ACCESS_DENIED,
+        NoSuchBucket: GatewayCode.NO_SUCH_BUCKET,
+        NoSuchObject: GatewayCode.NO_SUCH_KEY,
+        NoTrace: GatewayCode.NO_SUCH_KEY,
+        WrongObjectStatus: GatewayCode.INVALID_OBJECT_STATE,
+        AlreadyUploaded: GatewayCode.INVALID_OBJECT_STATE,
+    }
+)
+
+
+class Refusal(Exception):
+    """A request is answered with ``code``; ``cause`` says why, when there is more to say."""
+
+    def __init__(self, code: GatewayCode, cause: GreenrayError | None = None) -> None:
+        super().__init__(code, cause)
+        self.code = code
+        self.cause = cause
+
+
+def refusal_for(error: GreenrayError) -> Refusal:
+    """The documented mapping of internal errors; everything else is an InternalError."""
+    for kind in type(error).__mro__:
+        if kind in _CODES:
+            return Refusal(_CODES[kind], error)
+    return Refusal(GatewayCode.INTERNAL_ERROR, error)
+
+
+def error_xml(code: GatewayCode, request_id: str) -> bytes:
+    """The body of an error answer; it has no declaration and no newline."""
+    return (
+        f"<Error><Code>{code.code}</Code><Message>{code.message}</Message>"
+        f"<RequestId>{request_id}</RequestId></Error>"
+    ).encode()

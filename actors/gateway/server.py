@@ -1,0 +1,518 @@
+"""Gateway: the HTTP front of a node (protocol 06). One listening port per hosted SP.
+
+Plain code in the Uploader's process: payload bytes go from the socket into the Uploader's columns
+without a call to another process. A request is matched, authorized, and handed to one method.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+import logging
+import secrets
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import aclosing
+from dataclasses import dataclass, replace
+from functools import partial
+
+import aiohttp
+from aiohttp import web
+
+from greenray.actors.at_once import both
+from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.gateway.approval import Approver
+from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
+from greenray.actors.gateway.download import ByteRange, SegmentReader, parse_range
+from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml, refusal_for
+from greenray.actors.gateway.job_status import job_status
+from greenray.actors.gateway.replicate import replicate_piece
+from greenray.actors.gateway.routes import Match, Route, match_route
+from greenray.actors.ports import ObjectSpace, ReceiverPort, SignerPort
+from greenray.actors.uploader.actor import MIB, Uploader
+from greenray.actors.uploader.payload_source import (
+    ChunkedPayload,
+    ConnectionPayload,
+    ReferencedPayload,
+)
+from greenray.chain.ports import ChainClient
+from greenray.protocol.errors import (
+    GreenrayError,
+    InvalidInput,
+    InvalidName,
+    NoSuchObject,
+    NoSuchPiece,
+    PayloadInterrupted,
+    PortInUse,
+    WrongObjectStatus,
+)
+from greenray.protocol.gateway_request import GatewayRequest
+from greenray.protocol.http_auth import decode_path
+from greenray.protocol.job import JobContext
+from greenray.protocol.layout import SEGMENTS
+from greenray.protocol.names import check_bucket_name, check_object_name
+from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams
+from greenray.protocol.progress import progress_text
+from greenray.storage.ports import Buffer, JobStore, PieceStore
+from greenray.timeline.collection import TraceCollector
+from greenray.timeline.job_timeline import job_timeline
+from greenray.timeline.stage_trace import TraceClock, TraceSource
+
+REQUEST_ID_HEADER = "X-Gnfd-Request-ID"
+ERROR_HEADER = "X-Greenray-Error"
+"""Ours: why a request was refused, as JSON {reason, message, retryable}."""
+
+_WRITE_SLICE_BYTES = 1 * MIB
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """Where one SP listens. Port 0 takes a free one; without a domain there is path style only."""
+
+    sp_address: str
+    host: str = "127.0.0.1"
+    port: int = 0
+    domain: str = ""
+    any_port: bool = False
+    """Take any free port when this one is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class GatewaySettings:
+    idle_timeout_s: float = 60.0
+    """A connection that moves no byte for this long in the middle of a payload is given up."""
+    keepalive_timeout_s: float = 75.0
+    take_over_bytes: int = 1 * MIB
+    """Payloads from this size on are read from their connection straight to their place."""
+    read_bufsize_bytes: int = 1 * MIB
+    max_header_bytes: int = 64 * 1024
+    """Of one header: an unsigned message, or an approval, with its object name."""
+    download_budget_bytes: int = 128 * MIB
+    """Memory that segments are read and verified in."""
+    download_threads: int = 4
+
+
+class Gateway:
+    """Serves all ``bindings`` from ``start`` until ``close``."""
+
+    def __init__(
+        self,
+        *,
+        bindings: Sequence[Binding],
+        chain: ChainClient,
+        uploader: Uploader,
+        job_store: JobStore,
+        piece_stores: Mapping[str, PieceStore],
+        signer: SignerPort,
+        receiver: ReceiverPort | None = None,
+        receiver_space: ObjectSpace | None = None,
+        traces: Mapping[str, TraceSource] | None = None,
+        settings: GatewaySettings | None = None,
+    ) -> None:
+        """``receiver``: None when this node takes no replicate groups; ``receiver_space``: where
+        their columns go when the receiver is in another process; ``traces``: all processes that
+        work on objects of these SPs, by name."""
+        self._settings = settings = settings or GatewaySettings()
+        self._bindings = tuple(bindings)
+        self._chain = chain
+        self._uploader = uploader
+        self._jobs = job_store
+        self._stores = piece_stores
+        self._receiver = receiver
+        self._receiver_space = receiver_space
+        self._traces = TraceCollector(traces or {})
+        self._approver = Approver(chain, signer)
+        self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
+        self._read_pool = ThreadPoolExecutor(settings.download_threads, "gateway-read")
+        self._read_buffers = BufferPool(settings.download_budget_bytes)
+        self._runners: list[web.ServerRunner] = []
+        self._ports: dict[str, int] = {}
+
+    # --- life ------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the ports of all bindings; once they are open it does nothing.
+
+        Raises: PortInUse; nothing is left open then.
+        """
+        if self._runners:
+            return
+        try:
+            for binding in self._bindings:
+                await self._listen(binding)
+        except BaseException:
+            await self._stop_listening()
+            raise
+
+    async def close(self) -> None:
+        """Stop listening, let running requests end, close connections. Not to be used again."""
+        await self._stop_listening()
+        self._read_pool.shutdown()
+
+    async def _stop_listening(self) -> None:
+        for runner in self._runners:
+            await runner.cleanup()
+        self._runners.clear()
+
+    def port(self, sp_address: str) -> int:
+        """The port an SP listens on, once it does."""
+        return self._ports[sp_address]
+
+    @property
+    def download_bytes_in_use(self) -> int:
+        """Memory that running downloads hold."""
+        return self._read_buffers.leased_bytes
+
+    async def _listen(self, binding: Binding) -> None:
+        settings = self._settings
+        server = web.Server(
+            partial(self._answer, binding),
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=settings.keepalive_timeout_s,
+            read_bufsize=settings.read_bufsize_bytes,
+            max_line_size=settings.max_header_bytes,
+            max_field_size=settings.max_header_bytes,
+        )
+        runner = web.ServerRunner(server)
+        await runner.setup()
+        self._runners.append(runner)
+        site = web.TCPSite(runner, binding.host, binding.port, backlog=1024)
+        try:
+            await site.start()
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            if binding.any_port:
+                await runner.cleanup()
+                self._runners.remove(runner)
+                await self._listen(replace(binding, port=0, any_port=False))
+                return
+            raise PortInUse(
+                "the port is taken by another program",
+                f"{binding.host}:{binding.port}",
+                "Stop that program, or choose another gateway port.",
+            ) from error
+        self._ports[binding.sp_address] = runner.addresses[0][1]
+
+    # --- a request -------------------------------------------------------------------------------
+
+    async def _answer(self, binding: Binding, raw: web.BaseRequest) -> web.StreamResponse:
+        request_id = str(secrets.randbits(64))
+        try:
+            return await self._dispatch(binding, request_id, raw)
+        except Refusal as refusal:
+            return _refused(refusal, request_id)
+        except GreenrayError as error:
+            answer = refusal_for(error)
+            if answer.code is GatewayCode.INTERNAL_ERROR:
+                log.error("request %s (%s %s): %s", request_id, raw.method, raw.raw_path, error)
+            return _refused(answer, request_id)
+        except ConnectionError:
+            raise  # the client is gone; there is nobody to answer
+        except Exception:
+            log.exception("request %s (%s %s)", request_id, raw.method, raw.raw_path)
+            return _refused(Refusal(GatewayCode.INTERNAL_ERROR), request_id)
+
+    async def _dispatch(
+        self, binding: Binding, request_id: str, raw: web.BaseRequest
+    ) -> web.StreamResponse:
+        target, _, raw_query = raw.raw_path.partition("?")
+        try:
+            path = decode_path(target)
+        except ValueError:
+            return web.Response(status=400, text="400 Bad Request")
+        headers = tuple((_text(name), _text(value)) for name, value in raw.raw_headers)
+        request = GatewayRequest(
+            binding.sp_address,
+            request_id,
+            raw.method,
+            path,
+            raw_query,
+            raw.host,
+            headers,
+        )
+        match = match_route(raw.method, raw.host, path, raw_query, binding.domain)
+        match match.route:
+            case Route.PUT_OBJECT:
+                return await self._put_object(request, match, raw)
+            case Route.GET_OBJECT:
+                return await self._get_object(request, match, raw)
+            case Route.UPLOAD_PROGRESS:
+                return await self._upload_progress(request, match)
+            case Route.JOB_STATUS:
+                return await self._job_status(request, match)
+            case Route.JOB_TIMELINE:
+                return await self._job_timeline(request, match)
+            case Route.GET_APPROVAL:
+                return await self._get_approval(request)
+            case Route.REPLICATE_PIECE:
+                return await replicate_piece(
+                    self._receiver, request, self._body(raw), self._receiver_space
+                )
+            case Route.USER_BUCKETS if not request.header("X-Gnfd-User-Address"):
+                return _invalid_address(request_id)
+            case Route.USER_BUCKETS | Route.NOT_IMPLEMENTED:
+                raise Refusal(GatewayCode.NOT_IMPLEMENTED)
+            case Route.WRONG_METHOD:
+                return web.Response(status=405)
+            case Route.NO_ROUTER:
+                # The Go provider has no request id here.
+                return _refused(Refusal(GatewayCode.NO_ROUTER), "")
+
+    async def _put_object(
+        self, request: GatewayRequest, match: Match, raw: web.BaseRequest
+    ) -> web.StreamResponse:
+        info, params = await self._may_put(request, match)
+        if raw.headers.get("Expect", "").lower() == "100-continue":
+            await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            raw.writer.output_size = 0
+        response = web.Response(headers={REQUEST_ID_HEADER: request.request_id})
+        connection = self._taken_over(raw)
+        if connection is None:
+            async with aclosing(self._body(raw)) as body:
+                await self._uploader.ingest(request.sp_address, info, params, ChunkedPayload(body))
+            return response
+        try:
+            await self._uploader.ingest(request.sp_address, info, params, connection)
+        finally:
+            if connection.give_back():
+                raw.content.feed_eof()
+        response.force_close()  # the HTTP library has lost count of what came on it
+        return response
+
+    async def put_payload(self, request: GatewayRequest, payload: ReferencedPayload) -> None:
+        """PutObject for a payload that does not come over HTTP; ``request`` is what its user would
+        have sent, signed.
+
+        Raises what ``Uploader.ingest`` raises, and why the request is refused.
+        """
+        match = match_route(request.method, request.host, request.path, request.raw_query, "")
+        if match.route is not Route.PUT_OBJECT:
+            raise InvalidInput(f"is not PutObject: {request.method}", request.path)
+        try:
+            info, params = await self._may_put(request, match)
+        except Refusal as refusal:
+            raise refusal.cause or InvalidInput(refusal.code.message, request.path) from None
+        await self._uploader.ingest(request.sp_address, info, params, payload)
+
+    async def _may_put(
+        self, request: GatewayRequest, match: Match
+    ) -> tuple[ObjectInfo, StorageParams]:
+        granted, params = await both(self._may_upload(request, match), self._chain.storage_params())
+        if granted.object.object_status is not ObjectStatus.OBJECT_STATUS_CREATED:
+            raise WrongObjectStatus(
+                f"the object is {granted.object.object_status.name}, not created",
+                granted.object.name,
+                "Only a created object takes a payload.",
+            )
+        return granted.object, params
+
+    async def _upload_progress(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
+        granted = await self._may_upload(request, match)
+        sealed = granted.object.object_status is ObjectStatus.OBJECT_STATUS_SEALED
+        job = None if sealed else await self._jobs.get_job(request.sp_address, granted.object.id)
+        text = progress_text(job.state if job else None, sealed)
+        return web.Response(
+            body=(
+                '<QueryUploadProgress version="1.0"><ProgressDescription>'
+                f"{text}</ProgressDescription></QueryUploadProgress>"
+            ).encode(),
+            content_type="application/xml",
+            headers={REQUEST_ID_HEADER: request.request_id},
+        )
+
+    async def _job_status(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
+        try:
+            info = (await self._may_upload(request, match)).object
+            job = await self._jobs.get_job(request.sp_address, info.id)
+        except NoSuchObject:
+            job = await self._job_of_a_gone_object(request, match)
+            if job is None:
+                raise
+            info = job.object_info
+        return web.json_response(
+            job_status(info, job), headers={REQUEST_ID_HEADER: request.request_id}
+        )
+
+    async def _job_of_a_gone_object(
+        self, request: GatewayRequest, match: Match
+    ) -> JobContext | None:
+        """An object that is given up is removed from the chain; its owner may still ask why."""
+        job = await self._jobs.find_job(match.bucket_name, match.object_name)
+        if job is None or job.sp_address != request.sp_address:
+            return None
+        return job if authenticate(request) == job.object_info.owner else None
+
+    async def _job_timeline(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
+        granted = await self._may_upload(request, match)
+        info = granted.object
+        job = await self._jobs.get_job(request.sp_address, info.id)
+        trace = await self._traces.collect(info.id)
+        timeline = job_timeline(info, job, trace, TraceClock.here(), self._checks)
+        return web.json_response(timeline, headers={REQUEST_ID_HEADER: request.request_id})
+
+    async def _get_approval(self, request: GatewayRequest) -> web.StreamResponse:
+        signer = authenticate(request)
+        await self._checks[request.sp_address].check_account(signer)
+        signed = await self._approver.approve(request)
+        return web.Response(
+            headers={REQUEST_ID_HEADER: request.request_id, "X-Gnfd-Signed-Msg": signed.hex()}
+        )
+
+    async def _may_upload(self, request: GatewayRequest, match: Match) -> Granted:
+        _check_names(match)
+        signer = authenticate(request)
+        checks = self._checks[request.sp_address]
+        return await checks.may_upload(signer, match.bucket_name, match.object_name)
+
+    # --- payloads --------------------------------------------------------------------------------
+
+    def _taken_over(self, raw: web.BaseRequest) -> ConnectionPayload | None:
+        """The connection of a large body that comes as it is, to be read past the HTTP library."""
+        size_bytes, transport = raw.content_length, raw.transport
+        if (
+            size_bytes is None
+            or size_bytes < self._settings.take_over_bytes
+            or not isinstance(transport, asyncio.Transport)
+            or "Transfer-Encoding" in raw.headers
+            or "Content-Encoding" in raw.headers
+        ):
+            return None
+        received = raw.content.read_nowait()
+        return ConnectionPayload(
+            transport, received, size_bytes, self._settings.idle_timeout_s, raw.path
+        )
+
+    async def _body(self, raw: web.BaseRequest) -> AsyncGenerator[bytes, None]:
+        """The request's body as it arrives. Raises PayloadInterrupted."""
+        content = raw.content
+        while True:
+            try:
+                async with asyncio.timeout(self._settings.idle_timeout_s):
+                    chunk, _ = await content.readchunk()
+            except TimeoutError as error:
+                raise PayloadInterrupted(
+                    f"no byte arrived for {self._settings.idle_timeout_s:g} s",
+                    raw.path,
+                    "Send the payload again.",
+                ) from error
+            except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
+                raise PayloadInterrupted(
+                    "the sender closed the connection", raw.path, "Send the payload again."
+                ) from error
+            if chunk:
+                yield chunk
+            elif content.at_eof():  # not so at the end of an HTTP chunk
+                return
+
+    async def _get_object(
+        self, request: GatewayRequest, match: Match, raw: web.BaseRequest
+    ) -> web.StreamResponse:
+        _check_names(match)
+        signer = authenticate(request, anonymous_allowed=True)
+        checks = self._checks[request.sp_address]
+        granted = await checks.may_read(signer, match.bucket_name, match.object_name)
+        size = granted.object.payload_size
+        headers = {
+            REQUEST_ID_HEADER: request.request_id,
+            "Content-Type": granted.object.content_type or "application/octet-stream",
+        }
+        if size == 0:
+            return web.Response(headers=headers)
+        try:
+            wanted = parse_range(request.header("Range"), size)
+        except ValueError as error:
+            raise Refusal(GatewayCode.INVALID_RANGE) from error
+        if wanted is not None:
+            headers["Content-Range"] = f"bytes {wanted.first}-{wanted.last}/{size}"
+        response = web.StreamResponse(status=206 if wanted else 200, headers=headers)
+        wanted = wanted or ByteRange(0, size - 1)
+        response.content_length = wanted.size_bytes
+        reader = await self._reader(request.sp_address, granted)
+        async with aclosing(reader.read(wanted)) as segments:
+            # The first segment is verified before the status is sent.
+            first = await anext(segments)
+            await response.prepare(raw)
+            if raw.transport is not None:
+                # Drain means sent: a segment's buffer is reused as soon as it is written.
+                raw.transport.set_write_buffer_limits(high=0)
+            try:
+                await self._write(response, raw, first)
+                async for segment in segments:
+                    await self._write(response, raw, segment)
+            except (GreenrayError, TimeoutError) as error:
+                log.error("request %s: %s breaks off: %s", request.request_id, raw.path, error)
+                _break_off(raw)
+        return response
+
+    async def _reader(self, sp_address: str, granted: Granted) -> SegmentReader:
+        info = granted.object
+        record = await self._jobs.get_integrity(sp_address, info.id, SEGMENTS)
+        if record is None:
+            raise NoSuchPiece("this provider holds no payload of the object", info.name)
+        job = await self._jobs.get_job(sp_address, info.id)
+        return SegmentReader(
+            self._stores[sp_address],
+            record,
+            info,
+            job.params if job else await self._chain.storage_params(),
+            self._read_buffers,
+            self._read_pool,
+        )
+
+    async def _write(
+        self, response: web.StreamResponse, raw: web.BaseRequest, data: Buffer
+    ) -> None:
+        for start in range(0, len(data), _WRITE_SLICE_BYTES):
+            async with asyncio.timeout(self._settings.idle_timeout_s):
+                await response.write(data[start : start + _WRITE_SLICE_BYTES])
+                await raw.writer.drain()
+
+
+def _check_names(match: Match) -> None:
+    try:
+        check_bucket_name(match.bucket_name)
+    except InvalidName as error:
+        raise Refusal(GatewayCode.INVALID_BUCKET_NAME, error) from error
+    try:
+        check_object_name(match.object_name)
+    except InvalidName as error:
+        raise Refusal(GatewayCode.INVALID_KEY, error) from error
+
+
+def _refused(refusal: Refusal, request_id: str) -> web.Response:
+    code, cause = refusal.code, refusal.cause
+    response = web.Response(
+        status=code.status, body=error_xml(code, request_id), content_type="application/xml"
+    )
+    if cause is not None:
+        # Without ``where``: it may name files of this machine.
+        message = f"{cause.what}. {cause.next_step}" if cause.next_step else cause.what
+        response.headers[ERROR_HEADER] = json.dumps(
+            {"reason": cause.reason, "message": message, "retryable": cause.retryable}
+        )
+    return response
+
+
+def _invalid_address(request_id: str) -> web.Response:
+    code = GatewayCode.INVALID_ADDRESS
+    answer = {"code": code.code, "message": code.message, "requestID": request_id}
+    return web.Response(
+        status=code.status,
+        body=json.dumps(answer, separators=(",", ":")).encode(),
+        content_type="application/json",
+    )
+
+
+def _break_off(raw: web.BaseRequest) -> None:
+    """Reset the connection: the missing bytes must not look like the end of the object."""
+    if raw.transport is not None:
+        raw.transport.abort()
+
+
+def _text(value: bytes) -> str:
+    return value.decode("utf-8", "surrogateescape")

@@ -1,0 +1,1 @@
+"""P2P: approvals between storage providers."""

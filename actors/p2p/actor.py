@@ -1,0 +1,175 @@
+"""P2P: asks other SPs for approvals, and answers for the SPs hosted here (protocol 03 §2-4).
+
+SPs share nothing but bytes: a request is encoded, signed, sent, decoded and verified exactly as
+between strangers, also when both SPs live in this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.ports import ApprovalRound, SignerPort
+from greenray.chain.crypto import recover_signer
+from greenray.chain.dialects.p2p_wire import (
+    decode_approval,
+    decode_request,
+    encode_approval,
+    encode_request,
+)
+from greenray.protocol.approvals import (
+    Approval,
+    ApprovalRequest,
+    approval_sign_bytes,
+    request_sign_bytes,
+)
+from greenray.protocol.errors import GreenrayError, InvalidInput, SignatureError
+from greenray.protocol.objects import ObjectInfo, StorageProvider
+
+APPROVAL_VALIDITY_S = 3600
+"""What the reference answers: an approval is good for an hour (protocol 03 §4)."""
+
+
+class PeerTransport(Protocol):
+    """Carries one GetApprovalRequest to an SP and its GetApprovalResponse back."""
+
+    async def request_approval(self, provider: StorageProvider, message: bytes) -> bytes | None:
+        """None: the peer dropped the request. Raises GreenrayError when it cannot be reached."""
+
+
+@dataclass(frozen=True, slots=True)
+class P2PSettings:
+    spare_grace_s: float = 0.5
+    """How long to wait for spare approvals once enough have arrived."""
+
+
+class P2P:
+    """One P2P node for all SPs of this cluster."""
+
+    def __init__(
+        self,
+        *,
+        hosted: Iterable[str],
+        providers: ProviderBook,
+        signer: SignerPort,
+        clock: Callable[[], float],
+        settings: P2PSettings | None = None,
+        transport: PeerTransport | None = None,
+    ) -> None:
+        self._hosted = frozenset(hosted)
+        self._providers = providers
+        self._signer = signer
+        self._clock = clock
+        self._settings = settings or P2PSettings()
+        self._transport = transport or LoopbackTransport(self)
+
+    def hosts(self, sp_address: str) -> bool:
+        return sp_address in self._hosted
+
+    async def get_secondary_approvals(
+        self, object_info: ObjectInfo, sp_address: str, needed: int, timeout_s: float
+    ) -> ApprovalRound:
+        """Ask every other SP in service at once.
+
+        Returns when all have answered, when ``timeout_s`` is over, or a moment after ``needed``
+        approvals are there (so that spares are kept but a silent SP costs little).
+        """
+        request = ApprovalRequest(object_info, sp_address)
+        sign_bytes = request_sign_bytes(request)
+        signature = await self._signer.sign_as_operator(sp_address, sign_bytes)
+        message = encode_request(replace(request, signature=signature))
+        peers = [
+            p
+            for p in await self._providers.all()
+            if p.operator_address != sp_address and p.in_service
+        ]
+        asked = {
+            asyncio.create_task(self._ask(peer, message, object_info)): peer.operator_address
+            for peer in peers
+        }
+        accepted: list[Approval] = []
+        refused: dict[str, str] = {}
+        pending = set(asked)
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while pending:
+            remaining_s = deadline - asyncio.get_running_loop().time()
+            if len(accepted) >= needed:
+                remaining_s = min(remaining_s, self._settings.spare_grace_s)
+            done, pending = await asyncio.wait(
+                pending, timeout=max(remaining_s, 0.0), return_when=asyncio.FIRST_COMPLETED
+            )
+            if not done:
+                break
+            for task in done:
+                outcome = task.result()
+                if isinstance(outcome, Approval):
+                    accepted.append(outcome)
+                else:
+                    refused[asked[task]] = outcome
+        for task in pending:
+            task.cancel()
+            refused[asked[task]] = "no-answer"
+        return ApprovalRound(tuple(accepted), tuple(sorted(refused.items())))
+
+    async def _ask(
+        self, peer: StorageProvider, message: bytes, object_info: ObjectInfo
+    ) -> Approval | str:
+        """The verified approval of one peer, or the reason why there is none."""
+        try:
+            answer = await self._transport.request_approval(peer, message)
+        except GreenrayError as error:
+            return f"unreachable: {error}"
+        if answer is None:
+            return "no-answer"
+        try:
+            return self._verified(decode_approval(answer), peer, object_info)
+        except GreenrayError as error:
+            return f"{error.reason}: {error}"
+
+    def _verified(
+        self, approval: Approval, peer: StorageProvider, object_info: ObjectInfo
+    ) -> Approval:
+        if approval.sp_operator_address != peer.operator_address:
+            raise SignatureError("the answer speaks for another SP", peer.operator_address)
+        if approval.object_info != object_info:
+            raise InvalidInput("the answer is about another object", peer.operator_address)
+        if approval.refused_reason:
+            raise InvalidInput(f"refused: {approval.refused_reason}", peer.operator_address)
+        if approval.expired_time <= self._clock():
+            raise InvalidInput("the approval has expired already", peer.operator_address)
+        signer = recover_signer(approval_sign_bytes(approval), approval.signature)
+        if signer != peer.operator_address:
+            raise SignatureError("the answer is signed by someone else", peer.operator_address)
+        return approval
+
+    async def answer(self, sp_address: str, message: bytes) -> bytes | None:
+        """What the SP ``sp_address`` answers to a GetApprovalRequest; None drops it silently."""
+        try:
+            request = decode_request(message)
+            asker = request.sp_operator_address
+            if recover_signer(request_sign_bytes(request), request.signature) != asker:
+                return None
+        except (InvalidInput, SignatureError):
+            return None
+        if asker == sp_address or await self._providers.find(asker) is None:
+            return None
+        approval = Approval(
+            request.object_info, sp_address, int(self._clock()) + APPROVAL_VALIDITY_S
+        )
+        signature = await self._signer.sign_as_operator(sp_address, approval_sign_bytes(approval))
+        return encode_approval(replace(approval, signature=signature))
+
+
+class LoopbackTransport:
+    """Reaches the SPs hosted by the same P2P node; for others there is no way yet."""
+
+    def __init__(self, node: P2P) -> None:
+        self._node = node
+
+    async def request_approval(self, provider: StorageProvider, message: bytes) -> bytes | None:
+        if not self._node.hosts(provider.operator_address):
+            raise InvalidInput("this SP is not hosted in this cluster", provider.operator_address)
+        return await self._node.answer(provider.operator_address, message)

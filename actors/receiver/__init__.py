@@ -1,0 +1,1 @@
+"""Receiver: takes replicate groups from primaries."""

@@ -1,0 +1,536 @@
+"""Receiver: takes replicate groups from primaries, for every SP hosted in this process.
+
+SPs share nothing but the process: every call names the SP it is meant for, every row is keyed by
+its operator address, and every SP has a piece store of its own. Hashing and disk work run in a
+thread pool, so the event loop stays free.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+from weakref import WeakValueDictionary
+
+from greenray.actors.chain_view.object_finder import ObjectFinder, PatienceSettings
+from greenray.actors.ports import Column, ColumnRuns, GroupOrder, SignerPort
+from greenray.actors.receiver.column_intake import (
+    IncomingColumn,
+    piece_checksums,
+    store_batch,
+    store_whole,
+)
+from greenray.chain.crypto import recover_signer
+from greenray.chain.ports import ChainClient
+from greenray.protocol.approvals import Approval
+from greenray.protocol.errors import (
+    ComponentUnavailable,
+    GroupNotOpen,
+    IntegrityHashMismatch,
+    InvalidInput,
+    NoSuchPiece,
+    PayloadSizeMismatch,
+    StaleJob,
+    StoreError,
+)
+from greenray.protocol.integrity import expected_integrity_hash, secondary_sign_bytes
+from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
+from greenray.protocol.objects import ObjectInfo
+from greenray.protocol.receiving import check_group, check_received
+from greenray.storage.ports import (
+    ColumnKey,
+    ColumnWriter,
+    GroupKey,
+    GroupRow,
+    IntegrityRecord,
+    JobStore,
+    PieceStore,
+)
+from greenray.timeline.stage_trace import ObjectStages, Stage, StageTrace, TracePart
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiverSettings:
+    threads: int = 4
+    """Threads that hash and write; they bound what one Receiver does at a time."""
+    max_open_groups: int = 1024
+    """Groups with an open column; beyond this the longest unused one is set aside on disk."""
+    patience: PatienceSettings = field(default_factory=PatienceSettings)
+    """With a chain that has not seen the object yet."""
+    wire_batch_bytes: int = 16 * 1024 * 1024
+    """Batches of a group that arrives over HTTP are about this large."""
+
+
+@dataclass(slots=True)
+class _OpenGroup:
+    """A group in memory. ``writer`` is None once the column is finished."""
+
+    row: GroupRow
+    layout: ColumnLayout
+    writer: ColumnWriter | None
+
+
+class Receiver:
+    """Implements ``greenray.actors.ports.ReceiverPort`` over ports.
+
+    Orderings (design §5): store, then record, then sign, then announce. What is acknowledged
+    survives a kill; everything else is dropped when the group is opened again.
+
+    A replica group is kept under its redundancy index like any other, so that two groups, or a
+    group and an upload of the same object, never share a column.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: ChainClient,
+        job_store: JobStore,
+        piece_stores: Mapping[str, PieceStore],
+        signer: SignerPort,
+        clock: Callable[[], float],
+        settings: ReceiverSettings | None = None,
+    ) -> None:
+        """``piece_stores``: by operator address, one per hosted SP. ``clock``: unix seconds."""
+        self._settings = settings or ReceiverSettings()
+        self._chain = chain
+        self._finder = ObjectFinder(chain, self._settings.patience)
+        self._jobs = job_store
+        self._stores = piece_stores
+        self._signer = signer
+        self._clock = clock
+        self._pool = ThreadPoolExecutor(self._settings.threads, thread_name_prefix="receiver")
+        self._groups: dict[GroupKey, _OpenGroup] = {}
+        self._locks: WeakValueDictionary[GroupKey, asyncio.Lock] = WeakValueDictionary()
+        self._running: set[asyncio.Task[Any]] = set()
+        self._trace = StageTrace()
+        self._last_wire_attempt = 0
+
+    # --- the port --------------------------------------------------------------------------------
+
+    async def order_for(
+        self, sp_address: str, approval: Approval, redundancy_index: int
+    ) -> GroupOrder:
+        """See ``ReceiverPort.order_for``."""
+        self._store_of(sp_address)
+        params = await self._chain.storage_params()
+        layout = PayloadLayout.of(approval.object_info, params).pieces
+        pieces = self._settings.wire_batch_bytes // max(1, layout.piece_size_bytes)
+        batch_segments = max(1, min(pieces, layout.piece_count))
+        attempt = self._next_wire_attempt()
+        return GroupOrder(
+            approval.object_info, params, redundancy_index, batch_segments, attempt, approval
+        )
+
+    async def open(self, sp_address: str, order: GroupOrder) -> int:
+        """See ``ReceiverPort.open``."""
+        return await self._uncancelled(self._open(sp_address, order))
+
+    async def write_batch(
+        self, sp_address: str, key: GroupKey, batch_index: int, column: Column | ColumnRuns
+    ) -> None:
+        """See ``ReceiverPort.write_batch``. ``column``: flat uint8, exactly the batch's pieces."""
+        self._check_key(sp_address, key)
+        incoming = IncomingColumn.of(column)
+        await self._uncancelled(self._write_batch(key, batch_index, incoming))
+
+    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+        """See ``ReceiverPort.finish``."""
+        self._check_key(sp_address, key)
+        return await self._uncancelled(self._finish(key))
+
+    async def hold_group(
+        self, sp_address: str, order: GroupOrder, column: Column
+    ) -> SecondaryReceipt:
+        """See ``ReceiverPort.hold_group``. ``column``: flat uint8, all pieces of the group."""
+        return await self._uncancelled(
+            self._hold_group(sp_address, order, IncomingColumn.of(column))
+        )
+
+    async def abort(self, sp_address: str, key: GroupKey) -> None:
+        """See ``ReceiverPort.abort``."""
+        self._check_key(sp_address, key)
+        await self._uncancelled(self._abort(key))
+
+    async def trace_of(self, object_id: int) -> TracePart:
+        """See ``greenray.timeline.stage_trace.TraceSource``."""
+        return self._trace.part(object_id)
+
+    async def sweep(self, idle_for_s: float) -> int:
+        """Remove what no primary will come back for: groups idle for ``idle_for_s`` seconds,
+        groups of superseded attempts, and unfinished columns that no group owns.
+
+        Returns how many groups and columns were removed. Raises StoreError.
+        """
+        removed = 0
+        for sp_address, store in self._stores.items():
+            removed += await self._sweep_groups(sp_address, idle_for_s)
+            removed += await self._sweep_columns(sp_address, store)
+        return removed
+
+    async def close(self) -> None:
+        """Wait for running calls, leave unfinished groups to be continued, stop the threads."""
+        if self._running:
+            await asyncio.wait(set(self._running))
+        for key in list(self._groups):
+            await self._set_aside(key)
+        self._pool.shutdown()
+
+    # --- opening ---------------------------------------------------------------------------------
+
+    async def _open(self, sp_address: str, order: GroupOrder) -> int:
+        store = self._store_of(sp_address)
+        key = order.key_at(sp_address)
+        object_info = await self._check_order(sp_address, order)
+        layout = PayloadLayout.of(object_info, order.params, order.batch_segments).pieces
+        async with self._lock(key):
+            group = self._groups.get(key)
+            if group is None:
+                if await self._is_held(store, key, object_info):
+                    return layout.batch_count
+                fresh = GroupRow(
+                    key, object_info, order.params, order.batch_segments, 0, (), self._clock()
+                )
+                row = await self._jobs.open_group(fresh)
+                _check_same_batches(row, order)
+                group = await self._continue(store, row, layout)
+                await self._make_room()
+                self._groups[key] = group
+            _check_same_batches(group.row, order)
+            return group.row.batches_acknowledged
+
+    async def _check_order(self, sp_address: str, order: GroupOrder) -> ObjectInfo:
+        """The check ladder against what the chain says; returns the chain's object."""
+        object_info = await self._finder.find(order.object_info.id)
+        check_group(
+            order.approval,
+            order.redundancy_index,
+            object_info=object_info,
+            params=order.params,
+            own_address=sp_address,
+            now_s=int(self._clock()),
+            recover=recover_signer,
+        )
+        return object_info
+
+    async def _is_held(self, store: PieceStore, key: GroupKey, object_info: ObjectInfo) -> bool:
+        """Whether this group was finished before, in whatever attempt, and is still there."""
+        record = await self._jobs.get_integrity(key.sp_address, key.object_id, key.redundancy_index)
+        expected = expected_integrity_hash(object_info, key.redundancy_index)
+        if record is None or record.integrity_hash != expected:
+            return False
+        return await self._in_pool(store.exists, _column_key(key))
+
+    async def _continue(self, store: PieceStore, row: GroupRow, layout: ColumnLayout) -> _OpenGroup:
+        """The row's column, cut to what was acknowledged; a new one when those bytes are gone."""
+        key, column = row.key, _column_key(row.key)
+        if row.batches_acknowledged:
+            size_bytes = layout.prefix_size_bytes(row.batches_acknowledged)
+            try:
+                writer = await self._in_pool(store.resume, column, layout, size_bytes, key.attempt)
+                return _OpenGroup(row, layout, writer)
+            except NoSuchPiece:
+                complete = row.batches_acknowledged == layout.batch_count
+                if complete and await self._in_pool(store.exists, column):
+                    # Killed between finishing the column and recording it. Only bytes that match
+                    # the chain's checksum are ever finished, so the column is this group's.
+                    return _OpenGroup(row, layout, None)
+            await self._jobs.drop_group(key)
+            row = await self._jobs.open_group(
+                replace(row, batches_acknowledged=0, piece_checksums=())
+            )
+        writer = await self._in_pool(store.create, column, layout, key.attempt)
+        return _OpenGroup(row, layout, writer)
+
+    async def _make_room(self) -> None:
+        """Set the longest unused group aside when too many are open."""
+        if len(self._groups) < self._settings.max_open_groups:
+            return
+        for key in list(self._groups):
+            lock = self._lock(key)
+            if not lock.locked():
+                async with lock:
+                    await self._set_aside(key)
+                return
+        raise ComponentUnavailable(
+            f"{len(self._groups)} groups are being written at this moment",
+            "receiver",
+            "Try again, or raise max_open_groups",
+        )
+
+    # --- writing ---------------------------------------------------------------------------------
+
+    async def _write_batch(self, key: GroupKey, batch_index: int, column: IncomingColumn) -> None:
+        async with self._lock(key):
+            group = self._groups.pop(key, None)
+            if group is None or group.writer is None:
+                raise _not_open(key)
+            self._groups[key] = group  # now the most recently used one
+            _check_batch(group, batch_index, column)
+            if batch_index < group.row.batches_acknowledged:
+                await self._check_same_bytes(group, batch_index, column)
+                return
+            stages = self._stages(key)
+            try:
+                with stages.during(Stage.STORED, batch_index, column.size_bytes):
+                    checksums = await store_batch(
+                        self._pool, group.writer, group.layout, batch_index, column, stages
+                    )
+                    group.row = await self._jobs.acknowledge_batch(key, batch_index, checksums)
+            except (StoreError, GroupNotOpen):
+                await self._forget(key)
+                raise
+            except StaleJob as error:
+                await self._set_aside(key)
+                raise _not_open(key) from error  # somebody else has written to the group
+            except BaseException:
+                # The column may be ahead of its row; opening the group again cuts it back.
+                await self._set_aside(key)
+                raise
+
+    async def _check_same_bytes(
+        self, group: _OpenGroup, batch_index: int, column: IncomingColumn
+    ) -> None:
+        pieces = group.layout.batch_range(batch_index)
+        checksums = await piece_checksums(self._pool, group.layout, column)
+        if checksums != group.row.piece_checksums[pieces.start : pieces.stop]:
+            raise InvalidInput(
+                f"batch {batch_index} was acknowledged with other bytes", _where(group.row.key)
+            )
+
+    # --- finishing -------------------------------------------------------------------------------
+
+    async def _finish(self, key: GroupKey) -> SecondaryReceipt:
+        async with self._lock(key):
+            group = self._groups.get(key)
+            if group is None:
+                record = await self._jobs.get_integrity(
+                    key.sp_address, key.object_id, key.redundancy_index
+                )
+                if record is None:
+                    raise _not_open(key)
+                return _receipt(record)
+            digest = await self._checked_integrity_hash(group)
+            with self._stages(key).during(Stage.SIGNED):
+                return await self._finish_and_sign(group, digest)
+
+    async def _finish_and_sign(self, group: _OpenGroup, digest: bytes) -> SecondaryReceipt:
+        key = group.row.key
+        if group.writer is not None:
+            try:
+                await self._in_pool(group.writer.finish)
+            except StoreError:
+                await self._forget(key)
+                raise
+            except BaseException:
+                # What was acknowledged stays, finished or not: ``open`` finds out which.
+                await self._set_aside(key)
+                raise
+            group.writer = None
+        receipt = await self._vouch(key, group.row.piece_checksums, digest)
+        del self._groups[key]
+        return receipt
+
+    async def _vouch(
+        self, key: GroupKey, piece_checksums: tuple[bytes, ...], digest: bytes
+    ) -> SecondaryReceipt:
+        """Sign for a column that is finished, and record it."""
+        sign_bytes = secondary_sign_bytes(key.sp_address, key.object_id, digest)
+        record = IntegrityRecord(
+            key.sp_address,
+            key.object_id,
+            key.redundancy_index,
+            piece_checksums,
+            digest,
+            await self._signer.sign_as_approver(key.sp_address, sign_bytes),
+        )
+        await self._jobs.finish_group(key, record)
+        return _receipt(record)
+
+    async def _checked_integrity_hash(self, group: _OpenGroup) -> bytes:
+        """The group's integrity hash if it is the chain's; else the group is forgotten."""
+        key, row = group.row.key, group.row
+        if row.batches_acknowledged < group.layout.batch_count:
+            raise InvalidInput(
+                f"only {row.batches_acknowledged} of {group.layout.batch_count} batches are there",
+                _where(key),
+            )
+        try:
+            return check_received(
+                row.piece_checksums,
+                key.redundancy_index,
+                object_info=row.object_info,
+                params=row.params,
+            )
+        except IntegrityHashMismatch:
+            await self._forget(key)
+            raise
+
+    # --- a whole group ---------------------------------------------------------------------------
+
+    async def _hold_group(
+        self, sp_address: str, order: GroupOrder, column: IncomingColumn
+    ) -> SecondaryReceipt:
+        """No row says that the group is open: before it is finished nothing is acknowledged, and
+        what a crash leaves of it is a column without an owner, which is swept. Nobody asks whether
+        it was finished before either: the same bytes once more cost less than the question."""
+        store = self._store_of(sp_address)
+        key = order.key_at(sp_address)
+        object_info = await self._check_order(sp_address, order)
+        layout = PayloadLayout.of(object_info, order.params, order.batch_segments).pieces
+        if column.size_bytes != layout.size_bytes or layout.batch_count != 1:
+            raise PayloadSizeMismatch(
+                f"the group has {layout.size_bytes} bytes in {layout.batch_count} batches, "
+                f"{column.size_bytes} came at once",
+                _where(key),
+            )
+        async with self._lock(key):
+            await self._set_aside(key)
+            stages = self._stages(key)
+            with stages.during(Stage.STORED, 0, column.size_bytes):
+                with stages.during(Stage.HASHED, 0, column.size_bytes):
+                    checksums = await piece_checksums(self._pool, layout, column)
+                digest = check_received(
+                    checksums, key.redundancy_index, object_info=object_info, params=order.params
+                )
+                name = _column_key(key)
+                write = stages.timed(Stage.WRITTEN, 0, column.size_bytes, store_whole)
+                await self._in_pool(write, store, name, layout, key.attempt, column)
+            with stages.during(Stage.SIGNED):
+                return await self._vouch(key, checksums, digest)
+
+    # --- giving up -------------------------------------------------------------------------------
+
+    async def _abort(self, key: GroupKey) -> None:
+        async with self._lock(key):
+            await self._forget(key)
+
+    async def _forget(self, key: GroupKey) -> None:
+        """Remove the unfinished group, bytes first: a row without bytes is swept, too."""
+        group = self._groups.pop(key, None)
+        if group is not None and group.writer is not None:
+            await self._in_pool(group.writer.abort)
+        store = self._store_of(key.sp_address)
+        await self._in_pool(store.delete_unfinished, _column_key(key), key.attempt)
+        await self._jobs.drop_group(key)
+
+    async def _set_aside(self, key: GroupKey) -> None:
+        """Close the column and keep it on disk, to be continued by the next ``open``."""
+        group = self._groups.pop(key, None)
+        if group is not None and group.writer is not None:
+            await self._in_pool(group.writer.close)
+
+    async def _sweep_groups(self, sp_address: str, idle_for_s: float) -> int:
+        idle = {row.key for row in await self._jobs.list_groups(sp_address, idle_for_s=idle_for_s)}
+        keys = [row.key for row in await self._jobs.list_groups(sp_address)]
+        newest: dict[ColumnKey, int] = {}
+        for key in keys:
+            column = _column_key(key)
+            newest[column] = max(key.attempt, newest.get(column, key.attempt))
+        stale = [k for k in keys if k in idle or k.attempt < newest[_column_key(k)]]
+        stale = [k for k in stale if not self._lock(k).locked()]
+        for key in stale:
+            await self._abort(key)
+        return len(stale)
+
+    async def _sweep_columns(self, sp_address: str, store: PieceStore) -> int:
+        # Columns first: a group has its row before its column, so a column without a row in the
+        # later list has no owner.
+        columns = await self._in_pool(lambda: list(store.list_unfinished()))
+        owned = {row.key for row in await self._jobs.list_groups(sp_address)}
+        removed = 0
+        for column, attempt in columns:
+            key = GroupKey(sp_address, column.object_id, column.redundancy_index, attempt)
+            if column.redundancy_index == SEGMENTS or key in owned:
+                continue
+            async with self._lock(key):
+                if key not in self._groups:
+                    await self._in_pool(store.delete_unfinished, column, attempt)
+                    removed += 1
+        return removed
+
+    # --- plumbing --------------------------------------------------------------------------------
+
+    def _store_of(self, sp_address: str) -> PieceStore:
+        store = self._stores.get(sp_address)
+        if store is None:
+            raise ComponentUnavailable("no receiver of this storage provider here", sp_address)
+        return store
+
+    def _check_key(self, sp_address: str, key: GroupKey) -> None:
+        self._store_of(sp_address)
+        if key.sp_address != sp_address:
+            raise InvalidInput(f"the group belongs to {key.sp_address}", sp_address)
+
+    def _stages(self, key: GroupKey) -> ObjectStages:
+        return self._trace.of(key.object_id, key.sp_address, key.redundancy_index)
+
+    def _lock(self, key: GroupKey) -> asyncio.Lock:
+        """One call per group at a time. The lock lives as long as somebody uses it."""
+        lock = self._locks.get(key)
+        if lock is None:
+            lock = self._locks[key] = asyncio.Lock()
+        return lock
+
+    def _next_wire_attempt(self) -> int:
+        """Newer than every attempt before it, here and before a restart (microseconds)."""
+        self._last_wire_attempt = max(self._last_wire_attempt + 1, int(self._clock() * 1e6))
+        return self._last_wire_attempt
+
+    async def _in_pool(self, function: Callable[..., T], *arguments: Any) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
+
+    async def _uncancelled(self, call: Coroutine[Any, Any, T]) -> T:
+        """Run to the end even when the caller goes away: a thread cannot be stopped half-way."""
+        task = asyncio.create_task(call)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+        return await asyncio.shield(task)
+
+
+# --- small pure parts ----------------------------------------------------------------------------
+
+
+def _column_key(key: GroupKey) -> ColumnKey:
+    return ColumnKey(key.object_id, key.redundancy_index)
+
+
+def _where(key: GroupKey) -> str:
+    return f"object {key.object_id}, redundancy index {key.redundancy_index} at {key.sp_address}"
+
+
+def _not_open(key: GroupKey) -> GroupNotOpen:
+    return GroupNotOpen("the group is not open", _where(key), "Open it and go on from there")
+
+
+def _receipt(record: IntegrityRecord) -> SecondaryReceipt:
+    return SecondaryReceipt(
+        record.redundancy_index, record.sp_address, record.integrity_hash, record.signature
+    )
+
+
+def _check_same_batches(row: GroupRow, order: GroupOrder) -> None:
+    if (row.batch_segments, row.params) != (order.batch_segments, order.params):
+        raise InvalidInput(
+            f"the group was opened with {row.batch_segments} segments per batch, "
+            f"now {order.batch_segments}, or with other parameters",
+            _where(row.key),
+            "Abort it, or use a new attempt",
+        )
+
+
+def _check_batch(group: _OpenGroup, batch_index: int, column: IncomingColumn) -> None:
+    key = group.row.key
+    expected = group.layout.batch_size_bytes(batch_index)
+    if column.size_bytes != expected:
+        raise PayloadSizeMismatch(
+            f"batch {batch_index} has {expected} bytes, {column.size_bytes} came", _where(key)
+        )
+    if batch_index > group.row.batches_acknowledged:
+        raise InvalidInput(
+            f"batch {batch_index} came before batch {group.row.batches_acknowledged}", _where(key)
+        )

@@ -1,0 +1,49 @@
+"""Several Receivers as one: every call goes to the one that serves the SP it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort
+from greenray.protocol.approvals import Approval
+from greenray.protocol.errors import ComponentUnavailable
+from greenray.protocol.job import SecondaryReceipt
+from greenray.storage.ports import GroupKey
+
+
+class ReceiverDirectory:
+    """Implements ``greenray.actors.ports.ReceiverPort``."""
+
+    def __init__(self, receivers: Mapping[str, ReceiverPort]) -> None:
+        """``receivers`` by the operator address of the SP they serve."""
+        self._receivers = receivers
+
+    def _of(self, sp_address: str) -> ReceiverPort:
+        try:
+            return self._receivers[sp_address]
+        except KeyError:
+            raise ComponentUnavailable("no Receiver serves this SP here", sp_address) from None
+
+    async def order_for(
+        self, sp_address: str, approval: Approval, redundancy_index: int
+    ) -> GroupOrder:
+        return await self._of(sp_address).order_for(sp_address, approval, redundancy_index)
+
+    async def open(self, sp_address: str, order: GroupOrder) -> int:
+        return await self._of(sp_address).open(sp_address, order)
+
+    async def write_batch(
+        self, sp_address: str, key: GroupKey, batch_index: int, column: ColumnRef
+    ) -> None:
+        await self._of(sp_address).write_batch(sp_address, key, batch_index, column)
+
+    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+        return await self._of(sp_address).finish(sp_address, key)
+
+    async def hold_group(
+        self, sp_address: str, order: GroupOrder, column: ColumnRef
+    ) -> SecondaryReceipt:
+        return await self._of(sp_address).hold_group(sp_address, order, column)
+
+    async def abort(self, sp_address: str, key: GroupKey) -> None:
+        await self._of(sp_address).abort(sp_address, key)

@@ -1,0 +1,1 @@
+"""Replication: every missing group of an object to its secondary."""

@@ -1,0 +1,1 @@
+"""Signer: holds the SPs' keys, and seals objects with them."""

@@ -1,0 +1,1 @@
+"""TaskNode: claims jobs and drives them to the sealed state."""

@@ -1,0 +1,138 @@
+"""TaskNode: claims jobs from the job store and drives them to the sealed state.
+
+The committed row UPLOAD_OBJECT_DONE is the notification; ``wake`` only saves the wait for the next
+look. Leases belong to this process: when it dies its jobs become claimable by the next one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+
+from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
+from greenray.actors.task_node.early_replication import EarlyReplications
+from greenray.actors.task_node.job_driver import JobDriver
+from greenray.protocol.errors import GreenrayError, StaleJob
+from greenray.protocol.job import JobContext
+from greenray.timeline.stage_trace import TracePart
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class TaskNodeSettings:
+    parallel_jobs: int = 256
+    """Most of them wait for a block; what their columns take is bounded by the budgets."""
+    lease_s: float = 30.0
+    poll_s: float = 2.0
+    """How long the job store is left alone when nothing wakes the node."""
+    driver: DriverSettings = field(default_factory=DriverSettings)
+
+
+class TaskNode:
+    """One claiming loop; ``run`` lives as long as the actor."""
+
+    def __init__(self, *, owner: str, ports: DriverPorts, settings: TaskNodeSettings) -> None:
+        self._owner = owner
+        self._ports = ports
+        self._settings = settings
+        self._early = EarlyReplications(ports, settings.driver)
+        self._woken = asyncio.Event()
+        self._is_running = False
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def wake(self) -> None:
+        self._woken.set()
+
+    async def follow_upload(self, job: JobContext) -> None:
+        """See ``greenray.actors.ports.TaskWaker``."""
+        if self._is_running:  # nobody would claim the job here
+            self._early.begin(job)
+
+    async def trace_of(self, object_id: int) -> TracePart:
+        """See ``greenray.timeline.stage_trace.TraceSource``."""
+        return self._ports.trace.part(object_id)
+
+    async def run(self) -> None:
+        """Claim and drive until ``stop``."""
+        self._is_running = True
+        keeper = asyncio.create_task(self._keep_leases())
+        await self._ports.encoder.warm_up()
+        try:
+            while self._is_running:
+                self._woken.clear()
+                wait_s = await self._claim()
+                try:
+                    async with asyncio.timeout(wait_s):
+                        await self._woken.wait()
+                except TimeoutError:
+                    continue
+        finally:
+            keeper.cancel()
+
+    async def stop(self) -> None:
+        """Finish no job, start no job: what runs is left to the next owner."""
+        self._is_running = False
+        self._woken.set()
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(self._early.stop(), *self._running, return_exceptions=True)
+
+    async def _claim(self) -> float:
+        """Start what is due; returns how long to sleep (s)."""
+        settings = self._settings
+        try:
+            free = settings.parallel_jobs - len(self._running)
+            if free > 0:
+                for job in await self._ports.job_store.claim_jobs(
+                    self._owner, settings.lease_s, free
+                ):
+                    task = asyncio.create_task(self._drive(job))
+                    self._running.add(task)
+                    task.add_done_callback(self._ended)
+            if len(self._running) >= settings.parallel_jobs:
+                return settings.poll_s
+            due_s = await self._ports.job_store.next_due_in_s()
+        except GreenrayError as error:
+            log.warning("the job store does not answer: %s", error)
+            return settings.poll_s
+        if due_s is None:
+            return settings.poll_s
+        return min(max(due_s, 0.02), settings.poll_s)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._woken.set()
+
+    async def _drive(self, job: JobContext) -> None:
+        try:
+            with self._ports.trace.cpu.working():
+                await JobDriver(job, self._ports, self._settings.driver, self._early).run()
+        except StaleJob as error:
+            log.warning("lost the job to another owner: %s", error)
+        except GreenrayError as error:
+            log.warning("%s: the journal could not be written: %s", job.object_info.name, error)
+        except Exception:
+            log.exception("%s could not be driven", job.where)
+        await self._release(job)
+
+    async def _release(self, job: JobContext) -> None:
+        """Give the job back; a job store that is away is asked until it answers, because a lease
+        that this node keeps renewing would hold the job for ever."""
+        while True:
+            try:
+                await self._ports.job_store.release_job(job.sp_address, job.job_id, job.epoch)
+            except GreenrayError as error:
+                log.warning("%s: not released yet: %s", job.object_info.name, error)
+                await asyncio.sleep(self._settings.poll_s)
+            else:
+                return
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(self._settings.lease_s / 3)
+            try:
+                await self._ports.job_store.renew_leases(self._owner, self._settings.lease_s)
+            except GreenrayError as error:
+                log.warning("leases could not be renewed: %s", error)

@@ -1,0 +1,118 @@
+"""What it takes to drive jobs, and what every driver does alike."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.byte_budget import ByteBudget
+from greenray.actors.ports import (
+    ApprovalSource,
+    Encoder,
+    HotColumns,
+    ObjectSpace,
+    RunningUploads,
+    SealerPort,
+    SecondaryDirectory,
+)
+from greenray.actors.replication.batch_source import BatchSource, StoredObject
+from greenray.actors.replication.run import ReplicationRun, ReplicationSettings
+from greenray.protocol.job import JobContext, JobEvent
+from greenray.protocol.layout import SEGMENTS, PayloadLayout
+from greenray.protocol.replication_plan import ReplicationPlan
+from greenray.storage.ports import JobStore, JobUpdate, PieceStore
+from greenray.timeline.stage_trace import Stage, StageTrace
+
+
+@dataclass(frozen=True, slots=True)
+class DriverSettings:
+    approval_timeout_s: float = 10.0
+    seal_timeout_s: float = 120.0
+    retry_base_s: float = 1.0
+    retry_cap_s: float = 300.0
+    hot_from_bytes: int = 0
+    """Smaller columns are not asked for: the Uploaders do not keep them."""
+    replication: ReplicationSettings = field(default_factory=ReplicationSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class DriverPorts:
+    """Everything a driver needs of the world."""
+
+    job_store: JobStore
+    piece_stores: dict[str, PieceStore]
+    approvals: ApprovalSource
+    secondaries: SecondaryDirectory
+    sealer: SealerPort
+    encoder: Encoder
+    object_space: ObjectSpace
+    hot_columns: HotColumns
+    running_uploads: RunningUploads
+    cold_buffers: BufferPool
+    replication_budget: ByteBudget
+    providers: ProviderBook
+    clock: Callable[[], float]
+    trace: StageTrace = field(default_factory=StageTrace)
+
+
+async def record(job: JobContext, job_store: JobStore, *events: JobEvent) -> JobContext:
+    """Commit events of a job, together, as its row was seen last; returns the row after them."""
+    first, *then = events
+    update = JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, first, tuple(then))
+    return await job_store.apply(update)
+
+
+async def collect_approvals(
+    job: JobContext, ports: DriverPorts, settings: DriverSettings
+) -> JobEvent:
+    """Ask all other SPs; returns the event to be recorded.
+
+    Raises TooFewApprovals, with every SP's reason, rather than plan what cannot work.
+    """
+    with ports.trace.of(job.object_id, job.sp_address).during(Stage.APPROVED):
+        answers = await ports.approvals.get_secondary_approvals(
+            job.object_info, job.sp_address, job.params.n, settings.approval_timeout_s
+        )
+    ReplicationPlan.make(
+        answers.accepted,
+        job.params.n,
+        job.secondaries,
+        not_accepted=answers.not_accepted,
+        where=job.object_info.name,
+    )
+    return JobEvent.approvals_collected(answers.accepted)
+
+
+def new_run(
+    job: JobContext, ports: DriverPorts, settings: DriverSettings, *, uploading: bool
+) -> ReplicationRun:
+    """``uploading``: the payload of ``job``, whose row has the approvals, still arrives."""
+    layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
+    source = BatchSource(
+        StoredObject(job.sp_address, job.object_id, layout, job.epoch if uploading else None),
+        piece_store=ports.piece_stores[job.sp_address],
+        hot_columns=ports.hot_columns,
+        object_space=ports.object_space,
+        encoder=ports.encoder,
+        buffers=ports.cold_buffers,
+        stages=ports.trace.of(job.object_id, job.sp_address),
+        hot_from_bytes=settings.hot_from_bytes,
+    )
+
+    async def segment_checksums() -> tuple[bytes, ...]:
+        record = await ports.job_store.get_integrity(job.sp_address, job.object_id, SEGMENTS)
+        return record.piece_checksums if record else ()
+
+    return ReplicationRun(
+        job,
+        source=source,
+        secondaries=ports.secondaries,
+        providers=ports.providers,
+        segment_checksums=segment_checksums,
+        budget=ports.replication_budget,
+        settings=settings.replication,
+        trace=ports.trace,
+        arrivals=lambda batch_index: ports.running_uploads.wait_for_batch(job, batch_index),
+    )

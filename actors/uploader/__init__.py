@@ -1,0 +1,1 @@
+"""Uploader: takes payloads in streaming and stores them as the primary."""

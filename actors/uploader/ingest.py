@@ -1,0 +1,239 @@
+"""The data path of one upload: socket to columns, columns to disk and object space (design §3).
+
+Incoming bytes are copied once, to their place in the data columns of a batch. While the next batch
+is received, the previous one is hashed, written and put into the object space from that same
+memory. A payload that lies in the object space already is not copied at all.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from itertools import chain
+from typing import ParamSpec, TypeVar
+
+from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.ports import ObjectSpace
+from greenray.actors.uploader.batches import BufferedBatch, ReferencedBatch
+from greenray.actors.uploader.hot_columns import HotColumnCache
+from greenray.actors.uploader.payload_source import PayloadSource, ReferencedPayload
+from greenray.coding.hashing import TOGETHER, hash_messages
+from greenray.protocol.errors import NoSuchPiece, PayloadSizeMismatch, StoreError
+from greenray.protocol.layout import PayloadLayout
+from greenray.storage.ports import ColumnWriter
+from greenray.timeline.stage_trace import ObjectStages, Stage
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+# Below this a hash costs less than handing it to another thread.
+_INLINE_HASH_BYTES = 128 * 1024
+
+_PATIENCE_S = 1.0
+"""How long an upload waits, once, for replication to use the blocks of its payload where they lie:
+to read them back instead costs more time than the upload gains."""
+
+
+async def run_in(pool: Executor, call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """``call`` in a thread of ``pool``."""
+    return await asyncio.wrap_future(pool.submit(call, *args, **kwargs))
+
+
+@dataclass(frozen=True, slots=True)
+class IngestTools:
+    """What every upload of an Uploader shares."""
+
+    buffers: BufferPool
+    hot: HotColumnCache
+    spliced: HotColumnCache
+    """Of columns that are slices of a payload's own blocks."""
+    space: ObjectSpace
+    hash_pool: Executor
+    io_pool: Executor
+    hot_from_bytes: int = 0
+    """Columns of this size and larger ones are kept hot."""
+
+
+class PayloadIngest:
+    """Receives one payload. Two batches are in memory at most: one filling, one being stored."""
+
+    def __init__(
+        self,
+        tools: IngestTools,
+        layout: PayloadLayout,
+        sp_address: str,
+        object_id: int,
+        writer: ColumnWriter,
+        stages: ObjectStages,
+        on_batch_stored: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._tools = tools
+        self._layout = layout
+        self._sp_address = sp_address
+        self._object_id = object_id
+        self._writer = writer
+        self._stages = stages
+        self._on_batch_stored = on_batch_stored
+        self._where = f"object {object_id}"
+        self._received_bytes = 0
+        self._next_index = 0
+        self._opened_ns = 0
+        self._batch: BufferedBatch | None = None
+        self._storing: asyncio.Task[None] | None = None
+        self._checksums: list[bytes] = []
+        self._patience_s = _PATIENCE_S
+
+    async def receive(self, payload: PayloadSource) -> tuple[bytes, ...]:
+        """Store the whole payload; returns the SHA-256 of every segment.
+
+        Raises:
+            PayloadSizeMismatch: fewer bytes than declared came, or one too many (said at once).
+            StoreError: a batch could not be written.
+            Whatever ``payload`` raises.
+        """
+        await self._open_batch()
+        while self._batch is not None:
+            size_bytes = await payload.read_into(self._batch.next_view())
+            if not size_bytes:
+                raise self._wrong_size(f"only {self._received_bytes} arrived")
+            self._received_bytes += size_bytes
+            self._batch.filled(size_bytes)
+            if self._storing is not None and self._storing.done():
+                self._storing.result()  # a full disk is said now, not a batch later
+            if self._batch.is_full:
+                await self._hand_over()
+                if self._next_index < self._layout.batch_count:
+                    await self._open_batch()
+        if await payload.read_into(memoryview(bytearray(1))):
+            raise self._wrong_size("more arrived")
+        await self._stored()
+        return tuple(self._checksums)
+
+    async def take(self, payload: ReferencedPayload) -> tuple[bytes, ...]:
+        """The same for a payload that is in memory already and is stored from there.
+
+        Raises also InvalidInput, PayloadInterrupted: a block is not bytes, or lost.
+        """
+        segments, size_bytes = self._layout.segments, self._layout.payload_size_bytes
+        for index in range(self._layout.batch_count):
+            opened_ns = time.monotonic_ns()
+            start, stop = map(segments.prefix_size_bytes, (index, index + 1))
+            there_bytes = await payload.fetch(stop)
+            if there_bytes < stop:
+                raise self._wrong_size(f"only {there_bytes} arrived")
+            batch = ReferencedBatch(self._layout, index, payload, start)
+            payload.let_go(stop)
+            self._stages.add(Stage.RECEIVED, index, batch.payload_bytes, opened_ns)
+            await self._stored()
+            self._storing = asyncio.create_task(self._store(batch))
+        if await payload.fetch(size_bytes + 1) > size_bytes:
+            raise self._wrong_size("more arrived")
+        await self._stored()
+        return tuple(self._checksums)
+
+    async def drain(self) -> None:
+        """Return when no thread touches this upload's memory or file any more; never raises what
+        storing raised. Afterwards all buffers are back in the pool."""
+        if self._storing is not None:
+            await asyncio.wait([self._storing])
+        if self._batch is not None:
+            self._tools.buffers.release(self._batch.buffer)
+            self._batch = None
+
+    async def _open_batch(self) -> None:
+        layout = self._layout
+        size_bytes = layout.data_columns * layout.pieces.batch_size_bytes(0)
+        buffer = await self._tools.buffers.acquire(size_bytes)
+        self._opened_ns = time.monotonic_ns()
+        self._batch = BufferedBatch(layout, self._next_index, buffer)
+        self._next_index += 1
+
+    async def _hand_over(self) -> None:
+        """Store the full batch behind our back. A call of its own: a reference to the batch, if
+        only in a variable, keeps its buffer in memory while the next one is waited for."""
+        batch, opened_ns = self._batch, self._opened_ns
+        assert batch is not None
+        self._stages.add(Stage.RECEIVED, batch.index, batch.payload_bytes, opened_ns)
+        await self._stored()
+        self._batch = None
+        self._storing = asyncio.create_task(self._store(batch))
+
+    async def _stored(self) -> None:
+        if self._storing is not None:
+            await asyncio.shield(self._storing)
+
+    async def _store(self, batch: BufferedBatch | ReferencedBatch) -> None:
+        tools = self._tools
+        append = self._stages.timed(
+            Stage.WRITTEN, batch.index, batch.payload_bytes, self._writer.append
+        )
+        try:
+            outcomes = await asyncio.gather(
+                run_in(tools.io_pool, append, batch.payload),
+                self._hash(batch),
+                self._keep_hot(batch),
+                return_exceptions=True,  # the buffer is free only when all of them are done
+            )
+        finally:
+            if isinstance(batch, BufferedBatch):
+                tools.buffers.release(batch.buffer)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                raise outcome
+        self._on_batch_stored()
+
+    async def _hash(self, batch: BufferedBatch | ReferencedBatch) -> None:
+        with self._stages.during(Stage.HASHED, batch.index, batch.payload_bytes):
+            if batch.payload_bytes <= _INLINE_HASH_BYTES:
+                self._checksums += hash_messages(batch.segments)
+                return
+            pool = self._tools.hash_pool
+            together = [
+                batch.segments[first : first + TOGETHER]
+                for first in range(0, len(batch.segments), TOGETHER)
+            ]
+            digests = await asyncio.gather(
+                *(run_in(pool, hash_messages, some) for some in together)
+            )
+            self._checksums += chain.from_iterable(digests)
+
+    async def _keep_hot(self, batch: BufferedBatch | ReferencedBatch) -> None:
+        """Keep the columns hot if there is room; the stored segments stand in for them if not."""
+        tools, size_bytes = self._tools, batch.size_bytes
+        if batch.column_size_bytes < tools.hot_from_bytes or not batch.has_columns:
+            return
+        if isinstance(batch, BufferedBatch):
+            cache = tools.hot
+            has_room = cache.reserve(self._sp_address, self._object_id, size_bytes)
+        else:
+            cache = tools.spliced
+            has_room = await cache.reserve_soon(
+                self._sp_address, self._object_id, size_bytes, self._patience_s
+            )
+        if not has_room:
+            self._patience_s = 0.0
+            return
+        try:
+            with self._stages.during(Stage.KEPT_HOT, batch.index, size_bytes):
+                columns = await batch.columns_in(tools.space)
+        except (StoreError, NoSuchPiece) as error:
+            cache.cancel(size_bytes)
+            log.warning("%s: batch %d is not kept hot: %s", self._where, batch.index, error)
+            return
+        except BaseException:
+            cache.cancel(size_bytes)
+            raise
+        cache.keep(self._sp_address, self._object_id, batch.index, columns, size_bytes)
+
+    def _wrong_size(self, how: str) -> PayloadSizeMismatch:
+        return PayloadSizeMismatch(
+            f"the object declares {self._layout.payload_size_bytes} bytes, {how}",
+            self._where,
+            "Send exactly the payload whose checksums are on chain.",
+        )

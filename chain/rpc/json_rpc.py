@@ -1,0 +1,249 @@
+"""CometBFT JSON-RPC over web3's HTTP provider (protocol 05 §1, §6).
+
+Every library error is translated here: above this module there is an answer, a refusal of the
+node (``RpcRefused``, ``QueryRefused``), ChainUnavailable or ChainAnswerInvalid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from greenray.protocol.errors import ChainAnswerInvalid, ChainUnavailable
+
+if TYPE_CHECKING:
+    from greenray.chain.rpc.web3_provider import OneSessionProvider
+
+ATTEMPTS = 3
+FIRST_RETRY_DELAY_S = 0.1
+MAX_BATCH = 64
+"""Requests of one array."""
+
+
+class RpcRefused(Exception):
+    """The node answered with a JSON-RPC error. ``text`` is its data, where the node says why."""
+
+    def __init__(self, method: str, code: int, message: str, text: str) -> None:
+        super().__init__(method, code, message, text)
+        self.method = method
+        self.code = code
+        self.message = message
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.method}: {self.code} {self.message}: {self.text}"
+
+
+class QueryRefused(Exception):
+    """An ABCI query ended with a code other than 0."""
+
+    def __init__(self, path: str, codespace: str, code: int, log: str) -> None:
+        super().__init__(path, codespace, code, log)
+        self.path = path
+        self.codespace = codespace
+        self.code = code
+        self.log = log
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.codespace}/{self.code}: {self.log}"
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A request that leaves with the others of its moment."""
+
+    method: str
+    params: dict[str, Any] | list[Any]
+    answer: asyncio.Future[Any]
+
+
+class JsonRpc:
+    """One node. Connections are kept alive; used from one event loop.
+
+    What is asked at the same moment travels as one JSON-RPC array: a node answers an array of reads
+    in the time in which HTTP alone takes a few of them.
+
+    Every request that this project makes may be repeated (reads, and transactions whose bytes are
+    their identity), so a lost connection is retried briefly. A timeout is not: the caller's
+    patience is the limit.
+    """
+
+    def __init__(self, endpoint: str, timeout_s: float) -> None:
+        self.endpoint = endpoint
+        self._timeout_s = timeout_s
+        self._provider: OneSessionProvider | None = None
+        self._waiting: list[_Waiting] = []
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def request(self, method: str, params: dict[str, Any] | list[Any]) -> Any:
+        """The ``result`` of the answer.
+
+        Raises:
+            RpcRefused: the node answered with an error.
+            ChainUnavailable: no answer came.
+            ChainAnswerInvalid: what came is not a JSON-RPC answer.
+        """
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(method, params, loop.create_future())
+        if not self._waiting:
+            loop.call_soon(self._send_waiting)
+        self._waiting.append(waiting)
+        return self._result(method, await waiting.answer)
+
+    async def request_once(self, method: str, params: Sequence[dict[str, Any]]) -> list[Any]:
+        """Call a method with each of ``params``, in that order, by sending one array once; results,
+        and the RpcRefused of those that the node refused.
+
+        Raises:
+            ChainUnavailable, ChainAnswerInvalid: as ``request``; any of them may have taken effect.
+        """
+        answers = await self._post([(method, one) for one in params], attempts=1)
+        return [self._result_or_refusal(method, answer) for answer in answers]
+
+    def _result_or_refusal(self, method: str, answer: Any) -> Any:
+        try:
+            return self._result(method, answer)
+        except RpcRefused as error:
+            return error
+
+    def _result(self, method: str, answer: Any) -> Any:
+        if not isinstance(answer, dict):
+            raise self.invalid(f"{method}: the answer is not a JSON object")
+        error = answer.get("error")
+        if error is not None:
+            raise self._refusal(method, error)
+        if "result" not in answer:
+            raise self.invalid(f"{method}: the answer has neither result nor error")
+        return answer["result"]
+
+    async def abci_query(self, path: str, request: bytes) -> bytes:
+        """The protobuf answer to a query of the latest state.
+
+        Raises:
+            QueryRefused: the application answered with a code.
+            ChainUnavailable, ChainAnswerInvalid: as ``request``.
+        """
+        params = {"path": path, "data": request.hex(), "height": "0", "prove": False}
+        try:
+            result = await self.request("abci_query", params)
+        except RpcRefused as error:
+            raise self.invalid(str(error)) from error
+        response = self.member(result, "response", dict, path)
+        code = self.member(response, "code", int, path)
+        if code != 0:
+            log = self.member(response, "log", str, path)
+            raise QueryRefused(path, self.member(response, "codespace", str, path), code, log)
+        return self.base64_of(response.get("value"), path)
+
+    async def close(self) -> None:
+        """Close the connections; a later request opens new ones."""
+        provider, self._provider = self._provider, None
+        if provider is not None:
+            await provider.disconnect()
+
+    def member(self, value: Any, name: str, kind: type[Any], what: str) -> Any:
+        """``value[name]`` if it is of that kind. Raises ChainAnswerInvalid."""
+        content = value.get(name) if isinstance(value, dict) else None
+        if not isinstance(content, kind) or isinstance(content, bool):
+            raise self.invalid(f"{what}: the answer has no {kind.__name__} {name!r}")
+        return content
+
+    def integer(self, value: Any, name: str, what: str) -> int:
+        """A 64-bit integer, which JSON-RPC writes as text. Raises ChainAnswerInvalid."""
+        text = self.member(value, name, str, what)
+        if not (text.isascii() and text.isdigit() and len(text) <= 20):
+            raise self.invalid(f"{what}: {name!r} is not a decimal number")
+        return int(text)
+
+    def base64_of(self, value: Any, what: str) -> bytes:
+        """Base64 or null, which is empty. Raises ChainAnswerInvalid."""
+        if value is None:
+            return b""
+        try:
+            return base64.b64decode(value, validate=True)
+        except (binascii.Error, ValueError, TypeError) as error:
+            raise self.invalid(f"{what}: the answer is not base64") from error
+
+    def invalid(self, what: str) -> ChainAnswerInvalid:
+        return ChainAnswerInvalid(
+            what, f"chain node {self.endpoint}", "Check that this is a node of the chain"
+        )
+
+    def _send_waiting(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        for first in range(0, len(waiting), MAX_BATCH):
+            task = asyncio.create_task(self._answer_all(waiting[first : first + MAX_BATCH]))
+            self._sending.add(task)
+            task.add_done_callback(self._sending.discard)
+
+    async def _answer_all(self, waiting: Sequence[_Waiting]) -> None:
+        # Who gave up waiting needs no answer.
+        asked = [one for one in waiting if not one.answer.done()]
+        try:
+            answers = await self._post([(one.method, one.params) for one in asked], ATTEMPTS)
+        except Exception as error:
+            for one in asked:
+                if not one.answer.done():
+                    one.answer.set_exception(error)
+            return
+        for one, answer in zip(asked, answers, strict=True):
+            if not one.answer.done():
+                one.answer.set_result(answer)
+
+    async def _post(
+        self, requests: Sequence[tuple[str, dict[str, Any] | list[Any]]], attempts: int
+    ) -> list[Any]:
+        """The answers in the order of the requests; a lost connection is tried ``attempts`` times
+        in all."""
+        if not requests:
+            return []
+        method = requests[0][0]
+        for attempt in range(1, attempts + 1):
+            try:
+                if len(requests) == 1:
+                    return [await self._connected().make_request(*requests[0])]
+                return await self._connected().make_batch(requests)
+            except aiohttp.ClientConnectionError as error:
+                if attempt == attempts or isinstance(error, TimeoutError):
+                    raise self._unavailable(method, error) from error
+                await asyncio.sleep(FIRST_RETRY_DELAY_S * 2 ** (attempt - 1))
+            except aiohttp.ClientResponseError as error:
+                if error.status >= 500:
+                    raise self._unavailable(method, error) from error
+                raise self.invalid(f"{method}: HTTP status {error.status}") from error
+            except (TimeoutError, aiohttp.ClientError, OSError) as error:
+                raise self._unavailable(method, error) from error
+            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+                raise self.invalid(f"{method}: the answer is not JSON") from error
+        raise AssertionError("every attempt returns or raises")
+
+    def _connected(self) -> OneSessionProvider:
+        if self._provider is None:
+            # web3 takes more than a second to import; most commands never ask the chain.
+            from greenray.chain.rpc.web3_provider import OneSessionProvider
+
+            self._provider = OneSessionProvider(self.endpoint, self._timeout_s)
+        return self._provider
+
+    def _unavailable(self, method: str, error: Exception) -> ChainUnavailable:
+        reason = str(error) or type(error).__name__
+        if isinstance(error, TimeoutError):
+            reason = f"no answer within {self._timeout_s:g} s"
+        return ChainUnavailable(
+            f"{method}: {reason}",
+            f"chain node {self.endpoint}",
+            "Check that the node runs and the endpoint is right",
+        )
+
+    def _refusal(self, method: str, error: Any) -> Exception:
+        if not isinstance(error, dict) or not isinstance(error.get("code"), int):
+            return self.invalid(f"{method}: the error is not a JSON-RPC error")
+        message, text = str(error.get("message", "")), str(error.get("data", ""))
+        return RpcRefused(method, error["code"], message, text)

@@ -1,0 +1,1 @@
+"""Transactions: their bytes and signatures, and those that a user sends."""

@@ -1,0 +1,238 @@
+"""The application's settings; ``greenray.cluster.config.settings_loading`` reads them.
+
+Consensus parameters are not here: they are read from the chain. Every default works with no file.
+docs/settings.md is made from this module (``python -m scripts.settings_table``).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from greenray.storage.piece_location import PieceLocation
+from greenray.storage.s3_bucket import S3Location
+
+MIB = 1024 * 1024
+VARIABLE_PREFIX = "GREENRAY_"
+VARIABLE_SEPARATOR = "__"
+
+PositiveSeconds = Annotated[float, Field(gt=0)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ChainSettings(_Section):
+    """The embedded chain, or an existing node."""
+
+    endpoint: str | None = None
+    """URL of an existing node; None starts the embedded chain."""
+    keys: Path | None = None
+    """For an existing node: a directory of keystores (password in GREENRAY_KEY_PASSWORD), or a JSON
+    file of test keys; without it GREENRAY_KEY_SP_0_OPERATOR, _SEAL, _APPROVAL and so on."""
+    port: Port = 26750
+    """Of the embedded chain; 0 takes any free one."""
+    block_interval_s: PositiveSeconds = 0.5
+    """Time between two blocks of the embedded chain."""
+    genesis_params: dict[str, int | str | bool] = {}
+    """Consensus parameters that a new embedded chain starts with, e.g. max_segment_size."""
+    dialect: str = "v0_2"
+    """The wire dialect that the chain speaks."""
+    seal_timeout_blocks: Annotated[int, Field(ge=5)] = 100
+    """timeout_height of a seal transaction, counted from the current height."""
+
+
+class GatewaySettings(_Section):
+    host: str = "127.0.0.1"
+    """What gateways listen on: an address of every node, or 0.0.0.0 for all of a node's addresses;
+    clients are then told the address by which Ray knows the node."""
+    port: Port = 9033
+    """Of the first SP, the others follow; 0 takes any free ones."""
+    idle_timeout_s: PositiveSeconds = 60.0
+    """How long a client may be silent in the middle of a payload."""
+
+
+class PieceSettings(_Section):
+    """Where segments and EC pieces are stored."""
+
+    kind: Literal["file", "s3"] = "file"
+    """On disk, or as objects in a bucket."""
+    directory: Path | None = None
+    """Of the files; None: in the state directory."""
+    shared: bool = False
+    """Whether the directory is the same disk on all nodes. Files on several nodes need that."""
+    bucket: str | None = None
+    """For s3; it must be there already."""
+    prefix: Annotated[str, Field(pattern=r"^([^/]+(/[^/]+)*)?$")] = "greenray"
+    """What keys in the bucket begin with; each SP has a prefix of its own below."""
+    endpoint_url: str | None = None
+    """Of an S3 that is not Amazon's; None: Amazon's, or AWS_ENDPOINT_URL."""
+    region: str | None = None
+    """Of the bucket; None: AWS_DEFAULT_REGION, or the profile's."""
+    profile: str | None = None
+    """Whose credentials are used; None: those of the environment, else of the machine's role."""
+    attempts: Annotated[int, Field(ge=1)] = 5
+    """Tries of one request to S3, with growing pauses."""
+    read_timeout_s: PositiveSeconds = 30.0
+    """How long an answer of S3 may be silent."""
+    request_timeout_s: PositiveSeconds = 120.0
+    """For one request to S3 with all its tries and bytes."""
+
+    @model_validator(mode="after")
+    def _kind_fits(self) -> PieceSettings:
+        if self.kind == "s3" and not self.bucket:
+            raise ValueError("kind s3 needs a bucket")
+        foreign = _FILE_ONLY if self.kind == "s3" else _S3_ONLY
+        given = [
+            name
+            for name, field in type(self).model_fields.items()
+            if name in foreign and getattr(self, name) != field.default
+        ]
+        if given:
+            raise ValueError(f"kind {self.kind} has no {', '.join(given)}")
+        return self
+
+    def location(self, default_directory: Path, durable: bool) -> PieceLocation:
+        """``default_directory``: for files, when the settings name none."""
+        directory = self.directory or default_directory
+        s3 = None
+        if self.kind == "s3":
+            assert self.bucket is not None  # the settings refuse that
+            s3 = S3Location(
+                bucket=self.bucket,
+                prefix=self.prefix,
+                endpoint_url=self.endpoint_url,
+                region=self.region,
+                profile=self.profile,
+                read_timeout_s=self.read_timeout_s,
+                attempts=self.attempts,
+                request_timeout_s=self.request_timeout_s,
+            )
+        return PieceLocation(str(directory.expanduser().absolute()), durable, self.shared, s3)
+
+
+_FILE_ONLY = {"directory", "shared"}
+_S3_ONLY = set(PieceSettings.model_fields) - _FILE_ONLY - {"kind"}
+
+
+class BudgetSettings(_Section):
+    """Where the one memory budget goes. Of 2 GiB: three batches of four segments are on their way
+    to secondaries with their parity, beside room for what Ray frees late; two are received, four
+    with slow clients; and one is read back."""
+
+    memory_bytes: Annotated[int, Field(ge=1024 * MIB)] = 2048 * MIB
+    """For all processes together, the object store counted once."""
+    payload_bytes: Annotated[int, Field(ge=0)] = 0
+    """Beyond that: room in the object store for payloads that are put from within the cluster. On
+    one node half of it may belong to objects that are stored and not replicated yet."""
+    object_store_share: Annotated[float, Field(gt=0, lt=1)] = 0.18
+    """Ray's shared memory: hot columns and columns on their way must fit into it."""
+    hot_columns_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Columns kept for replication after an upload; the others are read from the PieceStore again.
+    Local disks are fast enough. For S3 or a slow disk: 0.03, and 0.22 in object_store_share."""
+    replication_share: Annotated[float, Field(gt=0, lt=1)] = 0.141
+    """Columns on their way to secondaries."""
+    ingest_share: Annotated[float, Field(gt=0, lt=1)] = 0.125
+    """Buffers that payloads are received in: half of them at once, the others for uploads that have
+    waited a second, as slow clients are using the first."""
+    cold_columns_share: Annotated[float, Field(gt=0, lt=1)] = 0.035
+    """Buffers that segments are read back into."""
+    download_share: Annotated[float, Field(gt=0, lt=1)] = 0.06
+    """Buffers that downloads are read and verified in."""
+
+    @model_validator(mode="after")
+    def _columns_fit(self) -> BudgetSettings:
+        if self.hot_columns_share + self.replication_share > 0.9 * self.object_store_share:
+            raise ValueError(
+                "hot_columns_share and replication_share must leave a tenth of object_store_share"
+            )
+        return self
+
+    @property
+    def object_store_bytes(self) -> int:
+        return int(self.memory_bytes * self.object_store_share) + self.payload_bytes
+
+    @property
+    def hot_columns_bytes(self) -> int:
+        return int(self.memory_bytes * self.hot_columns_share)
+
+    @property
+    def replication_bytes(self) -> int:
+        return int(self.memory_bytes * self.replication_share)
+
+    @property
+    def ingest_bytes(self) -> int:
+        return int(self.memory_bytes * self.ingest_share)
+
+    @property
+    def cold_columns_bytes(self) -> int:
+        return int(self.memory_bytes * self.cold_columns_share)
+
+    @property
+    def download_bytes(self) -> int:
+        return int(self.memory_bytes * self.download_share)
+
+
+class ReplicationSettings(_Section):
+    receivers: Annotated[int, Field(ge=1)] = 1
+    """Receiver processes on each node; each serves some of the hosted SPs, with four threads. More
+    than one may help on a node with many cores."""
+    approval_timeout_s: PositiveSeconds = 10.0
+    """How long to wait for the approvals of the other SPs."""
+    batch_timeout_s: PositiveSeconds = 60.0
+    """How long a secondary may take for one batch before it is replaced."""
+    retry_base_s: PositiveSeconds = 1.0
+    """Pause before the first retry of a failed job; doubled for each further one."""
+    retry_cap_s: PositiveSeconds = 300.0
+    """The longest pause between two retries."""
+    deadline_s: PositiveSeconds = 24 * 3600.0
+    """After this time since its upload a job is given up, and its object rejected."""
+    ahead_after_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
+    """When so much of a payload is stored, what is stored goes to the secondaries while the rest
+    still arrives. A shorter upload has the cores to itself and is answered a third sooner."""
+    unfinished_group_lifetime_s: PositiveSeconds = 3600.0
+    """When a secondary removes a group that no primary finished."""
+
+
+class Settings(BaseSettings):
+    """Everything that can be set. ``greenray.yaml`` in the working directory is read if present."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=VARIABLE_PREFIX,
+        env_nested_delimiter=VARIABLE_SEPARATOR,
+        extra="forbid",
+        frozen=True,
+        use_attribute_docstrings=True,
+    )
+
+    state_dir: Path = Path("~/.greenray")
+    """Where a network keeps everything that must survive."""
+    sps: Annotated[int, Field(ge=7)] = 7
+    """Storage providers of a local network."""
+    address: str | None = None
+    """A running Ray cluster to attach to: auto (the one on this machine), or HOST:PORT of its head;
+    None: a Ray runtime of our own."""
+    cpus: Annotated[int | None, Field(ge=1)] = None
+    """CPUs that a Ray runtime of our own may use; None: all."""
+    codec: Literal["auto", "isal", "zfec", "numpy"] = "auto"
+    """The erasure coder; auto takes the fastest that is there."""
+    durable: bool = True
+    """Whether every acknowledged byte is synced to disk first."""
+    batch_segments: Annotated[int, Field(ge=1, le=64)] = 4
+    """Segments that are stored, encoded and sent together."""
+    chain: ChainSettings = ChainSettings()
+    gateway: GatewaySettings = GatewaySettings()
+    pieces: PieceSettings = PieceSettings()
+    budget: BudgetSettings = BudgetSettings()
+    replication: ReplicationSettings = ReplicationSettings()
+
+    @model_validator(mode="after")
+    def _runtime_is_ours_or_not(self) -> Settings:
+        if self.address is not None and self.cpus is not None:
+            raise ValueError("cpus is of a Ray runtime of our own, and address names another")
+        return self

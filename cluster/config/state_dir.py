@@ -1,0 +1,111 @@
+"""The state directory: everything that must survive, and the lock that one ``up`` holds on it."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import IO, Any
+
+from greenray.client.network_file import (
+    LOCK_FILE,
+    NETWORK_FILE,
+    NetworkFile,
+    is_locked,
+    read_network,
+)
+from greenray.protocol.errors import AlreadyRunning, InvalidSetting, StoreError
+
+
+class StateDir:
+    """Paths below one directory. Only ``lock`` and ``open_file`` make it."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.expanduser().absolute()
+        self.chain_home = self.root / "chain"
+        self.genesis_file = self.root / "genesis.json"
+        self.keys_file = self.root / "keys.json"
+        self.job_store_file = self.root / "jobs.sqlite"
+        self.log_dir = self.root / "logs"
+        self.pieces = self.root / "pieces"
+        self._network_file = self.root / NETWORK_FILE
+        self._chain_file = self.root / "chain.json"
+        self._lock: IO[str] | None = None
+
+    def lock(self) -> None:
+        """Become the only owner of this directory until ``unlock`` or the end of the process.
+
+        Raises AlreadyRunning, StoreError.
+        """
+        lock = self.open_file(self.root / LOCK_FILE)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            lock.close()
+            raise AlreadyRunning(
+                "another greenray network is running on this state directory",
+                str(self.root),
+                "Stop it with 'greenray down', or choose another with --state-dir",
+            ) from None
+        self._lock = lock
+        self.remove_network()  # what a crash left: nothing can be reached before we say so
+
+    def open_file(self, path: Path) -> IO[str]:
+        """For appending; the directory is made if need be. Raises StoreError."""
+        try:
+            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.log_dir.mkdir(exist_ok=True)
+            return path.open("a+")
+        except OSError as error:
+            raise StoreError(
+                f"the state directory cannot be used ({error.strerror})",
+                str(self.root),
+                "Choose another with --state-dir",
+            ) from None
+
+    def free_bytes(self) -> int:
+        """What the disk still takes; of the disk that the directory would be made on."""
+        existing = next(path for path in (self.root, *self.root.parents) if path.exists())
+        return shutil.disk_usage(existing).free
+
+    def unlock(self) -> None:
+        if self._lock is not None:
+            self._lock.close()
+            self._lock = None
+
+    def is_locked(self) -> bool:
+        """Whether some process holds the lock."""
+        return is_locked(self.root)
+
+    def check_chain(self, chain_id: str, first_block_hash: str) -> None:
+        """Remember the chain that this directory's jobs belong to, or compare it: objects of
+        another chain have the same numbers. An unknown (empty) block hash is not compared.
+
+        Raises InvalidSetting.
+        """
+        known = json.loads(self._chain_file.read_text()) if self._chain_file.exists() else {}
+        now = {"chain_id": chain_id, "first_block_hash": first_block_hash}
+        if any(known.get(name) and value and known[name] != value for name, value in now.items()):
+            raise InvalidSetting(
+                "this state directory belongs to another chain, or to this one before a reset",
+                str(self.root),
+                "Choose another --state-dir",
+            )
+        self._replace(self._chain_file, {**known, **{k: v for k, v in now.items() if v}})
+
+    def write_network(self, network: NetworkFile) -> None:
+        self._replace(self._network_file, network.to_json())
+
+    def _replace(self, path: Path, document: dict[str, Any]) -> None:
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(json.dumps(document, indent=2) + "\n")
+        os.replace(temporary, path)
+
+    def remove_network(self) -> None:
+        self._network_file.unlink(missing_ok=True)
+
+    def read_network(self) -> NetworkFile:
+        """Raises NotRunning."""
+        return read_network(self.root)

@@ -1,0 +1,1 @@
+"""The embedded chain of a local network: its process, its genesis, its keys."""

@@ -1,0 +1,110 @@
+"""The embedded chain as a child process of the network."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from greenray.protocol.errors import ChainUnavailable
+
+log = logging.getLogger(__name__)
+
+_RESTART_PAUSE_S = 1.0
+
+CHAIN_MODULE = "greenray.chain.local"
+"""What is run as a process."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChainOptions:
+    home: Path
+    genesis: Path
+    port: int
+    block_interval_s: float
+    log_file: Path
+
+
+class ChainProcess:
+    """``python -m greenray.chain.local``; it prints one line of JSON when it listens."""
+
+    def __init__(
+        self, options: ChainOptions, process: asyncio.subprocess.Process, endpoint: str
+    ) -> None:
+        self._options = options
+        self._process = process
+        self.endpoint = endpoint
+
+    @classmethod
+    async def start(cls, options: ChainOptions) -> ChainProcess:
+        """Raises ChainUnavailable with the chain's own words when it does not come up; it is not
+        left running then, nor when this call is cancelled."""
+        process, endpoint = await _spawn(options)
+        return cls(options, process, endpoint)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def keep(self) -> None:
+        """Start it again, on the same port, whenever it dies; until cancelled."""
+        port = urlsplit(self.endpoint).port or self._options.port
+        again = replace(self._options, port=port)
+        while True:
+            status = await self._process.wait()
+            log.warning("the embedded chain died (status %d) and is started again", status)
+            try:
+                self._process, _ = await _spawn(again)
+            except ChainUnavailable as error:
+                log.warning("the embedded chain did not come up: %s", error)
+                await asyncio.sleep(_RESTART_PAUSE_S)
+
+    async def stop(self) -> None:
+        if self._process.returncode is None:
+            self._process.terminate()
+            try:
+                async with asyncio.timeout(5):
+                    await self._process.wait()
+            except TimeoutError:
+                self._process.kill()
+                await self._process.wait()
+
+
+async def _spawn(options: ChainOptions) -> tuple[asyncio.subprocess.Process, str]:
+    """The process, and the endpoint that it says it listens on."""
+    command = [sys.executable, "-m", CHAIN_MODULE]
+    command += ["--home", str(options.home), "--genesis", str(options.genesis)]
+    command += ["--port", str(options.port), "--block-interval", str(options.block_interval_s)]
+    command += ["--stop-at-eof"]
+    with options.log_file.open("ab") as log_file:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.PIPE,  # ends when we are gone, however that happens
+            stdout=asyncio.subprocess.PIPE,
+            stderr=log_file,
+            start_new_session=True,  # Ctrl-C goes to us; we stop the chain last
+        )
+    assert process.stdout is not None
+    try:
+        line = await process.stdout.readline()
+    except BaseException:
+        process.kill()
+        await process.wait()
+        raise
+    if not line:
+        await process.wait()
+        raise ChainUnavailable(
+            f"the embedded chain ended at once: {_last_line(options.log_file)}",
+            f"port {options.port}",
+            f"See {options.log_file}",
+        )
+    return process, json.loads(line)["endpoint"]
+
+
+def _last_line(log_file: Path) -> str:
+    lines = log_file.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"

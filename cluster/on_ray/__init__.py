@@ -1,0 +1,1 @@
+"""Everything that knows Ray: the runtime, hosts of actors, ports, columns in its object store."""

@@ -1,0 +1,255 @@
+"""The Ray runtime of one network: one of its own, started and ended, or a running cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import ray
+from ray._private import services
+from ray._private.authentication import authentication_token_setup
+from ray._private.node import Node
+
+from greenray.cluster.local_chain.process import CHAIN_MODULE
+from greenray.protocol.errors import (
+    AlreadyRunning,
+    ComponentUnavailable,
+    InvalidSetting,
+    SharedMemoryTooSmall,
+)
+
+_CONNECT_TIMEOUT_S = 5.0
+_START_ONE = "Start one with 'ray start --head' (see docs/cluster.md), or correct --address"
+
+_SHARED_MEMORY = Path("/dev/shm")
+
+
+def check_shared_memory(needed_bytes: int) -> None:
+    """Raises SharedMemoryTooSmall; Ray would go on with files on disk, many times slower."""
+    if not _SHARED_MEMORY.is_dir():
+        return
+    free_bytes = shutil.disk_usage(_SHARED_MEMORY).free
+    if free_bytes < needed_bytes:
+        raise SharedMemoryTooSmall(
+            f"{free_bytes >> 20} MiB are free, the object store needs {needed_bytes >> 20} MiB",
+            str(_SHARED_MEMORY),
+            "Enlarge it (docker run --shm-size=2g, or mount -o remount,size=2g /dev/shm), "
+            "or lower budget.memory_bytes",
+        )
+
+
+def check_no_runtime() -> None:
+    """Raises AlreadyRunning; a process has one Ray runtime, and ours must be a new one."""
+    if ray.is_initialized():
+        raise AlreadyRunning(
+            "this process has a Ray runtime already",
+            f"process {os.getpid()}",
+            "Close the network that runs in it (or call ray.shutdown()), or use another process",
+        )
+
+
+def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> None:
+    """A Ray runtime of our own, even when another one runs on this machine.
+
+    Raises SharedMemoryTooSmall, ComponentUnavailable.
+    """
+    check_shared_memory(object_store_bytes)
+    # These are read by the processes that Ray starts: no metrics, no usage statistics.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_enable_metrics_collection", "0")
+    # Nor does anybody ask Ray what became of each call.
+    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
+    os.environ.setdefault("RAY_enable_timeline", "0")
+    # The machine is there for this work: at Ray's niceness of 15 any other process goes before it.
+    os.environ.setdefault("RAY_worker_niceness", "0")
+    # Starting a process for encode tasks costs more than encoding ten gigabytes: keep those it has.
+    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(60 * 1000))
+    # Ray begins to spill at four fifths; our budgets fill more than that, and never all of it.
+    os.environ.setdefault("RAY_object_spilling_threshold", "0.99")
+    # Pages that the machine has not touched cost more than the copy into them: take them now.
+    os.environ.setdefault("RAY_preallocate_plasma_memory", "1")
+    try:
+        with _only_needed_servers():
+            ray.init(
+                address="local",
+                num_cpus=cpus,
+                object_store_memory=object_store_bytes,
+                include_dashboard=False,
+                namespace=namespace,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                _temp_dir=session_root(tempfile.gettempdir()),
+            )
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ComponentUnavailable(
+            f"the Ray runtime did not start: {error}",
+            "ray.init",
+            "Look for a full disk or too little memory, and into the logs in /tmp/ray",
+        ) from error
+
+
+@contextmanager
+def _only_needed_servers() -> Iterator[None]:
+    """Of the servers that Ray starts beside its own, nobody asks the autoscaler, the log monitor
+    and the dashboard's on one machine: 180 MB, and two seconds of CPU time at every start. Ray has
+    no setting for it; a version of it that names them otherwise starts them all."""
+    names = ("start_monitor", "start_log_monitor", "start_api_server")
+    starts = {name: getattr(Node, name) for name in names if hasattr(Node, name)}
+    for name in starts:
+        setattr(Node, name, lambda *args, **kwargs: None)
+    try:
+        yield
+    finally:
+        for name, start in starts.items():
+            setattr(Node, name, start)
+
+
+def attach_ray(address: str, *, namespace: str) -> None:
+    """Connect to a running cluster, one of whose nodes is this machine.
+
+    ``address``: HOST:PORT of its head, or "auto" for the one that runs here. Raises InvalidSetting
+    (not such an address), ComponentUnavailable (nothing answers there, or another version).
+    """
+    host_and_port = _head_address(address)
+    _check_reachable(host_and_port)
+    untyped: Any = authentication_token_setup
+    # As "ray start" does; "ray.init" alone would come without the token.
+    untyped.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    try:
+        ray.init(
+            address=host_and_port,
+            namespace=namespace,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+        )
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        raise attach_error(error, host_and_port) from error
+
+
+def _head_address(address: str) -> str:
+    """Raises InvalidSetting, ComponentUnavailable."""
+    if "://" in address:
+        raise InvalidSetting(
+            "is an address for Ray's client",
+            f"--address {address}",
+            "Run greenray up on a node of the cluster, with --address auto",
+        )
+    untyped: Any = services
+    try:
+        found: str | None = untyped.canonicalize_bootstrap_address(address)
+    except ValueError:
+        raise InvalidSetting(
+            "is not HOST:PORT, and not auto", f"--address {address}", "For example 10.0.0.1:6379"
+        ) from None
+    except ConnectionError:
+        found = None
+    if found is None:
+        raise ComponentUnavailable("no Ray cluster runs here", f"--address {address}", _START_ONE)
+    return found
+
+
+def _check_reachable(address: str) -> None:
+    """Ray itself asks for minutes before it says that nobody is there.
+
+    Raises ComponentUnavailable.
+    """
+    host, _, port = address.rpartition(":")
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S):
+            return
+    except OSError as error:
+        raise ComponentUnavailable(
+            f"no Ray cluster answers ({error.strerror or error})", address, _START_ONE
+        ) from None
+
+
+def attach_error(error: Exception, address: str) -> ComponentUnavailable:
+    """Why Ray could not connect, and what to do about it."""
+    text = " ".join(str(error).split())
+    if "Version mismatch" in text:
+        next_step = "Install the same Ray and Python on all nodes, and restart the cluster"
+    else:
+        next_step = (
+            "Run greenray up on a node of the cluster, as a user who has its token "
+            "(~/.ray/auth_token), and look into its logs in /tmp/ray"
+        )
+    return ComponentUnavailable(f"cannot attach to the Ray cluster: {text}", address, next_step)
+
+
+def session_root(temporary_directory: str) -> str | None:
+    """Where Ray keeps sockets and logs; None leaves it to Ray.
+
+    A socket's path may have 107 bytes, and Ray adds up to 71 to the system's directory.
+    """
+    if "RAY_TMPDIR" in os.environ or len(os.fsencode(temporary_directory)) <= 36:
+        return None
+    return "/tmp/ray"
+
+
+def gcs_address() -> str:
+    """HOST:PORT at which another process attaches to the cluster of this one."""
+    context: Any = ray.get_runtime_context()
+    address: str = context.gcs_address
+    return address
+
+
+def stop_ray() -> None:
+    ray.shutdown()
+
+
+class LastingThread:
+    """A thread that stays when its call has returned, until it is released.
+
+    Linux kills Ray's servers when the *thread* that started them ends, and the threads of pools end
+    when the interpreter begins to, before anything at its exit can stop Ray.
+    """
+
+    def __init__(self) -> None:
+        self._released = threading.Event()
+
+    def run(self, call: Callable[[], None]) -> asyncio.Future[None]:
+        """Done when ``call`` has returned or raised."""
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
+
+        def work() -> None:
+            try:
+                call()
+            except BaseException as error:
+                loop.call_soon_threadsafe(answer.set_exception, error)
+            else:
+                loop.call_soon_threadsafe(answer.set_result, None)
+            self._released.wait()
+
+        threading.Thread(target=work, name="ray", daemon=True).start()
+        return answer
+
+    def release(self) -> None:
+        self._released.set()
+
+
+def started_process_ids() -> list[int]:
+    """What this process started for its network: Ray's servers, the chain, and all below them.
+
+    Not the process itself and not its other children: it may be a notebook's kernel.
+    """
+    ray_directory = str(Path(ray.__file__).parent)
+    started = []
+    for child in psutil.Process().children():
+        try:
+            command = child.cmdline()
+            if any(part.startswith(ray_directory) for part in command) or CHAIN_MODULE in command:
+                started += [child.pid, *(below.pid for below in child.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            continue
+    return started

@@ -1,0 +1,301 @@
+"""The Python API: plain calls, in scripts and notebooks, on a network of storage providers.
+
+Nothing of Ray or asyncio is seen: an event loop thread of its own does the work. A network that
+this process started ends with it, whether it is closed, left to the interpreter's end, or killed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import io
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast, overload
+
+from greenray.api.inspection import Inspector, PieceTable, RebuiltSegment, SealTransaction
+from greenray.api.loop_thread import LoopThread
+from greenray.api.notebook_logging import hide_widget_hints
+from greenray.api.results import JobStatus, StoredObject
+from greenray.capacity.measurement import measure_stages
+from greenray.chain.dialects import Dialect, get_dialect
+from greenray.client.creation import PutOptions
+from greenray.client.network_file import NetworkFile, read_network
+from greenray.client.storage_client import StorageClient, WaitFor
+from greenray.client.user import open_client, split_name
+from greenray.cluster.config.state_dir import StateDir
+from greenray.display.html_table import html_table
+from greenray.protocol.errors import InvalidInput, NotRunning
+from greenray.protocol.objects import RedundancyType
+from greenray.timeline.object_timeline import ObjectTimeline
+
+if TYPE_CHECKING:
+    from greenray.capacity.tables import StageTable
+    from greenray.cluster.config.settings import Settings
+
+T = TypeVar("T")
+
+Payload = bytes | bytearray | memoryview | str | Path | BinaryIO | Sequence[Any]
+"""The payload itself, the path of a file, a seekable binary file, or references
+(``ray.ObjectRef``) to blocks that make the payload together."""
+
+_WATCH_INTERVAL_S = 0.05
+
+
+def local_network(sps: int = 7, *, state_dir: str | Path | None = None, **settings: Any) -> Network:
+    """Start a chain and ``sps`` storage providers; they run until the network is closed.
+
+    Args:
+        state_dir: where everything is kept and found again; None: a temporary directory, which is
+            removed in the end.
+        settings: as in greenray.yaml (docs/settings.md), for example
+            ``chain={"genesis_params": {"max_segment_size": 65536}}, codec="zfec"``. Ports that are
+            not given are any free ones.
+
+    Raises: InvalidSetting, AlreadyRunning, SharedMemoryTooSmall, PortInUse, ...
+    """
+    from greenray.cluster.config.settings_loading import load_settings
+
+    hide_widget_hints()
+    with ExitStack() as undo:
+        if state_dir is None:
+            state_dir = undo.enter_context(tempfile.TemporaryDirectory(prefix="greenray-"))
+        given = load_settings(
+            sps=sps,
+            state_dir=Path(state_dir),
+            **{
+                **settings,
+                "chain": {"port": 0, **settings.get("chain", {})},
+                "gateway": {"port": 0, **settings.get("gateway", {})},
+            },
+        )
+        loop = LoopThread("greenray")
+        undo.callback(loop.stop)
+        found = loop.run(_start(given, undo, loop))
+        return Network(found, given.state_dir, loop, undo.pop_all())
+
+
+async def _start(settings: Settings, undo: ExitStack, loop: LoopThread) -> NetworkFile:
+    from greenray.cluster.network import LocalNetwork
+
+    network = LocalNetwork(settings)
+    found = await network.start()
+    undo.callback(lambda: loop.run(network.stop()))
+    return found
+
+
+def connect(state_dir: str | Path = "~/.greenray") -> Network:
+    """The network that ``greenray up`` runs on ``state_dir``; closing leaves it running.
+
+    Raises NotRunning.
+    """
+    path = Path(state_dir).expanduser()
+    found = read_network(path)
+    with ExitStack() as undo:
+        loop = LoopThread("greenray")
+        undo.callback(loop.stop)
+        return Network(found, path, loop, undo.pop_all())
+
+
+class Network:
+    """A running network and its user. Use it in a ``with`` block, or ``close`` it."""
+
+    def __init__(
+        self, found: NetworkFile, state_dir: Path, loop: LoopThread, undo: ExitStack
+    ) -> None:
+        """``undo`` is closed with this network, after its own connections."""
+        self._found = found
+        self.chain_endpoint = found.chain_endpoint
+        self.chain_id = found.chain_id
+        self.gateways: Mapping[str, str] = found.endpoints()
+        """Endpoints by operator address."""
+        self.state_dir = state_dir
+        self._dialect: Dialect = get_dialect(found.dialect)
+        self._loop = loop
+        self._closed = False
+        with undo:
+            connections = AsyncExitStack()
+            undo.callback(lambda: loop.run(connections.aclose()))
+            self._client: StorageClient = loop.run(_opened(connections, found))
+            self._inspector: Inspector = loop.run(
+                Inspector.open(connections, found, StateDir(state_dir))
+            )
+            self._undo = undo.pop_all()
+        # Ray registers its own end when it is imported; what is registered later runs earlier.
+        atexit.register(self.close)
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(
+        self,
+        error_type: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop what this process started. Idempotent."""
+        if not self._closed:
+            self._closed = True
+            atexit.unregister(self.close)
+            self._undo.close()
+
+    # --- objects ---------------------------------------------------------------------------------
+
+    def put(
+        self, source: Payload, name: str, *, wait: str = "sealed", replica: bool = False
+    ) -> StoredObject:
+        """Store a payload as ``bucket/object``; both are created if they do not exist.
+
+        Args:
+            source: references (``ray.ObjectRef``) to blocks of bytes stay in the cluster: the
+                Uploader takes them from the object store, nothing goes over HTTP. The others are
+                sent over HTTP.
+            wait: until the object is "sealed", or only "uploaded".
+            replica: whole copies instead of erasure coding.
+
+        Raises: what ``StorageClient.put`` raises.
+        """
+        if wait not in [w.value for w in WaitFor]:
+            raise InvalidInput(f"{wait!r} is neither 'sealed' nor 'uploaded'", "wait")
+        kind = (
+            RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
+        )
+        bucket_name, object_name = split_name(name)
+        payload = _payload(source, self._found)
+        result = self._run(
+            lambda: self._client.put(
+                payload,
+                bucket_name,
+                object_name,
+                wait=WaitFor(wait),
+                options=PutOptions(redundancy_type=kind),
+            )
+        )
+        stages = {stage.value: seconds for stage, seconds in result.seconds.items()}
+        return StoredObject(JobStatus.from_json(result.status), stages)
+
+    @overload
+    def get(self, name: str) -> bytes: ...
+
+    @overload
+    def get(self, name: str, target: str | Path) -> Path: ...
+
+    def get(self, name: str, target: str | Path | None = None) -> bytes | Path:
+        """The payload of ``bucket/object``, verified against the chain's checksums; as a file at
+        ``target`` if that is given. Raises: what ``StorageClient.get`` raises."""
+        bucket_name, object_name = split_name(name)
+        if target is not None:
+            path = Path(target)
+            self._run(lambda: self._client.get(bucket_name, object_name, path))
+            return path
+        with tempfile.TemporaryDirectory(prefix="greenray-get-") as directory:
+            path = Path(directory) / "payload"
+            self._run(lambda: self._client.get(bucket_name, object_name, path))
+            return path.read_bytes()
+
+    def status(self, name: str) -> JobStatus:
+        """The job behind ``bucket/object``. Raises NoSuchObject, ComponentUnavailable, ..."""
+        return JobStatus.from_json(self._run(lambda: self._client.status(*split_name(name))))
+
+    def watch(self, name: str) -> Iterator[JobStatus]:
+        """The status now, and again after every change of state, until it is final."""
+        shown = None
+        while True:
+            status = self.status(name)
+            if status.state is not shown or status.final:
+                shown = status.state
+                yield status
+            if status.final:
+                return
+            time.sleep(_WATCH_INTERVAL_S)
+
+    def timeline(self, name: str) -> ObjectTimeline:
+        """When each batch of ``bucket/object`` was received, hashed, written, encoded, sent, stored
+        and signed, and where cores were idle.
+
+        Raises NoTrace when no process remembers, NoSuchObject, ComponentUnavailable, ...
+        """
+        document = self._run(lambda: self._client.timeline(*split_name(name)))
+        return ObjectTimeline.from_json(document)
+
+    # --- what lies beneath -----------------------------------------------------------------------
+
+    def pieces(self, name: str) -> PieceTable:
+        """Every column of the object on this machine's disk, hashed and compared with the chain.
+
+        Raises NoSuchObject, NoSuchPiece (it is not sealed, or its SPs are elsewhere).
+        """
+        return self._run(lambda: self._inspector.pieces(*split_name(name)))
+
+    def rebuild_segment(self, name: str, segment: int, lost: tuple[int, ...]) -> RebuiltSegment:
+        """Decode a segment from its EC pieces, without those of the redundancy indices ``lost``.
+
+        Raises TooFewShards when more than m are lost, NoSuchObject, NoSuchPiece, InvalidInput.
+        """
+        return self._run(
+            lambda: self._inspector.rebuild_segment(*split_name(name), segment, tuple(lost))
+        )
+
+    def seal_transaction(self, name: str) -> SealTransaction:
+        """The transaction that sealed the object, decoded from the chain's bytes, its signatures
+        recovered. Raises NoSuchObject, NoSuchJob (it is not sealed by this network)."""
+        status = self.status(name)
+        return self._run(lambda: self._inspector.seal_transaction(status.name, status.seal_tx_hash))
+
+    def stage_costs(
+        self,
+        *,
+        large_bytes: int = 256 << 20,
+        small_bytes: int = 10_000,
+        small_objects: int = 12,
+    ) -> StageTable:
+        """CPU time by stage, per GB and per object, from putting three large objects and some small
+        ones; a local network is best left alone meanwhile.
+
+        Raises: what ``put`` raises; InvalidInput: the objects are of one size.
+        """
+        return measure_stages(
+            self._found.pid,
+            self.put,
+            large_bytes=large_bytes,
+            small_bytes=small_bytes,
+            small_objects=small_objects,
+        )
+
+    def _run(self, call: Callable[[], Awaitable[T]]) -> T:
+        if self._closed:
+            raise NotRunning(
+                "this network is closed", str(self.state_dir), "Start or connect to one"
+            )
+
+        async def work() -> T:
+            return await call()
+
+        return self._loop.run(work())
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            f"chain {self.chain_id} at {self.chain_endpoint}",
+            ("storage provider", "gateway"),
+            self.gateways.items(),
+        )
+
+
+async def _opened(connections: AsyncExitStack, found: NetworkFile) -> StorageClient:
+    return await connections.enter_async_context(open_client(found))
+
+
+def _payload(source: Payload, found: NetworkFile) -> Path | BinaryIO:
+    if isinstance(source, bytes | bytearray | memoryview):
+        return io.BytesIO(source)
+    if isinstance(source, Sequence) and not isinstance(source, str):
+        from greenray.cluster.on_ray.payload import ReferencedBlocks
+
+        return cast("BinaryIO", ReferencedBlocks(source, found))
+    return Path(source) if isinstance(source, str) else source

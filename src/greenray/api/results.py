@@ -1,0 +1,145 @@
+"""What ``put`` and ``status`` return: typed, and readable in a notebook."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from greenray.display.html_table import html_table
+from greenray.protocol.job import JobState
+
+
+@dataclass(frozen=True, slots=True)
+class StateChange:
+    """``at``: seconds since the epoch."""
+
+    state: JobState
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Secondary:
+    redundancy_index: int
+    operator_address: str
+    integrity_hash: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacedSecondary:
+    redundancy_index: int
+    operator_address: str
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobFailure:
+    reason: str
+    message: str
+    retryable: bool
+
+
+@dataclass(frozen=True, slots=True)
+class JobStatus:
+    """The job behind an object, as of one moment; the values of ``greenray status --json``."""
+
+    bucket_name: str
+    object_name: str
+    object_id: int
+    payload_size_bytes: int
+    state: JobState
+    final: bool
+    sealed: bool
+    attempt: int
+    history: tuple[StateChange, ...]
+    secondaries: tuple[Secondary, ...]
+    replaced: tuple[ReplacedSecondary, ...]
+    seal_tx_hash: str | None
+    seal_height: int | None
+    error: JobFailure | None
+
+    @classmethod
+    def from_json(cls, status: Mapping[str, Any]) -> JobStatus:
+        return cls(
+            bucket_name=status["bucket"],
+            object_name=status["object"],
+            object_id=status["object_id"],
+            payload_size_bytes=status["payload_size_bytes"],
+            state=JobState(status["state_number"]),
+            final=status["final"],
+            sealed=status["sealed"],
+            attempt=status["attempt"],
+            history=tuple(StateChange(JobState[h["state"]], h["at"]) for h in status["history"]),
+            secondaries=tuple(
+                Secondary(
+                    s["redundancy_index"],
+                    s["operator_address"],
+                    bytes.fromhex(s["integrity_hash"]),
+                )
+                for s in status["secondaries"]
+            ),
+            replaced=tuple(ReplacedSecondary(**r) for r in status["replaced"]),
+            seal_tx_hash=status["seal_tx_hash"],
+            seal_height=status["seal_height"],
+            error=None if status["error"] is None else JobFailure(**status["error"]),
+        )
+
+    @property
+    def name(self) -> str:
+        """``bucket/object``"""
+        return f"{self.bucket_name}/{self.object_name}"
+
+    @property
+    def seconds_in_state(self) -> tuple[tuple[JobState, float], ...]:
+        """How long each state lasted that has ended, in order."""
+        following = self.history[1:]
+        return tuple(
+            (change.state, later.at - change.at)
+            for change, later in zip(self.history, following, strict=False)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.state.name} ({int(self.state)}), object {self.object_id}"
+
+    def _repr_html_(self) -> str:
+        seconds = [f"{seconds:.3f}" for _, seconds in self.seconds_in_state]
+        states = html_table(
+            f"{self.name}, object {self.object_id}: {self.state.name}",
+            ("number", "state", "seconds in it"),
+            (
+                (int(change.state), change.state.name, took)
+                for change, took in zip(self.history, [*seconds, ""], strict=False)
+            ),
+        )
+        secondaries = html_table(
+            "secondaries",
+            ("redundancy index", "operator address", "integrity hash"),
+            (
+                (s.redundancy_index, s.operator_address, s.integrity_hash.hex())
+                for s in self.secondaries
+            ),
+        )
+        return states + (secondaries if self.secondaries else "")
+
+
+@dataclass(frozen=True, slots=True)
+class StoredObject:
+    """What ``put`` did. ``stages``: seconds of hashing, creating, upload and seal (the wait after
+    the upload)."""
+
+    status: JobStatus
+    stages: Mapping[str, float]
+
+    @property
+    def name(self) -> str:
+        """``bucket/object``"""
+        return self.status.name
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            f"{self.name}, object {self.status.object_id}: {self.status.payload_size_bytes:,} "
+            f"bytes, {self.status.state.name}",
+            ("stage", "seconds"),
+            ((stage, f"{seconds:.3f}") for stage, seconds in self.stages.items()),
+        )

@@ -1,0 +1,1 @@
+"""From what each stage costs to a cluster for a wanted throughput."""

@@ -1,0 +1,438 @@
+"""``greenray bench``: one tool for all questions of speed."""
+
+from __future__ import annotations
+
+import signal
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenray.cli.bench_options import (
+    Out,
+    Plot,
+    Quick,
+    RepeatsOption,
+    WorkDir,
+    Workers,
+    parse_positive_size,
+    parse_shape,
+    plan_of,
+    sizes_option,
+)
+from greenray.cli.bench_output import fail_if_failed, finish, keep, show, show_comparison
+from greenray.cli.options import ConfigOption, SpsOption
+from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
+
+app = command_app()
+
+
+@app.callback()
+def bench() -> None:
+    """Measure what each stage costs, beside what the machine allows.
+
+    Settings that are not options here come from --config and GREENRAY_... variables.
+    """
+    # SIGTERM ends a run like Ctrl-C: the network is stopped and its directory removed.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
+# --- what one stage costs ------------------------------------------------------------------------
+
+
+@app.command()
+def ec(
+    codec: Annotated[
+        list[str] | None, typer.Option(help="May be repeated. All that are there.")
+    ] = None,
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="K+M", help="May be repeated. 4+2, 6+3 and 10+4; quick: 4+2."),
+    ] = None,
+    segment_size_bytes: Annotated[
+        list[int] | None, sizes_option("--segment-size", "1, 4 and 16 MiB; quick: 16MiB.")
+    ] = None,
+    workers: Workers = None,
+    worker_kind: Annotated[
+        list[str] | None,
+        typer.Option(help="May be repeated. threads, processes, ray tasks and ray actors."),
+    ] = None,
+    repeats: RepeatsOption = None,
+    work_dir: WorkDir = Path(),
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """Encode and reconstruct by codec, k+m, segment size, workers and kind of worker."""
+    shapes = tuple(map(parse_shape, shape or ()))
+    with reporting_errors(as_json):
+        plan = plan_of(None, None, work_dir, repeats, quick, writes=False)
+        from greenray.bench.ec import run_ec
+
+        usual = plan.ec()
+        options = replace(
+            usual,
+            codecs=tuple(codec or usual.codecs),
+            shapes=shapes or usual.shapes,
+            segment_sizes_bytes=tuple(segment_size_bytes or usual.segment_sizes_bytes),
+            workers=tuple(workers or usual.workers),
+            worker_kinds=tuple(worker_kind or usual.worker_kinds),
+        )
+        finish(run_ec(options, note), out, plot, as_json)
+
+
+@app.command("hash")
+def hash_command(
+    workers: Workers = None,
+    repeats: RepeatsOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """SHA-256 of one stream, of many, and of a segment with its pieces."""
+    with reporting_errors(as_json):
+        plan = plan_of(None, None, Path(), repeats, quick, writes=False)
+        from greenray.bench.hash import run_hash
+
+        usual = plan.hash()
+        options = replace(usual, workers=tuple(workers or usual.workers))
+        finish(run_hash(options, note), out, plot, as_json)
+
+
+@app.command()
+def store(
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(help="May be repeated: file, memory, s3 (with pieces.kind s3 in --config)."),
+    ] = None,
+    column_size_bytes: Annotated[
+        list[int] | None, sizes_option("--column-size", "10KB, 4MiB and 64MiB; quick: no 4MiB.")
+    ] = None,
+    workers: Workers = None,
+    repeats: RepeatsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """Write and read columns by kind of piece store, durable or not."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, None, work_dir, repeats, quick)
+        from greenray.bench.store import run_store
+
+        usual = plan.store()
+        options = replace(
+            usual,
+            kinds=tuple(kind or usual.kinds),
+            column_sizes_bytes=tuple(column_size_bytes or usual.column_sizes_bytes),
+            workers=tuple(workers or usual.workers),
+        )
+        finish(run_store(options, note), out, plot, as_json)
+
+
+@app.command()
+def gateway(
+    object_size_bytes: Annotated[
+        list[int] | None, sizes_option("--object-size", "16MiB and 256MiB; quick: 64MiB.")
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """PUT and GET through HTTP, and the floor: a plain process that hashes and stores as well."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from greenray.bench.gateway import run_gateway
+
+        usual = plan.gateway()
+        sizes = tuple(object_size_bytes or usual.object_sizes_bytes)
+        finish(run_gateway(replace(usual, object_sizes_bytes=sizes), note), out, plot, as_json)
+
+
+@app.command()
+def seal(
+    seals: Annotated[
+        int | None, typer.Option(min=1, help="In each repeat; 1500, or 300 with --quick.")
+    ] = None,
+    repeats: RepeatsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """Seals per second, of the embedded chain alone and through the Signer."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, None, work_dir, repeats, quick)
+        from greenray.bench.seal import run_seal
+
+        usual = plan.seal()
+        finish(run_seal(replace(usual, seals=seals or usual.seals), note), out, plot, as_json)
+
+
+# --- the whole way -------------------------------------------------------------------------------
+
+
+@app.command()
+def small(
+    object_size_bytes: Annotated[
+        int | None,
+        typer.Option("--object-size", parser=parse_positive_size, metavar="SIZE", help="10KB."),
+    ] = None,
+    objects: Annotated[
+        int | None, typer.Option(min=1, help="In each repeat; 400, or 30 with --quick.")
+    ] = None,
+    parallel: Annotated[
+        list[int] | None,
+        typer.Option(min=1, help="Uploads at once; may be repeated. 1 and 32; quick: 16."),
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """Many small objects from put to sealed; creating them on chain is counted apart."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from greenray.bench.small import run_small
+
+        usual = plan.small()
+        options = replace(
+            usual,
+            object_size_bytes=object_size_bytes or usual.object_size_bytes,
+            objects=objects or usual.objects,
+            objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
+        )
+        finish(run_small(options, note), out, plot, as_json)
+
+
+@app.command()
+def pipeline(
+    object_size_bytes: Annotated[
+        list[int] | None, sizes_option("--object-size", "1GiB; quick: 256MiB.")
+    ] = None,
+    parallel: Annotated[
+        list[int] | None, typer.Option(min=1, help="Objects at once; may be repeated. 1.")
+    ] = None,
+    in_turn: Annotated[
+        list[int] | None,
+        typer.Option(
+            min=1,
+            help="Objects of one client, each when the one before is answered, as a case beside; "
+            "may be repeated; 1: none. 8; quick: none.",
+        ),
+    ] = None,
+    batch_segments: Annotated[
+        list[int] | None,
+        typer.Option(min=1, max=64, help="May be repeated, each in a network of its own."),
+    ] = None,
+    codec: Annotated[
+        list[str] | None, typer.Option(help="May be repeated, each in a network of its own.")
+    ] = None,
+    way: Annotated[
+        list[str] | None,
+        typer.Option(help="May be repeated: http, object-store (the payload lies in Ray). http."),
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """Put to sealed, and the floor: plain processes that do only the unavoidable."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from greenray.bench.pipeline import run_pipeline, way_of
+
+        usual = plan.pipeline()
+        options = replace(
+            usual,
+            object_sizes_bytes=tuple(object_size_bytes or usual.object_sizes_bytes),
+            objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
+            in_turn=tuple(in_turn or usual.in_turn),
+            codecs=tuple(codec or ()),
+            batch_segments=tuple(batch_segments or ()),
+            ways=tuple(map(way_of, way)) if way else usual.ways,
+        )
+        finish(run_pipeline(options, note), out, plot, as_json)
+
+
+@app.command()
+def scaling(
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """What a second core brings to each stage; what more nodes would bring (simulated)."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from greenray.bench.scaling import run_scaling
+
+        finish(run_scaling(plan.scaling(), note), out, plot, as_json)
+
+
+@app.command()
+def memory(
+    object_size_bytes: Annotated[
+        list[int] | None,
+        sizes_option(
+            "--object-size", "From small to large; 256MiB and 2GiB; quick: 64MiB and 256MiB."
+        ),
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """The peak memory of all server processes, for small and large objects."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from greenray.bench.memory import run_memory
+
+        usual = plan.memory()
+        sizes = tuple(object_size_bytes or usual.object_sizes_bytes)
+        finish(run_memory(replace(usual, object_sizes_bytes=sizes), note), out, plot, as_json)
+
+
+@app.command()
+def timeline(
+    object_size_bytes: Annotated[
+        int | None,
+        typer.Option(
+            "--object-size", parser=parse_positive_size, metavar="SIZE", help="1GiB; quick: 256MiB."
+        ),
+    ] = None,
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """How long each stage of one object takes, and where cores are idle."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from greenray.bench.timeline import run_timeline
+
+        usual = plan.timeline()
+        size_bytes = object_size_bytes or usual.object_size_bytes
+        finish(run_timeline(replace(usual, object_size_bytes=size_bytes), note), out, plot, as_json)
+
+
+@app.command("all")
+def all_command(
+    repeats: RepeatsOption = None,
+    sps: SpsOption = None,
+    work_dir: WorkDir = Path(),
+    config: ConfigOption = None,
+    quick: Quick = False,
+    out: Out = None,
+    plot: Plot = False,
+    as_json: Json = False,
+) -> None:
+    """All of the above but memory and timeline; --quick takes under three minutes on two cores."""
+    with reporting_errors(as_json):
+        plan = plan_of(config, sps, work_dir, repeats, quick)
+        from greenray.bench.plans import combined, run_all
+
+        results = []
+        for result in run_all(plan, note):
+            keep(result, out, plot)
+            if not as_json:
+                show(result.to_json())
+            results.append(result)
+        document = combined(results, plan)
+        if as_json:
+            print_result(document, "", as_json)
+        fail_if_failed(document["failures"])
+
+
+# --- results -------------------------------------------------------------------------------------
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A result, or a directory of them.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="The same, measured later.")],
+    as_json: Json = False,
+) -> None:
+    """What changed from A to B beyond noise."""
+    with reporting_errors(as_json):
+        from greenray.bench.compare import compare as compared
+        from greenray.bench.records import read_results
+
+        comparison = compared(read_results(first), read_results(second))
+        if as_json:
+            print_result(comparison.to_json(), "", as_json)
+        else:
+            show_comparison(comparison)
+
+
+@app.command()
+def plot(
+    results: Annotated[
+        Path, typer.Argument(metavar="PATH", help="A result, or a directory of them.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="DIR", help="Where to draw.")] = Path(),
+) -> None:
+    """Draw a PNG of each result that was kept with --out."""
+    with reporting_errors(as_json=False):
+        from greenray.bench.plots import draw
+        from greenray.bench.records import read_results
+
+        for document in read_results(results):
+            note(f"drawn: {draw(document, out)}")
+
+
+@app.command()
+def report(
+    directory: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR", help="With results of --out; those in DIR/before are set beside them."
+        ),
+    ],
+    peers: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            help="Markdown with a section '2. Peers': other systems beside our medians.",
+        ),
+    ] = None,
+) -> None:
+    """docs/performance.md, on stdout, from result files."""
+    with reporting_errors(as_json=False):
+        from greenray.bench.report import report as report_on
+
+        typer.echo(report_on(directory, peers), nl=False)

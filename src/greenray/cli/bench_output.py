@@ -1,0 +1,96 @@
+"""What the commands of ``greenray bench`` do with a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from greenray.cli.output import EXIT_ERROR, note, print_result
+
+if TYPE_CHECKING:
+    from greenray.bench.compare import Comparison
+    from greenray.bench.records import BenchResult
+
+_NUMERIC = ("median", "p99", "min - max", "repeats", "CPU s/GB", "first", "second", "change")
+
+
+def finish(result: BenchResult, out: Path | None, plot: bool, as_json: bool) -> None:
+    """Keep it, show it, and fail if it does not count."""
+    keep(result, out, plot)
+    document = result.to_json()
+    if as_json:
+        print_result(document, "", as_json)
+    else:
+        show(document)
+    fail_if_failed(result.failures)
+
+
+def keep(result: BenchResult, out: Path | None, plot: bool) -> None:
+    from greenray.bench.records import write_result
+
+    if out is not None:
+        json_file, parquet_file = write_result(result, out)
+        note(f"written: {json_file}, {parquet_file}")
+    if plot:
+        from greenray.bench.plots import draw
+
+        note(f"drawn: {draw(result.to_json(), out or Path())}")
+
+
+def fail_if_failed(failures: Sequence[str]) -> None:
+    for failure in failures:
+        note(f"error: {failure}")
+    if failures:
+        raise typer.Exit(EXIT_ERROR)
+
+
+def show(document: Mapping[str, Any]) -> None:
+    from greenray.bench.table import HEADINGS, shared_parts, table_rows
+
+    quick = " (quick: for a first look only)" if document["quick"] else ""
+    shared = shared_parts(document["rows"])
+    title = f"greenray bench {document['bench']}{quick}"
+    title += f"\n{', '.join(shared)}" if shared else ""
+    _print_table(title, HEADINGS, table_rows(document["rows"], shared))
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """What changed; how much did not is only counted."""
+    from greenray.bench.compare import RULE, Verdict
+    from greenray.display.units import number
+
+    for name, (first, second) in comparison.environment.items():
+        typer.echo(f"{name}: {first} / {second}")
+    changed = [c for c in comparison.changes if c.verdict in (Verdict.BETTER, Verdict.WORSE)]
+    rows = [
+        (
+            f"{change.bench}: {change.case}",
+            f"{change.metric}, {change.unit}",
+            *(number(value or 0.0) for value in (change.before, change.after)),
+            f"{change.change or 0.0:+.0%}",
+            change.verdict.value,
+        )
+        for change in sorted(changed, key=lambda c: abs(c.change or 0.0), reverse=True)
+    ]
+    headings = ("case", "metric", "first", "second", "change", "verdict")
+    if rows:
+        _print_table("changed beyond noise", headings, rows)
+    for verdict in Verdict:
+        count = sum(change.verdict is verdict for change in comparison.changes)
+        typer.echo(f"{count:5} {verdict.value}")
+    typer.echo(RULE)
+
+
+def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title)
+    for heading in headings:
+        table.add_column(heading, justify="right" if heading in _NUMERIC else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)

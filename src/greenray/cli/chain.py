@@ -1,0 +1,86 @@
+"""``greenray chain``: the embedded chain by itself, for development against its JSON-RPC."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenray.cli.output import command_app, note, reporting_errors
+
+if TYPE_CHECKING:
+    from greenray.chain.local.genesis import Genesis
+
+app = command_app(help="Run the embedded Greenfield chain alone.")
+
+DEFAULT_HOME = Path("~/.greenray-chain")
+_SPS = 7
+_FIRST_GATEWAY_PORT = 9033
+
+
+@app.callback()
+def chain() -> None:
+    """Run the embedded Greenfield chain alone."""
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes any free one.")] = 26750,
+    block_interval: Annotated[
+        float, typer.Option(metavar="SECONDS", help="Time between two blocks.")
+    ] = 0.5,
+    home: Annotated[
+        Path, typer.Option(metavar="DIR", help="Where its state is kept.")
+    ] = DEFAULT_HOME,
+    genesis: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="What a new home starts from; else one is made."),
+    ] = None,
+) -> None:
+    """Serve CometBFT JSON-RPC on 127.0.0.1 until SIGINT or SIGTERM.
+
+    One JSON line on stdout says when and where it listens. A new home without --genesis gets one
+    for seven storage providers and a user, with their keys in DIR/keys.json.
+    """
+    with reporting_errors(as_json=False):
+        from greenray.chain.local.server import serve as serve_chain
+
+        home = home.expanduser()
+        asyncio.run(
+            serve_chain(
+                home, port=port, genesis=_genesis(home, genesis), block_interval_s=block_interval
+            )
+        )
+
+
+def _genesis(home: Path, given: Path | None) -> Genesis | None:
+    """The given genesis, or the home's own; None for a chain that was started from another file.
+
+    Raises InvalidInput, StoreError.
+    """
+    from greenray.chain.local.genesis import load_genesis
+
+    own = home / "genesis.json"
+    if given is None and not own.exists():
+        if (home / "chain.sqlite").exists():
+            return None
+        _make_own_genesis(home, own)
+    return load_genesis(given or own)
+
+
+def _make_own_genesis(home: Path, genesis_file: Path) -> None:
+    from greenray.cluster.local_chain.genesis import write_local_genesis
+    from greenray.protocol.errors import StoreError
+
+    keys_file = home / "keys.json"
+    endpoints = [f"http://127.0.0.1:{_FIRST_GATEWAY_PORT + i}" for i in range(_SPS)]
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        write_local_genesis(keys_file, genesis_file, endpoints)
+    except OSError as error:
+        raise StoreError(
+            f"the home cannot be written: {error.strerror}", str(home), "Choose another --home"
+        ) from error
+    note(f"made a genesis for {_SPS} storage providers; their keys are in {keys_file}")

@@ -1,0 +1,116 @@
+"""``greenray keys``: encrypted keystore files. A key is never shown, logged or an argument."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenray.chain.keystore import PASSWORD_VARIABLE
+from greenray.cli.output import Json, command_app, print_result, reporting_errors
+from greenray.protocol.errors import KeystoreError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+app = command_app(help="Make, import and show encrypted keys.")
+
+KeystoreFile = Annotated[Path, typer.Argument(metavar="FILE", help="The keystore file.")]
+PasswordFile = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help=f"Its first line is the password; else {PASSWORD_VARIABLE}, else a question.",
+    ),
+]
+
+
+@app.command()
+def new(file: KeystoreFile, password_file: PasswordFile = None, as_json: Json = False) -> None:
+    """Make a key and write it, encrypted, to FILE."""
+    with reporting_errors(as_json):
+        from greenray.chain.keystore import new_key
+
+        _print_address(new_key(file, _password(password_file, confirm=True)), file, as_json)
+
+
+@app.command("import")
+def import_(
+    file: KeystoreFile,
+    key_file: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            help="A file with the key in hexadecimal, - for stdin; else a question.",
+        ),
+    ] = None,
+    password_file: PasswordFile = None,
+    as_json: Json = False,
+) -> None:
+    """Write a key that you have, encrypted, to FILE."""
+    with reporting_errors(as_json):
+        from greenray.chain.keystore import import_key, parse_private_key
+
+        text, where = _key_text(key_file)
+        private_key = parse_private_key(text, where)
+        password = _password(password_file, confirm=True)
+        _print_address(import_key(file, private_key, password), file, as_json)
+
+
+@app.command()
+def show(file: KeystoreFile, password_file: PasswordFile = None, as_json: Json = False) -> None:
+    """Open the keystore FILE and show the address of its key."""
+    with reporting_errors(as_json):
+        from greenray.chain.crypto import address_of
+        from greenray.chain.keystore import load_key
+
+        private_key = load_key(file, _password(password_file, confirm=False))
+        _print_address(address_of(private_key), file, as_json)
+
+
+def _print_address(address: str, file: Path, as_json: bool) -> None:
+    document: Mapping[str, str] = {"address": address, "keystore": str(file)}
+    print_result(document, f"{address}  {file}", as_json)
+
+
+def _password(password_file: Path | None, *, confirm: bool) -> str:
+    """From the file, the environment or a question at the terminal. Raises KeystoreError."""
+    if password_file is not None:
+        password, where = _first_line(password_file), str(password_file)
+    elif PASSWORD_VARIABLE in os.environ:
+        password, where = os.environ[PASSWORD_VARIABLE], PASSWORD_VARIABLE
+    elif sys.stdin.isatty():
+        question = "Password of the keystore"
+        return str(typer.prompt(question, hide_input=True, confirmation_prompt=confirm, err=True))
+    else:
+        raise KeystoreError(
+            "no password was given", "", f"Set {PASSWORD_VARIABLE} or use --password-file"
+        )
+    if not password:
+        raise KeystoreError("the password is empty", where, "Choose another one")
+    return password
+
+
+def _key_text(key_file: str | None) -> tuple[str, str]:
+    """The key in hexadecimal and where it is from. Raises KeystoreError."""
+    if key_file == "-":
+        return sys.stdin.readline(), "stdin"
+    if key_file is not None:
+        return _first_line(Path(key_file)), key_file
+    if sys.stdin.isatty():
+        return str(typer.prompt("Private key (hexadecimal)", hide_input=True, err=True)), "terminal"
+    raise KeystoreError("no key was given", "", "Use --from PATH, or --from - for stdin")
+
+
+def _first_line(path: Path) -> str:
+    """Without the end of the line. Raises KeystoreError."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise KeystoreError(f"cannot read: {reason}", str(path)) from None
+    return lines[0] if lines else ""

@@ -1,0 +1,147 @@
+"""``greenray status``."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import time
+from collections.abc import Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
+from greenray.cli.output import EXIT_ERROR, Json, command_app, note, print_result, reporting_errors
+
+app = command_app()
+
+SEALED = "SEAL_OBJECT_DONE"
+_WATCH_INTERVAL_S = 0.5
+_WIDTH = 120
+"""Where there is no terminal."""
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(metavar="[BUCKET/OBJECT]")] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Until it is sealed or given up.")] = False,
+    timeline: Annotated[
+        bool,
+        typer.Option("--timeline", help="When each batch was received, hashed, sent, stored, ..."),
+    ] = False,
+    perfetto: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Write the timeline as a trace that ui.perfetto.dev opens."
+        ),
+    ] = None,
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    key: KeyOption = None,
+    as_json: Json = False,
+) -> None:
+    """The state of an object's job, or of the network when no object is named."""
+    with reporting_errors(as_json):
+        if name is None:
+            if timeline or perfetto:
+                raise typer.BadParameter("a timeline is of one object: name BUCKET/OBJECT")
+            _network_status(state_dir, as_json)
+            return
+        document = asyncio.run(_object_status(name, watch, state_dir, key))
+        if timeline or perfetto:
+            shown = asyncio.run(_object_timeline(name, state_dir, key))
+            print_result(shown, _timeline_text(shown, perfetto), as_json)
+        else:
+            print_result(document, describe(document), as_json)
+        if watch and document["state"] != SEALED:
+            raise typer.Exit(EXIT_ERROR)
+
+
+async def _object_status(
+    name: str, watch: bool, state_dir: Path, key: Path | None
+) -> dict[str, Any]:
+    from greenray.client.network_file import read_network
+    from greenray.client.user import open_client, split_name
+
+    bucket, object_name = split_name(name)
+    async with open_client(read_network(state_dir), key) as client:
+        shown = ""
+        while True:
+            document = dict(await client.status(bucket, object_name))
+            if not watch or document["final"]:
+                return document
+            if document["state"] != shown:
+                shown = document["state"]
+                note(f"{name}: {shown}")
+            await asyncio.sleep(_WATCH_INTERVAL_S)
+
+
+async def _object_timeline(name: str, state_dir: Path, key: Path | None) -> dict[str, Any]:
+    from greenray.client.network_file import read_network
+    from greenray.client.user import open_client, split_name
+
+    async with open_client(read_network(state_dir), key) as client:
+        return dict(await client.timeline(*split_name(name)))
+
+
+def _timeline_text(document: Mapping[str, Any], perfetto: Path | None) -> str:
+    """The picture; the trace is written to the file ``perfetto`` before."""
+    from greenray.timeline.perfetto import write_perfetto
+    from greenray.timeline.picture import picture
+    from greenray.timeline.values import Timeline
+
+    shown = Timeline.from_json(document)
+    if perfetto is not None:
+        write_perfetto(shown, perfetto)
+        note(f"written: {perfetto}, to be opened at https://ui.perfetto.dev")
+    return picture(shown, shutil.get_terminal_size((_WIDTH, 0)).columns)
+
+
+def _network_status(state_dir: Path, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from greenray.client.network_file import read_network
+
+    network = read_network(state_dir)
+    document = asdict(network)
+    lines = [
+        f"running as process {network.pid}, chain {network.chain_id} at {network.chain_endpoint}"
+    ]
+    several = len({g.uploader for g in network.gateways}) > 1
+    lines += [
+        f"  {g.operator_address}  {g.endpoint}{f'  {g.uploader}' if several else ''}"
+        for g in network.gateways
+    ]
+    print_result(document, "\n".join(lines), as_json)
+
+
+def describe(document: Mapping[str, Any]) -> str:
+    """For people: the state, how long each state took, who holds what and why others do not."""
+    lines = [
+        f"{document['bucket']}/{document['object']}: {document['state']} "
+        f"({document['state_number']}), object {document['object_id']}"
+    ]
+    history = document["history"]
+    for entry, following in zip_longest(history, history[1:]):
+        end = following["at"] if following else time.time()
+        last = following is None and document["final"]
+        took = "" if last else f"{end - entry['at']:9.3f} s"
+        lines.append(f"  {entry['state']:24}{took}")
+    for secondary in document["secondaries"]:
+        lines.append(
+            f"  secondary {secondary['redundancy_index']}  {secondary['operator_address']}  "
+            f"{secondary['integrity_hash']}"
+        )
+    for replaced in document["replaced"]:
+        lines.append(
+            f"  replaced at {replaced['redundancy_index']}: {replaced['operator_address']}, "
+            f"{replaced['reason']}: {replaced['message']}"
+        )
+    if document["seal_tx_hash"]:
+        height = document["seal_height"]
+        where = f" in block {height}" if height else ""
+        lines.append(f"  seal transaction {document['seal_tx_hash']}{where}")
+    if document["error"]:
+        lines.append(f"  {document['error']['reason']}: {document['error']['message']}")
+    return "\n".join(lines)

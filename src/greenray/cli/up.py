@@ -1,0 +1,129 @@
+"""``greenray up``."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import subprocess
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from greenray.cli.options import (
+    ChainEndpointOption,
+    ConfigOption,
+    KeysOption,
+    SpsOption,
+    chain_overrides,
+)
+from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
+
+if TYPE_CHECKING:
+    from greenray.client.network_file import NetworkFile
+    from greenray.cluster.config.settings import Settings
+
+app = command_app()
+
+
+@app.command()
+def up(
+    sps: SpsOption = None,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when it is up; stop it with 'down'.")
+    ] = False,
+    state_dir: Annotated[Path | None, typer.Option("--state-dir")] = None,
+    config: ConfigOption = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            "--address", help="Attach to a running Ray cluster: 'auto' or HOST:PORT of its head."
+        ),
+    ] = None,
+    chain_endpoint: ChainEndpointOption = None,
+    keys: KeysOption = None,
+    as_json: Json = False,
+) -> None:
+    """Start the local network (or what greenray.yaml describes) and go on with unfinished jobs."""
+    from greenray.cluster.config.settings_loading import load_settings
+
+    with reporting_errors(as_json):
+        settings = load_settings(
+            config,
+            sps=sps,
+            state_dir=state_dir,
+            address=address,
+            chain=chain_overrides(chain_endpoint, keys),
+        )
+        if detach:
+            _detached(settings, as_json)
+        else:
+            asyncio.run(_until_stopped(settings, as_json))
+
+
+async def _until_stopped(settings: Settings, as_json: bool) -> None:
+    from greenray.cluster.network import LocalNetwork
+
+    network = LocalNetwork(settings)
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    starting = asyncio.create_task(network.start())
+
+    def stop() -> None:
+        if not stopped.is_set():  # a second signal must not cut the stopping short
+            stopped.set()
+            starting.cancel()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop)
+    try:
+        found = await starting
+    except asyncio.CancelledError:
+        note("stopped while starting")
+        raise typer.Exit(1) from None
+    try:
+        _announce(found, as_json)
+        await stopped.wait()
+    finally:
+        note("stopping")
+        await network.stop()
+
+
+def _announce(network: NetworkFile, as_json: bool) -> None:
+    lines = [f"chain {network.chain_id} at {network.chain_endpoint}"]
+    lines += [f"storage provider {g.operator_address} at {g.endpoint}" for g in network.gateways]
+    print_result(asdict(network), "\n".join(lines), as_json)
+    sys.stdout.flush()
+
+
+def _detached(settings: Settings, as_json: bool) -> None:
+    """The same command in a session of its own; its one JSON document tells how it went."""
+    from greenray.cluster.config.state_dir import StateDir
+
+    state = StateDir(settings.state_dir)
+    arguments = [argument for argument in sys.argv[1:] if argument not in ("--detach", "--json")]
+    command = [sys.executable, "-m", "greenray", *arguments, "--json"]
+    with state.open_file(state.log_dir / "up.log") as log:
+        child = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            start_new_session=True,
+            text=True,
+        )
+    assert child.stdout is not None
+    line = child.stdout.readline()
+    if not line:
+        note(f"error: the network did not start, see {state.log_dir / 'up.log'}")
+        raise typer.Exit(1)
+    document: dict[str, Any] = json.loads(line)
+    if "error" in document:
+        typer.echo(line.strip()) if as_json else None
+        note(f"error: {document['error']['message']}")
+        raise typer.Exit(1)
+    text = f"up as process {document['pid']}; stop it with: greenray down"
+    print_result(document, text, as_json)

@@ -1,0 +1,119 @@
+"""Creating buckets and objects on chain, with the primary's approval (protocol 06 §3.4)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from greenray.chain.dialects import Dialect, Message
+from greenray.chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, SpApproval
+from greenray.chain.ports import ChainClient
+from greenray.chain.transactions.user import TransactionSender
+from greenray.client.gateway_session import GatewaySession
+from greenray.coding.checksums import PayloadChecksums
+from greenray.protocol.errors import BadAnswer, InvalidInput, TransactionRefused
+from greenray.protocol.go_json import sorted_compact
+from greenray.protocol.objects import BucketInfo, ObjectInfo, RedundancyType, Visibility
+
+_APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
+_U64_MAX = 2**64 - 1
+_EXISTS = "already exists"
+
+
+@dataclass(frozen=True, slots=True)
+class PutOptions:
+    """How a bucket or object is created when it does not exist."""
+
+    visibility: Visibility = Visibility.VISIBILITY_TYPE_INHERIT
+    bucket_visibility: Visibility = Visibility.VISIBILITY_TYPE_PRIVATE
+    redundancy_type: RedundancyType = RedundancyType.REDUNDANCY_EC_TYPE
+    content_type: str = "application/octet-stream"
+
+
+class Creator:
+    """Makes a user's buckets and objects."""
+
+    def __init__(self, chain: ChainClient, dialect: Dialect, private_key: bytes) -> None:
+        self._chain = chain
+        self._dialect = dialect
+        self._sender = TransactionSender(chain, dialect, private_key)
+
+    async def create_bucket(
+        self, session: GatewaySession, bucket_name: str, sp_address: str, options: PutOptions
+    ) -> BucketInfo:
+        """A bucket whose primary is the SP behind ``session``; one that appeared meanwhile is fine.
+
+        Raises: TransactionRefused, TransactionFailed, ChainError, BadAnswer.
+        """
+        message = MsgCreateBucket(
+            creator=self._sender.address,
+            bucket_name=bucket_name,
+            visibility=options.bucket_visibility,
+            primary_sp_address=sp_address,
+            primary_sp_approval=SpApproval(_U64_MAX),
+        )
+        try:
+            await self._sender.create_bucket(await self._approved(session, "CreateBucket", message))
+        except TransactionRefused as error:
+            if _EXISTS not in error.what:
+                raise
+        return await self._chain.head_bucket(bucket_name)
+
+    async def create_object(
+        self,
+        session: GatewaySession,
+        bucket_name: str,
+        object_name: str,
+        checksums: PayloadChecksums,
+        options: PutOptions,
+    ) -> ObjectInfo:
+        """Raises: TransactionRefused, TransactionFailed, ChainError, BadAnswer."""
+        await self._sender.create_object(
+            await self.approved_object(session, bucket_name, object_name, checksums, options)
+        )
+        return await self._chain.head_object(bucket_name, object_name)
+
+    async def approved_object(
+        self,
+        session: GatewaySession,
+        bucket_name: str,
+        object_name: str,
+        checksums: PayloadChecksums,
+        options: PutOptions,
+    ) -> Message:
+        """The message that creates an object, with the primary's approval. Raises BadAnswer."""
+        message = MsgCreateObject(
+            creator=self._sender.address,
+            bucket_name=bucket_name,
+            object_name=object_name,
+            payload_size=checksums.payload_size_bytes,
+            visibility=options.visibility,
+            content_type=options.content_type,
+            primary_sp_approval=SpApproval(_U64_MAX),
+            expect_checksums=checksums.integrity_hashes,
+            redundancy_type=options.redundancy_type,
+        )
+        return await self._approved(session, "CreateObject", message)
+
+    async def _approved(self, session: GatewaySession, action: str, message: Message) -> Message:
+        """The message with the primary's approval; nothing else in it may have changed."""
+        unsigned = sorted_compact(self._dialect.message_to_json(message)).hex()
+        async with session.request(
+            "GET", _APPROVAL_PATH, f"action={action}", {"X-Gnfd-Unsigned-Msg": unsigned}
+        ) as answer:
+            header = answer.headers.get("X-Gnfd-Signed-Msg", "")
+        try:
+            signed = self._dialect.message_from_json(
+                json.loads(bytes.fromhex(header)), type(message)
+            )
+            approval = signed.primary_sp_approval
+            approved = self._dialect.with_approval(message, approval.expired_height, approval.sig)
+        except (ValueError, TypeError, AttributeError, InvalidInput) as error:
+            raise BadAnswer(
+                "the approval cannot be read", session.endpoint, "See the gateway's log."
+            ) from error
+        if approved != signed:
+            raise BadAnswer(
+                "the gateway approved another message than the one asked for", session.endpoint
+            )
+        return approved

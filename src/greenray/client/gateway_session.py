@@ -1,0 +1,179 @@
+"""Signed HTTP requests to a gateway, and its answers as typed errors (protocol 06 §2, §5)."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager
+from types import MappingProxyType
+from typing import Any
+
+import aiohttp
+from aiohttp.payload import Payload
+from yarl import URL
+
+from greenray.chain.crypto import keccak256, sign_digest
+from greenray.protocol.errors import BadAnswer, ComponentUnavailable, GreenrayError, InvalidSetting
+from greenray.protocol.gateway_request import GatewayRequest
+from greenray.protocol.http_auth import (
+    EMPTY_SHA256,
+    canonical_request,
+    encode_path,
+    format_authorization,
+    message_to_sign,
+)
+
+ERROR_HEADER = "X-Greenray-Error"
+CONNECT_TIMEOUT_S = 10.0
+IDLE_TIMEOUT_S = 120.0
+
+_XML = re.compile(r"<Code>(.*?)</Code><Message>(.*?)</Message>", re.DOTALL)
+
+
+class GatewaySession:
+    """One gateway and one user key. ``endpoint``: ``http(s)://host[:port]``; without a scheme
+    ``https://`` is meant, as for the endpoints on chain."""
+
+    def __init__(
+        self,
+        endpoint: str,
+        private_key: bytes | None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``private_key`` None: anonymous, for public objects only. Raises InvalidSetting."""
+        url = URL(endpoint if "://" in endpoint else f"https://{endpoint}")
+        if url.scheme not in ("http", "https") or not url.host:
+            raise InvalidSetting(
+                f"{endpoint!r} is not an HTTP endpoint", "gateway", "Use http://host:port."
+            )
+        self._base = url.origin()
+        self._host = self._base.authority
+        self._private_key = private_key
+        self._clock = clock
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def endpoint(self) -> str:
+        return str(self._base)
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    @asynccontextmanager
+    async def request(
+        self,
+        method: str,
+        path: str,
+        query: str = "",
+        headers: Mapping[str, str] | None = None,
+        data: Payload | None = None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
+        """A 200 or 206 answer. ``path`` is decoded; ``query`` as it stands in the URL.
+
+        Raises:
+            ComponentUnavailable: nobody answers, or the connection broke.
+            BadAnswer, or the error that the gateway names: any other status.
+        """
+        sent = self.signed_headers(method, path, query, headers or {})
+        target = URL(f"{self._base}{encode_path(path)}{'?' + query if query else ''}", encoded=True)
+        try:
+            async with self._client().request(method, target, headers=sent, data=data) as response:
+                if response.status not in (200, 206):
+                    raise answer_error(
+                        response.status, await response.text(), response.headers, str(target)
+                    )
+                yield response
+        except TimeoutError as error:
+            raise ComponentUnavailable(
+                f"the gateway was silent for {IDLE_TIMEOUT_S:g} s", str(target), "Try again."
+            ) from error
+        except (aiohttp.ClientError, OSError) as error:
+            raise ComponentUnavailable(
+                f"the gateway does not answer ({type(error).__name__}: {error})",
+                str(target),
+                "See that it is running (greenray up) and try again.",
+            ) from error
+
+    def _client(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                timeout=aiohttp.ClientTimeout(
+                    total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=IDLE_TIMEOUT_S
+                ),
+                auto_decompress=False,
+                read_bufsize=1024 * 1024,
+                max_field_size=64 * 1024,
+            )
+        return self._session
+
+    def signed_request(
+        self, sp_address: str, method: str, path: str, extra: Mapping[str, str]
+    ) -> GatewayRequest:
+        """What the gateway of ``sp_address`` would receive, for a way without HTTP."""
+        headers = self.signed_headers(method, path, "", extra)
+        return GatewayRequest(sp_address, "", method, path, "", self._host, tuple(headers.items()))
+
+    def signed_headers(
+        self, method: str, path: str, query: str, extra: Mapping[str, str]
+    ) -> dict[str, str]:
+        """All headers of a request, ``extra`` among them, with its signature."""
+        date = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(self._clock()))
+        headers = {
+            "Host": self._host,
+            "Content-Type": "application/octet-stream",
+            "X-Gnfd-Content-Sha256": EMPTY_SHA256,
+            "X-Gnfd-Date": date,
+            **extra,
+        }
+        if self._private_key is not None:
+            canonical = canonical_request(method, path, query, headers.items(), self._host)
+            message = message_to_sign(canonical, keccak256)
+            signature = sign_digest(self._private_key, message)
+            headers["Authorization"] = format_authorization(message, signature)
+        return headers
+
+
+def answer_error(status: int, body: str, headers: Mapping[str, str], where: str) -> GreenrayError:
+    """What an answer other than success says: the fact that a greenray gateway names in its error
+    header, else a BadAnswer with the HTTP status, code and message."""
+    match = _XML.search(body)
+    code, message = match.groups() if match else ("", body[:200])
+    answered = f"HTTP {status} {code}".rstrip() + (f": {message}" if message else "")
+    said = _said(headers.get(ERROR_HEADER, ""))
+    error_type = _BY_REASON.get(str(said.get("reason")), BadAnswer)
+    if error_type is BadAnswer:
+        return BadAnswer(answered, where, "See the gateway's log.")
+    return error_type(str(said.get("message", message)), where, f"({answered})")
+
+
+def error_for_reason(reason: str, message: str, where: str, next_step: str = "") -> GreenrayError:
+    """The error whose ``reason`` a status document carries."""
+    return _BY_REASON.get(reason, GreenrayError)(message, where, next_step)
+
+
+def _said(header: str) -> Mapping[str, Any]:
+    try:
+        value = json.loads(header) if header else {}
+    except ValueError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _subclasses(error_type: type[GreenrayError]) -> Iterator[type[GreenrayError]]:
+    for subclass in error_type.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
+
+
+_BY_REASON: Mapping[str, type[GreenrayError]] = MappingProxyType(
+    {
+        error_type.reason: error_type
+        for error_type in _subclasses(GreenrayError)
+        if "reason" in vars(error_type)
+    }
+)

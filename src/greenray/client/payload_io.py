@@ -1,0 +1,256 @@
+"""Reading a payload that is sent, and writing one that arrives, beside the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import os
+import stat
+import tempfile
+from abc import abstractmethod
+from collections.abc import AsyncGenerator, Callable, Iterator
+from contextlib import aclosing, contextmanager
+from pathlib import Path
+from typing import BinaryIO, cast
+
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.http import StreamWriter
+from aiohttp.payload import Payload
+
+from greenray.protocol.errors import (
+    GreenrayError,
+    IntegrityHashMismatch,
+    NoSpaceLeft,
+    PayloadSizeMismatch,
+    UnreadableFile,
+)
+from greenray.protocol.gateway_request import GatewayRequest
+from greenray.protocol.integrity import integrity_hash
+
+SEND_BLOCK_BYTES = 256 * 1024
+READ_BLOCK_BYTES = 4 * 1024 * 1024
+_ENOSPC = (28, 122)
+
+
+@contextmanager
+def opened(source: Path | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+    """The payload as a seekable binary file at its beginning, and its name for messages.
+
+    Raises:
+        UnreadableFile: there is no such file, it may not be read, or it cannot be read twice.
+    """
+    if isinstance(source, Path):
+        try:
+            with source.open("rb", buffering=0) as file:
+                if not file.seekable():
+                    raise _not_seekable(str(source))
+                yield file, str(source)
+        except (FileNotFoundError, IsADirectoryError, PermissionError, NotADirectoryError) as error:
+            raise UnreadableFile(
+                f"the file cannot be read ({error.strerror})",
+                str(source),
+                "Check the path and its permissions.",
+            ) from error
+        return
+    name = str(getattr(source, "name", "stream"))
+    if not source.seekable():
+        raise _not_seekable(name)
+    source.seek(0)
+    yield source, name
+
+
+def size_of(file: BinaryIO) -> int:
+    """Bytes from the beginning to the end; the position is at the beginning afterwards."""
+    size_bytes = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    return size_bytes
+
+
+class DirectPayload(io.RawIOBase):
+    """A payload that reaches its gateway by a way of its own, not over HTTP."""
+
+    @abstractmethod
+    async def send(self, endpoint: str, request: GatewayRequest) -> None:
+        """Have ``request`` done at the gateway with this ``endpoint``, with this payload as its
+        body. Raises what the gateway refuses it for, and what the way there fails with."""
+
+
+class OutgoingPayload(Payload):
+    """A file as the body of a request.
+
+    Of a file on disk the kernel sends the pages that it has in its cache, without a copy; of any
+    other the blocks that are read. The HTTP library replaces what a body raises by an error of the
+    connection; ``failure`` keeps what really happened.
+    """
+
+    def __init__(self, file: BinaryIO, size_bytes: int, on_sent: Callable[[int], None]) -> None:
+        """``on_sent`` is told how many bytes were taken so far."""
+        super().__init__(file)
+        self._file = file
+        self._size = self._size_bytes = size_bytes
+        self._on_sent = on_sent
+        self._name = str(getattr(file, "name", "stream"))
+        self.failure: GreenrayError | None = None
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        """A payload is bytes, and not shown to anybody."""
+        raise TypeError(f"{self._name} is not text")
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        """The whole file.
+
+        Raises:
+            PayloadSizeMismatch: the file has another size than when it was hashed.
+            UnreadableFile: a read failed.
+            ConnectionError: the other side is gone.
+        """
+        try:
+            if _is_on_disk(self._file):
+                writer.send_headers()
+                await self._send_pages(cast("StreamWriter", writer))
+            else:
+                async with aclosing(self._blocks()) as blocks:
+                    async for block in blocks:
+                        await writer.write(block)
+        except GreenrayError as error:
+            self.failure = error
+            raise
+        except (ConnectionError, TimeoutError):
+            raise
+        except OSError as error:
+            self.failure = UnreadableFile(f"a read failed ({error.strerror})", self._name)
+            raise self.failure from error
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        """``write``: the length is that of the file."""
+        await self.write(writer)
+
+    async def _send_pages(self, writer: StreamWriter) -> None:
+        loop = asyncio.get_running_loop()
+        sent = 0
+        while sent < self._size_bytes:
+            if writer.transport is None or writer.transport.is_closing():
+                raise ConnectionResetError("the gateway has closed the connection")
+            if os.fstat(self._file.fileno()).st_size != self._size_bytes:
+                raise self._changed()
+            size_bytes = min(READ_BLOCK_BYTES, self._size_bytes - sent)
+            sent += await loop.sendfile(writer.transport, self._file, sent, size_bytes)
+            self._on_sent(sent)
+
+    async def _blocks(self) -> AsyncGenerator[memoryview]:
+        """For a socket; the next read runs while the last one is sent."""
+        self._file.seek(0)
+        sent = 0
+        reading = self._read()
+        try:
+            while block := await reading:
+                reading = self._read()
+                view = memoryview(block)
+                for start in range(0, len(view), SEND_BLOCK_BYTES):
+                    part = view[start : start + SEND_BLOCK_BYTES]
+                    sent += len(part)
+                    if sent > self._size_bytes:
+                        raise self._changed()
+                    yield part
+                    self._on_sent(sent)
+        finally:
+            await asyncio.wait([reading])
+        if sent != self._size_bytes:
+            raise self._changed()
+
+    def _read(self) -> asyncio.Task[bytes]:
+        return asyncio.create_task(asyncio.to_thread(self._file.read, READ_BLOCK_BYTES))
+
+    def _changed(self) -> PayloadSizeMismatch:
+        return PayloadSizeMismatch(
+            f"the file had {self._size_bytes} bytes when it was hashed and has another size now",
+            self._name,
+            "Put it again when it no longer changes.",
+        )
+
+
+def _is_on_disk(file: BinaryIO) -> bool:
+    """Whether what is read from it is what its descriptor shows: other classes may unpack."""
+    raw = file.raw if isinstance(file, io.BufferedReader) else file
+    return type(raw) is io.FileIO and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)
+
+
+class VerifiedDownload:
+    """Writes an object beside its target and moves it there once its integrity hash is right."""
+
+    def __init__(self, target: Path, segment_size_bytes: int) -> None:
+        """Raises UnreadableFile when nothing can be written there."""
+        self._target = target
+        self._segment_size_bytes = segment_size_bytes
+        self._segment = hashlib.sha256()
+        self._in_segment = 0
+        self._checksums: list[bytes] = []
+        self.size_bytes = 0
+        try:
+            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+        except OSError as error:
+            raise UnreadableFile(
+                f"no file can be written there ({error.strerror})", str(target.parent)
+            ) from error
+        self._part = Path(name)
+        self._file = os.fdopen(handle, "wb", buffering=0)
+
+    def write(self, data: bytes) -> None:
+        """Append. Raises NoSpaceLeft."""
+        view = memoryview(data)
+        self.size_bytes += len(view)
+        try:
+            rest = view
+            while len(rest):
+                rest = rest[self._file.write(rest) :]
+        except OSError as error:
+            if error.errno not in _ENOSPC:
+                raise
+            raise NoSpaceLeft("the disk is full", str(self._target), "Make room.") from error
+        while len(view):
+            taken = view[: self._segment_size_bytes - self._in_segment]
+            self._segment.update(taken)
+            self._in_segment += len(taken)
+            view = view[len(taken) :]
+            if self._in_segment == self._segment_size_bytes:
+                self._end_segment()
+
+    def commit(self, expected_integrity_hash: bytes) -> None:
+        """Move the file to its place. Raises IntegrityHashMismatch."""
+        if self._in_segment:
+            self._end_segment()
+        found = integrity_hash(self._checksums)
+        if found != expected_integrity_hash:
+            raise IntegrityHashMismatch(
+                f"what arrived has the integrity hash {found.hex()}, the chain has "
+                f"{expected_integrity_hash.hex()}",
+                str(self._target),
+                "Nothing was kept; get the object again.",
+            )
+        self._file.close()
+        # mkstemp makes files for the owner only; a download gets what any new file gets.
+        mask = os.umask(0)
+        os.umask(mask)
+        self._part.chmod(0o666 & ~mask)
+        self._part.replace(self._target)
+
+    def abort(self) -> None:
+        """Remove what was written; after ``commit`` it does nothing."""
+        self._file.close()
+        self._part.unlink(missing_ok=True)
+
+    def _end_segment(self) -> None:
+        self._checksums.append(self._segment.digest())
+        self._segment = hashlib.sha256()
+        self._in_segment = 0
+
+
+def _not_seekable(name: str) -> UnreadableFile:
+    return UnreadableFile(
+        "the payload must be read twice (checksums first) and this source cannot be rewound",
+        name,
+        "Save it to a file first.",
+    )

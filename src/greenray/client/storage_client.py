@@ -1,0 +1,490 @@
+"""The user's side: put, get and status over HTTP and the chain. No Ray here."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO
+
+from greenray.chain.crypto import address_of
+from greenray.chain.dialects import Dialect, get_dialect
+from greenray.chain.ports import ChainClient
+from greenray.client.creation import Creator, PutOptions
+from greenray.client.gateway_session import GatewaySession, error_for_reason
+from greenray.client.payload_io import (
+    DirectPayload,
+    OutgoingPayload,
+    VerifiedDownload,
+    opened,
+    size_of,
+)
+from greenray.client.progress import OnProgress, ProgressReporter, Stage
+from greenray.coding.checksums import PayloadChecksums, hash_payload
+from greenray.coding.codec import Codec, get_codec
+from greenray.protocol.errors import (
+    BadAnswer,
+    ComponentUnavailable,
+    EmptyPayload,
+    IntegrityHashMismatch,
+    NoSuchBucket,
+    NoSuchObject,
+    PayloadSizeMismatch,
+    PayloadTooLarge,
+    SealTimeout,
+    UnknownStorageProvider,
+    WrongObjectStatus,
+)
+from greenray.protocol.job import JobState
+from greenray.protocol.names import check_bucket_name, check_object_name
+from greenray.protocol.objects import (
+    BucketInfo,
+    ObjectInfo,
+    ObjectStatus,
+    RedundancyType,
+    StorageParams,
+)
+
+
+class WaitFor(Enum):
+    UPLOADED = "uploaded"
+    SEALED = "sealed"
+
+
+@dataclass(frozen=True, slots=True)
+class ClientSettings:
+    poll_interval_s: float = 0.25
+    wait_timeout_s: float = 24 * 3600.0
+    """How long ``put`` waits for the asked-for state; the upload goes on without it."""
+    outage_s: float = 60.0
+    """How long the gateway may be away while it is polled (it is being restarted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class PutResult:
+    """``status``: the job-status document when ``put`` returned. Times in seconds."""
+
+    object_info: ObjectInfo
+    status: Mapping[str, Any]
+    seconds: Mapping[Stage, float]
+
+
+class StorageClient:
+    """One user at one network. Objects of a bucket go to and come from the bucket's primary SP;
+    new buckets go to the SP behind ``gateway_endpoint``."""
+
+    def __init__(
+        self,
+        chain: ChainClient,
+        gateway_endpoint: str,
+        private_key: bytes,
+        *,
+        sp_address: str = "",
+        endpoints: Mapping[str, str] | None = None,
+        dialect: Dialect | None = None,
+        codec: Codec | None = None,
+        settings: ClientSettings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``sp_address``: the operator address behind ``gateway_endpoint``; looked up on chain by
+        the endpoint when it is empty. ``endpoints``: where SPs can be reached, by operator address,
+        when that is not what the chain says."""
+        self._chain = chain
+        self._gateway = GatewaySession(gateway_endpoint, private_key, clock=clock)
+        self._private_key = private_key
+        self._address = address_of(private_key)
+        self._sp_address = sp_address
+        self._endpoints = dict(endpoints or {})
+        self._codec = codec
+        self._settings = settings or ClientSettings()
+        self._clock = clock
+        self._creator = Creator(chain, dialect or get_dialect(), private_key)
+        self._others: dict[str, GatewaySession] = {}
+
+    @property
+    def address(self) -> str:
+        """The user's account."""
+        return self._address
+
+    async def close(self) -> None:
+        for session in (self._gateway, *self._others.values()):
+            await session.close()
+
+    # --- put -------------------------------------------------------------------------------------
+
+    async def put(
+        self,
+        source: Path | BinaryIO,
+        bucket_name: str,
+        object_name: str,
+        *,
+        wait: WaitFor = WaitFor.SEALED,
+        on_progress: OnProgress | None = None,
+        options: PutOptions | None = None,
+    ) -> PutResult:
+        """Store a payload. A bucket or object that does not exist is created; an object that is
+        created already is continued if its checksums are those of the payload.
+
+        ``on_progress`` is called in the event loop's thread.
+
+        Raises:
+            UnreadableFile, InvalidName, EmptyPayload, PayloadTooLarge: nothing was done.
+            WrongObjectStatus: the object is sealed (or discontinued) already.
+            PayloadSizeMismatch, IntegrityHashMismatch: the object on chain is another payload.
+            TransactionRefused, TransactionFailed, ChainError: it could not be created.
+            SealTimeout: not sealed in time; it goes on without us.
+            BadAnswer, ComponentUnavailable, or what the gateway names, or why the job failed.
+        """
+        check_bucket_name(bucket_name)
+        check_object_name(object_name)
+        reporter = ProgressReporter(on_progress)
+        watch = _StopWatch(self._clock)
+        options = options or PutOptions()
+        with opened(source) as (file, name):
+            size_bytes = size_of(file)
+            params = await self._chain.storage_params()
+            _check_size(size_bytes, params, name)
+            existing = await self._existing(bucket_name, object_name, size_bytes, name)
+            kind = existing.redundancy_type if existing else options.redundancy_type
+            checksums = await self._hash(file, size_bytes, params, kind, reporter)
+            watch.lap(Stage.HASHING)
+            bucket = await self._bucket(bucket_name, options, reporter)
+            session = await self._session(bucket)
+            if existing is None:
+                reporter.report(Stage.CREATING, 1, 2, detail=f"object {object_name}")
+                existing = await self._creator.create_object(
+                    session, bucket_name, object_name, checksums, options
+                )
+                reporter.report(Stage.CREATING, 2, 2)
+            else:
+                _check_same_payload(existing, checksums)
+            watch.lap(Stage.CREATING)
+            if _needs_payload(await self._status(session, existing)):
+                await self._upload(session, bucket.primary_sp_address, existing, file, reporter)
+        reporter.report(Stage.UPLOAD, size_bytes, size_bytes)
+        watch.lap(Stage.UPLOAD)
+        status = await self._wait(session, existing, wait, params.n, reporter)
+        watch.lap(Stage.SEAL)
+        return PutResult(existing, status, watch.seconds)
+
+    async def _existing(
+        self, bucket_name: str, object_name: str, size_bytes: int, source: str
+    ) -> ObjectInfo | None:
+        try:
+            info = await self._chain.head_object(bucket_name, object_name)
+        except NoSuchObject:
+            return None
+        if info.object_status is not ObjectStatus.OBJECT_STATUS_CREATED:
+            raise WrongObjectStatus(
+                f"the object is {info.object_status.name} already",
+                info.name,
+                "Choose another name.",
+            )
+        if info.payload_size != size_bytes:
+            raise PayloadSizeMismatch(
+                f"the object on chain has {info.payload_size} bytes, {source} has {size_bytes}",
+                info.name,
+                "Cancel it, or choose another name.",
+            )
+        return info
+
+    async def _hash(
+        self,
+        file: BinaryIO,
+        size_bytes: int,
+        params: StorageParams,
+        redundancy_type: RedundancyType,
+        reporter: ProgressReporter,
+    ) -> PayloadChecksums:
+        loop = asyncio.get_running_loop()
+
+        def on_progress(done_bytes: int) -> None:
+            loop.call_soon_threadsafe(reporter.report, Stage.HASHING, done_bytes, size_bytes)
+
+        checksums = await asyncio.to_thread(
+            lambda: hash_payload(
+                file,
+                params.max_segment_size_bytes,
+                params.k,
+                params.m,
+                self._codec or get_codec(),
+                replica=redundancy_type is RedundancyType.REDUNDANCY_REPLICA_TYPE,
+                on_progress=on_progress,
+            )
+        )
+        reporter.report(Stage.HASHING, size_bytes, size_bytes)
+        return checksums
+
+    async def _bucket(
+        self, bucket_name: str, options: PutOptions, reporter: ProgressReporter
+    ) -> BucketInfo:
+        try:
+            return await self._chain.head_bucket(bucket_name)
+        except NoSuchBucket:
+            reporter.report(Stage.CREATING, 0, 2, detail=f"bucket {bucket_name}")
+        return await self._creator.create_bucket(
+            self._gateway, bucket_name, await self._own_sp(), options
+        )
+
+    async def _upload(
+        self,
+        session: GatewaySession,
+        sp_address: str,
+        info: ObjectInfo,
+        file: BinaryIO,
+        reporter: ProgressReporter,
+    ) -> None:
+        size_bytes = info.payload_size
+        reporter.report(Stage.UPLOAD, 0, size_bytes)
+        headers = {"Content-Length": str(size_bytes), "Content-Type": info.content_type}
+        if isinstance(file, DirectPayload):
+            request = session.signed_request(sp_address, "PUT", f"/{info.name}", headers)
+            await file.send(session.endpoint, request)
+            return
+        # The last byte counts once the gateway has stored everything.
+        payload = OutgoingPayload(
+            file, size_bytes, lambda sent: reporter.report(Stage.UPLOAD, sent - 1, size_bytes)
+        )
+        try:
+            async with session.request("PUT", f"/{info.name}", "", headers, payload):
+                pass
+        except ComponentUnavailable as error:
+            if payload.failure is not None:
+                raise payload.failure from error
+            # The gateway closes the connection of a payload that it refuses: ask it why.
+            status = await self._status(session, info)
+            if status["error"] is None or status["state_number"] != JobState.UPLOAD_OBJECT_ERROR:
+                raise
+            raise error_for_reason(
+                status["error"]["reason"], status["error"]["message"], info.name
+            ) from error
+
+    # --- waiting ---------------------------------------------------------------------------------
+
+    async def _wait(
+        self,
+        session: GatewaySession,
+        info: ObjectInfo,
+        wait: WaitFor,
+        secondary_count: int,
+        reporter: ProgressReporter,
+    ) -> Mapping[str, Any]:
+        give_up_at = time.monotonic() + self._settings.wait_timeout_s
+        answered_at = time.monotonic()
+        while True:
+            try:
+                status = await self._status(session, info)
+            except ComponentUnavailable:
+                if time.monotonic() - answered_at > self._settings.outage_s:
+                    raise
+            else:
+                answered_at = time.monotonic()
+                reporter.report_job(status, secondary_count)
+                if _reached(status, wait):
+                    return status
+                _raise_final(status, info)
+            if time.monotonic() > give_up_at:
+                raise SealTimeout(
+                    f"not {wait.value} within {self._settings.wait_timeout_s:g} s",
+                    info.name,
+                    f"It goes on without this command; see greenray status {info.name}.",
+                )
+            await asyncio.sleep(self._settings.poll_interval_s)
+
+    async def status(self, bucket_name: str, object_name: str) -> Mapping[str, Any]:
+        """The job-status document of an object (the JSON of ``greenray status --json``); its owner
+        gets that of an object too that was given up, and is no longer on chain.
+
+        Raises: NoSuchBucket, NoSuchObject, AccessDenied, ComponentUnavailable, BadAnswer.
+        """
+        session = await self._session(await self._chain.head_bucket(bucket_name))
+        return await _job_document(session, f"{bucket_name}/{object_name}", "job-status")
+
+    async def _status(self, session: GatewaySession, info: ObjectInfo) -> Mapping[str, Any]:
+        return _of(info, await _job_document(session, info.name, "job-status"))
+
+    async def timeline(self, bucket_name: str, object_name: str) -> Mapping[str, Any]:
+        """When each batch of an object was worked on (the JSON of ``greenray status --timeline``).
+
+        Raises: NoTrace, and what ``status`` raises.
+        """
+        info = await self._chain.head_object(bucket_name, object_name)
+        session = await self._session(await self._chain.head_bucket(bucket_name))
+        return _of(info, await _job_document(session, info.name, "job-timeline"))
+
+    # --- get -------------------------------------------------------------------------------------
+
+    async def get(
+        self,
+        bucket_name: str,
+        object_name: str,
+        target: Path,
+        *,
+        on_progress: OnProgress | None = None,
+    ) -> ObjectInfo:
+        """Download a sealed object to ``target``, which appears only complete and verified.
+
+        Raises:
+            NoSuchBucket, NoSuchObject, AccessDenied, WrongObjectStatus: it cannot be had.
+            IntegrityHashMismatch, PayloadSizeMismatch: what came is not the object.
+            UnreadableFile, NoSpaceLeft: it cannot be written. ComponentUnavailable, BadAnswer.
+        """
+        reporter = ProgressReporter(on_progress)
+        bucket = await self._chain.head_bucket(bucket_name)
+        info = await self._chain.head_object(bucket_name, object_name)
+        if info.object_status is not ObjectStatus.OBJECT_STATUS_SEALED:
+            raise WrongObjectStatus(
+                f"the object is {info.object_status.name}, not sealed",
+                info.name,
+                "Wait until it is sealed.",
+            )
+        params = await self._chain.storage_params()
+        session = await self._session(bucket)
+        download = VerifiedDownload(target, params.max_segment_size_bytes)
+        try:
+            await self._download(session, info, download, reporter)
+            await asyncio.to_thread(download.commit, info.checksums[0])
+        finally:
+            download.abort()
+        return info
+
+    async def _download(
+        self,
+        session: GatewaySession,
+        info: ObjectInfo,
+        download: VerifiedDownload,
+        reporter: ProgressReporter,
+    ) -> None:
+        reporter.report(Stage.DOWNLOAD, 0, info.payload_size)
+        async with session.request("GET", f"/{info.name}") as answer:
+            async for block in answer.content.iter_any():
+                await asyncio.to_thread(download.write, block)
+                reporter.report(Stage.DOWNLOAD, download.size_bytes, info.payload_size)
+        if download.size_bytes != info.payload_size:
+            raise PayloadSizeMismatch(
+                f"{download.size_bytes} bytes arrived of {info.payload_size}",
+                info.name,
+                "Get it again.",
+            )
+
+    # --- who serves what -------------------------------------------------------------------------
+
+    async def _own_sp(self) -> str:
+        """The SP behind the configured gateway."""
+        if not self._sp_address:
+            providers = await self._chain.storage_providers()
+            for provider in providers:
+                if provider.endpoint.rstrip("/") == self._gateway.endpoint.rstrip("/"):
+                    self._sp_address = provider.operator_address
+                    break
+            else:
+                raise UnknownStorageProvider(
+                    "no storage provider on chain has this endpoint",
+                    self._gateway.endpoint,
+                    "Use the endpoint of a registered provider, or name its operator address.",
+                )
+        return self._sp_address
+
+    async def _session(self, bucket: BucketInfo) -> GatewaySession:
+        """The gateway of the bucket's primary."""
+        primary = bucket.primary_sp_address
+        if primary == self._sp_address:
+            return self._gateway
+        if primary in self._others:
+            return self._others[primary]
+        endpoint = self._endpoints.get(primary) or await self._endpoint_on_chain(primary, bucket)
+        if endpoint.rstrip("/") == self._gateway.endpoint.rstrip("/"):
+            self._sp_address = primary
+            return self._gateway
+        session = GatewaySession(endpoint, self._private_key, clock=self._clock)
+        self._others[primary] = session
+        return session
+
+    async def _endpoint_on_chain(self, primary: str, bucket: BucketInfo) -> str:
+        for provider in await self._chain.storage_providers():
+            if provider.operator_address == primary:
+                return provider.endpoint
+        raise UnknownStorageProvider(f"the primary {primary} is not on chain", bucket.bucket_name)
+
+
+class _StopWatch:
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._last = clock()
+        self.seconds: dict[Stage, float] = {}
+
+    def lap(self, stage: Stage) -> None:
+        now = self._clock()
+        self.seconds[stage] = now - self._last
+        self._last = now
+
+
+def _check_size(size_bytes: int, params: StorageParams, name: str) -> None:
+    if size_bytes == 0:
+        raise EmptyPayload("the file is empty", name, "An object has at least one byte.")
+    if size_bytes > params.max_payload_size_bytes:
+        raise PayloadTooLarge(
+            f"{size_bytes} bytes are more than the chain takes ({params.max_payload_size_bytes})",
+            name,
+            "Split it into several objects.",
+        )
+
+
+async def _job_document(session: GatewaySession, name: str, query: str) -> Mapping[str, Any]:
+    async with session.request("GET", f"/{name}", f"{query}=") as answer:
+        text = await answer.text()
+    try:
+        document = json.loads(text)
+        document["object_id"] = int(document["object_id"])
+        return MappingProxyType(document)
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadAnswer(f"the {query} cannot be read", session.endpoint) from error
+
+
+def _of(info: ObjectInfo, document: Mapping[str, Any]) -> Mapping[str, Any]:
+    if document["object_id"] != info.id:
+        raise WrongObjectStatus(
+            f"object {document['object_id']} has taken the name of object {info.id}", info.name
+        )
+    return document
+
+
+def _check_same_payload(existing: ObjectInfo, checksums: PayloadChecksums) -> None:
+    if existing.checksums != checksums.integrity_hashes:
+        raise IntegrityHashMismatch(
+            "the object on chain has other checksums than the file",
+            existing.name,
+            "Cancel it, or choose another name.",
+        )
+
+
+def _needs_payload(status: Mapping[str, Any]) -> bool:
+    return status["state_number"] in (
+        JobState.INIT_UNSPECIFIED,
+        JobState.UPLOAD_OBJECT_DOING,
+        JobState.UPLOAD_OBJECT_ERROR,
+    )
+
+
+def _reached(status: Mapping[str, Any], wait: WaitFor) -> bool:
+    if wait is WaitFor.UPLOADED:
+        return not _needs_payload(status)
+    return bool(status["state_number"] == JobState.SEAL_OBJECT_DONE)
+
+
+def _raise_final(status: Mapping[str, Any], info: ObjectInfo) -> None:
+    """A job that nobody will touch again has failed for good."""
+    if not status["final"] or status["error"] is None:
+        return
+    error = status["error"]
+    raise error_for_reason(
+        error["reason"],
+        f"{status['state']}: {error['message']}",
+        info.name,
+        "The object was given up; put it again under another name.",
+    )

@@ -1,0 +1,66 @@
+"""Opens a user's client on a running network, from what its state directory says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from greenray.chain.dialects import get_dialect
+from greenray.chain.keystore import PASSWORD_VARIABLE, KeyRing, load_key
+from greenray.chain.rpc.client import RpcChainClient
+from greenray.client.network_file import NetworkFile
+from greenray.client.storage_client import StorageClient
+from greenray.protocol.errors import InvalidName, KeyMissing
+
+
+@asynccontextmanager
+async def open_client(
+    network: NetworkFile, key_file: Path | None = None, gateway: str | None = None
+) -> AsyncIterator[StorageClient]:
+    """A user whose keystore ``key_file`` is, else the network's own, at the SP with the endpoint
+    ``gateway``, else the first one.
+
+    Raises: KeyMissing, KeystoreError, ChainUnavailable, InvalidInput (no such gateway).
+    """
+    endpoints = network.endpoints(gateway)
+    own = {endpoint: address for address, endpoint in endpoints.items()}
+    entrance = gateway or next(iter(own))
+    chain = RpcChainClient(network.chain_endpoint, get_dialect(network.dialect))
+    key = _user_key(network, key_file)
+    client = StorageClient(
+        chain,
+        entrance,
+        key,
+        sp_address=own[entrance],
+        endpoints=endpoints,
+        dialect=get_dialect(network.dialect),
+    )
+    try:
+        yield client
+    finally:
+        await client.close()
+        await chain.close()
+
+
+def _user_key(network: NetworkFile, key_file: Path | None) -> bytes:
+    if key_file is None:
+        keys = Path(network.keys) if network.keys else None
+        if not network.user_key_name:
+            raise KeyMissing(
+                "the network has no user of its own", network.keys, "Name a keystore with --key"
+            )
+        return KeyRing.open(keys, os.environ).user_key(network.user_key_name)
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if password is None:
+        raise KeyMissing("the keystore is encrypted", str(key_file), f"Set {PASSWORD_VARIABLE}")
+    return load_key(key_file, password)
+
+
+def split_name(name: str) -> tuple[str, str]:
+    """``bucket/object`` as (bucket, object). Raises InvalidName."""
+    bucket, slash, object_name = name.partition("/")
+    if not (bucket and slash and object_name):
+        raise InvalidName("is not BUCKET/OBJECT", name, "For example photos/2026/cat.jpg")
+    return bucket, object_name

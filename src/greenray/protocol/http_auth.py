@@ -1,0 +1,194 @@
+"""Request authorization ``authTypeV1`` (protocol 06 §2): what a request's signature covers.
+
+The canonical request is built from what the server sees: the *decoded* path, the raw query string
+and all headers. Client and server use the same functions, so they cannot differ.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from greenray.protocol.errors import RequestTampered, SignatureError
+
+SCHEME = "authTypeV1 ECDSA-secp256k1"
+
+EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+"""What the Go client sends as X-Gnfd-Content-Sha256 of every payload."""
+
+# The Go server looks its list up under canonical header names. X-Gnfd-Object-ID and Content-MD5 are
+# not canonical there, are therefore never found, and must not be signed.
+SIGNED_HEADERS = frozenset(
+    {
+        "content-type",
+        "range",
+        "x-gnfd-content-sha256",
+        "x-gnfd-date",
+        "x-gnfd-piece-index",
+        "x-gnfd-redundancy-index",
+        "x-gnfd-resource",
+        "x-gnfd-txn-hash",
+        "x-gnfd-unsigned-msg",
+        "x-gnfd-user-address",
+    }
+)
+
+_PATH_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~/")
+_QUERY_SAFE = _PATH_SAFE - {ord("/")}
+_HEX = frozenset("0123456789abcdefABCDEF")
+# unicode.IsSpace of Go; Python's str.split() would also split at U+001C..U+001F.
+_BLANKS = re.compile("[\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+
+Headers = Iterable[tuple[str, str]]
+"""(name, value) pairs in order; bytes that are not UTF-8 are kept by surrogateescape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Authorization:
+    """The two items of an ``authTypeV1`` header, not yet checked against a request."""
+
+    signed_msg: str
+    """Hex text, compared as it is."""
+    signature: bytes
+
+
+def decode_path(raw_path: str) -> str:
+    """The path of a request line with its percent escapes decoded; ``+`` stays as it is.
+
+    Raises:
+        ValueError: a ``%`` is not followed by two hex digits.
+    """
+    return _unescape(raw_path, plus_is_space=False)
+
+
+def encode_path(path: str) -> str:
+    """A decoded path as it stands in the canonical request (and may stand in a request line)."""
+    # A byte that is not UTF-8 is U+FFFD to Go.
+    text = "".join("\ufffd" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in path)
+    return _escape(text.encode(), _PATH_SAFE)
+
+
+def canonical_query(raw_query: str) -> str:
+    """``raw_query`` as Go's url.Values re-encodes it, keys sorted, blanks as ``%20``.
+
+    A key without value becomes ``key=``; pairs that Go cannot parse are left out.
+    """
+    values: dict[bytes, list[bytes]] = {}
+    for pair in raw_query.split("&"):
+        if not pair or ";" in pair:
+            continue
+        key, _, value = pair.partition("=")
+        try:
+            key_bytes = _to_bytes(_unescape(key, plus_is_space=True))
+            value_bytes = _to_bytes(_unescape(value, plus_is_space=True))
+        except ValueError:
+            continue
+        values.setdefault(key_bytes, []).append(value_bytes)
+    return "&".join(
+        f"{_escape(key, _QUERY_SAFE)}={_escape(value, _QUERY_SAFE)}"
+        for key in sorted(values)
+        for value in values[key]
+    )
+
+
+def canonical_request(method: str, path: str, raw_query: str, headers: Headers, host: str) -> bytes:
+    """The bytes whose hash is signed (protocol 06 §2.2).
+
+    Args:
+        path: the decoded path; with the bucket in path style, without it when virtual-hosted.
+        raw_query: as in the request line, without ``?``.
+        host: the Host header, with the port if it has one.
+    """
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        if name.lower() in SIGNED_HEADERS:
+            values.setdefault(name.lower(), []).append(_BLANKS.sub(" ", value).strip(" "))
+    names = sorted(values)
+    block = "".join(f"{name}:{','.join(values[name])}\n" for name in names)
+    parts = (
+        method.upper(),
+        encode_path(path),
+        canonical_query(raw_query),
+        f"{block}{host}\n",
+        ";".join(names),
+    )
+    return _to_bytes("\n".join(parts))
+
+
+def message_to_sign(canonical: bytes, keccak256: Callable[[bytes], bytes]) -> bytes:
+    """The 32 bytes that the signature is over: SHA-256 first, then Keccak-256."""
+    return keccak256(hashlib.sha256(canonical).digest())
+
+
+def format_authorization(message: bytes, signature: bytes) -> str:
+    """The Authorization header. ``message``: 32 bytes; ``signature``: 65 bytes, v 0 or 1."""
+    return f"{SCHEME}, SignedMsg={message.hex()}, Signature={signature.hex()}"
+
+
+def parse_authorization(header: str) -> Authorization:
+    """Raises SignatureError for another scheme, or items that are not the two of this one."""
+    prefix = f"{SCHEME},"
+    if not header.startswith(prefix):
+        raise SignatureError(
+            "the Authorization scheme is not supported", "", f"Sign the request with {SCHEME}."
+        )
+    items: dict[str, str] = {}
+    for item in header[len(prefix) :].replace(" ", "").split(","):
+        name, equals, value = item.partition("=")
+        if name not in ("SignedMsg", "Signature") or not equals or "=" in value:
+            raise SignatureError("the Authorization header is malformed")
+        items[name] = value
+    if len(items) != 2 or not _HEX.issuperset(items["Signature"]):
+        raise SignatureError("the Authorization header is malformed")
+    if len(items["Signature"]) != 2 * 65:
+        raise SignatureError("the signature in the Authorization header has not 65 bytes")
+    return Authorization(items["SignedMsg"], bytes.fromhex(items["Signature"]))
+
+
+def verify_authorization(
+    authorization: Authorization,
+    canonical: bytes,
+    keccak256: Callable[[bytes], bytes],
+    recover: Callable[[bytes, bytes], str],
+) -> str:
+    """The address that signed the request.
+
+    Args:
+        recover: (32-byte message, 65-byte signature with v 0 or 1) to an EIP-55 address; raises
+            SignatureError.
+
+    Raises:
+        RequestTampered: the signed message is not that of this request.
+        SignatureError: no key can have made the signature.
+    """
+    message = message_to_sign(canonical, keccak256)
+    if authorization.signed_msg != message.hex():
+        raise RequestTampered("the signed message is not the one of this request")
+    return recover(message, authorization.signature)
+
+
+def _to_bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogateescape")
+
+
+def _escape(data: bytes, safe: frozenset[int]) -> str:
+    return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in data)
+
+
+def _unescape(text: str, *, plus_is_space: bool) -> str:
+    data = bytearray()
+    position = 0
+    raw = _to_bytes(text.replace("+", " ") if plus_is_space else text)
+    while position < len(raw):
+        if raw[position] != ord("%"):
+            data.append(raw[position])
+            position += 1
+            continue
+        digits = raw[position + 1 : position + 3].decode("latin-1")
+        if len(digits) != 2 or not _HEX.issuperset(digits):
+            raise ValueError("a percent sign is not followed by two hex digits")
+        data.append(int(digits, 16))
+        position += 3
+    return data.decode("utf-8", "surrogateescape")

@@ -1,0 +1,259 @@
+"""What the JobStore's calls do inside a transaction: rows in, ``greenray.protocol.job`` decides,
+rows out.
+
+Each public function is one call of ``greenray.storage.ports.JobStore``, on an open SQLite
+transaction; ``now`` is the store's clock. SQL selects candidates; what may happen to a job is not
+decided here.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from greenray.protocol.errors import NoSuchJob
+from greenray.protocol.job import (
+    UPLOADER_STATES,
+    EventKind,
+    JobContext,
+    JobEvent,
+    JobState,
+    UploadAdmission,
+    admit_upload,
+    apply,
+    check_and_apply,
+    is_claimable,
+)
+from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.storage.integrity_rows import put_integrity
+from greenray.storage.job_codec import JOB_COLUMNS, decode_job, encode_value, job_columns
+from greenray.storage.ports import IntegrityRecord, JobUpdate
+
+_SELECT = f"SELECT {', '.join(JOB_COLUMNS)}, object_info, params, details FROM jobs"
+_CHANGING = tuple(c for c in (*JOB_COLUMNS, "details") if c not in ("job_id", "sp_address"))
+_UPDATE = f"UPDATE jobs SET {', '.join(f'{c} = :{c}' for c in _CHANGING)} WHERE job_id = :job_id"
+_INSERT_COLUMNS = (
+    *(c for c in JOB_COLUMNS if c != "job_id"),
+    *("object_id", "bucket_name", "object_name", "object_info", "params", "details"),
+)
+_INSERT = (
+    f"INSERT INTO jobs ({', '.join(_INSERT_COLUMNS)}) "
+    f"VALUES ({', '.join(f':{c}' for c in _INSERT_COLUMNS)})"
+)
+_TASK_NODE = f"final = 0 AND state NOT IN ({', '.join(str(int(s)) for s in UPLOADER_STATES)})"
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedEvent:
+    """A line of the audit trail."""
+
+    job_id: int
+    epoch: int
+    event: EventKind
+    from_state: JobState
+    to_state: JobState
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class NewUpload:
+    """The arguments of ``begin_upload``."""
+
+    sp_address: str
+    object_info: ObjectInfo
+    params: StorageParams
+    batch_segments: int
+    owner: str
+    lease_s: float
+    deadline_s: float
+
+
+def begin_upload(db: sqlite3.Connection, upload: NewUpload, now: float) -> JobContext:
+    existing = get_job(db, upload.sp_address, upload.object_info.id)
+    admission = admit_upload(existing, now)
+    started = EventKind.UPLOAD_RESUMED
+    if existing is None:
+        existing = _insert(db, upload, now)
+        started = EventKind.UPLOAD_STARTED
+    elif admission is UploadAdmission.TAKE_OVER:
+        existing = _applied(db, existing, JobEvent(EventKind.OWNER_LOST), now)
+    job = _owned(existing, upload.owner, now + upload.lease_s)
+    # A resumed upload is a new attempt of the client: it gets the whole time again.
+    job = replace(job, deadline_at=now + upload.deadline_s)
+    return _save(db, _applied(db, job, JobEvent(started), now))
+
+
+def apply_update(db: sqlite3.Connection, update: JobUpdate, now: float) -> JobContext:
+    job = require_job(db, update.sp_address, update.job_id)
+    after = check_and_apply(job, update.epoch, update.expected_state, update.event, now)
+    _record(db, job, update.event, after, now)
+    for event in update.then:
+        after = _applied(db, after, event, now)
+    return _save(db, after)
+
+
+def finish_upload(
+    db: sqlite3.Connection, update: JobUpdate, record: IntegrityRecord, now: float
+) -> JobContext:
+    job = apply_update(db, update, now)
+    put_integrity(db, record)
+    return _save(db, replace(job, owner="", lease_expires_at=0.0))
+
+
+def get_job(db: sqlite3.Connection, sp_address: str, object_id: int) -> JobContext | None:
+    where = "WHERE sp_address = ? AND object_id = ?"
+    return _first(db.execute(f"{_SELECT} {where}", (sp_address, str(object_id))))
+
+
+def find_job(db: sqlite3.Connection, bucket_name: str, object_name: str) -> JobContext | None:
+    where = "WHERE bucket_name = ? AND object_name = ? ORDER BY job_id DESC LIMIT 1"
+    return _first(db.execute(f"{_SELECT} {where}", (bucket_name, object_name)))
+
+
+def list_jobs(db: sqlite3.Connection, unfinished_only: bool) -> tuple[JobContext, ...]:
+    where = "WHERE final = 0" if unfinished_only else ""
+    return tuple(map(decode_job, db.execute(f"{_SELECT} {where} ORDER BY job_id")))
+
+
+def claim_jobs(
+    db: sqlite3.Connection, owner: str, lease_s: float, limit: int, now: float
+) -> tuple[JobContext, ...]:
+    candidates = db.execute(
+        f"{_SELECT} WHERE {_TASK_NODE} AND next_attempt_at <= ? "
+        "AND (owner = '' OR lease_expires_at <= ?) ORDER BY created_at, job_id LIMIT ?",
+        (now, now, limit),
+    ).fetchall()
+    jobs = (job for job in map(decode_job, candidates) if is_claimable(job, now))
+    return tuple(_save(db, _owned(job, owner, now + lease_s)) for job in jobs)
+
+
+def next_due_in_s(db: sqlite3.Connection, now: float) -> float | None:
+    due_at = db.execute(
+        "SELECT min(max(next_attempt_at, CASE owner WHEN '' THEN 0 ELSE lease_expires_at END)) "
+        f"FROM jobs WHERE {_TASK_NODE}"
+    ).fetchone()[0]
+    return None if due_at is None else max(0.0, due_at - now)
+
+
+def renew_leases(db: sqlite3.Connection, owner: str, lease_s: float, now: float) -> int:
+    if not owner:
+        return 0
+    return db.execute(
+        "UPDATE jobs SET lease_expires_at = ? WHERE owner = ?", (now + lease_s, owner)
+    ).rowcount
+
+
+def release_job(db: sqlite3.Connection, sp_address: str, job_id: int, epoch: int) -> None:
+    db.execute(
+        "UPDATE jobs SET owner = '', lease_expires_at = 0 "
+        "WHERE sp_address = ? AND job_id = ? AND epoch = ? AND owner != ''",
+        (sp_address, job_id, epoch),
+    )
+
+
+def release_all(db: sqlite3.Connection, now: float) -> int:
+    uploading = (JobState.INIT_UNSPECIFIED, JobState.UPLOAD_OBJECT_DOING)
+    where = "owner != '' OR (final = 0 AND state IN (?, ?))"
+    return _release(db, where, uploading, now)
+
+
+def release_process(db: sqlite3.Connection, process: str, now: float) -> int:
+    parts = (process, f"{process}/", f"{process}0")  # "0" follows "/": a range, no pattern
+    return _release(db, "owner = ? OR (owner > ? AND owner < ?)", parts, now)
+
+
+def _release(db: sqlite3.Connection, where: str, values: tuple[Any, ...], now: float) -> int:
+    rows = db.execute(f"{_SELECT} WHERE {where} ORDER BY job_id", values).fetchall()
+    for job in map(decode_job, rows):
+        after = job
+        if job.state in (JobState.INIT_UNSPECIFIED, JobState.UPLOAD_OBJECT_DOING):
+            after = _applied(db, job, JobEvent(EventKind.OWNER_LOST), now)
+        # The new epoch fences whoever of the old owners may still be alive.
+        _save(db, _owned(after, "", 0.0))
+    return len(rows)
+
+
+def list_events(db: sqlite3.Connection, sp_address: str, job_id: int) -> tuple[RecordedEvent, ...]:
+    rows = db.execute(
+        "SELECT events.* FROM events JOIN jobs USING (job_id) "
+        "WHERE sp_address = ? AND job_id = ? ORDER BY event_id",
+        (sp_address, job_id),
+    )
+    return tuple(
+        RecordedEvent(
+            row["job_id"],
+            row["epoch"],
+            EventKind(row["event"]),
+            JobState(row["from_state"]),
+            JobState(row["to_state"]),
+            row["at"],
+        )
+        for row in rows
+    )
+
+
+def require_job(db: sqlite3.Connection, sp_address: str, job_id: int) -> JobContext:
+    """Raises: NoSuchJob."""
+    where = "WHERE job_id = ? AND sp_address = ?"
+    job = _first(db.execute(f"{_SELECT} {where}", (job_id, sp_address)))
+    if job is None:
+        raise NoSuchJob(f"storage provider {sp_address} has no such job", f"job {job_id}")
+    return job
+
+
+# --- rows --------------------------------------------------------------------------------------
+
+
+def _first(rows: Iterable[sqlite3.Row]) -> JobContext | None:
+    return next(map(decode_job, rows), None)
+
+
+def _owned(job: JobContext, owner: str, lease_expires_at: float) -> JobContext:
+    return replace(job, owner=owner, lease_expires_at=lease_expires_at, epoch=job.epoch + 1)
+
+
+def _applied(db: sqlite3.Connection, job: JobContext, event: JobEvent, now: float) -> JobContext:
+    after = apply(job, event, now)
+    _record(db, job, event, after, now)
+    return after
+
+
+def _record(
+    db: sqlite3.Connection, before: JobContext, event: JobEvent, after: JobContext, now: float
+) -> None:
+    db.execute(
+        "INSERT INTO events (job_id, epoch, event, from_state, to_state, at) "
+        "VALUES (?, ?, ?, ?, ?, ?)",
+        (before.job_id, before.epoch, event.kind.value, before.state, after.state, now),
+    )
+
+
+def _save(db: sqlite3.Connection, job: JobContext) -> JobContext:
+    db.execute(_UPDATE, job_columns(job))
+    return job
+
+
+def _insert(db: sqlite3.Connection, upload: NewUpload, now: float) -> JobContext:
+    info = upload.object_info
+    job = JobContext(
+        0,
+        upload.sp_address,
+        info,
+        upload.params,
+        upload.batch_segments,
+        created_at=now,
+        deadline_at=now + upload.deadline_s,
+    )
+    row = {
+        **job_columns(job),
+        "object_id": str(info.id),
+        "bucket_name": info.bucket_name,
+        "object_name": info.object_name,
+        "object_info": encode_value(info),
+        "params": encode_value(upload.params),
+    }
+    job_id = db.execute(_INSERT, row).lastrowid
+    assert job_id is not None
+    return replace(job, job_id=job_id)

@@ -1,0 +1,327 @@
+"""What the actors need from storage. Every implementation passes the same contract suite.
+
+The PieceStore port is synchronous (its calls move megabytes and run in worker threads); the
+JobStore port is asynchronous (its calls are small, wait for a commit, and may cross a process).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Protocol
+
+from greenray.protocol.job import JobContext, JobEvent, JobState
+from greenray.protocol.layout import SEGMENTS, ColumnLayout
+from greenray.protocol.objects import ObjectInfo, StorageParams
+
+Buffer = memoryview
+"""Anything with the buffer protocol, as a flat memoryview of unsigned bytes."""
+
+
+# --- pieces ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ColumnKey:
+    """One column of one object in one SP's store.
+
+    ``redundancy_index`` is ``SEGMENTS`` (-1) for whole segments. Unfinished columns additionally
+    carry the ``attempt`` (encode run) they belong to; a finished column has none.
+    """
+
+    object_id: int
+    redundancy_index: int = SEGMENTS
+
+
+class ColumnWriter(Protocol):
+    """Appends to one unfinished column. Not thread-safe; used by one thread at a time."""
+
+    @property
+    def size_bytes(self) -> int:
+        """Bytes appended so far (including those found when an unfinished column was resumed)."""
+
+    def append(self, buffers: Sequence[Buffer]) -> None:
+        """Append the concatenation of ``buffers``, one batch, without joining them first.
+
+        The buffers may be reused as soon as the call returns. Fastest from page-aligned memory.
+        Raises: NoSpaceLeft, StoreError (also for more bytes than the layout has). After an error
+        of the store the writer can only be closed or aborted.
+        """
+
+    def sync(self) -> None:
+        """Return when everything appended so far would survive a power loss."""
+
+    def finish(self) -> None:
+        """Sync, and make the column visible under its key. The size must equal the layout's.
+
+        An existing finished column of the same key is replaced in one step. Raises: NoSpaceLeft,
+        StoreError (also when a later writer has begun the same key and attempt anew).
+        """
+
+    def close(self) -> None:
+        """Leave the unfinished column as it is, to be resumed later. Idempotent.
+
+        All that was appended survives this process, but a power loss only up to the last sync.
+        """
+
+    def abort(self) -> None:
+        """Remove the unfinished column. Idempotent; after ``finish`` it does nothing."""
+
+
+class PieceStore(Protocol):
+    """Columns of pieces of ONE storage provider."""
+
+    def create(self, key: ColumnKey, layout: ColumnLayout, attempt: int = 0) -> ColumnWriter:
+        """Start a column from nothing; an unfinished one of the same key and attempt is removed."""
+
+    def resume(
+        self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, attempt: int = 0
+    ) -> ColumnWriter:
+        """Continue an unfinished column after its first ``size_bytes`` (what was acknowledged);
+        anything behind is dropped. Raises NoSuchPiece when fewer bytes are there."""
+
+    def exists(self, key: ColumnKey) -> bool:
+        """Whether the finished column is there."""
+
+    def read_into(
+        self, key: ColumnKey, layout: ColumnLayout, offset: int, buffers: Sequence[Buffer]
+    ) -> None:
+        """Fill ``buffers`` one after the other with the column's bytes from ``offset`` (bytes).
+
+        Raises: NoSuchPiece (no finished column, or shorter than asked), StoreError.
+        """
+
+    def read_unfinished_into(
+        self,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        attempt: int,
+        offset: int,
+        buffers: Sequence[Buffer],
+    ) -> None:
+        """As ``read_into``, from a column that is still being written, by whatever process.
+
+        Raises: NoSuchPiece also for what was appended but is not readable yet; it is there once
+        the column is finished. StoreError.
+        """
+
+    def read_piece(
+        self,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        piece_index: int,
+        offset: int = 0,
+        length: int | None = None,
+    ) -> bytes:
+        """A piece, or a range of it. Raises: InvalidInput (outside the layout), NoSuchPiece,
+        StoreError."""
+
+    def list_columns(self) -> Iterator[ColumnKey]:
+        """Finished columns, in key order."""
+
+    def list_unfinished(self) -> Iterator[tuple[ColumnKey, int]]:
+        """Unfinished columns with their attempt, in key order."""
+
+    def delete(self, key: ColumnKey) -> None:
+        """Remove the finished column and every unfinished one of the key. Idempotent."""
+
+    def delete_unfinished(self, key: ColumnKey, attempt: int) -> None:
+        """Remove one unfinished column. Idempotent."""
+
+    def probe(self) -> None:
+        """Write, sync, read and remove a few bytes; raises StoreError with what is wrong."""
+
+
+# --- jobs --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class IntegrityRecord:
+    """What an SP vouches for: the piece checksums of one finished column and their signed hash.
+
+    One per (SP, object, redundancy index); written again with the same key it replaces.
+    """
+
+    sp_address: str
+    object_id: int
+    redundancy_index: int
+    piece_checksums: tuple[bytes, ...]
+    integrity_hash: bytes
+    signature: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class GroupKey:
+    """One replicate group at one receiver, in one encode run (attempt) of the primary."""
+
+    sp_address: str
+    object_id: int
+    redundancy_index: int
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class GroupRow:
+    """An unfinished group: the checksums of the pieces of all acknowledged batches, in order."""
+
+    key: GroupKey
+    object_info: ObjectInfo
+    params: StorageParams
+    batch_segments: int
+    batches_acknowledged: int
+    piece_checksums: tuple[bytes, ...]
+    updated_at: float
+
+
+class TransactionState(Enum):
+    RESERVED = "reserved"
+    """Nonce and bytes are on disk; the transaction may be on its way."""
+    COMMITTED = "committed"
+    """In a block with code 0."""
+    FAILED = "failed"
+    """In a block with another code: fee and nonce are gone."""
+    DEAD = "dead"
+    """Refused, or timeout_height passed: it can never be in a block; its nonce is free."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransactionRow:
+    """A transaction whose nonce is reserved; written in the same commit as the reservation."""
+
+    tx_hash: str
+    sp_address: str
+    job_id: int
+    signer_address: str
+    nonce: int
+    tx_bytes: bytes
+    timeout_height: int
+    state: TransactionState
+    created_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class JobUpdate:
+    """One compare-and-set on one job: all of its events, or none."""
+
+    sp_address: str
+    job_id: int
+    epoch: int
+    expected_state: JobState
+    event: JobEvent
+    then: tuple[JobEvent, ...] = ()
+    """Events that follow at once."""
+
+
+class JobStore(Protocol):
+    """The journal. Every call returns after its commit is durable (or after a consistent read).
+
+    ``now`` is always the store's own clock. Errors of one call never undo another's.
+    """
+
+    async def begin_upload(
+        self,
+        sp_address: str,
+        object_info: ObjectInfo,
+        params: StorageParams,
+        batch_segments: int,
+        owner: str,
+        lease_s: float,
+        deadline_s: float,
+    ) -> JobContext:
+        """A job in UPLOAD_OBJECT_DOING, owned by ``owner`` with a new epoch.
+
+        A new object gets a new job (through INIT_UNSPECIFIED, one commit). A job in
+        UPLOAD_OBJECT_ERROR is resumed. One in 0 or 1 whose lease ran out first loses its owner.
+
+        Raises:
+            AlreadyUploaded: the payload is stored already (state 2 and later), or another upload
+                of this object is running.
+        """
+
+    async def apply(self, update: JobUpdate) -> JobContext:
+        """Raises: NoSuchJob, StaleJob, IllegalTransition."""
+
+    async def finish_upload(self, update: JobUpdate, record: IntegrityRecord) -> JobContext:
+        """``apply`` and the primary's integrity record in one commit; also gives up the lease, so
+        that the job in UPLOAD_OBJECT_DONE is claimable at once."""
+
+    async def get_job(self, sp_address: str, object_id: int) -> JobContext | None: ...
+
+    async def find_job(self, bucket_name: str, object_name: str) -> JobContext | None:
+        """The newest job of that name at any SP of this store."""
+
+    async def list_jobs(self, *, unfinished_only: bool = False) -> tuple[JobContext, ...]: ...
+
+    async def claim_jobs(self, owner: str, lease_s: float, limit: int) -> tuple[JobContext, ...]:
+        """Take up to ``limit`` claimable jobs (``greenray.protocol.job.is_claimable``), oldest
+        first; each gets a new epoch, this owner and a lease."""
+
+    async def next_due_in_s(self) -> float | None:
+        """Seconds until the next job becomes claimable: due, and without an owner or with a lease
+        that has run out by then. 0 when there is one now; None when there is none at all."""
+
+    async def renew_leases(self, owner: str, lease_s: float) -> int:
+        """Extend every lease of ``owner``; returns how many."""
+
+    async def release_job(self, sp_address: str, job_id: int, epoch: int) -> None:
+        """Give the job back (it becomes claimable when due). A stale epoch is ignored."""
+
+    async def release_all(self) -> int:
+        """Drop every lease; uploads in 0 or 1 become UPLOAD_OBJECT_ERROR (owner_lost). Only for
+        the start, by the holder of the state directory's lock. Returns how many jobs changed."""
+
+    async def release_process(self, process: str) -> int:
+        """``release_all`` for the leases of one process that is known to be dead: those of owner
+        ``process``, and of its parts, whose names begin with ``process/``."""
+
+    # integrity records
+
+    async def put_integrity(self, record: IntegrityRecord) -> None: ...
+
+    async def get_integrity(
+        self, sp_address: str, object_id: int, redundancy_index: int
+    ) -> IntegrityRecord | None: ...
+
+    # replicate groups at the receiver
+
+    async def open_group(self, row: GroupRow) -> GroupRow:
+        """Insert (``updated_at`` is now), or return the row that is there already."""
+
+    async def acknowledge_batch(
+        self, key: GroupKey, batch_index: int, piece_checksums: tuple[bytes, ...]
+    ) -> GroupRow:
+        """Append one batch's checksums. Acknowledging the same batch again with the same checksums
+        changes nothing. Raises GroupNotOpen (no row), StaleJob (not the next batch, or another
+        one's checksums), InvalidInput (not as many checksums as the batch has pieces)."""
+
+    async def finish_group(self, key: GroupKey, record: IntegrityRecord) -> None:
+        """Write the integrity record and remove this and older attempts' rows, in one commit."""
+
+    async def drop_group(self, key: GroupKey) -> None: ...
+
+    async def list_groups(
+        self, sp_address: str, *, idle_for_s: float = 0.0
+    ) -> tuple[GroupRow, ...]: ...
+
+    # transactions and nonces
+
+    async def reserve_transaction(
+        self, row: TransactionRow, epoch: int, expected_state: JobState
+    ) -> None:
+        """Store the signed bytes and with them the nonce, if the job still has this epoch and
+        state, and no living transaction (RESERVED, COMMITTED or FAILED) of the signer has the
+        nonce, and the job has no RESERVED one. Raises StaleJob otherwise, NoSuchJob. A DEAD row
+        of the very same bytes is replaced."""
+
+    async def mark_transaction(self, tx_hash: str, state: TransactionState) -> None:
+        """Raises: IllegalTransition (COMMITTED and FAILED stay, RESERVED comes from
+        ``reserve_transaction`` only), InvalidInput (not in the journal)."""
+
+    async def get_transactions(self, sp_address: str, job_id: int) -> tuple[TransactionRow, ...]:
+        """All transactions of a job, oldest first."""
+
+    async def list_reserved(self, signer_address: str) -> tuple[TransactionRow, ...]:
+        """RESERVED transactions of a signer in nonce order."""
+
+    async def close(self) -> None: ...

@@ -1,0 +1,147 @@
+"""The journal's tables, and opening a file that has them."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from greenray.protocol.errors import StoreError
+from greenray.storage.group_commit import translate
+
+APPLICATION_ID = 0x67726179
+"""``gray``, in the header of every journal file."""
+
+SCHEMA_VERSION = 1
+
+# Object ids are unsigned 64-bit numbers on chain; SQLite's integers are signed: hence TEXT.
+_SCHEMA = """
+CREATE TABLE jobs (
+    job_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sp_address TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    bucket_name TEXT NOT NULL,
+    object_name TEXT NOT NULL,
+    batch_segments INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    deadline_at REAL NOT NULL,
+    state INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    lease_expires_at REAL NOT NULL,
+    attempt INTEGER NOT NULL,
+    next_attempt_at REAL NOT NULL,
+    final INTEGER NOT NULL,
+    object_info TEXT NOT NULL,
+    params TEXT NOT NULL,
+    details TEXT NOT NULL,
+    UNIQUE (sp_address, object_id)
+);
+CREATE INDEX jobs_by_name ON jobs (bucket_name, object_name);
+CREATE INDEX jobs_unfinished ON jobs (created_at, job_id) WHERE final = 0;
+CREATE INDEX jobs_by_owner ON jobs (owner) WHERE owner != '';
+
+CREATE TABLE events (
+    event_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    job_id INTEGER NOT NULL REFERENCES jobs,
+    epoch INTEGER NOT NULL,
+    event TEXT NOT NULL,
+    from_state INTEGER NOT NULL,
+    to_state INTEGER NOT NULL,
+    at REAL NOT NULL
+);
+CREATE INDEX events_by_job ON events (job_id);
+
+CREATE TABLE integrity_records (
+    sp_address TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    redundancy_index INTEGER NOT NULL,
+    piece_checksums TEXT NOT NULL,
+    integrity_hash BLOB NOT NULL,
+    signature BLOB NOT NULL,
+    PRIMARY KEY (sp_address, object_id, redundancy_index)
+);
+
+CREATE TABLE groups (
+    sp_address TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    redundancy_index INTEGER NOT NULL,
+    attempt INTEGER NOT NULL,
+    object_info TEXT NOT NULL,
+    params TEXT NOT NULL,
+    batch_segments INTEGER NOT NULL,
+    batches_acknowledged INTEGER NOT NULL,
+    piece_checksums TEXT NOT NULL,
+    updated_at REAL NOT NULL,
+    PRIMARY KEY (sp_address, object_id, redundancy_index, attempt)
+);
+
+CREATE TABLE transactions (
+    transaction_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    tx_hash TEXT NOT NULL UNIQUE,
+    sp_address TEXT NOT NULL,
+    job_id INTEGER NOT NULL REFERENCES jobs,
+    signer_address TEXT NOT NULL,
+    nonce INTEGER NOT NULL,
+    tx_bytes BLOB NOT NULL,
+    timeout_height INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    created_at REAL NOT NULL
+);
+CREATE INDEX transactions_by_job ON transactions (job_id);
+CREATE UNIQUE INDEX transactions_living ON transactions (signer_address, nonce)
+    WHERE state != 'dead';
+"""
+
+
+def open_journal(path: Path) -> sqlite3.Connection:
+    """A connection to the journal at ``path``, which is made when there is no file.
+
+    Raises:
+        StoreError: not a journal, made by a newer greenray, damaged, or not accessible.
+    """
+    where = str(path)
+    try:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    except sqlite3.Error as error:
+        raise translate(error, where) from error
+    try:
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA foreign_keys = ON")
+        _check_or_create(connection, where)
+        # WAL with FULL: one sync per commit, and an answered commit survives a power loss.
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise translate(error, where) from error
+        raise
+    return connection
+
+
+def _check_or_create(connection: sqlite3.Connection, where: str) -> None:
+    application = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    if application == 0 and version == 0 and _is_empty(connection):
+        connection.executescript(
+            f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
+            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+        )
+    elif application != APPLICATION_ID:
+        raise StoreError("the file is not a greenray journal", where, "Choose another file")
+    elif version != SCHEMA_VERSION:
+        raise StoreError(
+            f"the journal has schema version {version}, this greenray knows {SCHEMA_VERSION}",
+            where,
+            "Use the greenray that wrote it",
+        )
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    tables: int = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    return tables == 0

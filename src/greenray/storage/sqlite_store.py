@@ -1,0 +1,221 @@
+"""A JobStore in one SQLite file, for one process (which others reach through its actor)."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.storage import integrity_rows, job_rows, transaction_rows
+from greenray.storage.group_commit import AfterCommit, GroupCommitter
+from greenray.storage.job_rows import NewUpload, RecordedEvent
+from greenray.storage.ports import (
+    GroupKey,
+    GroupRow,
+    IntegrityRecord,
+    JobUpdate,
+    TransactionRow,
+    TransactionState,
+)
+from greenray.storage.sqlite_schema import open_journal
+
+T = TypeVar("T")
+
+
+class SqliteJobStore:
+    """Implements ``greenray.storage.ports.JobStore``.
+
+    Calls that arrive together are committed together (``greenray.storage.group_commit``); reads
+    take their turn among the writes, so that every answer is durable. May be used from any event
+    loop and thread. All calls raise StoreError when the file cannot be read or written.
+    """
+
+    def __init__(self, committer: GroupCommitter, clock: Callable[[], float]) -> None:
+        self._committer = committer
+        self._clock = clock
+
+    @classmethod
+    def open(
+        cls,
+        path: Path,
+        clock: Callable[[], float] = time.time,
+        after_commit: AfterCommit | None = None,
+    ) -> SqliteJobStore:
+        """Open or make the journal at ``path``; the caller sees to it that nobody else has it open.
+
+        ``clock`` gives unix seconds. ``after_commit(count, description)`` is for fault tests: see
+        ``GroupCommitter``.
+
+        Raises:
+            StoreError: the file is not a journal, or is damaged, or a newer greenray wrote it.
+        """
+        return cls(GroupCommitter(open_journal(Path(path)), str(path), after_commit), clock)
+
+    async def _call(self, description: str, run: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._committer.call(description, run)
+
+    # --- jobs ------------------------------------------------------------------------------------
+
+    async def begin_upload(
+        self,
+        sp_address: str,
+        object_info: ObjectInfo,
+        params: StorageParams,
+        batch_segments: int,
+        owner: str,
+        lease_s: float,
+        deadline_s: float,
+    ) -> JobContext:
+        upload = NewUpload(
+            sp_address, object_info, params, batch_segments, owner, lease_s, deadline_s
+        )
+        return await self._call(
+            f"begin_upload {object_info.id}",
+            lambda db: job_rows.begin_upload(db, upload, self._clock()),
+        )
+
+    async def apply(self, update: JobUpdate) -> JobContext:
+        events = (update.event, *update.then)
+        return await self._call(
+            ", ".join(f"apply {event.kind.value} {update.job_id}" for event in events),
+            lambda db: job_rows.apply_update(db, update, self._clock()),
+        )
+
+    async def finish_upload(self, update: JobUpdate, record: IntegrityRecord) -> JobContext:
+        return await self._call(
+            f"finish_upload {update.job_id}",
+            lambda db: job_rows.finish_upload(db, update, record, self._clock()),
+        )
+
+    async def get_job(self, sp_address: str, object_id: int) -> JobContext | None:
+        return await self._call("get_job", lambda db: job_rows.get_job(db, sp_address, object_id))
+
+    async def find_job(self, bucket_name: str, object_name: str) -> JobContext | None:
+        return await self._call(
+            "find_job", lambda db: job_rows.find_job(db, bucket_name, object_name)
+        )
+
+    async def list_jobs(self, *, unfinished_only: bool = False) -> tuple[JobContext, ...]:
+        return await self._call("list_jobs", lambda db: job_rows.list_jobs(db, unfinished_only))
+
+    async def claim_jobs(self, owner: str, lease_s: float, limit: int) -> tuple[JobContext, ...]:
+        return await self._call(
+            "claim_jobs",
+            lambda db: job_rows.claim_jobs(db, owner, lease_s, limit, self._clock()),
+        )
+
+    async def next_due_in_s(self) -> float | None:
+        return await self._call(
+            "next_due_in_s", lambda db: job_rows.next_due_in_s(db, self._clock())
+        )
+
+    async def renew_leases(self, owner: str, lease_s: float) -> int:
+        return await self._call(
+            "renew_leases",
+            lambda db: job_rows.renew_leases(db, owner, lease_s, self._clock()),
+        )
+
+    async def release_job(self, sp_address: str, job_id: int, epoch: int) -> None:
+        await self._call(
+            f"release_job {job_id}",
+            lambda db: job_rows.release_job(db, sp_address, job_id, epoch),
+        )
+
+    async def release_all(self) -> int:
+        return await self._call("release_all", lambda db: job_rows.release_all(db, self._clock()))
+
+    async def release_process(self, process: str) -> int:
+        return await self._call(
+            f"release_process {process}",
+            lambda db: job_rows.release_process(db, process, self._clock()),
+        )
+
+    async def list_events(self, sp_address: str, job_id: int) -> tuple[RecordedEvent, ...]:
+        """The audit trail of a job, oldest first. (Not of the port.)"""
+        return await self._call(
+            "list_events", lambda db: job_rows.list_events(db, sp_address, job_id)
+        )
+
+    # --- integrity records and replicate groups --------------------------------------------------
+
+    async def put_integrity(self, record: IntegrityRecord) -> None:
+        await self._call("put_integrity", lambda db: integrity_rows.put_integrity(db, record))
+
+    async def get_integrity(
+        self, sp_address: str, object_id: int, redundancy_index: int
+    ) -> IntegrityRecord | None:
+        return await self._call(
+            "get_integrity",
+            lambda db: integrity_rows.get_integrity(db, sp_address, object_id, redundancy_index),
+        )
+
+    async def open_group(self, row: GroupRow) -> GroupRow:
+        return await self._call(
+            f"open_group {row.key.object_id}/{row.key.redundancy_index}",
+            lambda db: integrity_rows.open_group(db, row, self._clock()),
+        )
+
+    async def acknowledge_batch(
+        self, key: GroupKey, batch_index: int, piece_checksums: tuple[bytes, ...]
+    ) -> GroupRow:
+        return await self._call(
+            f"acknowledge_batch {key.object_id}/{key.redundancy_index} {batch_index}",
+            lambda db: integrity_rows.acknowledge_batch(
+                db, key, batch_index, piece_checksums, self._clock()
+            ),
+        )
+
+    async def finish_group(self, key: GroupKey, record: IntegrityRecord) -> None:
+        await self._call(
+            f"finish_group {key.object_id}/{key.redundancy_index}",
+            lambda db: integrity_rows.finish_group(db, key, record),
+        )
+
+    async def drop_group(self, key: GroupKey) -> None:
+        await self._call(
+            f"drop_group {key.object_id}/{key.redundancy_index}",
+            lambda db: integrity_rows.drop_group(db, key),
+        )
+
+    async def list_groups(
+        self, sp_address: str, *, idle_for_s: float = 0.0
+    ) -> tuple[GroupRow, ...]:
+        return await self._call(
+            "list_groups",
+            lambda db: integrity_rows.list_groups(db, sp_address, idle_for_s, self._clock()),
+        )
+
+    # --- transactions and nonces -----------------------------------------------------------------
+
+    async def reserve_transaction(
+        self, row: TransactionRow, epoch: int, expected_state: JobState
+    ) -> None:
+        await self._call(
+            f"reserve_transaction {row.job_id} nonce {row.nonce}",
+            lambda db: transaction_rows.reserve_transaction(db, row, epoch, expected_state),
+        )
+
+    async def mark_transaction(self, tx_hash: str, state: TransactionState) -> None:
+        await self._call(
+            f"mark_transaction {state.value}",
+            lambda db: transaction_rows.mark_transaction(db, tx_hash, state),
+        )
+
+    async def get_transactions(self, sp_address: str, job_id: int) -> tuple[TransactionRow, ...]:
+        return await self._call(
+            "get_transactions", lambda db: transaction_rows.list_of_job(db, sp_address, job_id)
+        )
+
+    async def list_reserved(self, signer_address: str) -> tuple[TransactionRow, ...]:
+        return await self._call(
+            "list_reserved", lambda db: transaction_rows.list_reserved(db, signer_address)
+        )
+
+    async def close(self) -> None:
+        """Answer the calls under way and close the file. Idempotent."""
+        await asyncio.to_thread(self._committer.close)

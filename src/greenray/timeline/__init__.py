@@ -1,0 +1,1 @@
+"""Where the time of one object went: recorded, collected, asked and drawn."""
