@@ -1,6 +1,6 @@
 # Two commands matter: make demo, make test. Both set everything up first.
 
-.PHONY: demo test test-chain lint format clean notebooks lock
+.PHONY: demo test test-chain test-stock lint format clean notebooks lock
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
@@ -18,6 +18,10 @@ lint: .venv/ready-dev
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
+# A newcomer's first command, and hosts of a cluster, with the system's Python and nothing else.
+test-stock:
+	scripts/check-stock-machine
+
 format: .venv/ready-dev
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
@@ -25,7 +29,7 @@ format: .venv/ready-dev
 clean:
 	rm -rf .venv build src/greenray/coding/*.so src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
-SETUP = pyproject.toml scripts/setup src/greenray/coding/sha256_lanes.c
+SETUP = pyproject.toml scripts/setup scripts/make-venv src/greenray/coding/sha256_lanes.c
 
 .venv/ready: requirements.lock $(SETUP)
 	scripts/setup

@@ -92,9 +92,11 @@ def test_the_locked_versions_and_the_wheel_are_what_gets_installed(path: Path) -
     assert config["file_mounts"] == {
         "~/greenray/dist": "dist",
         "~/greenray/requirements.lock": "requirements.lock",
+        "~/greenray/make-venv": "scripts/make-venv",
     }
-    assert (ROOT / "requirements.lock").is_file()
-    installing = [command for command in config["setup_commands"] if "pip install" in command]
+    assert all((ROOT / local).is_file() for local in list(config["file_mounts"].values())[1:])
+    installing = [command for command in config["setup_commands"] if "/greenray/venv " in command]
+    installing += [command for command in config["setup_commands"] if "pip install" in command]
     assert [command.split()[-1] for command in installing] == [
         "~/greenray/requirements.lock",
         "~/greenray/dist/greenray-*.whl",
