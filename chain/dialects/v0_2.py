@@ -85,7 +85,7 @@ fee_denom = "BNB"
 NEVER_EXPIRES = 2**64 - 1
 """The expiry height of an approval that is still to be given."""
 
-_Approved = TypeVar("_Approved", MsgCreateBucket, MsgCreateObject)
+_Approved = TypeVar("_Approved", bound=MsgCreateBucket | MsgCreateObject)
 
 # --- making messages ---------------------------------------------------------------------------
 

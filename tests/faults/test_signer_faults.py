@@ -13,7 +13,7 @@ from greenray.actors.signer.actor import Signer, SignerSettings
 from greenray.chain.dialects import get_dialect
 from greenray.protocol.job import JobContext, JobState
 from greenray.storage.ports import TransactionState
-from tests.support.kill_switch import KillSwitch, Mortal
+from tests.support.kill_switch import KillSwitch, mortal
 from tests.support.seal_chain import FEE, BroadcastFault
 from tests.support.seal_world import PLENTY, SealWorld
 
@@ -62,9 +62,9 @@ class Life:
         self.switch = KillSwitch(kill_at)
         self.world = SealWorld.__new__(SealWorld)
         self.world.__dict__ |= world.__dict__
-        self.world.store = Mortal(world.store, self.switch, JOURNAL_WRITES)  # type: ignore[assignment]
+        self.world.store = mortal(world.store, self.switch, JOURNAL_WRITES)
         self.signer = Signer(
-            chain=Mortal(world.chain, self.switch, CHAIN_WRITES),  # type: ignore[arg-type]
+            chain=mortal(world.chain, self.switch, CHAIN_WRITES),
             store=self.world.store,
             keys=world.keys(),
             dialect=get_dialect("v0_2"),

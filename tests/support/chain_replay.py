@@ -32,6 +32,7 @@ from greenray.chain.local.tx_result import TxResult
 from greenray.chain.transactions.signing import sign_transaction, unsigned_for_simulation
 from greenray.protocol.integrity import secondary_sign_bytes
 from greenray.protocol.objects import ProviderStatus, Visibility
+from tests.support.local_chain import Approved
 
 DATA = Path(__file__).parents[1] / "vectors" / "data"
 SIMULATE = "/cosmos.tx.v1beta1.Service/Simulate"
@@ -79,7 +80,7 @@ def jailed_genesis() -> Genesis:
     )
 
 
-def approved(message: Any, key_name: str, expired_height: int = FOREVER) -> Any:
+def approved(message: Approved, key_name: str, expired_height: int = FOREVER) -> Approved:
     """The message with an approval signed by a named key."""
     unsigned = dialect.with_approval(message, expired_height, b"")
     digest = keccak256(dialect.approval_sign_bytes(unsigned))
@@ -325,7 +326,9 @@ class Replay:
         return int(self._chain.node.app.database.get(COUNTER, kind.encode()) or 1)
 
     def _provider_of(self, operator_address: str) -> str:
-        names = {key["address"]: name for name, key in self._recording["keys"].items()}
+        names: dict[str, str] = {
+            key["address"]: name for name, key in self._recording["keys"].items()
+        }
         return names[operator_address].removesuffix("-operator")
 
     # --- what the recording does not hold ---
@@ -418,7 +421,7 @@ class Replay:
         )
         self._chain.send(self._keys[signer], approved(message, f"{primary}-approval"))
 
-    def _approved(self, message: Any, expired_height: int = FOREVER) -> Any:
+    def _approved(self, message: Approved, expired_height: int = FOREVER) -> Approved:
         return approved(message, "greenray-sp-0-approval", expired_height)
 
     # --- what the notes of the recording tell ---

@@ -158,13 +158,12 @@ def make_blocks_for_commits(chain: ReplayChain) -> None:
 
 
 def _request_body(sample: dict[str, Any]) -> bytes | None:
-    body = sample.get("request_body")
+    body: str | None = sample.get("request_body")
     if body is None:
         return None
     if sample["label"] == "body over 1000000 bytes":
         return body.encode().replace("…".encode(), b"y" * 1_000_000 + b'"}}')
-    encoded: bytes = body.encode()
-    return encoded
+    return body.encode()
 
 
 def _masked(sample: dict[str, Any], text: str) -> Any:

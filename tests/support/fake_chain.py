@@ -15,7 +15,13 @@ from greenray.chain import wire
 from greenray.chain.crypto import recover_signer
 from greenray.chain.dialects import Message, get_dialect
 from greenray.chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, MsgSealObject
-from greenray.chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
+from greenray.chain.ports import (
+    Account,
+    BroadcastResult,
+    ChainClient,
+    GasEstimate,
+    TransactionResult,
+)
 from greenray.chain.transactions.signing import transaction_hash
 from greenray.protocol.errors import (
     ChainUnavailable,
@@ -38,7 +44,7 @@ from greenray.protocol.objects import (
 CREATE_AT = 1684137600
 
 
-class FakeChain:
+class FakeChain(ChainClient):
     """``providers`` are registered and in service; ``params`` are the consensus parameters."""
 
     def __init__(

@@ -1,7 +1,7 @@
 """Receivers that misbehave, as decorators of an honest one.
 
-Each implements ``greenray.actors.ports.ReceiverPort``, so that a Directory can host it and the real
-client, with its real timeouts, sits on top: ``Directory({address: LyingReceiver(honest), ...})``.
+A Directory can host each of them, and the real client, with its real timeouts, sits on top:
+``Directory({address: LyingReceiver(honest), ...})``.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from greenray.protocol.job import SecondaryReceipt
 from greenray.storage.ports import GroupKey
 
 
-class PassingReceiver:
+class PassingReceiver(ReceiverPort):
     """Hands every call on, and remembers which batches came: [(redundancy index, batch), ...]."""
 
     def __init__(self, honest: ReceiverPort) -> None:

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from greenray.actors.gateway.server import Binding, Gateway, GatewaySettings
-from greenray.actors.ports import ReceiverPort
+from greenray.actors.ports import ReceiverPort, TaskWaker
 from greenray.actors.uploader.actor import Uploader, UploaderSettings
 from greenray.chain.crypto import address_of, keccak256, sign_digest
 from greenray.coding.checksums import hash_payload
@@ -46,8 +46,8 @@ class Answer:
     body: bytes
 
 
-class SwitchableWaker:
-    """Implements ``greenray.actors.ports.TaskWaker``; ``failing`` stands for a dead task node."""
+class SwitchableWaker(TaskWaker):
+    """``failing`` stands for a dead task node."""
 
     def __init__(self) -> None:
         self.woken = 0

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from greenray.actors.ports import Column, GroupOrder
+from greenray.actors.ports import BlockSlice, Column, GroupOrder, ObjectSpace
 from greenray.chain.crypto import sign_bytes
 from greenray.protocol.approvals import Approval, approval_sign_bytes
 from greenray.protocol.integrity import integrity_hash
@@ -110,8 +110,8 @@ def corrupted(batches: Sequence[Column]) -> list[Column]:
     return changed
 
 
-class LocalSpace:
-    """Implements ``greenray.actors.ports.ObjectSpace``: a reference is the array itself."""
+class LocalSpace(ObjectSpace):
+    """A reference is the array itself."""
 
     def __init__(self) -> None:
         self._columns: list[weakref.ref[Column]] = []
@@ -128,3 +128,8 @@ class LocalSpace:
 
     async def get(self, ref: Column) -> Column:
         return ref
+
+    async def splice(self, slices: Sequence[BlockSlice]) -> Column:
+        return await self.put(
+            np.concatenate([s.block[s.offset_bytes :][: s.size_bytes] for s in slices])
+        )

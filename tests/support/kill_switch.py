@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, TypeVar, cast
+
+Port = TypeVar("Port")
 
 
 class Killed(BaseException):
@@ -29,11 +31,14 @@ class KillSwitch:
             raise Killed
 
 
-class Mortal:
-    """A port as a killable component sees it: dying is possible before and after each call of
+def mortal(port: Port, switch: KillSwitch, deadly: frozenset[str]) -> Port:
+    """The port as a killable component sees it: dying is possible before and after each call of
     ``deadly``; the dead reach nothing at all."""
+    return cast(Port, _Mortal(port, switch, deadly))
 
-    def __init__(self, port: Any, switch: KillSwitch, deadly: frozenset[str]) -> None:
+
+class _Mortal:
+    def __init__(self, port: object, switch: KillSwitch, deadly: frozenset[str]) -> None:
         self._port = port
         self._switch = switch
         self._deadly = deadly

@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from greenray.chain import wire
 from greenray.chain.crypto import (
@@ -76,6 +76,8 @@ _HIDDEN = frozenset(
     | {"id", "lock_balance", "netflow_rate", "object_id", "out_flows", "policy_id", "resource_id"}
     | {"settle_timestamp", "signature", "static_balance"}
 )
+
+T = TypeVar("T")
 
 
 def run_suite(endpoint: str, keys_path: Path) -> ReplayReport:
@@ -215,11 +217,15 @@ class LiveReplay:
         if name not in self._to_make:
             return
         self._to_make.remove(name)
-        names = {"bucket_name": message["bucket_name"], "object_name": name}
-        recorded = self._approved_again(
-            rebuilt_message(self._recording["accepted"][5]["message"]), **names
-        )
-        self._send(self._keys.address("greenray-user-0"), self._message(recorded))
+        usual = self._usual_object()
+        recorded = replace(usual, bucket_name=message["bucket_name"], object_name=name)
+        approved = self._approved_again(recorded)
+        self._send(self._keys.address("greenray-user-0"), self._message(approved))
+
+    def _usual_object(self) -> dialect.MsgCreateObject:
+        usual = rebuilt_message(self._recording["accepted"][5]["message"])
+        assert isinstance(usual, dialect.MsgCreateObject)
+        return usual
 
     def _send(self, signer: str, message: dialect.Message) -> None:
         """Must succeed."""
@@ -356,42 +362,47 @@ class LiveReplay:
         tx_bytes = sign(message)
         if wanted is not None:
             # Other names and numbers made it longer or shorter: the content type makes up for it.
+            assert isinstance(recorded, dialect.MsgCreateObject)
             length = len(recorded.content_type) + int(wanted.group(1)) - len(tx_bytes)
-            recorded = self._approved_again(recorded, content_type="c" * length)
+            recorded = self._approved_again(replace(recorded, content_type="c" * length))
             message = self._message(recorded)
             tx_bytes = sign(message)
         return tx_bytes, unsigned_for_simulation(
             dialect, message, public_key_of(key), account.sequence
         )
 
-    def _approved_again(self, recorded: Any, **changes: Any) -> Any:
-        """A recorded message with other content, approved by the recorded key."""
+    def _approved_again(self, changed: dialect.MsgCreateObject) -> dialect.MsgCreateObject:
+        """A recorded message that was changed since, approved by the recorded key."""
         key = self._names.recorded_key(self._recording["keys"]["greenray-sp-0-approval"]["address"])
-        changed = replace(recorded, **changes)
+        assert changed.primary_sp_approval is not None
         digest = keccak256(dialect.approval_sign_bytes(changed))
         height = changed.primary_sp_approval.expired_height
         return dialect.with_approval(changed, height, sign_digest(key, digest))
 
     # --- messages ---
 
-    def _message(self, recorded: Any) -> Any:
+    def _message(self, recorded: dialect.Message) -> dialect.Message:
         """The message with this run's names, approved and signed for as the recorded one was."""
         content = self._renamed(dialect.message_to_json(recorded))
         message = dialect.message_from_json(content, type(recorded))
-        approval = getattr(recorded, "primary_sp_approval", None)
-        if approval is not None:
-            signature = self._signed_again(
-                approval.sig,
-                dialect.approval_sign_bytes(recorded),
-                dialect.approval_sign_bytes(message),
-            )
-            message = dialect.with_approval(message, approval.expired_height, signature)
-        if isinstance(recorded, dialect.MsgSealObject):
-            message = self._seal(recorded, message)
-        if isinstance(recorded, dialect.MsgSend):
-            # What is sent has to pay fees later.
-            coins = [dialect.Coin(c.denom, self.scaled(c.amount)) for c in recorded.amount]
-            message = replace(message, amount=tuple(coins))
+        match recorded, message:
+            case (
+                (dialect.MsgCreateBucket() | dialect.MsgCreateObject()) as before,
+                (dialect.MsgCreateBucket() | dialect.MsgCreateObject()) as now,
+            ) if before.primary_sp_approval is not None:
+                approval = before.primary_sp_approval
+                signature = self._signed_again(
+                    approval.sig,
+                    dialect.approval_sign_bytes(before),
+                    dialect.approval_sign_bytes(now),
+                )
+                return dialect.with_approval(now, approval.expired_height, signature)
+            case dialect.MsgSealObject() as before, dialect.MsgSealObject() as now:
+                return self._seal(before, now)
+            case dialect.MsgSend(), dialect.MsgSend():
+                # What is sent has to pay fees later.
+                coins = [dialect.Coin(c.denom, self.scaled(c.amount)) for c in recorded.amount]
+                return replace(message, amount=tuple(coins))
         return message
 
     def scaled(self, amount: int | str) -> int:
@@ -413,7 +424,9 @@ class LiveReplay:
             return f"{kind}::{self._names.bucket(bucket)}{slash}{rest}"
         return self._names.address(value)
 
-    def _seal(self, recorded: Any, message: Any) -> Any:
+    def _seal(
+        self, recorded: dialect.MsgSealObject, message: dialect.MsgSealObject
+    ) -> dialect.MsgSealObject:
         object_id = self._node.object_id(message.bucket_name, message.object_name) or 0
         recorded_id, checksums = self._recorded_object(recorded)
         signatures = []
@@ -431,12 +444,12 @@ class LiveReplay:
             signatures.append(self._signed_again(signature, before, now))
         return replace(message, secondary_sp_signatures=tuple(signatures))
 
-    def _recorded_object(self, seal: Any) -> tuple[int | None, tuple[bytes, ...]]:
+    def _recorded_object(self, seal: dialect.MsgSealObject) -> tuple[int | None, tuple[bytes, ...]]:
         """The id that the recorded object must have had, and its checksums."""
         place = (seal.bucket_name, seal.object_name)
         if place not in self._recorded_objects:
-            usual = rebuilt_message(self._recording["accepted"][5]["message"])
-            created = [*self._recorded_messages(dialect.MsgCreateObject, place), usual]
+            created = self._recorded_messages(dialect.MsgCreateObject, place)
+            created.append(self._usual_object())
             checksums = created[0].expect_checksums
             ids = Counter(
                 number
@@ -447,7 +460,7 @@ class LiveReplay:
             self._recorded_objects[place] = (found[0][0] if found else None, checksums)
         return self._recorded_objects[place]
 
-    def _recorded_messages(self, kind: type[Any], place: tuple[str, str]) -> list[Any]:
+    def _recorded_messages(self, kind: type[T], place: tuple[str, str]) -> list[T]:
         messages = [
             sample.row["message"]
             for sample in self._samples
@@ -456,7 +469,9 @@ class LiveReplay:
         ]
         return [m for m in map(rebuilt_message, messages) if isinstance(m, kind)]
 
-    def _ids_signed_for(self, seal: Any, checksums: Sequence[bytes]) -> Iterator[int]:
+    def _ids_signed_for(
+        self, seal: dialect.MsgSealObject, checksums: Sequence[bytes]
+    ) -> Iterator[int]:
         rows = zip(
             seal.secondary_sp_addresses, seal.secondary_sp_signatures, checksums[1:], strict=False
         )
@@ -584,7 +599,7 @@ class _Rewriter:
 
     def _signed_number(self) -> int:
         signer = _plain(dialect.signer_address(self._recorded))
-        numbers = {
+        numbers: dict[str, int] = {
             _plain(entry["address"]): entry["account_number"]
             for entry in self._replay._recording["keys"].values()
         }
@@ -645,7 +660,7 @@ def _known_part(body: Any) -> bytes:
     return bytes(known.SerializeToString())
 
 
-def _checksummed(seal: Any) -> Any:
+def _checksummed(seal: dialect.MsgSealObject) -> dialect.MsgSealObject:
     """The seal with addresses as they are signed for."""
     addresses = tuple(_eip55(address) for address in seal.secondary_sp_addresses)
     return replace(seal, secondary_sp_addresses=addresses)

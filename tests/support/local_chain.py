@@ -9,9 +9,9 @@ import json
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, TypeVar, Unpack
 
 from greenray.chain.crypto import address_of, keccak256, sign_digest
 from greenray.chain.dialects import v0_2 as dialect
@@ -21,10 +21,21 @@ from greenray.protocol.integrity import secondary_sign_bytes
 from greenray.protocol.objects import Visibility
 
 CHAIN_ID = "greenfield_9000-7"
-ROLES = ("operator", "funding", "seal", "approval", "gc")
 FOREVER = 10**9
 CHECKSUMS = tuple(hashlib.sha256(bytes([i])).digest() for i in range(7))
 BUCKET = "fault-bucket"
+
+Approved = TypeVar("Approved", bound=dialect.MsgCreateBucket | dialect.MsgCreateObject)
+
+
+class Terms(TypedDict, total=False):
+    """What ``signed`` works out, where a test wants something else."""
+
+    chain_id: str
+    account_number: int
+    gas_limit: int
+    fee_amount: int
+    timeout_height: int
 
 
 def key(name: str) -> bytes:
@@ -35,13 +46,25 @@ def address(name: str) -> str:
     return address_of(key(name))
 
 
+def genesis_provider(
+    address_in: Callable[[str], str], endpoint: str = "http://127.0.0.1:1"
+) -> GenesisProvider:
+    """``address_in``: the provider's address in a role (operator, funding, seal, approval, gc)."""
+    return GenesisProvider(
+        operator_address=address_in("operator"),
+        funding_address=address_in("funding"),
+        seal_address=address_in("seal"),
+        approval_address=address_in("approval"),
+        gc_address=address_in("gc"),
+        endpoint=endpoint,
+    )
+
+
 def small_genesis(overrides: dict[str, Any] | None = None, **changes: Any) -> Genesis:
-    providers = [
-        GenesisProvider(
-            *(address(f"sp-{i}-{role}") for role in ROLES), endpoint="http://127.0.0.1:1"
-        )
-        for i in range(7)
-    ]
+    def numbered(index: int) -> GenesisProvider:
+        return genesis_provider(lambda role: address(f"sp-{index}-{role}"))
+
+    providers = [numbered(index) for index in range(7)]
     return build_genesis(
         providers, [address("user")], chain_id=CHAIN_ID, overrides=overrides, **changes
     )
@@ -52,18 +75,24 @@ def account_number(genesis: Genesis, name: str) -> int:
 
 
 def signed(
-    genesis: Genesis, name: str, message: dialect.Message, sequence: int, **changes: Any
+    genesis: Genesis,
+    name: str,
+    message: dialect.Message,
+    sequence: int,
+    **changes: Unpack[Terms],
 ) -> bytes:
     """A transaction of a named key that pays exactly what it must."""
     gas = genesis.gas[dialect.type_url(message)]
-    terms = {
+    terms: Terms = {
         "chain_id": genesis.chain_id,
         "account_number": account_number(genesis, name),
-        "sequence": sequence,
         "gas_limit": gas,
         "fee_amount": gas * genesis.min_gas_price,
     }
-    return sign_transaction(dialect, message, private_key=key(name), **(terms | changes)).tx_bytes
+    terms.update(changes)
+    return sign_transaction(
+        dialect, message, private_key=key(name), sequence=sequence, **terms
+    ).tx_bytes
 
 
 def create_bucket(name: str = BUCKET, sp: int = 0) -> dialect.MsgCreateBucket:
@@ -107,7 +136,7 @@ def seal_object(name: str, object_id: int, bucket: str = BUCKET) -> dialect.MsgS
     return dialect.MsgSealObject(address("sp-0-seal"), bucket, name, secondaries, signatures)
 
 
-def approved(message: Any, sp: int, expired_height: int = FOREVER) -> Any:
+def approved(message: Approved, sp: int, expired_height: int = FOREVER) -> Approved:
     unsigned = dialect.with_approval(message, expired_height, b"")
     digest = keccak256(dialect.approval_sign_bytes(unsigned))
     sig = sign_digest(key(f"sp-{sp}-approval"), digest)

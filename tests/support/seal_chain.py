@@ -17,14 +17,28 @@ from typing import Any
 from greenray.chain import crypto, wire
 from greenray.chain.dialects import get_dialect
 from greenray.chain.dialects.base import Coin, TransactionTerms
-from greenray.chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
+from greenray.chain.ports import (
+    Account,
+    BroadcastResult,
+    ChainClient,
+    GasEstimate,
+    TransactionResult,
+)
 from greenray.protocol.errors import (
     ChainUnavailable,
     NoSuchAccount,
+    NoSuchBucket,
     NoSuchObject,
     TransactionRefused,
 )
-from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageProvider
+from greenray.protocol.objects import (
+    ActionType,
+    BucketInfo,
+    ObjectInfo,
+    ObjectStatus,
+    StorageParams,
+    StorageProvider,
+)
 
 CHAIN_ID = "greenfield_9000-121"
 GAS = 1200
@@ -79,7 +93,7 @@ _Refusal = tuple[str, int, str]
 _OK: _Refusal = ("", 0, "[]")
 
 
-class SealChain:
+class SealChain(ChainClient):
     def __init__(self, providers: Iterable[StorageProvider] = ()) -> None:
         self.dialect = get_dialect("v0_2")
         self.height = 10
@@ -159,15 +173,42 @@ class SealChain:
         self._answer()
         return self.height
 
+    async def storage_params(self) -> StorageParams:
+        self._answer()
+        return StorageParams()
+
     async def storage_providers(self) -> tuple[StorageProvider, ...]:
         self._answer()
         return tuple(self.providers)
+
+    async def head_bucket(self, bucket_name: str) -> BucketInfo:
+        """There are objects without buckets here."""
+        self._answer()
+        raise NoSuchBucket("no such bucket on chain", bucket_name)
 
     async def head_object(self, bucket_name: str, object_name: str) -> ObjectInfo:
         self._answer()
         if (bucket_name, object_name) not in self.objects:
             raise NoSuchObject("no such object on chain", f"{bucket_name}/{object_name}")
         return self.objects[bucket_name, object_name]
+
+    async def head_object_by_id(self, object_id: int) -> ObjectInfo:
+        self._answer()
+        for info in self.objects.values():
+            if info.id == object_id:
+                return info
+        raise NoSuchObject("no such object on chain", f"object {object_id}")
+
+    async def verify_permission(
+        self, operator: str, bucket_name: str, object_name: str, action: ActionType
+    ) -> bool:
+        """Nobody has been granted anything."""
+        info = await self.head_object(bucket_name, object_name)
+        return operator == info.owner
+
+    async def is_stream_active(self, payment_address: str) -> bool:
+        self._answer()
+        return True
 
     async def account(self, address: str) -> Account:
         self._answer()
@@ -233,6 +274,9 @@ class SealChain:
         if fault is BroadcastFault.ANSWER_LOST:
             raise ChainUnavailable("read timeout", "node")
         return answer
+
+    async def close(self) -> None:
+        """Nothing is open."""
 
     # --- the node ------------------------------------------------------------------------------
 

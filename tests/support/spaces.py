@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from greenray.actors.ports import BlockSlice, Column, ColumnRef
+from greenray.actors.ports import BlockSlice, Column, ColumnRef, ObjectSpace
 from greenray.protocol.errors import NoSuchPiece, StoreError
 
 
-class MemorySpace:
+class MemorySpace(ObjectSpace):
     """Copies every column, as an object store does; references are numbers."""
 
     def __init__(self, capacity_bytes: int | None = None) -> None:

@@ -6,7 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from greenray.chain.crypto import address_of, sign_bytes
+from greenray.actors.ports import SignerPort
+from greenray.chain.crypto import address_of
+from greenray.chain.crypto import sign_bytes as sign
 from greenray.protocol.objects import StorageProvider
 
 
@@ -42,14 +44,14 @@ class SpKeys:
         )
 
 
-class KeySigner:
-    """Implements ``greenray.actors.ports.SignerPort`` with the keys of several SPs."""
+class KeySigner(SignerPort):
+    """With the keys of several SPs."""
 
     def __init__(self, sps: Sequence[SpKeys]) -> None:
         self._by_address = {sp.address: sp for sp in sps}
 
-    async def sign_as_operator(self, sp_address: str, data: bytes) -> bytes:
-        return sign_bytes(self._by_address[sp_address].operator, data)
+    async def sign_as_operator(self, sp_address: str, sign_bytes: bytes) -> bytes:
+        return sign(self._by_address[sp_address].operator, sign_bytes)
 
-    async def sign_as_approver(self, sp_address: str, data: bytes) -> bytes:
-        return sign_bytes(self._by_address[sp_address].approval, data)
+    async def sign_as_approver(self, sp_address: str, sign_bytes: bytes) -> bytes:
+        return sign(self._by_address[sp_address].approval, sign_bytes)

@@ -23,7 +23,7 @@ from greenray.actors.credit.buffers import BufferPool
 from greenray.actors.credit.byte_budget import ByteBudget
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.p2p.actor import P2P, P2PSettings, PeerTransport
-from greenray.actors.ports import Column, ReceiverPort
+from greenray.actors.ports import Column, Encoder, HotColumns, ReceiverPort, TaskWaker
 from greenray.actors.receiver.actor import Receiver
 from greenray.actors.replication.run import ReplicationSettings
 from greenray.actors.replication.secondaries import Directory, InClusterSettings
@@ -61,8 +61,8 @@ Decorate = Callable[[str, ReceiverPort], ReceiverPort]
 """Gives a Receiver of an SP (operator address) another behaviour."""
 
 
-class LocalEncoder:
-    """Implements ``greenray.actors.ports.Encoder`` in this process."""
+class LocalEncoder(Encoder):
+    """In this process."""
 
     async def encode(
         self, data: tuple[Column, ...], m: int, on_encoded: Callable[[WorkTime], None]
@@ -76,8 +76,8 @@ class LocalEncoder:
         """There is nothing to start."""
 
 
-class ColdColumns:
-    """Implements ``greenray.actors.ports.HotColumns``: everything has been dropped."""
+class ColdColumns(HotColumns):
+    """Everything has been dropped."""
 
     async def hot_columns(self, sp_address: str, object_id: int, batch_index: int) -> None:
         return None
@@ -354,7 +354,7 @@ class WholeNetwork:
         return list(document["result"]["txs"])
 
 
-class _Waker:
+class _Waker(TaskWaker, TraceSource):
     task_node: TaskNode | None = None
 
     async def wake(self) -> None:
