@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -10,6 +11,7 @@ from greenray.protocol.approvals import (
     Approval,
     ApprovalRequest,
     PeerNode,
+    Recover,
     approval_from_header,
     approval_sign_bytes,
     approval_to_header,
@@ -40,14 +42,17 @@ def _refused_signature_check(sign_doc: bytes, signature: bytes) -> str:
     raise AssertionError("the signature must be looked at last")
 
 
-def _check(approval: Approval, **changed: object) -> None:
-    arguments = {
-        "own_address": SECONDARIES[0],
-        "object_info": HELLO,
-        "now_s": 1684137600.0,
-        "recover": recover_signer,
-    } | changed
-    check_approval(approval, **arguments)  # type: ignore[arg-type]
+def _check(
+    approval: Approval,
+    *,
+    own_address: str = SECONDARIES[0],
+    object_info: ObjectInfo = HELLO,
+    now_s: float = 1684137600.0,
+    recover: Recover = recover_signer,
+) -> None:
+    check_approval(
+        approval, own_address=own_address, object_info=object_info, now_s=now_s, recover=recover
+    )
 
 
 def _signed(approval: Approval) -> Approval:
@@ -201,7 +206,7 @@ def test_own_address_is_compared_with_its_letter_case() -> None:
         ("checksums", HELLO.checksums[:-1]),
     ],
 )
-def test_approval_for_another_object_is_refused(fact: str, value: object) -> None:
+def test_approval_for_another_object_is_refused(fact: str, value: Any) -> None:
     other = _signed(replace(APPROVAL, object_info=replace(HELLO, **{fact: value})))
     with pytest.raises(ApprovalError, match=f"another object: its {fact}"):
         _check(other)

@@ -5,8 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle, StepPatch
+from matplotlib.text import Text
 
 from greenray.bench import plots
 from greenray.bench.ec_plot import draw_ec
@@ -52,7 +55,7 @@ SEAL = document(
 
 
 def texts(figure: Figure) -> str:
-    return "\n".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+    return "\n".join(found.get_text() for found in figure.findobj(Text) if isinstance(found, Text))
 
 
 @pytest.mark.parametrize("of", [SEAL, ec_document()], ids=["bars", "ec"])
@@ -74,9 +77,10 @@ def test_bars_have_a_panel_per_unit_and_a_label_per_row() -> None:
 
 def test_bars_show_the_median_and_every_repeat() -> None:
     rates, _ = plots.bars(SEAL).axes
-    assert [bar.get_width() for bar in rates.patches] == [100.0, 50.0]
+    bars = [patch for patch in rates.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_width() for bar in bars] == [100.0, 50.0]
     assert {text.get_text() for text in rates.texts} == {"100", "50.0"}
-    assert sorted(rates.lines[0].get_xdata()) == [90.0, 100.0, 110.0]
+    assert sorted(np.asarray(rates.lines[0].get_xdata())) == [90.0, 100.0, 110.0]
 
 
 def test_what_all_rows_share_stands_in_the_title_once() -> None:
@@ -136,7 +140,9 @@ def test_a_timeline_has_a_row_for_every_stage_and_one_for_idle_cores() -> None:
     assert idle.get_ylabel() == "idle of\n2 cores"
     assert "seconds" in idle.get_xlabel()
     [steps] = idle.patches
-    assert list(steps.get_data().values) == [1.0, 2.0]  # type: ignore[attr-defined]
+    assert isinstance(steps, StepPatch)
+    values, _, _ = steps.get_data()
+    assert list(values) == [1.0, 2.0]
 
 
 def test_a_timeline_without_samples_is_drawn_all_the_same() -> None:

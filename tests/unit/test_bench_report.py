@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 MEASURED = "docs/background/measured.md"
 
 
-def document(row: Row, *, quick: bool = False, failures: tuple[str, ...] = ()) -> dict[str, object]:
+def document(row: Row, *, quick: bool = False, failures: tuple[str, ...] = ()) -> dict[str, Any]:
     environment = {"cores": 2, "settings": {"durable": True}, "processor_features": ["a", "b"]}
     return BenchResult("pipeline", quick, environment, [row], {}, failures).to_json()
 
@@ -29,7 +30,7 @@ ROW = Row(
 
 
 def test_a_row_says_what_was_measured_and_how_it_spread() -> None:
-    [cells] = table_rows(document(ROW)["rows"])  # type: ignore[arg-type]
+    [cells] = table_rows(document(ROW)["rows"])
     case = "floor, isal, 4+2, segments of 16 MiB, objects of 1 GiB, 2 workers"
     assert cells == (case, "stored", "MB/s", "550", "500", "500 - 600", "3", "")
 
@@ -52,7 +53,7 @@ def test_the_environment_stands_beside_the_numbers() -> None:
 
 def test_bytes_are_shown_in_megabytes() -> None:
     row = Row(Case("pipeline"), "peak memory", "bytes", (1.25e9,), higher_is_better=False)
-    [shown] = table_rows(document(row)["rows"])  # type: ignore[arg-type]
+    [shown] = table_rows(document(row)["rows"])
     assert shown[1:4] == ("peak memory", "MB", "1250")
 
 

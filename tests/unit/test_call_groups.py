@@ -72,15 +72,15 @@ async def test_a_call_alone_waits_for_nobody() -> None:
 
 async def test_what_one_call_raises_reaches_its_caller_only() -> None:
     calls = CallGroups(_Way().send)
-    outcomes = await asyncio.gather(
+    first, refused, last = await asyncio.gather(
         _call(calls, "double", 1),
         _call(calls, "refuse", 2),
         _call(calls, "double", 3),
         return_exceptions=True,
     )
-    assert outcomes[::2] == [2, 6]
-    assert isinstance(outcomes[1], NoSuchObject)
-    assert outcomes[1].args[:2] == ("no object 2", "far")
+    assert (first, last) == (2, 6)
+    assert isinstance(refused, NoSuchObject)
+    assert refused.args[:2] == ("no object 2", "far")
 
 
 async def test_an_actor_that_is_away_is_away_for_the_whole_group() -> None:
@@ -151,7 +151,7 @@ class _ColumnWay:
     async def outcomes(self, *calls: tuple[str, bytes]) -> list[object]:
         groups = ColumnCallGroups(self.send)
         made = (groups.call("far", "hold", name, column) for name, column in calls)
-        return await asyncio.gather(*made, return_exceptions=True)
+        return list[object](await asyncio.gather(*made, return_exceptions=True))
 
 
 async def test_calls_with_columns_of_one_step_travel_together() -> None:

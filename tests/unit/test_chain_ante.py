@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -42,7 +44,7 @@ class Chain:
         self.app = Application(database, GENESIS, CLOCK_NS)
         self.sequences: dict[str, int] = {}
 
-    def run(self, *senders_and_messages):
+    def run(self, *senders_and_messages: tuple[str, dialect.Message]) -> list[tuple[str, int]]:
         """One block with all of them; (code, log) of each."""
         transactions = []
         for name, message in senders_and_messages:
@@ -53,12 +55,18 @@ class Chain:
         self.app.reset_check_state()
         return [(result.codespace, result.code) for result in results]
 
-    def object(self, name: str):
+    def object(self, name: str) -> Any:
+        """ObjectInfo, or None."""
         return get_object(self.database, BUCKET, name)
+
+    def locked_fee(self, name: str) -> int:
+        stream = get_stream(self.database, parse_address(address(name)))
+        assert stream is not None
+        return int(stream.lock_balance)
 
 
 @pytest.fixture
-def chain(tmp_path) -> Iterator[Chain]:
+def chain(tmp_path: Path) -> Iterator[Chain]:
     database = ChainDatabase(tmp_path / "chain.sqlite")
     chain = Chain(database)
     assert chain.run(("user", create_bucket()), ("user", create_object("o"))) == [("", 0)] * 2
@@ -66,14 +74,14 @@ def chain(tmp_path) -> Iterator[Chain]:
     database.close()
 
 
-def test_an_object_is_created_and_sealed(chain):
+def test_an_object_is_created_and_sealed(chain: Chain) -> None:
     assert chain.run(("sp-0-seal", seal_object("o", 1))) == [("", 0)]
     info = chain.object("o")
     assert info.object_status == ObjectStatus.OBJECT_STATUS_SEALED
     assert list(info.secondary_sp_addresses) == [address(f"sp-{i}-operator") for i in range(1, 7)]
 
 
-def test_of_two_seals_in_one_block_the_second_fails_and_pays(chain):
+def test_of_two_seals_in_one_block_the_second_fails_and_pays(chain: Chain) -> None:
     before = get_balance(chain.database, parse_address(address("sp-0-seal")), "BNB")
     seal = seal_object("o", 1)
     assert chain.run(("sp-0-seal", seal), ("sp-0-seal", seal)) == [("", 0), ("storage", 1108)]
@@ -81,55 +89,54 @@ def test_of_two_seals_in_one_block_the_second_fails_and_pays(chain):
     assert before - after == 2 * FEE_OF_SEAL
 
 
-def test_a_seal_for_another_object_id_is_refused(chain):
+def test_a_seal_for_another_object_id_is_refused(chain: Chain) -> None:
     assert chain.run(("sp-0-seal", seal_object("o", 2))) == [("storage", 1116)]
     assert chain.object("o").object_status == ObjectStatus.OBJECT_STATUS_CREATED
 
 
-def test_a_seal_by_another_provider_is_refused(chain):
+def test_a_seal_by_another_provider_is_refused(chain: Chain) -> None:
     seal = dataclasses.replace(seal_object("o", 1), operator=address("sp-1-seal"))
     assert chain.run(("sp-1-seal", seal)) == [("storage", 1107)]
 
 
-def test_an_approval_of_another_message_is_refused(chain):
+def test_an_approval_of_another_message_is_refused(chain: Chain) -> None:
     stolen = create_object("p").primary_sp_approval
     message = dataclasses.replace(create_object("q"), primary_sp_approval=stolen)
     assert chain.run(("user", message)) == [("storage", 1116)]
 
 
-def test_an_approval_is_valid_at_its_height_and_not_after(chain):
+def test_an_approval_is_valid_at_its_height_and_not_after(chain: Chain) -> None:
     height = chain.app.head.height + 1
     valid = approved(create_object("now"), 0, expired_height=height)
     expired = approved(create_object("late"), 0, expired_height=height - 1)
     assert chain.run(("user", valid), ("user", expired)) == [("", 0), ("storage", 1116)]
 
 
-def test_a_rejected_object_is_gone_and_its_fee_unlocked(chain):
-    locked = get_stream(chain.database, parse_address(address("user")))
+def test_a_rejected_object_is_gone_and_its_fee_unlocked(chain: Chain) -> None:
     reject = dialect.MsgRejectSealObject(address("sp-0-seal"), BUCKET, "o")
-    assert int(locked.lock_balance) > 0
+    assert chain.locked_fee("user") > 0
     assert chain.run(("sp-0-seal", reject)) == [("", 0)]
     assert chain.object("o") is None
-    assert get_stream(chain.database, parse_address(address("user"))).lock_balance == "0"
+    assert chain.locked_fee("user") == 0
 
 
-def test_only_a_seal_address_may_reject(chain):
+def test_only_a_seal_address_may_reject(chain: Chain) -> None:
     reject = dialect.MsgRejectSealObject(address("user"), BUCKET, "o")
     assert chain.run(("user", reject)) == [("storage", 1111)]
 
 
-def test_a_cancelled_object_can_be_created_again_with_another_id(chain):
+def test_a_cancelled_object_can_be_created_again_with_another_id(chain: Chain) -> None:
     cancel = dialect.MsgCancelCreateObject(address("user"), BUCKET, "o")
     assert chain.run(("user", cancel), ("user", create_object("o"))) == [("", 0)] * 2
     assert chain.object("o").id == "2"
 
 
-def test_an_empty_object_is_sealed_at_once(chain):
+def test_an_empty_object_is_sealed_at_once(chain: Chain) -> None:
     assert chain.run(("user", create_object("empty", payload_size=0))) == [("", 0)]
     assert chain.object("empty").object_status == ObjectStatus.OBJECT_STATUS_SEALED
 
 
-def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain):
+def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain: Chain) -> None:
     def policy(effect: Effect) -> dialect.MsgPutPolicy:
         return dialect.MsgPutPolicy(
             operator=address("user"),
@@ -162,7 +169,9 @@ def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain):
         ("user", "sp-6-gc", f"grn:o::{BUCKET}", ("greenfiled", 1008)),
     ],
 )
-def test_a_policy_is_the_owners_and_for_somebody_else(chain, operator, principal, resource, code):
+def test_a_policy_is_the_owners_and_for_somebody_else(
+    chain: Chain, operator: str, principal: str, resource: str, code: tuple[str, int]
+) -> None:
     message = dialect.MsgPutPolicy(
         operator=address(operator),
         principal=dialect.Principal(PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT, address(principal)),
@@ -172,7 +181,7 @@ def test_a_policy_is_the_owners_and_for_somebody_else(chain, operator, principal
     assert chain.run((operator, message)) == [code]
 
 
-def test_a_principal_is_an_address(chain):
+def test_a_principal_is_an_address(chain: Chain) -> None:
     account = PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT
     message = dataclasses.replace(
         _policy_for("sp-5-gc"), principal=dialect.Principal(account, "zz")
@@ -203,7 +212,9 @@ def test_a_principal_is_an_address(chain):
         ),
     ],
 )
-def test_a_statement_that_says_nothing_is_refused(chain, statement, log):
+def test_a_statement_that_says_nothing_is_refused(
+    chain: Chain, statement: dialect.Statement, log: str
+) -> None:
     message = _policy_for("sp-5-gc", statement)
     result = chain.app.check_tx(signed(GENESIS, "user", message, 2))
     assert (result.codespace, result.code) == ("permission", 1101)
@@ -220,7 +231,9 @@ def test_a_statement_that_says_nothing_is_refused(chain, statement, log):
         ((f"grn:o::{BUCKET}/p", f"grn:o::{BUCKET}/.*"), True),
     ],
 )
-def test_a_policy_on_a_bucket_speaks_of_the_objects_that_it_names(chain, resources, allowed):
+def test_a_policy_on_a_bucket_speaks_of_the_objects_that_it_names(
+    chain: Chain, resources: tuple[str, ...], allowed: bool
+) -> None:
     action = ActionType.ACTION_GET_OBJECT
     statement = dialect.Statement(Effect.EFFECT_ALLOW, (action,), resources)
     assert chain.run(("user", _policy_for("sp-5-gc", statement))) == [("", 0)]
@@ -242,7 +255,7 @@ def _policy_for(guest: str, *statements: dialect.Statement) -> dialect.MsgPutPol
     )
 
 
-def test_a_known_field_of_another_wire_type_is_named_as_such(chain):
+def test_a_known_field_of_another_wire_type_is_named_as_such(chain: Chain) -> None:
     raw = wire.tx.TxRaw.FromString(signed(GENESIS, "user", create_object("x"), 2))
     raw.body_bytes += b"\x10\x01"
     log = chain.app.check_tx(raw.SerializeToString()).log
@@ -252,13 +265,15 @@ def test_a_known_field_of_another_wire_type_is_named_as_such(chain):
 @pytest.mark.parametrize(
     ("name", "code"), [(b"plain", ("greenfiled", 1001)), (BUCKET.encode(), ("greenfiled", 1000))]
 )
-def test_a_name_that_is_not_utf_8_is_refused_as_a_name(chain, name, code):
+def test_a_name_that_is_not_utf_8_is_refused_as_a_name(
+    chain: Chain, name: bytes, code: tuple[str, int]
+) -> None:
     tx_bytes = signed(GENESIS, "user", create_object("plain"), 2)
     result = chain.app.check_tx(tx_bytes.replace(name, b"\xff" * len(name), 1))
     assert (result.codespace, result.code) == code
 
 
-def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(chain):
+def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(chain: Chain) -> None:
     height = chain.app.head.height
     late = signed(GENESIS, "user", create_object("x"), 2, timeout_height=height)
     assert chain.app.check_tx(late).code == 0
@@ -266,7 +281,7 @@ def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(chai
     assert (result.codespace, result.code) == ("sdk", 30)
 
 
-def test_what_check_tx_verified_is_not_recovered_again_in_the_block(chain):
+def test_what_check_tx_verified_is_not_recovered_again_in_the_block(chain: Chain) -> None:
     seal = signed(GENESIS, "sp-0-seal", seal_object("o", 1), 0)
     recover_public_key.cache_clear()
     assert chain.app.check_tx(seal).code == 0
@@ -278,7 +293,7 @@ def test_what_check_tx_verified_is_not_recovered_again_in_the_block(chain):
     assert (after.hits - before.hits, after.misses - before.misses) == (1, 6)
 
 
-def test_a_simulation_leaves_no_trace(chain):
+def test_a_simulation_leaves_no_trace(chain: Chain) -> None:
     unsigned = signed(GENESIS, "user", create_object("x"), 2)
     for _ in range(2):
         assert chain.app.simulate(unsigned).gas_used == 1200
@@ -286,7 +301,7 @@ def test_a_simulation_leaves_no_trace(chain):
         chain.app.simulate(signed(GENESIS, "user", create_object("x"), 3))
 
 
-def test_the_mempool_drops_what_a_block_made_invalid(chain):
+def test_the_mempool_drops_what_a_block_made_invalid(chain: Chain) -> None:
     mempool = Mempool(chain.app, MempoolLimits())
     first = signed(GENESIS, "user", create_object("a"), 2)
     same_sequence = signed(GENESIS, "user", create_object("b"), 2)
@@ -298,7 +313,7 @@ def test_the_mempool_drops_what_a_block_made_invalid(chain):
     assert mempool.transactions() == [second]
 
 
-def test_a_full_mempool_says_how_full(chain):
+def test_a_full_mempool_says_how_full(chain: Chain) -> None:
     mempool = Mempool(chain.app, MempoolLimits(size=1))
     first = signed(GENESIS, "user", create_object("a"), 2)
     mempool.submit(first)
@@ -306,7 +321,7 @@ def test_a_full_mempool_says_how_full(chain):
         mempool.submit(signed(GENESIS, "user", create_object("b"), 3))
 
 
-def test_a_known_transaction_is_not_checked_again(chain):
+def test_a_known_transaction_is_not_checked_again(chain: Chain) -> None:
     mempool = Mempool(chain.app, MempoolLimits())
     tx = signed(GENESIS, "user", create_object("a"), 2)
     assert mempool.submit(tx).code == 0
@@ -314,7 +329,7 @@ def test_a_known_transaction_is_not_checked_again(chain):
         mempool.submit(tx)
 
 
-def test_a_transaction_that_comes_again_is_forgotten_last(chain):
+def test_a_transaction_that_comes_again_is_forgotten_last(chain: Chain) -> None:
     mempool = Mempool(chain.app, MempoolLimits(cache_size=2))
     transactions = [
         signed(GENESIS, "user", create_object(name), 2 + i) for i, name in enumerate("abc")
@@ -331,7 +346,7 @@ def test_a_transaction_that_comes_again_is_forgotten_last(chain):
     assert mempool.submit(second).code == 32
 
 
-def test_a_refused_transaction_takes_the_place_of_the_oldest_known(chain):
+def test_a_refused_transaction_takes_the_place_of_the_oldest_known(chain: Chain) -> None:
     mempool = Mempool(chain.app, MempoolLimits(cache_size=1))
     known = signed(GENESIS, "user", create_object("a"), 2)
     refused = signed(GENESIS, "user", create_object("b"), 9)
@@ -340,7 +355,7 @@ def test_a_refused_transaction_takes_the_place_of_the_oldest_known(chain):
     assert mempool.submit(known).code == 32
 
 
-def test_lists_are_paged_without_losing_or_repeating_objects(chain):
+def test_lists_are_paged_without_losing_or_repeating_objects(chain: Chain) -> None:
     names = [f"page-{i}" for i in range(7)]
     chain.run(*(("user", create_object(name)) for name in names))
     queries, seen, key = Queries(chain.app), [], b""
@@ -359,7 +374,7 @@ def test_lists_are_paged_without_losing_or_repeating_objects(chain):
     assert sorted(seen) == sorted([*names, "o"])
 
 
-def test_a_query_of_a_past_height_sees_the_past(chain):
+def test_a_query_of_a_past_height_sees_the_past(chain: Chain) -> None:
     height = chain.app.head.height
     chain.run(("sp-0-seal", seal_object("o", 1)))
     request = wire.storage.QueryHeadObjectRequest(bucket_name=BUCKET, object_name="o")

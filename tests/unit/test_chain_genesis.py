@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from greenray.chain.local.genesis import (
-    GenesisProvider,
+    Genesis,
     build_genesis,
     genesis_to_json,
     load_genesis,
@@ -17,12 +18,12 @@ from greenray.chain.local.genesis import (
 )
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.objects import ProviderStatus
-from tests.support.local_chain import ROLES, address, small_genesis
+from tests.support.local_chain import address, genesis_provider, small_genesis
 
 RECORDED = Path(__file__).parents[1] / "vectors" / "data" / "genesis-v0_2.json"
 
 
-def test_the_recorded_genesis_is_read_whole():
+def test_the_recorded_genesis_is_read_whole() -> None:
     genesis = load_genesis(RECORDED)
     assert genesis.chain_id == "greenfield_9000-121"
     assert genesis.numeric_chain_id == 9000
@@ -34,23 +35,23 @@ def test_the_recorded_genesis_is_read_whole():
 
 
 @pytest.mark.parametrize("genesis", [load_genesis(RECORDED), small_genesis({"min_charge_size": 7})])
-def test_a_written_genesis_reads_back_equal(genesis):
+def test_a_written_genesis_reads_back_equal(genesis: Genesis) -> None:
     assert parse_genesis(json.loads(json.dumps(genesis_to_json(genesis)))) == genesis
 
 
-def test_a_built_genesis_numbers_each_address_once():
-    shared = GenesisProvider(*(address("same") for _ in ROLES), endpoint="http://127.0.0.1:1")
+def test_a_built_genesis_numbers_each_address_once() -> None:
+    shared = genesis_provider(lambda role: address("same"))
     genesis = build_genesis([shared], [address("user"), address("same")])
     assert [a.address for a in genesis.accounts] == [address("same"), address("user")]
 
 
-def test_parameters_can_be_overridden_by_name():
+def test_parameters_can_be_overridden_by_name() -> None:
     genesis = small_genesis({"max_segment_size": 4096, "reserve_time_s": 30})
     assert genesis.params.storage.max_segment_size == 4096
     assert genesis.params.reserve_time_s == 30
 
 
-def test_an_unknown_override_is_named():
+def test_an_unknown_override_is_named() -> None:
     with pytest.raises(InvalidInput, match="max_segmnt_size"):
         small_genesis({"max_segmnt_size": 4096})
 
@@ -67,13 +68,13 @@ def test_an_unknown_override_is_named():
         ({"min_gas_price": "cheap"}, "min_gas_price"),
     ],
 )
-def test_a_wrong_field_is_named(change, where):
+def test_a_wrong_field_is_named(change: dict[str, Any], where: str) -> None:
     document = genesis_to_json(small_genesis()) | change
     with pytest.raises(InvalidInput, match=where):
         parse_genesis(document)
 
 
-def test_two_providers_cannot_share_a_seal_address():
+def test_two_providers_cannot_share_a_seal_address() -> None:
     document = genesis_to_json(small_genesis())
     rows = document["storage_providers"]
     rows[1]["seal_address"] = rows[0]["seal_address"]
@@ -81,14 +82,14 @@ def test_two_providers_cannot_share_a_seal_address():
         parse_genesis(document)
 
 
-def test_a_provider_can_be_put_into_jail():
+def test_a_provider_can_be_put_into_jail() -> None:
     operator = address("sp-3-operator")
     genesis = provider_status(small_genesis(), operator, ProviderStatus.STATUS_IN_JAILED)
     jailed = [p for p in genesis.storage_providers if p.status != ProviderStatus.STATUS_IN_SERVICE]
     assert [p.operator_address for p in jailed] == [operator]
 
 
-def test_a_file_that_is_not_json_is_a_clear_error(tmp_path):
+def test_a_file_that_is_not_json_is_a_clear_error(tmp_path: Path) -> None:
     path = tmp_path / "genesis.json"
     path.write_text("{")
     with pytest.raises(InvalidInput, match="cannot be read"):

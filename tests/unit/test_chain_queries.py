@@ -19,7 +19,7 @@ ACCOUNT = "/cosmos.auth.v1beta1.Query/Account"
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory) -> Iterator[Application]:
+def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
     app = Application(database, small_genesis(), 10**18)
     for _ in range(3):
@@ -48,12 +48,14 @@ def app(tmp_path_factory) -> Iterator[Application]:
         ),
     ],
 )
-def test_a_path_that_is_no_method_is_refused_at_height_0(app, path, code, log):
+def test_a_path_that_is_no_method_is_refused_at_height_0(
+    app: Application, path: str, code: int, log: str
+) -> None:
     answer = Queries(app).answer(path, b"", 0)
     assert (answer.code, answer.codespace, answer.log, answer.height) == (code, "sdk", log, 0)
 
 
-def test_the_first_slash_of_an_app_path_may_be_missing(app):
+def test_the_first_slash_of_an_app_path_may_be_missing(app: Application) -> None:
     assert Queries(app).answer("app/version", b"", 0).value == b"v0.2.0"
 
 
@@ -65,13 +67,15 @@ def test_the_first_slash_of_an_app_path_may_be_missing(app):
         (1, True, 18, "cannot query with proof when height <= 1; please provide a valid height"),
     ],
 )
-def test_a_height_that_cannot_be_asked_is_refused(app, height, prove, code, log):
+def test_a_height_that_cannot_be_asked_is_refused(
+    app: Application, height: int, prove: bool, code: int, log: str
+) -> None:
     answer = Queries(app).answer(HEAD_BUCKET, b"", height, prove=prove)
     assert (answer.code, answer.height) == (code, 0)
     assert answer.log.startswith(log)
 
 
-def test_a_refused_query_of_a_past_height_names_that_height(app):
+def test_a_refused_query_of_a_past_height_names_that_height(app: Application) -> None:
     answer = Queries(app).answer(HEAD_BUCKET, b"", 2)
     assert (answer.code, answer.log, answer.height) == (6, "No such bucket: unknown request", 2)
 
@@ -90,14 +94,16 @@ def test_a_refused_query_of_a_past_height_names_that_height(app):
         (b"\x4d\x00", "unexpected EOF"),
     ],
 )
-def test_bytes_that_are_no_request_are_refused_in_the_decoders_words(app, data, log):
+def test_bytes_that_are_no_request_are_refused_in_the_decoders_words(
+    app: Application, data: bytes, log: str
+) -> None:
     answer = Queries(app).answer(HEAD_BUCKET, data, 0)
     assert (answer.code, answer.codespace) == (18, "sdk")
     assert answer.log.startswith(log)
     assert answer.log.endswith(": invalid request")
 
 
-def test_unknown_fields_of_every_wire_type_are_skipped(app):
+def test_unknown_fields_of_every_wire_type_are_skipped(app: Application) -> None:
     unknown = b"\x48\x01" + b"\x49" + bytes(8) + b"\x4a\x01x" + b"\x4b\x48\x01\x4c" + b"\x4d" * 5
     request = wire.auth.QueryAccountRequest(address=address("user")).SerializeToString()
     answer = Queries(app).answer(ACCOUNT, request + unknown, 0)
@@ -108,7 +114,7 @@ LIST_BUCKETS = "/greenfield.storage.Query/ListBuckets"
 
 
 @pytest.fixture(scope="module")
-def many_buckets(tmp_path_factory) -> Iterator[Queries]:
+def many_buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queries]:
     """Buckets 1 to 300, of names whose hashes have another order."""
     database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
     app = Application(database, small_genesis(), 10**18)
@@ -128,13 +134,13 @@ def _listed(queries: Queries, **page: object) -> tuple[list[str], wire.query.Pag
     return [bucket.id for bucket in response.bucket_infos], response.pagination
 
 
-def test_buckets_are_listed_in_the_order_of_the_bytes_of_their_ids(many_buckets):
+def test_buckets_are_listed_in_the_order_of_the_bytes_of_their_ids(many_buckets: Queries) -> None:
     ids, page = _listed(many_buckets, limit=4, count_total=True)
     assert ids == ["1", "256", "257", "258"]
     assert (page.next_key, page.total) == (b"\x01\x03", 300)
 
 
-def test_pages_of_buckets_go_on_at_the_key_and_hold_each_bucket_once(many_buckets):
+def test_pages_of_buckets_go_on_at_the_key_and_hold_each_bucket_once(many_buckets: Queries) -> None:
     found, page = _listed(many_buckets, limit=77)
     while page.next_key:
         ids, page = _listed(many_buckets, limit=77, key=page.next_key)
@@ -143,7 +149,7 @@ def test_pages_of_buckets_go_on_at_the_key_and_hold_each_bucket_once(many_bucket
     assert found[-1] == "255"
 
 
-def test_pages_of_buckets_backwards_begin_with_the_last(many_buckets):
+def test_pages_of_buckets_backwards_begin_with_the_last(many_buckets: Queries) -> None:
     ids, page = _listed(many_buckets, limit=2, reverse=True)
     assert (ids, page.next_key) == (["255", "254"], b"\xfd")
 
@@ -151,7 +157,9 @@ def test_pages_of_buckets_backwards_begin_with_the_last(many_buckets):
 @pytest.mark.parametrize(
     "text", ["200", "+200", "0xc8", "0XC8", "0310", "0o310", "0b11001000", "2_00"]
 )
-def test_an_id_is_read_as_go_reads_a_number_that_chooses_its_base(many_buckets, text):
+def test_an_id_is_read_as_go_reads_a_number_that_chooses_its_base(
+    many_buckets: Queries, text: str
+) -> None:
     answer = _bucket_by_id(many_buckets, text)
     bucket = wire.storage.QueryHeadBucketResponse.FromString(answer.value or b"").bucket_info
     assert (answer.code, bucket.id) == (0, "200")
@@ -165,7 +173,9 @@ def test_an_id_is_read_as_go_reads_a_number_that_chooses_its_base(many_buckets, 
         *[(text, 6) for text in (str(2**256 - 1), "0", "-0")],
     ],
 )
-def test_an_id_that_is_no_number_is_refused_and_others_are_missing(many_buckets, text, code):
+def test_an_id_that_is_no_number_is_refused_and_others_are_missing(
+    many_buckets: Queries, text: str, code: int
+) -> None:
     assert _bucket_by_id(many_buckets, text).code == code
 
 
@@ -176,7 +186,9 @@ def _bucket_by_id(queries: Queries, text: str) -> QueryAnswer:
 
 
 @pytest.mark.parametrize("reverse", [False, True])
-def test_pages_of_providers_hold_each_once_in_both_directions(app, reverse):
+def test_pages_of_providers_hold_each_once_in_both_directions(
+    app: Application, reverse: bool
+) -> None:
     found: list[str] = []
     key = b""
     while not found or key:
@@ -192,7 +204,7 @@ def test_pages_of_providers_hold_each_once_in_both_directions(app, reverse):
     assert found == sorted(addresses, key=str.lower, reverse=reverse)
 
 
-def test_a_page_has_a_key_or_an_offset(many_buckets):
+def test_a_page_has_a_key_or_an_offset(many_buckets: Queries) -> None:
     page = wire.query.PageRequest(key=b"\x01", offset=1)
     request = wire.storage.QueryListBucketsRequest(pagination=page)
     answer = many_buckets.answer(LIST_BUCKETS, request.SerializeToString(), 0)
@@ -203,6 +215,6 @@ def test_a_page_has_a_key_or_an_offset(many_buckets):
     )
 
 
-def test_nested_messages_are_walked_too():
+def test_nested_messages_are_walked_too() -> None:
     with pytest.raises(WireError, match="wrong wireType = 2 for field Limit"):
         check(wire.storage.QueryListObjectsRequest.DESCRIPTOR, b"\x0a\x02\x1a\x00")

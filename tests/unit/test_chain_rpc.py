@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
 from greenray.chain.local.evm import whole_bytes_hex
 from greenray.chain.local.rpc import (
     Argument,
+    FallBack,
     GoPanic,
     Method,
     RpcError,
@@ -32,13 +34,13 @@ ECHO = Method(
 PING = Method(lambda: "pong")
 
 
-async def post(body: object, fall_back=None):
+async def post(body: object, fall_back: FallBack | None = None) -> tuple[int, Any]:
     raw = body if isinstance(body, bytes) else json.dumps(body).encode()
     answer = await answer_post(raw, {"ping": PING}, fall_back)
     return answer.status, answer.body
 
 
-async def test_a_batch_is_answered_in_order_and_notifications_are_not():
+async def test_a_batch_is_answered_in_order_and_notifications_are_not() -> None:
     batch = [
         {"jsonrpc": "2.0", "id": 1, "method": "ping"},
         {"jsonrpc": "2.0", "method": "ping"},
@@ -50,17 +52,17 @@ async def test_a_batch_is_answered_in_order_and_notifications_are_not():
     assert body[1]["error"]["code"] == -32601
 
 
-async def test_one_remaining_answer_of_a_batch_stands_alone():
+async def test_one_remaining_answer_of_a_batch_stands_alone() -> None:
     _, body = await post([{"id": 3, "method": "ping"}, {"method": "ping"}])
     assert body == {"jsonrpc": "2.0", "id": 3, "result": "pong"}
 
 
 @pytest.mark.parametrize("body", [[], None, {"id": None, "method": "ping"}])
-async def test_what_asks_for_nothing_gets_an_empty_answer(body):
+async def test_what_asks_for_nothing_gets_an_empty_answer(body: object) -> None:
     assert await post(body) == (200, None)
 
 
-async def test_names_of_fields_count_in_any_case_and_null_in_a_batch_asks_for_nothing():
+async def test_names_of_fields_count_in_any_case_and_null_in_a_batch_asks_for_nothing() -> None:
     _, body = await post([None, {"ID": 1, "Method": "ping", "JSONRPC": "1.0"}])
     assert body == {"jsonrpc": "2.0", "id": 1, "result": "pong"}
 
@@ -68,7 +70,7 @@ async def test_names_of_fields_count_in_any_case_and_null_in_a_batch_asks_for_no
 @pytest.mark.parametrize(
     ("given", "shown"), [(1.9, 1), (-0.5, 0), (2**53 + 1, 2**53), (10**30, -(2**63))]
 )
-async def test_an_id_is_read_as_go_reads_a_number(given, shown):
+async def test_an_id_is_read_as_go_reads_a_number(given: float, shown: int) -> None:
     _, body = await post({"id": given, "method": "ping"})
     assert body["id"] == shown
 
@@ -82,13 +84,13 @@ async def test_an_id_is_read_as_go_reads_a_number(given, shown):
         (True, "json: cannot unmarshal bool into Go value of type struct"),
     ],
 )
-async def test_fields_of_a_wrong_kind_are_named_in_gos_words(body, text):
+async def test_fields_of_a_wrong_kind_are_named_in_gos_words(body: object, text: str) -> None:
     status, answer = await post(body)
     assert status == 500
     assert text in answer["error"]["data"]
 
 
-async def test_an_answer_is_escaped_as_go_escapes_it():
+async def test_an_answer_is_escaped_as_go_escapes_it() -> None:
     halves = {"ping": Method(lambda: "<a&b>\u2028")}
     answer = await answer_post(b'{"id":"\\ud800","method":"ping"}', halves)
     assert answer.text() == (
@@ -97,14 +99,14 @@ async def test_an_answer_is_escaped_as_go_escapes_it():
 
 
 @pytest.mark.parametrize("body", [b"{", b"hello", b"5", b'["x"]', b"[" * 100_000])
-async def test_what_is_not_a_request_is_a_parse_error(body):
+async def test_what_is_not_a_request_is_a_parse_error(body: object) -> None:
     status, answer = await post(body)
     assert status == 500
     assert answer["error"]["code"] == -32700
     assert "id" not in answer
 
 
-async def test_unknown_methods_are_asked_of_the_fall_back():
+async def test_unknown_methods_are_asked_of_the_fall_back() -> None:
     async def fall_back(method: str, params: object) -> str:
         return {"eth_chainId": "0x2328"}[method]
 
@@ -114,7 +116,7 @@ async def test_unknown_methods_are_asked_of_the_fall_back():
     assert unknown["error"]["message"] == "Method not found"
 
 
-def test_arguments_are_read_by_name_and_by_position():
+def test_arguments_are_read_by_name_and_by_position() -> None:
     params = {"height": "-3", "tx": "YWJj", "data": "0aFF", "text": "t", "flag": True}
     expected = [-3, b"abc", b"\x0a\xff", "t", True]
     assert json_arguments(ECHO, {"params": params}) == expected
@@ -138,24 +140,25 @@ def test_arguments_are_read_by_name_and_by_position():
         (["1"], r"expected 5 parameters \(\[height tx data text flag\]\), got 1"),
     ],
 )
-def test_wrong_parameters_are_refused_in_the_nodes_words(params, text):
+def test_wrong_parameters_are_refused_in_the_nodes_words(params: object, text: str) -> None:
     with pytest.raises(RpcError, match=text):
         json_arguments(ECHO, {"params": params})
 
 
-def test_arguments_without_params_panic_as_the_node_does():
+def test_arguments_without_params_panic_as_the_node_does() -> None:
     with pytest.raises(GoPanic):
         json_arguments(ECHO, {})
 
 
-def test_the_get_form_reads_bare_integers_quoted_text_and_hex():
+def test_the_get_form_reads_bare_integers_quoted_text_and_hex() -> None:
     query = {"height": "7", "tx": "0x616263", "data": '"abc"', "text": '"t"', "flag": "true"}
     assert http_arguments(ECHO, query) == [7, b"abc", b"abc", "t", True]
 
 
-async def test_a_refused_get_is_an_http_error_for_id_minus_one():
+async def test_a_refused_get_is_an_http_error_for_id_minus_one() -> None:
     answer = await answer_get(ECHO, {"height": "abc"})
     assert answer.status == 500
+    assert answer.body is not None
     assert answer.body["id"] == -1
 
 
@@ -169,11 +172,11 @@ async def test_a_refused_get_is_an_http_error_for_id_minus_one():
         ("{a}", "invalid character 'a' looking for beginning of object key string"),
     ],
 )
-def test_json_errors_have_gos_words(text, words):
+def test_json_errors_have_gos_words(text: str, words: str) -> None:
     with pytest.raises(ValueError, match=words):
         parse_json(text)
 
 
 @pytest.mark.parametrize(("number", "text"), [(0, "0x00"), (5, "0x05"), (9000, "0x2328")])
-def test_evm_numbers_have_whole_bytes(number, text):
+def test_evm_numbers_have_whole_bytes(number: int, text: str) -> None:
     assert whole_bytes_hex(number) == text

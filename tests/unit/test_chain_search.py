@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -14,7 +15,7 @@ HASH = bytes(range(32))
 
 
 @pytest.fixture
-def database(tmp_path) -> Iterator[ChainDatabase]:
+def database(tmp_path: Path) -> Iterator[ChainDatabase]:
     """At heights 1 to 3 one transaction each; the second has two events."""
     database = ChainDatabase(tmp_path / "chain.sqlite")
     tags = {
@@ -29,7 +30,7 @@ def database(tmp_path) -> Iterator[ChainDatabase]:
     database.close()
 
 
-def test_conditions_know_numbers_texts_and_moments():
+def test_conditions_know_numbers_texts_and_moments() -> None:
     query = "a=5 AND b=5.25 AND c='5' AND d > TIME 2023-05-03T14:45:00Z AND e = DATE 2023-05-03"
     assert parse_query(query) == [
         Condition("a", "=", 5),
@@ -40,7 +41,7 @@ def test_conditions_know_numbers_texts_and_moments():
     ]
 
 
-def test_conditions_are_joined_with_and():
+def test_conditions_are_joined_with_and() -> None:
     query = "message.action='/a.B' AND tx.height>=5 AND x.y CONTAINS 'AND' AND z EXISTS"
     assert parse_query(query) == [
         Condition("message.action", "=", "/a.B"),
@@ -50,7 +51,7 @@ def test_conditions_are_joined_with_and():
     ]
 
 
-def test_words_count_in_any_case():
+def test_words_count_in_any_case() -> None:
     assert parse_query("a contains 'x' and b Exists") == [
         Condition("a", "CONTAINS", "x"),
         Condition("b", "EXISTS", None),
@@ -73,7 +74,7 @@ def test_words_count_in_any_case():
         ("a\n=1", 'PegText (line 1 symbol 2 - line 2 symbol 0):\n"a"'),
     ],
 )
-def test_a_syntax_error_names_the_rule_that_got_farthest(query, near):
+def test_a_syntax_error_names_the_rule_that_got_farthest(query: str, near: str) -> None:
     with pytest.raises(QuerySyntaxError) as raised:
         parse_query(query)
     assert str(raised.value) == f"\nparse error near {near}\n"
@@ -108,7 +109,9 @@ def test_a_syntax_error_names_the_rule_that_got_farthest(query, near):
         ("tx.height>99999999999999999999", []),
     ],
 )
-def test_a_search_finds_what_the_node_finds(database, query, heights):
+def test_a_search_finds_what_the_node_finds(
+    database: ChainDatabase, query: str, heights: list[int]
+) -> None:
     assert [height for height, _ in find(database, parse_query(query))] == heights
 
 
@@ -119,7 +122,7 @@ def test_a_search_finds_what_the_node_finds(database, query, heights):
         ("tx.hash=''", "transaction hash cannot be empty"),
     ],
 )
-def test_a_wrong_hash_is_an_error(database, query, text):
+def test_a_wrong_hash_is_an_error(database: ChainDatabase, query: str, text: str) -> None:
     with pytest.raises(SearchFault, match=text):
         find(database, parse_query(query))
 
@@ -133,6 +136,8 @@ def test_a_wrong_hash_is_an_error(database, query, text):
         ("tx.height=5.5", "is float64, not int64"),
     ],
 )
-def test_an_operand_of_another_type_makes_the_node_panic(database, query, text):
+def test_an_operand_of_another_type_makes_the_node_panic(
+    database: ChainDatabase, query: str, text: str
+) -> None:
     with pytest.raises(SearchPanic, match=text):
         find(database, parse_query(query))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from hashlib import sha256
 from io import BytesIO, RawIOBase
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -13,6 +14,9 @@ from greenray.coding.codec import get_codec
 from greenray.coding.hashing import hash_pieces, hash_slices
 from greenray.protocol.errors import InvalidInput, InvalidShape
 from tests.support.payloads import ShortReader
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 CODEC = get_codec("auto")
 EMPTY = sha256(b"").digest()
@@ -43,8 +47,8 @@ class TrickleReader(RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, target: memoryview, /) -> int:  # type: ignore[override]
-        return self._source.readinto(target[:1])
+    def readinto(self, target: WriteableBuffer, /) -> int:
+        return self._source.readinto(memoryview(target)[:1])
 
 
 @pytest.mark.parametrize("reader", [ShortReader, lambda payload, _: TrickleReader(payload)])
@@ -56,7 +60,7 @@ def test_short_reads_do_not_move_segment_limits(reader: type[ShortReader]) -> No
 
 class NonBlockingReader:
     def read(self, size: int, /) -> bytes:
-        return None  # type: ignore[return-value]
+        return None  # type: ignore[return-value]  # no data yet: not what a payload may answer
 
 
 class FailingReader:
@@ -117,8 +121,10 @@ def test_the_report_is_in_hex_and_complete() -> None:
 
 def test_slices_of_columns_hash_like_the_joined_bytes() -> None:
     columns = np.arange(60, dtype=np.uint8).reshape(3, 20)
-    slices = [columns[0, 5:10], bytes(columns[1, 5:10]), memoryview(bytes(columns[2, 5:8]))]
-    assert hash_slices(slices) == sha256(b"".join(map(bytes, slices))).digest()
+    array, copied = columns[0, 5:10], bytes(columns[1, 5:10])
+    view = memoryview(bytes(columns[2, 5:8]))
+    joined = array.tobytes() + copied + view.tobytes()
+    assert hash_slices([array, copied, view]) == sha256(joined).digest()
     assert hash_slices([]) == EMPTY
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from greenray.chain.keystore import PASSWORD_VARIABLE
 from greenray.cli.app import app
-from greenray.cli.keys import PASSWORD_VARIABLE
 
 KEY = "4c0883a69102937d6231471b5dbb6204fe5129617082792ae468d01a3f362318"
 ADDRESS = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"

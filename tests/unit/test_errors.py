@@ -6,6 +6,7 @@ import pickle
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,8 @@ _CLASSES = list(_tree(GreenrayError))
 def _example(error: type[GreenrayError]) -> GreenrayError:
     """An error with a different value for every argument."""
     parameters = list(inspect.signature(error).parameters.values())
-    return error(*(7 if p.annotation == "int" else f"the {p.name}" for p in parameters))
+    values: list[Any] = [7 if p.annotation == "int" else f"the {p.name}" for p in parameters]
+    return error(*values)
 
 
 def _by_name(error: type[GreenrayError]) -> str:

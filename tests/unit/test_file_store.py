@@ -90,7 +90,7 @@ def test_strange_files_in_the_store_are_not_listed(root: Path, store: FilePieceS
 def written(monkeypatch: pytest.MonkeyPatch) -> list[tuple[bool, list[int]]]:
     """For each write: whether it was direct, and the addresses it came from."""
     writes: list[tuple[bool, list[int]]] = []
-    real = append_file.write_all
+    real = direct_io.write_all
 
     def spy(fd: int, views: Sequence[memoryview], offset: int) -> None:
         is_direct = bool(fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_DIRECT)
@@ -393,7 +393,7 @@ def test_what_is_synced_is_not_synced_again_and_what_came_later_is(
     store: FilePieceStore, monkeypatch: pytest.MonkeyPatch, size_bytes: int
 ) -> None:
     syncs: list[int] = []
-    monkeypatch.setattr(append_file.os, "fdatasync", syncs.append)
+    monkeypatch.setattr(os, "fdatasync", syncs.append)
     layout = ColumnLayout(3, size_bytes, size_bytes)
     writer = store.create(KEY, layout)
     content = [aligned_copy(bytes(size_bytes))]

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenray.coding import hashing, sha256_lanes
+from greenray.coding.buffers import Buffer
 from greenray.coding.hashing import Digests, HashlibDigests, hash_messages, kernel_name
 from greenray.coding.sha256_lanes import LaneDigests
 
@@ -81,7 +82,12 @@ def test_messages_of_very_different_lengths_share_the_lanes(start: Start) -> Non
 
 def test_any_kind_of_buffer_may_be_hashed() -> None:
     plain = ALL_BYTES[: 1 << 17].tobytes()
-    messages = [[plain], [bytearray(plain)], [memoryview(plain)], [plain[5:], plain[:5]]]
+    messages: list[list[Buffer]] = [
+        [plain],
+        [bytearray(plain)],
+        [memoryview(plain)],
+        [plain[5:], plain[:5]],
+    ]
     assert hash_messages(messages)[:3] == [sha256(plain).digest()] * 3
     assert hash_messages(messages)[3] == sha256(plain[5:] + plain[:5]).digest()
 

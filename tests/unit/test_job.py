@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pickle
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -46,8 +47,8 @@ _ALL_RECEIPTS = tuple(
 )
 
 
-def _in_state(state: JobState, **fields: object) -> JobContext:
-    return replace(new_job(), state=state, **fields)  # type: ignore[arg-type]
+def _in_state(state: JobState, **fields: Any) -> JobContext:
+    return replace(new_job(), state=state, **fields)
 
 
 def _complete(kind: EventKind) -> JobEvent:

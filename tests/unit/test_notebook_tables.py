@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -92,7 +93,12 @@ def test_a_run_that_does_not_count_is_no_table() -> None:
 
 
 def test_the_benchmarks_run_from_python() -> None:
-    little = {"segment_sizes_bytes": (64 * KIB,), "workers": (1, 2), "repeats": 1, "slot_s": 0.001}
+    little: dict[str, Any] = {
+        "segment_sizes_bytes": (64 * KIB,),
+        "workers": (1, 2),
+        "repeats": 1,
+        "slot_s": 0.001,
+    }
     encoded = greenray.bench_ec(codecs=("zfec",), losses=(0, 1), **little)
     assert {row.case.kind for row in encoded.rows} == {"encode", "reconstruct 1"}
     assert len(greenray.bench_hash(**little).rates) == 6

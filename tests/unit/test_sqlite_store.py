@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -170,7 +171,7 @@ async def test_calls_of_one_step_are_one_commit_and_answered_after_it(
         notes, "notes", lambda count, text: seen.append((count, text, committed(path)))
     )
     answers = await asyncio.gather(
-        *(committer.call(f"insert {n}", lambda db, n=n: insert(db, n)) for n in "abc")
+        *(committer.call(f"insert {n}", partial(insert, name=n)) for n in "abc")
     )
     committer.close()
     assert answers == list("abc")
@@ -236,7 +237,7 @@ async def test_a_hook_that_fails_is_the_answer_although_the_commit_stands(
 
 async def test_close_answers_what_was_asked_before(path: Path, notes: sqlite3.Connection) -> None:
     committer = GroupCommitter(notes, "notes")
-    calls = [asyncio.ensure_future(committer.call(n, lambda db, n=n: insert(db, n))) for n in "abc"]
+    calls = [asyncio.ensure_future(committer.call(n, partial(insert, name=n))) for n in "abc"]
     await asyncio.sleep(0)
     await asyncio.to_thread(committer.close)
     assert await asyncio.gather(*calls) == list("abc")
