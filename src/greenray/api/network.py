@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from greenray.api.inspection import Inspector, PieceTable, RebuiltSegment, SealTransaction
 from greenray.api.loop_thread import LoopThread
@@ -24,6 +24,7 @@ from greenray.capacity.measurement import measure_stages
 from greenray.chain.dialects import Dialect, get_dialect
 from greenray.client.creation import PutOptions
 from greenray.client.network_file import NetworkFile, read_network
+from greenray.client.payload_io import PayloadFile
 from greenray.client.storage_client import StorageClient, WaitFor
 from greenray.client.user import open_client, split_name
 from greenray.cluster.config.state_dir import StateDir
@@ -38,7 +39,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Payload = bytes | bytearray | memoryview | str | Path | BinaryIO | Sequence[Any]
+Payload = bytes | bytearray | memoryview | str | Path | PayloadFile | Sequence[Any]
 """The payload itself, the path of a file, a seekable binary file, or references
 (``ray.ObjectRef``) to blocks that make the payload together."""
 
@@ -291,11 +292,11 @@ async def _opened(connections: AsyncExitStack, found: NetworkFile) -> StorageCli
     return await connections.enter_async_context(open_client(found))
 
 
-def _payload(source: Payload, found: NetworkFile) -> Path | BinaryIO:
+def _payload(source: Payload, found: NetworkFile) -> Path | PayloadFile:
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
     if isinstance(source, Sequence) and not isinstance(source, str):
         from greenray.cluster.on_ray.payload import ReferencedBlocks
 
-        return cast("BinaryIO", ReferencedBlocks(source, found))
+        return ReferencedBlocks(source, found)
     return Path(source) if isinstance(source, str) else source

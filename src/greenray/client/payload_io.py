@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import IO, Protocol, TypeGuard, cast
 
 from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
@@ -33,8 +33,18 @@ READ_BLOCK_BYTES = 4 * 1024 * 1024
 _ENOSPC = (28, 122)
 
 
+class PayloadFile(Protocol):
+    """A payload that can be read twice: a binary file, bytes in memory, what unpacks a file."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+    def seek(self, offset: int, whence: int = 0, /) -> int: ...
+
+    def seekable(self) -> bool: ...
+
+
 @contextmanager
-def opened(source: Path | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
+def opened(source: Path | PayloadFile) -> Iterator[tuple[PayloadFile, str]]:
     """The payload as a seekable binary file at its beginning, and its name for messages.
 
     Raises:
@@ -60,7 +70,7 @@ def opened(source: Path | BinaryIO) -> Iterator[tuple[BinaryIO, str]]:
     yield source, name
 
 
-def size_of(file: BinaryIO) -> int:
+def size_of(file: PayloadFile) -> int:
     """Bytes from the beginning to the end; the position is at the beginning afterwards."""
     size_bytes = file.seek(0, os.SEEK_END)
     file.seek(0)
@@ -84,7 +94,7 @@ class OutgoingPayload(Payload):
     connection; ``failure`` keeps what really happened.
     """
 
-    def __init__(self, file: BinaryIO, size_bytes: int, on_sent: Callable[[int], None]) -> None:
+    def __init__(self, file: PayloadFile, size_bytes: int, on_sent: Callable[[int], None]) -> None:
         """``on_sent`` is told how many bytes were taken so far."""
         super().__init__(file)
         self._file = file
@@ -108,7 +118,7 @@ class OutgoingPayload(Payload):
         try:
             if _is_on_disk(self._file):
                 writer.send_headers()
-                await self._send_pages(cast("StreamWriter", writer))
+                await self._send_pages(self._file, cast("StreamWriter", writer))
             else:
                 async with aclosing(self._blocks()) as blocks:
                     async for block in blocks:
@@ -128,16 +138,16 @@ class OutgoingPayload(Payload):
         """``write``: the length is that of the file."""
         await self.write(writer)
 
-    async def _send_pages(self, writer: StreamWriter) -> None:
+    async def _send_pages(self, file: IO[bytes], writer: StreamWriter) -> None:
         loop = asyncio.get_running_loop()
         sent = 0
         while sent < self._size_bytes:
             if writer.transport is None or writer.transport.is_closing():
                 raise ConnectionResetError("the gateway has closed the connection")
-            if os.fstat(self._file.fileno()).st_size != self._size_bytes:
+            if os.fstat(file.fileno()).st_size != self._size_bytes:
                 raise self._changed()
             size_bytes = min(READ_BLOCK_BYTES, self._size_bytes - sent)
-            sent += await loop.sendfile(writer.transport, self._file, sent, size_bytes)
+            sent += await loop.sendfile(writer.transport, file, sent, size_bytes)
             self._on_sent(sent)
 
     async def _blocks(self) -> AsyncGenerator[memoryview]:
@@ -172,7 +182,7 @@ class OutgoingPayload(Payload):
         )
 
 
-def _is_on_disk(file: BinaryIO) -> bool:
+def _is_on_disk(file: PayloadFile) -> TypeGuard[IO[bytes]]:
     """Whether what is read from it is what its descriptor shows: other classes may unpack."""
     raw = file.raw if isinstance(file, io.BufferedReader) else file
     return type(raw) is io.FileIO and stat.S_ISREG(os.fstat(raw.fileno()).st_mode)

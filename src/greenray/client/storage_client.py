@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO
+from typing import Any
 
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import Dialect, get_dialect
@@ -20,6 +20,7 @@ from greenray.client.gateway_session import GatewaySession, error_for_reason
 from greenray.client.payload_io import (
     DirectPayload,
     OutgoingPayload,
+    PayloadFile,
     VerifiedDownload,
     opened,
     size_of,
@@ -119,7 +120,7 @@ class StorageClient:
 
     async def put(
         self,
-        source: Path | BinaryIO,
+        source: Path | PayloadFile,
         bucket_name: str,
         object_name: str,
         *,
@@ -195,7 +196,7 @@ class StorageClient:
 
     async def _hash(
         self,
-        file: BinaryIO,
+        file: PayloadFile,
         size_bytes: int,
         params: StorageParams,
         redundancy_type: RedundancyType,
@@ -236,7 +237,7 @@ class StorageClient:
         session: GatewaySession,
         sp_address: str,
         info: ObjectInfo,
-        file: BinaryIO,
+        file: PayloadFile,
         reporter: ProgressReporter,
     ) -> None:
         size_bytes = info.payload_size
