@@ -37,7 +37,15 @@ from tests.support.chain_model import (
     Send,
     Step,
 )
-from tests.support.local_chain import CHECKSUMS, FOREVER, address, key, signed, small_genesis
+from tests.support.local_chain import (
+    CHECKSUMS,
+    FOREVER,
+    Approved,
+    address,
+    key,
+    signed,
+    small_genesis,
+)
 
 GENESIS = small_genesis()
 BUCKETS, OBJECTS = ("bucket-a", "bucket-b"), ("x", "dir/y")
@@ -96,7 +104,7 @@ sequences = st.lists(
         (CreateBucket("owner", "bucket-a", 0, False), "sequence too low"),
     ]
 )
-def test_the_chain_does_what_the_model_says(sequence):
+def test_the_chain_does_what_the_model_says(sequence: list[tuple[Step, str] | None]) -> None:
     world = World()
     try:
         for item in sequence:
@@ -279,7 +287,7 @@ class World:
         return model
 
 
-def _approved(message: Any, sp: int, expired: bool) -> Any:
+def _approved(message: Approved, sp: int, expired: bool) -> Approved:
     return local_chain.approved(message, sp, 0 if expired else FOREVER)
 
 

@@ -33,7 +33,7 @@ LEFT_OUT = "broadcast_tx_commit"
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory) -> Iterator[Node]:
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
     node = Node(Application(database, small_genesis(), 10**18))
     node.make_block()
@@ -58,7 +58,7 @@ telling = st.sampled_from(
     max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_every_request_gets_a_wellformed_answer(node, data):
+def test_every_request_gets_a_wellformed_answer(node: Node, data: st.DataObject) -> None:
     methods = CometMethods(node, "127.0.0.1:1").methods
     name = data.draw(st.sampled_from([*sorted({*methods, *EVM_METHODS} - {LEFT_OUT}), "nope", 7]))
     arguments = methods[name].arguments if name in methods else ()
@@ -80,7 +80,7 @@ def test_every_request_gets_a_wellformed_answer(node, data):
     max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(data=st.data())
-def test_every_get_gets_a_wellformed_answer(node, data):
+def test_every_get_gets_a_wellformed_answer(node: Node, data: st.DataObject) -> None:
     methods = CometMethods(node, "127.0.0.1:1").methods
     method = methods[data.draw(st.sampled_from(sorted(set(methods) - {LEFT_OUT})))]
     values = telling | st.text(max_size=8) | telling.map(json.dumps)
@@ -95,7 +95,7 @@ def test_every_get_gets_a_wellformed_answer(node, data):
     body=st.binary(min_size=1, max_size=40)
     | st.text('{}[]":,idmethod15 \\u', min_size=1).map(str.encode)
 )
-def test_bytes_that_are_hardly_json_get_a_wellformed_answer(node, body):
+def test_bytes_that_are_hardly_json_get_a_wellformed_answer(node: Node, body: bytes) -> None:
     _check(asyncio.run(answer_post(body, CometMethods(node, "127.0.0.1:1").methods)))
 
 
@@ -108,7 +108,9 @@ def test_bytes_that_are_hardly_json_get_a_wellformed_answer(node, body):
         st.tuples(st.integers(0, 2000), st.integers(0, 255), st.booleans()), max_size=4
     ),
 )
-def test_a_spoilt_transaction_is_refused_and_breaks_nothing(node, message, changes):
+def test_a_spoilt_transaction_is_refused_and_breaks_nothing(
+    node: Node, message: dialect.Message, changes: list[tuple[int, int, bool]]
+) -> None:
     signer = "sp-0-seal" if isinstance(message, dialect.MsgSealObject) else "user"
     tx_bytes = bytearray(signed(small_genesis(), signer, message, 0))
     for position, byte, inserted in changes:
