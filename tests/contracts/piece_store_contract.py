@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 
@@ -208,7 +209,8 @@ class PieceStoreContract:
         writer = store.create(KEY, LAYOUT)
         writer.close()
         writer.close()
-        for call in (lambda: writer.append([view(b"x")]), writer.sync, writer.finish):
+        append = partial(writer.append, [view(b"x")])
+        for call in (append, writer.sync, writer.finish):
             with pytest.raises(StoreError, match="closed"):
                 call()
 

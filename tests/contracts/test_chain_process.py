@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import urllib.request
+from pathlib import Path
 
 import pytest
 
@@ -25,11 +26,11 @@ GENESIS = small_genesis()
 
 
 @pytest.fixture
-def genesis_file(tmp_path):
+def genesis_file(tmp_path: Path) -> Path:
     return write_genesis(tmp_path / "genesis.json", GENESIS)
 
 
-def test_it_serves_until_it_is_told_to_stop(tmp_path, genesis_file):
+def test_it_serves_until_it_is_told_to_stop(tmp_path: Path, genesis_file: Path) -> None:
     chain = ChainProcess(tmp_path / "home", "--genesis", str(genesis_file))
     assert chain.started["chain_id"] == GENESIS.chain_id
     assert chain.started["height"] >= 1
@@ -38,7 +39,9 @@ def test_it_serves_until_it_is_told_to_stop(tmp_path, genesis_file):
     assert chain.stop() == 0
 
 
-def test_it_ends_with_the_holder_of_its_standard_input_if_asked_to(tmp_path, genesis_file):
+def test_it_ends_with_the_holder_of_its_standard_input_if_asked_to(
+    tmp_path: Path, genesis_file: Path
+) -> None:
     command = [sys.executable, "-m", "greenray.chain.local", "--home", str(tmp_path / "home")]
     command += ["--port", "0", "--genesis", str(genesis_file), "--stop-at-eof"]
     chain = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -53,7 +56,9 @@ def test_it_ends_with_the_holder_of_its_standard_input_if_asked_to(tmp_path, gen
         assert chain.wait(30) == 0
 
 
-def test_a_committed_transaction_is_found_after_a_restart(tmp_path, genesis_file):
+def test_a_committed_transaction_is_found_after_a_restart(
+    tmp_path: Path, genesis_file: Path
+) -> None:
     home = tmp_path / "home"
     chain = ChainProcess(home, "--genesis", str(genesis_file), "--block-interval", "0.05")
     tx_bytes = signed(GENESIS, "user", create_bucket(), 0)
@@ -68,7 +73,7 @@ def test_a_committed_transaction_is_found_after_a_restart(tmp_path, genesis_file
     assert again.stop() == 0
 
 
-def test_a_home_in_use_is_refused(tmp_path, genesis_file):
+def test_a_home_in_use_is_refused(tmp_path: Path, genesis_file: Path) -> None:
     home = tmp_path / "home"
     chain = ChainProcess(home, "--genesis", str(genesis_file))
     second = run_to_failure(["--home", str(home), "--port", "0"])
@@ -78,7 +83,9 @@ def test_a_home_in_use_is_refused(tmp_path, genesis_file):
     assert second.stdout == ""
 
 
-def test_a_port_in_use_is_refused_before_anything_is_written(tmp_path, genesis_file):
+def test_a_port_in_use_is_refused_before_anything_is_written(
+    tmp_path: Path, genesis_file: Path
+) -> None:
     home = tmp_path / "home"
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -96,7 +103,7 @@ def test_a_port_in_use_is_refused_before_anything_is_written(tmp_path, genesis_f
     ("content", "words"),
     [("{", "cannot be read"), ('{"chain_id": "x"}', "chain_id"), ("[]", "JSON object")],
 )
-def test_a_bad_genesis_is_refused(tmp_path, content, words):
+def test_a_bad_genesis_is_refused(tmp_path: Path, content: str, words: str) -> None:
     path = tmp_path / "genesis.json"
     path.write_text(content)
     failed = run_to_failure(["--home", str(tmp_path / "h"), "--port", "0", "--genesis", str(path)])
@@ -105,7 +112,7 @@ def test_a_bad_genesis_is_refused(tmp_path, content, words):
     assert "Traceback" not in failed.stderr
 
 
-def test_a_new_home_without_a_genesis_is_refused(tmp_path):
+def test_a_new_home_without_a_genesis_is_refused(tmp_path: Path) -> None:
     failed = run_to_failure(["--home", str(tmp_path / "h"), "--port", "0"])
     assert failed.returncode == 1
     assert "Give --genesis FILE" in failed.stderr

@@ -4,7 +4,7 @@ and logs at simulate, CheckTx and DeliverTx)."""
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -29,14 +29,16 @@ def chain(tmp_path: Path) -> Iterator[ReplayChain]:
     chain.close()
 
 
-def test_replayed_transactions_get_the_recorded_answers(chain, show):
+def test_replayed_transactions_get_the_recorded_answers(
+    chain: ReplayChain, show: Callable[[str], None]
+) -> None:
     report = Replay(chain, RECORDING).run()
     show(report.summary("replay of accepted and errors"))
     assert report.differences == [], "\n".join(report.differences)
     assert len(report.left_out) < MAX_LEFT_OUT_SHARE * len(RECORDING["errors"])
 
 
-def test_jailed_providers_are_refused_as_recorded(tmp_path):
+def test_jailed_providers_are_refused_as_recorded(tmp_path: Path) -> None:
     chain = ReplayChain(tmp_path, jailed_genesis())
     try:
         report = JailedReplay(chain, RECORDING).run()
@@ -46,7 +48,7 @@ def test_jailed_providers_are_refused_as_recorded(tmp_path):
     assert report.differences == [], "\n".join(report.differences)
 
 
-def test_an_approval_is_valid_up_to_its_height(chain):
+def test_an_approval_is_valid_up_to_its_height(chain: ReplayChain) -> None:
     """The recorded notes: at height 49, 47 and 48 are expired and 49 is not."""
     replay = Replay(chain, RECORDING)
     for _ in range(10):
@@ -60,7 +62,7 @@ def test_an_approval_is_valid_up_to_its_height(chain):
             assert result.log == note["log"]
 
 
-def test_several_transactions_of_one_account_fit_into_one_block(chain):
+def test_several_transactions_of_one_account_fit_into_one_block(chain: ReplayChain) -> None:
     """The recorded notes: five queued, a gap refused, the committed sequence unchanged."""
     note = RECORDING["notes"]["queue"]
     replay = Replay(chain, RECORDING)

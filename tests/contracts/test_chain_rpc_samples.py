@@ -4,6 +4,8 @@ nothing depends on heights, times, hashes or what else the recorded node had see
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from pathlib import Path
 
 import aiohttp
 
@@ -32,7 +34,9 @@ def _make_blocks(chain: ReplayChain, height: int) -> None:
         chain.node.make_block()
 
 
-async def test_recorded_requests_get_the_recorded_answers(tmp_path, show):
+async def test_recorded_requests_get_the_recorded_answers(
+    tmp_path: Path, show: Callable[[str], None]
+) -> None:
     chain = ReplayChain(tmp_path, recorded_genesis())
     differences: list[str] = []
     masked = run = by_shape = 0

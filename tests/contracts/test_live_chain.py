@@ -7,8 +7,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -18,7 +19,7 @@ from greenray.protocol.names import check_bucket_name
 from tests.support.chain_replay import DATA
 from tests.support.live_node import load_keys
 from tests.support.live_replay import NEEDED_KEYS, Names, main, run_suite
-from tests.support.local_chain import ChainProcess, write_genesis
+from tests.support.local_chain import ChainProcess, genesis_provider, write_genesis
 
 RECORDING = DATA / "chain-v0_2.json"
 SAMPLES = 222
@@ -26,7 +27,7 @@ BLOCK_INTERVAL_S = "0.05"
 
 
 @pytest.fixture(scope="module")
-def endpoint(tmp_path_factory) -> Iterator[str]:
+def endpoint(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """``greenray chain serve`` on the recorded genesis, where rejects are corrected."""
     home = tmp_path_factory.mktemp("served")
     command = [sys.executable, "-m", "greenray", "chain", "serve", "--home", str(home)]
@@ -41,7 +42,9 @@ def endpoint(tmp_path_factory) -> Iterator[str]:
     process.stdout.close()
 
 
-def test_the_suite_passes_twice_in_a_row_on_the_same_node(endpoint, capsys, show):
+def test_the_suite_passes_twice_in_a_row_on_the_same_node(
+    endpoint: str, capsys: pytest.CaptureFixture[str], show: Callable[[str], None]
+) -> None:
     for _ in range(2):
         assert main([endpoint, str(RECORDING)]) == 0
     printed = capsys.readouterr().out
@@ -51,7 +54,7 @@ def test_the_suite_passes_twice_in_a_row_on_the_same_node(endpoint, capsys, show
     assert "left out: reject by the registered seal key: needs a genesis with" in printed
 
 
-def test_fresh_names_are_never_addresses(monkeypatch):
+def test_fresh_names_are_never_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("secrets.token_hex", lambda size: "1" * (2 * size))
     recording = json.loads(RECORDING.read_text())
     names = Names(load_keys(RECORDING, NEEDED_KEYS), recording)
@@ -59,7 +62,7 @@ def test_fresh_names_are_never_addresses(monkeypatch):
     check_bucket_name(names.bucket("pub.1.2.3"))
 
 
-def test_other_keys_another_chain_id_and_gas_price_are_no_difference(tmp_path):
+def test_other_keys_another_chain_id_and_gas_price_are_no_difference(tmp_path: Path) -> None:
     keys = {name: hashlib.sha256(f"other {name}".encode()).digest() for name in _all_names()}
     genesis = _genesis_of(keys)
     document = {
@@ -95,7 +98,14 @@ def test_other_keys_another_chain_id_and_gas_price_are_no_difference(tmp_path):
         (None, '{"chain_id": "x", "keys": {}}', "has no key named greenray-sp-0-operator"),
     ],
 )
-def test_what_cannot_be_run_is_said(endpoint, tmp_path, capsys, address, content, text):
+def test_what_cannot_be_run_is_said(
+    endpoint: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    address: str | None,
+    content: str | None,
+    text: str,
+) -> None:
     path = RECORDING
     if content is not None:
         path = tmp_path / "keys.json"
@@ -112,7 +122,13 @@ def test_what_cannot_be_run_is_said(endpoint, tmp_path, capsys, address, content
         ({"swap": "greenray-user-0"}, "the account of greenray-user-0 does not exist"),
     ],
 )
-def test_keys_of_another_network_are_refused(endpoint, tmp_path, capsys, change, text):
+def test_keys_of_another_network_are_refused(
+    endpoint: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, str],
+    text: str,
+) -> None:
     recording = json.loads(RECORDING.read_text())
     document = {"chain_id": recording["chain"]["chain_id"], "keys": recording["keys"]}
     swapped = change.pop("swap", None)
@@ -130,14 +146,10 @@ def _all_names() -> list[str]:
 
 
 def _genesis_of(keys: dict[str, bytes]) -> Genesis:
-    roles = ("operator", "funding", "seal", "approval", "gc")
-    providers = [
-        GenesisProvider(
-            *(address_of(keys[f"greenray-sp-{number}-{role}"]) for role in roles),
-            endpoint="http://127.0.0.1:1",
-        )
-        for number in range(7)
-    ]
+    def provider(number: int) -> GenesisProvider:
+        return genesis_provider(lambda role: address_of(keys[f"greenray-sp-{number}-{role}"]))
+
+    providers = [provider(number) for number in range(7)]
     user = address_of(keys["greenray-user-0"])
     genesis = build_genesis(providers, [user], chain_id="greenfield_777-3")
     params = replace(genesis.params, recorded_reject_seal=True)

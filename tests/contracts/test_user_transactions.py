@@ -28,6 +28,7 @@ from greenray.protocol.errors import (
     TransactionRefused,
 )
 from greenray.protocol.objects import ObjectStatus, RedundancyType, Visibility
+from tests.support.local_chain import Approved, genesis_provider
 
 PUBLIC = Visibility.VISIBILITY_TYPE_PUBLIC_READ
 
@@ -37,11 +38,9 @@ def _key(name: str) -> bytes:
 
 
 def _provider(index: int) -> GenesisProvider:
-    addresses = {
-        f"{purpose}_address": address_of(_key(f"sp-{index}-{purpose}"))
-        for purpose in ("operator", "funding", "seal", "approval", "gc")
-    }
-    return GenesisProvider(**addresses, endpoint=f"http://127.0.0.1:{9000 + index}")
+    return genesis_provider(
+        lambda role: address_of(_key(f"sp-{index}-{role}")), f"http://127.0.0.1:{9000 + index}"
+    )
 
 
 @dataclass(frozen=True)
@@ -52,7 +51,7 @@ class World:
     def sender(self, name: str, **options: Any) -> TransactionSender:
         return TransactionSender(self.chain, get_dialect(), _key(name), **options)
 
-    async def approve(self, message: Any, validity_blocks: int = 100) -> Any:
+    async def approve(self, message: Approved, validity_blocks: int = 100) -> Approved:
         """What the primary SP's gateway does."""
         height = await self.chain.latest_height() + validity_blocks
         unsigned = v0_2.with_approval(message, height, b"")
