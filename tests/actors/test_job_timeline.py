@@ -51,6 +51,7 @@ async def test_every_stage_of_every_batch_is_there_and_in_order(network: WholeNe
     stages = by_place(document)
     of_primary = ("received", "hashed", "written", "kept hot", "encoded")
     of_secondary = ("sent", "stored", "hashed", "written")
+    expected: set[tuple[str, int, int | None]]
     expected = {(s, PRIMARY, batch) for s in of_primary for batch in range(BATCHES)}
     expected |= {(s, i, b) for s in of_secondary for i in INDICES for b in range(BATCHES)}
     expected |= {(s, PRIMARY, None) for s in ("approved", "signed", *SEAL)}

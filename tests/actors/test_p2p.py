@@ -3,11 +3,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from greenray.actors.chain_view.provider_book import ProviderBook
-from greenray.actors.p2p.actor import APPROVAL_VALIDITY_S, P2P, P2PSettings
+from greenray.actors.p2p.actor import APPROVAL_VALIDITY_S, P2P, P2PSettings, PeerTransport
+from greenray.actors.ports import ApprovalRound
 from greenray.chain.crypto import sign_bytes
 from greenray.chain.dialects.p2p_wire import (
     decode_approval,
@@ -33,18 +35,18 @@ def chain_with(count: int) -> tuple[FakeChain, ObjectInfo]:
     return chain, info
 
 
-def node(chain: FakeChain, transport: object = None, grace_s: float = 0.05) -> P2P:
+def node(chain: FakeChain, transport: PeerTransport | None = None, grace_s: float = 0.05) -> P2P:
     return P2P(
         hosted=[sp.address for sp in SPS],
         providers=ProviderBook(chain, lambda: NOW),
         signer=KeySigner(SPS),
         clock=lambda: NOW,
         settings=P2PSettings(spare_grace_s=grace_s),
-        transport=transport,  # type: ignore[arg-type]
+        transport=transport,
     )
 
 
-class Tampering:
+class Tampering(PeerTransport):
     """Changes what one peer answers; everybody else is honest."""
 
     def __init__(self, honest: P2P, victim: str, change: Callable[[bytes], bytes | None]) -> None:
@@ -58,7 +60,7 @@ class Tampering:
         return self._change(answer) if provider.operator_address == self._victim else answer
 
 
-async def ask(p2p: P2P, info: ObjectInfo, timeout_s: float = 5.0):
+async def ask(p2p: P2P, info: ObjectInfo, timeout_s: float = 5.0) -> ApprovalRound:
     return await p2p.get_secondary_approvals(info, PRIMARY.address, 6, timeout_s)
 
 
@@ -91,9 +93,9 @@ def signed(approval: Approval, key: bytes) -> bytes:
     )
 
 
-def change(**fields: object) -> Callable[[bytes], bytes]:
+def change(**fields: Any) -> Callable[[bytes], bytes]:
     def apply(answer: bytes) -> bytes:
-        approval = replace(decode_approval(answer), **fields)  # type: ignore[arg-type]
+        approval = replace(decode_approval(answer), **fields)
         return signed(approval, SPS[2].operator)
 
     return apply

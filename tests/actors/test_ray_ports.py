@@ -39,7 +39,8 @@ from greenray.timeline.stage_trace import WorkTime
 
 @pytest.fixture(scope="module", autouse=True)
 def ray_session() -> Iterator[None]:
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    untyped: Any = ray.cloudpickle
+    untyped.register_pickle_by_value(sys.modules[__name__])
     start_ray(cpus=2, object_store_bytes=128 << 20, namespace="test-ray-ports")
     yield
     stop_ray()

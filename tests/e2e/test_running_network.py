@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import urlopen
 
 import pytest
+from aiohttp.payload import AsyncIterablePayload
 
 from greenray.chain import wire
 from greenray.chain.dialects import get_dialect
@@ -582,7 +583,7 @@ async def send(
     session = gateway(network, user_key(network) if private_key == b"" else private_key)
     headers = {"Content-Length": str(declared or len(payload))}
     try:
-        async with session.request("PUT", f"/{name}", "", headers, body()):
+        async with session.request("PUT", f"/{name}", "", headers, AsyncIterablePayload(body())):
             pass
     finally:
         await session.close()

@@ -46,7 +46,7 @@ def cluster(server: S3Server) -> Iterator[Cluster]:
         patch.setenv("RAY_AUTH_MODE", "token")
         untyped._enable_token_auth()
         untyped.ensure_token_if_auth_enabled()
-        cluster = Cluster()
+        cluster: Any = Cluster()
         for _ in range(2):
             cluster.add_node(
                 num_cpus=1, object_store_memory=OBJECT_STORE_BYTES, include_dashboard=False
@@ -75,6 +75,12 @@ def surroundings(tmp_path: Path, server: S3Server) -> Iterator[Surroundings]:
 def named_actors() -> dict[str, str]:
     """Namespaces by name."""
     return {entry["name"]: entry["namespace"] for entry in list_named_actors(all_namespaces=True)}
+
+
+def ray_nodes() -> list[dict[str, Any]]:
+    untyped: Any = ray
+    described: list[dict[str, Any]] = untyped.nodes()
+    return described
 
 
 def raylet_of(name: str, namespace: str) -> int:
@@ -130,7 +136,7 @@ def test_objects_that_both_gateways_take_at_once_are_sealed_and_read_back(
 
     assert surroundings.run("down", "--json").exit_code == 0
     assert named_actors() == {}
-    assert [node["Alive"] for node in ray.nodes()] == [True, True]
+    assert [node["Alive"] for node in ray_nodes()] == [True, True]
     assert surroundings.processes() == []
 
 
@@ -158,7 +164,7 @@ def test_up_refuses_files_that_one_node_sees_and_takes_shared_ones_and_may_be_ki
     network.stop(signal.SIGKILL)
     while named_actors():
         time.sleep(0.1)
-    assert [node["Alive"] for node in ray.nodes()] == [True, True]
+    assert [node["Alive"] for node in ray_nodes()] == [True, True]
 
 
 class Holder:
@@ -170,9 +176,10 @@ class Holder:
 
 
 async def test_parity_columns_are_made_on_the_node_of_their_data(cluster: Cluster) -> None:
-    ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
+    untyped: Any = ray.cloudpickle
+    untyped.register_pickle_by_value(sys.modules[__name__])
     home = ray.get_runtime_context().get_node_id()
-    [other] = [node["NodeID"] for node in ray.nodes() if node["NodeID"] != home]
+    [other] = [node["NodeID"] for node in ray_nodes() if node["NodeID"] != home]
     there = NodeAffinitySchedulingStrategy(other, soft=False)
     holder: Any = ray.remote(Holder).options(num_cpus=0.001, scheduling_strategy=there).remote()
     data = ray.get(holder.put.remote())

@@ -7,6 +7,7 @@ import random
 import sqlite3
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -69,7 +70,7 @@ def _committed_sequence(home: Path) -> int:
 
 
 @pytest.mark.timeout(180)
-def test_a_killed_chain_continues_from_its_last_committed_block(tmp_path):
+def test_a_killed_chain_continues_from_its_last_committed_block(tmp_path: Path) -> None:
     chance = random.Random(SEED)
     genesis = write_genesis(tmp_path / "genesis.json", GENESIS)
     home = tmp_path / "home"
@@ -78,7 +79,8 @@ def test_a_killed_chain_continues_from_its_last_committed_block(tmp_path):
     assert included["result"]["deliver_tx"]["code"] == 0
     sequence = 1
     for round_ in range(ROUNDS):
-        stop, accepted = threading.Event(), []
+        stop = threading.Event()
+        accepted: list[int] = []
         worker = threading.Thread(
             target=_create_from, args=(chain, sequence - 1, stop, accepted), daemon=True
         )
@@ -105,7 +107,7 @@ def test_a_killed_chain_continues_from_its_last_committed_block(tmp_path):
     assert info.object_status == ObjectStatus.OBJECT_STATUS_SEALED
 
 
-def test_a_chain_killed_before_its_first_block_starts_again(tmp_path):
+def test_a_chain_killed_before_its_first_block_starts_again(tmp_path: Path) -> None:
     """The genesis is committed with block 1, or not at all."""
     home = tmp_path / "home"
     home.mkdir()
@@ -116,7 +118,9 @@ def test_a_chain_killed_before_its_first_block_starts_again(tmp_path):
     assert chain.stop() == 0
 
 
-def test_a_commit_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
+def test_a_commit_that_breaks_off_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     database = ChainDatabase(tmp_path / "chain.sqlite")
     app = Application(database, GENESIS, 10**18)
     before = app.head
@@ -125,10 +129,10 @@ def test_a_commit_that_breaks_off_leaves_nothing(tmp_path, monkeypatch):
         def __init__(self, connection: sqlite3.Connection) -> None:
             self._connection = connection
 
-        def __getattr__(self, name: str):
+        def __getattr__(self, name: str) -> Any:
             return getattr(self._connection, name)
 
-        def executemany(self, statement: str, rows):
+        def executemany(self, statement: str, rows: Any) -> sqlite3.Cursor:
             if "transactions" in statement:
                 raise sqlite3.OperationalError("disk I/O error")
             return self._connection.executemany(statement, rows)

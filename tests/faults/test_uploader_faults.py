@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,7 +25,7 @@ from greenray.protocol.job import JobContext, JobState
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.storage.memory_store import MemoryPieceStore
-from greenray.storage.ports import Buffer, ColumnKey, IntegrityRecord, JobUpdate
+from greenray.storage.ports import Buffer, ColumnKey, ColumnWriter, IntegrityRecord, JobUpdate
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.gateway_rig import SwitchableWaker, stream
@@ -54,8 +55,8 @@ class FullStore(MemoryPieceStore):
 
     room = 1
 
-    def create(self, *args: object, **kwargs: object):  # type: ignore[no-untyped-def]
-        writer = super().create(*args, **kwargs)  # type: ignore[arg-type]
+    def create(self, *args: Any, **kwargs: Any) -> ColumnWriter:
+        writer = super().create(*args, **kwargs)
         append, store = writer.append, self
 
         def full(buffers: Sequence[Buffer]) -> None:
@@ -64,7 +65,7 @@ class FullStore(MemoryPieceStore):
             store.room -= 1
             append(buffers)
 
-        writer.append = full  # type: ignore[method-assign]
+        writer.append = full  # type: ignore[method-assign]  # of this writer only
         return writer
 
 
@@ -238,8 +239,8 @@ async def test_nothing_is_read_from_the_sender_without_credit(tmp_path: Path) ->
     release, appending = threading.Event(), threading.Event()
 
     class SlowStore(MemoryPieceStore):
-        def create(self, *args: object, **kwargs: object):  # type: ignore[no-untyped-def]
-            writer = super().create(*args, **kwargs)  # type: ignore[arg-type]
+        def create(self, *args: Any, **kwargs: Any) -> ColumnWriter:
+            writer = super().create(*args, **kwargs)
             append = writer.append
 
             def slow(buffers: Sequence[Buffer]) -> None:
@@ -247,7 +248,7 @@ async def test_nothing_is_read_from_the_sender_without_credit(tmp_path: Path) ->
                 assert release.wait(10)
                 append(buffers)
 
-            writer.append = slow  # type: ignore[method-assign]
+            writer.append = slow  # type: ignore[method-assign]  # of this writer only
             return writer
 
     bench = Bench(tmp_path, store=SlowStore(), settings=settings)

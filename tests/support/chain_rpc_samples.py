@@ -154,7 +154,7 @@ def make_blocks_for_commits(chain: ReplayChain) -> None:
         asyncio.get_running_loop().call_soon(chain.node.make_block)
         return await wait_for_inclusion(tx_bytes)
 
-    chain.node.wait_for_inclusion = wait  # type: ignore[method-assign]
+    chain.node.wait_for_inclusion = wait  # type: ignore[method-assign]  # of this chain only
 
 
 def _request_body(sample: dict[str, Any]) -> bytes | None:

@@ -16,7 +16,7 @@ def test_key(name: str) -> bytes:
     return hashlib.sha256(name.encode()).digest()
 
 
-test_key.__test__ = False  # type: ignore[attr-defined]
+test_key.__test__ = False  # type: ignore[attr-defined]  # pytest asks a function for it
 
 
 @dataclass(frozen=True, slots=True)
