@@ -70,12 +70,13 @@ def main(directory: Path) -> None:
 def _fill(home: Path, count: int) -> None:
     home.mkdir()
     database = ChainDatabase(home / "chain.sqlite")
-    addresses = [f"0x{number:040x}" for number in range(1, 6)]
-    genesis = build_genesis([GenesisProvider(*addresses, endpoint="http://127.0.0.1:1")])
+    operator, funding, seal, approval, gc = (f"0x{number:040x}" for number in range(1, 6))
+    provider = GenesisProvider(operator, funding, seal, approval, gc, "http://127.0.0.1:1")
+    genesis = build_genesis([provider])
     try:
         Application(database, genesis, _START_NS)
         for first in range(1, count + 1, _OBJECTS_PER_BLOCK):
-            _commit_objects(database, addresses[0], range(first, first + _OBJECTS_PER_BLOCK))
+            _commit_objects(database, operator, range(first, first + _OBJECTS_PER_BLOCK))
     finally:
         database.close()
 
