@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ import pytest
 
 from greenray.actors.ports import ReceiverPort
 from greenray.actors.replication.run import ReplicationSettings
+from greenray.client.storage_client import WaitFor
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import StorageProvider
 from greenray.storage.ports import ColumnKey
@@ -20,7 +21,7 @@ from tests.support.faulty_secondaries import (
     LyingReceiver,
     PassingReceiver,
 )
-from tests.support.whole_network import SEGMENT_SIZE_BYTES, WholeNetwork, whole_network
+from tests.support.whole_network import SEGMENT_SIZE_BYTES, Decorate, WholeNetwork, whole_network
 
 BATCHES_3 = random.Random(3).randbytes(SEGMENT_SIZE_BYTES * 9 + 777)
 TINY = b"hello"
@@ -79,8 +80,6 @@ async def test_every_state_of_the_specification_is_recorded_in_order(
 async def test_put_answers_while_the_task_node_is_stopped_and_the_object_seals_later(
     network: WholeNetwork,
 ) -> None:
-    from greenray.client.storage_client import WaitFor
-
     await network.start(task_node=False)
     status = await network.put(BATCHES_3, wait=WaitFor.UPLOADED)
     assert status["state"] == "UPLOAD_OBJECT_DONE"
@@ -110,7 +109,10 @@ async def test_secondaries_hold_exactly_their_column(network: WholeNetwork) -> N
     ]
 
 
-def faulty_at(victim: str, make: Any) -> Any:
+Misbehave = Callable[[ReceiverPort], ReceiverPort]
+
+
+def faulty_at(victim: str, make: Misbehave) -> Decorate:
     def decorate(sp_address: str, receiver: ReceiverPort) -> ReceiverPort:
         return make(receiver) if sp_address == victim else receiver
 
@@ -128,7 +130,7 @@ def faulty_at(victim: str, make: Any) -> Any:
     ids=["lies", "hangs in a batch", "hangs at open", "hangs at finish"],
 )
 async def test_a_faulty_secondary_is_replaced_by_a_spare_and_named(
-    network_of_nine: WholeNetwork, make: Any, reason: str
+    network_of_nine: WholeNetwork, make: Misbehave, reason: str
 ) -> None:
     network = network_of_nine
     victim = network.sps[3].address
@@ -148,8 +150,6 @@ async def test_a_faulty_secondary_is_replaced_by_a_spare_and_named(
 async def test_with_seven_sps_a_missing_secondary_leads_to_a_timed_retry(
     network: WholeNetwork,
 ) -> None:
-    from greenray.client.storage_client import WaitFor
-
     class Away:
         """One SP does not answer approval requests until it is brought back."""
 
@@ -180,8 +180,6 @@ async def test_with_seven_sps_a_missing_secondary_leads_to_a_timed_retry(
 async def test_with_seven_sps_a_dead_secondary_is_tried_again_until_it_is_back(
     network: WholeNetwork,
 ) -> None:
-    from greenray.client.storage_client import WaitFor
-
     victim = network.sps[2].address
     dead: list[DyingReceiver] = []
 
@@ -208,8 +206,6 @@ async def test_with_seven_sps_a_dead_secondary_is_tried_again_until_it_is_back(
 async def test_a_segment_that_rotted_in_the_primary_is_named_and_no_secondary_is_blamed(
     network: WholeNetwork,
 ) -> None:
-    from greenray.client.storage_client import WaitFor
-
     network.cold = True
     await network.start(task_node=False)
     status = await network.put(BATCHES_3, wait=WaitFor.UPLOADED)
@@ -238,17 +234,11 @@ async def test_many_objects_at_once_are_all_sealed_once(network: WholeNetwork) -
     async with network.client() as client:
         del client
     for name, payload in payloads.items():
-        await network.put(payload, name, wait=_uploaded())
+        await network.put(payload, name, wait=WaitFor.UPLOADED)
     await asyncio.gather(*(network.wait_until(is_sealed, name) for name in payloads))
     for name, payload in payloads.items():
         assert await network.get(name) == payload
     assert len(await network.seal_transactions()) == len(payloads) + 1
-
-
-def _uploaded() -> Any:
-    from greenray.client.storage_client import WaitFor
-
-    return WaitFor.UPLOADED
 
 
 async def test_a_receiver_gets_each_batch_once(network: WholeNetwork) -> None:

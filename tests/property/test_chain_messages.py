@@ -29,6 +29,7 @@ from greenray.chain.dialects.p2p_wire import (
     encode_request,
 )
 from greenray.chain.dialects.v0_2 import (
+    Message,
     MsgCancelCreateObject,
     MsgCreateBucket,
     MsgCreateObject,
@@ -126,7 +127,7 @@ object_infos = st.builds(
 
 
 @given(messages)
-def test_messages_survive_protobuf_and_json(message: Any) -> None:
+def test_messages_survive_protobuf_and_json(message: Message) -> None:
     encoded = v0_2.encode_message(message)
     assert v0_2.decode_message(v0_2.type_url(message), encoded) == message
     text = json.dumps(v0_2.message_to_json(message))
@@ -136,7 +137,7 @@ def test_messages_survive_protobuf_and_json(message: Any) -> None:
 
 
 @given(messages)
-def test_bare_numbers_and_camel_case_names_are_read_like_quoted_ones(message: Any) -> None:
+def test_bare_numbers_and_camel_case_names_are_read_like_quoted_ones(message: Message) -> None:
     def relax(value: Any) -> Any:
         match value:
             case dict():
@@ -154,7 +155,7 @@ def test_bare_numbers_and_camel_case_names_are_read_like_quoted_ones(message: An
 
 
 @given(messages, st.text(min_size=1, max_size=12))
-def test_an_unknown_field_is_refused(message: Any, name: str) -> None:
+def test_an_unknown_field_is_refused(message: Message, name: str) -> None:
     fields = v0_2.message_to_json(message)
     if name in fields:
         return
@@ -196,7 +197,7 @@ def test_any_bytes_are_a_message_or_invalid_input(data: bytes) -> None:
 
 @given(messages, terms, private_keys)
 def test_whoever_signed_a_transaction_can_be_recovered(
-    message: Any, terms: TransactionTerms, private_key: bytes
+    message: Message, terms: TransactionTerms, private_key: bytes
 ) -> None:
     digest = v0_2.eip712_digest(message, terms)
     fee = Coin("BNB", 5)
@@ -218,7 +219,7 @@ def test_whoever_signed_a_transaction_can_be_recovered(
 
 
 @given(messages, terms)
-def test_the_digest_depends_on_every_term(message: Any, terms: TransactionTerms) -> None:
+def test_the_digest_depends_on_every_term(message: Message, terms: TransactionTerms) -> None:
     digest = v0_2.eip712_digest(message, terms)
     for other in (
         replace(terms, sequence=(terms.sequence + 1) % 2**64),

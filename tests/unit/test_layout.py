@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -82,6 +83,6 @@ def test_sizes_that_no_column_has_are_refused(wrong: tuple[int, int, int, int]) 
         lambda: _LAYOUT.pieces.prefix_size_bytes(-1),
     ],
 )
-def test_asking_for_what_does_not_exist_is_refused(question: Any) -> None:
+def test_asking_for_what_does_not_exist_is_refused(question: Callable[[], object]) -> None:
     with pytest.raises(InvalidInput):
         question()

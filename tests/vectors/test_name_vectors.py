@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def _sent_with(message_type: str, label: str) -> list[dict[str, Any]]:
     ]
 
 
-def _check(sample: dict[str, Any], check: Any, name: str) -> None:
+def _check(sample: dict[str, Any], check: Callable[[str], None], name: str) -> None:
     if tuple(sample["expected"]["check_tx"]) in _REFUSALS:
         with pytest.raises(InvalidName) as refused:
             check(name)
