@@ -181,6 +181,7 @@ class LocalNetwork:
             genesis=self.state.genesis_file,
             port=chain.port,
             block_interval_s=chain.block_interval_s,
+            dialect=chain.dialect,
             log_file=self.state.log_dir / "chain.log",
         )
         process = await ChainProcess.start(options)
@@ -195,6 +196,7 @@ class LocalNetwork:
             self.state.keys_file,
             self.state.genesis_file,
             [f"http://{HOST}:{port}" for port in ports],
+            self._settings.chain.dialect,
             self._settings.chain.genesis_params,
         )
 

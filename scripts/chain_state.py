@@ -1,8 +1,9 @@
 """Measures how the embedded chain starts again, and what memory it needs, by how much it holds.
 
 ``python -m scripts.chain_state docs/performance`` writes chain_state.json and .parquet there;
-``greenray bench report`` makes the document. The objects are written through the
-chain's own store, block by block, as creating them would; the server process is then started on it.
+``greenray bench report`` makes the document. The messages that create the objects
+are run block by block without the transactions around them; the server process is then started on
+what they made.
 """
 
 from __future__ import annotations
@@ -13,21 +14,24 @@ import subprocess
 import sys
 import tempfile
 import urllib.request
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
-from typing import Any
 
 import psutil
 
 from greenray.bench.records import BenchResult, Case, Row, write_result
 from greenray.capacity.environment import describe_environment
-from greenray.chain import wire
-from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.crypto import address_of, sign_bytes
+from greenray.chain.dialect import NEVER_EXPIRES, Message
+from greenray.chain.dialects import get_dialect, get_local_dialect
 from greenray.chain.local import blocks
 from greenray.chain.local.app import Application
-from greenray.chain.local.genesis import GenesisProvider, build_genesis
-from greenray.chain.local.ledger import put_bucket, put_object
-from greenray.chain.local.state import ChainDatabase, Overlay, StoredBlock
+from greenray.chain.local.ledger.context import Context
+from greenray.chain.local.ledger.genesis import GenesisProvider, build_genesis
+from greenray.chain.local.ledger.state import ChainDatabase, Overlay, StoredBlock
+from greenray.chain.local.messages import run_message
+from greenray.protocol.objects import RedundancyType, Visibility
 
 OBJECT_COUNTS = (1_000, 100_000)
 REPEATS = 5
@@ -35,6 +39,8 @@ QUERIES = 1_000
 _OBJECTS_PER_BLOCK = 500
 _BUCKET = "measured"
 _START_NS = 10**18
+_DIALECT, _LOCAL_DIALECT = get_dialect(), get_local_dialect()
+_KEYS = [hashlib.sha256(bytes([number])).digest() for number in range(5)]
 
 
 def main(directory: Path) -> None:
@@ -70,23 +76,29 @@ def main(directory: Path) -> None:
 def _fill(home: Path, count: int) -> None:
     home.mkdir()
     database = ChainDatabase(home / "chain.sqlite")
-    operator, funding, seal, approval, gc = (f"0x{number:040x}" for number in range(1, 6))
+    operator, funding, seal, approval, gc = (address_of(key) for key in _KEYS)
     provider = GenesisProvider(operator, funding, seal, approval, gc, "http://127.0.0.1:1")
-    genesis = build_genesis([provider])
+    genesis = build_genesis([provider], fixed_gas=_LOCAL_DIALECT.fixed_gas)
+    bucket = _DIALECT.create_bucket_message(
+        operator, _BUCKET, operator, Visibility.VISIBILITY_TYPE_PRIVATE
+    )
     try:
-        Application(database, genesis, _START_NS)
+        Application(database, _LOCAL_DIALECT, genesis, _START_NS)
+        _commit(database, [bucket])
         for first in range(1, count + 1, _OBJECTS_PER_BLOCK):
-            _commit_objects(database, operator, range(first, first + _OBJECTS_PER_BLOCK))
+            numbers = range(first, first + _OBJECTS_PER_BLOCK)
+            _commit(database, [_object_message(operator, number) for number in numbers])
     finally:
         database.close()
 
 
-def _commit_objects(database: ChainDatabase, owner: str, numbers: range) -> None:
-    app, state = Application(database, None, 0), Overlay(database)
-    put_bucket(state, wire.storage.BucketInfo(owner=owner, bucket_name=_BUCKET, id="1"))
-    for number in numbers:
-        put_object(state, _object(owner, number))
+def _commit(database: ChainDatabase, messages: Sequence[Message]) -> None:
+    """A block in which these messages have run, as if transactions had carried them."""
+    app, state = Application(database, _LOCAL_DIALECT, None, 0), Overlay(database)
     head = app.head
+    context = Context(state, app.rules, head.height + 1, head.time_s + 1)
+    for message in messages:
+        run_message(context, _DIALECT.type_url(message), _approved(message))
     block = blocks.make_block(
         chain_id=app.rules.chain_id,
         height=head.height + 1,
@@ -105,17 +117,24 @@ def _commit_objects(database: ChainDatabase, owner: str, numbers: range) -> None
     database.commit(stored, state.writes(), [])
 
 
-def _object(owner: str, number: int) -> Any:
+def _object_message(owner: str, number: int) -> Message:
     checksum = hashlib.sha256(str(number).encode()).digest()
-    return wire.storage.ObjectInfo(
-        owner=owner,
-        bucket_name=_BUCKET,
-        object_name=f"object-{number}",
-        id=str(number),
+    return _DIALECT.create_object_message(
+        owner,
+        _BUCKET,
+        f"object-{number}",
         payload_size=number,
+        visibility=Visibility.VISIBILITY_TYPE_INHERIT,
         content_type="application/octet-stream",
-        checksums=[checksum] * 7,
+        expect_checksums=[checksum] * 7,
+        redundancy_type=RedundancyType.REDUNDANCY_EC_TYPE,
     )
+
+
+def _approved(message: Message) -> Message:
+    """``_KEYS`` are in the order of a provider's addresses, and its fourth approves."""
+    signature = sign_bytes(_KEYS[3], _DIALECT.approval_sign_bytes(message))
+    return _DIALECT.with_approval(message, NEVER_EXPIRES, signature)
 
 
 def _start(home: Path, count: int) -> tuple[float, float, float]:
@@ -141,7 +160,7 @@ def _start(home: Path, count: int) -> tuple[float, float, float]:
 
 def _head(endpoint: str, number: int) -> None:
     """Ask for an object, which must be there."""
-    query = dialect.queries.head_object(_BUCKET, f"object-{number}")
+    query = _DIALECT.queries.head_object(_BUCKET, f"object-{number}")
     params = {"path": query.path, "data": query.request.hex()}
     body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": "abci_query", "params": params})
     with urllib.request.urlopen(endpoint, body.encode(), timeout=60) as response:

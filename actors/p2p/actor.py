@@ -14,7 +14,7 @@ from typing import Protocol
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.ports import ApprovalRound, SignerPort
 from greenray.chain.crypto import recover_signer
-from greenray.chain.dialects.p2p_wire import (
+from greenray.chain.dialects.v0_2.p2p_wire import (
     decode_approval,
     decode_request,
     encode_approval,

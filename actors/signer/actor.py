@@ -20,7 +20,7 @@ from greenray.actors.signer.nonce_ledger import NonceLedger
 from greenray.actors.signer.seal_queue import QueueSettings, SealQueue, TransactionRequest
 from greenray.actors.signer.seal_watcher import SealWatcher, WatchSettings
 from greenray.chain import crypto
-from greenray.chain.dialects.base import Dialect
+from greenray.chain.dialect import Dialect
 from greenray.chain.keystore import KeyRing
 from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import (

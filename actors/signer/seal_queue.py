@@ -31,7 +31,7 @@ from dataclasses import dataclass, field
 
 from greenray.actors.signer.nonce_ledger import NonceLedger
 from greenray.chain.crypto import public_key_of
-from greenray.chain.dialects.base import Dialect, Message
+from greenray.chain.dialect import Dialect, Message
 from greenray.chain.ports import BroadcastResult, ChainClient, GasEstimate
 from greenray.chain.transactions.signing import FEE_DENOM, sign_transaction, unsigned_for_simulation
 from greenray.protocol.errors import (

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from greenray.chain.local.genesis import load_genesis
+from greenray.chain.dialects import DEFAULT_DIALECT, get_local_dialect
+from greenray.chain.local.ledger.genesis import load_genesis
 from greenray.chain.local.server import DEFAULT_BLOCK_INTERVAL_S, DEFAULT_HOST, serve
 from greenray.protocol.errors import GreenrayError
 
@@ -23,14 +24,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--block-interval", type=float, default=DEFAULT_BLOCK_INTERVAL_S, help="seconds"
     )
+    parser.add_argument("--dialect", default=DEFAULT_DIALECT, help="the wire dialect it speaks")
     parser.add_argument("--stop-at-eof", action="store_true", help="stop when standard input ends")
     given = parser.parse_args(arguments)
     try:
-        genesis = None if given.genesis is None else load_genesis(given.genesis)
+        local_dialect = get_local_dialect(given.dialect)
+        genesis = None
+        if given.genesis is not None:
+            genesis = load_genesis(given.genesis, local_dialect.fixed_gas)
         asyncio.run(
             serve(
                 given.home,
                 port=given.port,
+                local_dialect=local_dialect,
                 genesis=genesis,
                 host=given.host,
                 block_interval_s=given.block_interval,

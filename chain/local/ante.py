@@ -1,23 +1,24 @@
-"""The checks before a message runs, in the order of a v0.2.0 node (protocol 04 §9, §12)."""
+"""The checks before a message runs, in the order of a node (protocol 04 §9, §12)."""
 
 from __future__ import annotations
 
 import base64
 from functools import lru_cache
 
-from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.local.addresses import (
-    FEE_COLLECTOR,
-    InvalidAddress,
-    address_text,
-    parse_address,
-)
-from greenray.chain.local.bank import coins_text, send_coins
+from greenray.chain.addresses import InvalidAddress, address_text, parse_address
+from greenray.chain.dialect import Coin, TransactionTerms
 from greenray.chain.local.decode import DecodedTransaction
-from greenray.chain.local.events import event
-from greenray.chain.local.faults import ChainFault, sdk
-from greenray.chain.local.ledger import AccountRecord, Context, get_account, put_account
-from greenray.chain.local.signatures import SIGNATURE_SIZE_BYTES, address_of_key, recover_public_key
+from greenray.chain.local.ledger.accounts import AccountRecord, get_account, put_account
+from greenray.chain.local.ledger.bank import FEE_COLLECTOR, coins_text, send_coins
+from greenray.chain.local.ledger.context import Context
+from greenray.chain.local.ledger.events import event
+from greenray.chain.local.ledger.faults import ChainFault, sdk
+from greenray.chain.local.ledger.local_dialect import LocalDialect
+from greenray.chain.local.ledger.signatures import (
+    SIGNATURE_SIZE_BYTES,
+    address_of_key,
+    recover_public_key,
+)
 
 SIGN_MODE_EIP_712 = 712
 MAX_GAS = 2**63 - 1
@@ -33,7 +34,7 @@ def run_ante(context: Context, transaction: DecodedTransaction) -> None:
         ChainFault: the first check that fails; nothing of ``context.state`` may be kept then.
     """
     _check_single_message(transaction)
-    signers = _check_form(transaction)
+    signers = _check_form(context, transaction)
     _check_limits(context, transaction)
     _consume_gas(context, transaction)
     _deduct_fee(context, transaction, signers[0])
@@ -49,13 +50,6 @@ def run_ante(context: Context, transaction: DecodedTransaction) -> None:
         )
 
 
-def fee_payer(transaction: DecodedTransaction) -> bytes:
-    """The payer named in the fee, else the first signer of the message."""
-    if transaction.fee_payer:
-        return parse_address(transaction.fee_payer)
-    return _message_signer(transaction)
-
-
 def priority(transaction: DecodedTransaction) -> int:
     """The lowest gas price offered, as the node reports it in CheckTx."""
     if not transaction.gas_limit or not transaction.fee:
@@ -69,13 +63,13 @@ def _check_single_message(transaction: DecodedTransaction) -> None:
         raise sdk(29, "Only one msg is allowed")
 
 
-def _check_form(transaction: DecodedTransaction) -> list[bytes]:
+def _check_form(context: Context, transaction: DecodedTransaction) -> list[bytes]:
     """The transaction's own ValidateBasic; the addresses that have to sign."""
     if transaction.gas_limit > MAX_GAS:
         raise sdk(18, f"invalid gas supplied; {transaction.gas_limit} > {MAX_GAS}")
     if any(amount < 0 for _, amount in transaction.fee):
         raise sdk(13, f"invalid fee provided: {coins_text(transaction.fee)}")
-    signers = [_message_signer(transaction)]
+    signers = [_message_signer(context, transaction)]
     if transaction.fee_payer:
         try:
             payer = parse_address(transaction.fee_payer)
@@ -244,30 +238,41 @@ def _is_signed_by(
         return False
     if len(signature) != SIGNATURE_SIZE_BYTES:
         return False
-    digest = _digest(transaction, context.rules.chain_id, account.account_number, account.sequence)
+    digest = _digest(
+        context.rules.local_dialect,
+        transaction,
+        context.rules.chain_id,
+        account.account_number,
+        account.sequence,
+    )
     return recover_public_key(digest, signature) == account.public_key
 
 
 @lru_cache(maxsize=2048)
 def _digest(
-    transaction: DecodedTransaction, chain_id: str, account_number: int, sequence: int
+    local_dialect: LocalDialect,
+    transaction: DecodedTransaction,
+    chain_id: str,
+    account_number: int,
+    sequence: int,
 ) -> bytes:
     """What has to be signed, computed once for CheckTx and DeliverTx."""
-    terms = dialect.TransactionTerms(
+    terms = TransactionTerms(
         chain_id=chain_id,
         account_number=account_number,
         sequence=sequence,
         gas_limit=transaction.gas_limit,
-        fee=tuple(dialect.Coin(denom, amount) for denom, amount in transaction.fee),
+        fee=tuple(Coin(denom, amount) for denom, amount in transaction.fee),
         fee_payer=transaction.fee_payer,
         fee_granter=transaction.fee_granter,
         memo=transaction.memo,
         timeout_height=transaction.timeout_height,
     )
-    return dialect.eip712_digest(transaction.messages[0][1], terms)
+    return local_dialect.dialect.eip712_digest(transaction.messages[0][1], terms)
 
 
-def _message_signer(transaction: DecodedTransaction) -> bytes:
+def _message_signer(context: Context, transaction: DecodedTransaction) -> bytes:
+    dialect = context.rules.local_dialect.dialect
     return parse_address(dialect.signer_address(transaction.messages[0][1]))
 
 

@@ -14,34 +14,26 @@ from functools import lru_cache
 from typing import Any
 
 from greenray.chain import wire
-from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.addresses import address_text, module_address, parse_address
+from greenray.chain.dialect import Fault
 from greenray.chain.local import blocks
-from greenray.chain.local.addresses import (
-    DISTRIBUTION,
-    FEE_COLLECTOR,
-    address_text,
-    module_address,
-    parse_address,
-)
 from greenray.chain.local.ante import priority, run_ante
 from greenray.chain.local.decode import DecodedTransaction, decode_transaction
-from greenray.chain.local.events import Event, event, to_json
-from greenray.chain.local.faults import ChainFault, fault, sdk
-from greenray.chain.local.genesis import Genesis, genesis_to_json, parse_genesis
-from greenray.chain.local.ledger import (
-    NO_GAS_LIMIT,
+from greenray.chain.local.ledger.accounts import (
     AccountRecord,
-    Context,
-    GasMeter,
-    Rules,
     get_balance,
     next_number,
     put_account,
     put_balance,
 )
+from greenray.chain.local.ledger.bank import DISTRIBUTION, FEE_COLLECTOR
+from greenray.chain.local.ledger.context import NO_GAS_LIMIT, Context, GasMeter, Rules
+from greenray.chain.local.ledger.events import Event, event, to_json
+from greenray.chain.local.ledger.faults import ChainFault, NilPointer, panic, sdk
+from greenray.chain.local.ledger.genesis import Genesis, genesis_to_json, parse_genesis
+from greenray.chain.local.ledger.local_dialect import LocalDialect
+from greenray.chain.local.ledger.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
 from greenray.chain.local.messages import run_message
-from greenray.chain.local.msg_object import NilPointer
-from greenray.chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
 from greenray.chain.local.tx_result import TxResult
 from greenray.protocol.errors import InvalidInput
 
@@ -110,11 +102,17 @@ class Application:
         InvalidInput: no genesis for a new database, or another one than it was started from.
     """
 
-    def __init__(self, database: ChainDatabase, genesis: Genesis | None, now_ns: int) -> None:
+    def __init__(
+        self,
+        database: ChainDatabase,
+        local_dialect: LocalDialect,
+        genesis: Genesis | None,
+        now_ns: int,
+    ) -> None:
         self.database = database
         stored = database.get(_GENESIS_KIND, b"")
         if stored is not None:
-            started_from = parse_genesis(json.loads(stored))
+            started_from = parse_genesis(json.loads(stored), local_dialect.fixed_gas)
             if genesis is not None and genesis_to_json(genesis) != genesis_to_json(started_from):
                 raise InvalidInput(
                     "the chain in this home was started from another genesis",
@@ -124,7 +122,7 @@ class Application:
             genesis = started_from
         if genesis is None:
             raise InvalidInput("a new chain needs a genesis", "genesis", "Give --genesis FILE")
-        self.rules = Rules(genesis)
+        self.rules = Rules(genesis, local_dialect)
         self.validator = blocks.Validator(genesis.chain_id)
         if stored is None:
             self._start(now_ns)
@@ -209,10 +207,11 @@ class Application:
 
     def _decode(self, tx_bytes: bytes) -> DecodedTransaction:
         """Decode, then what the message says of itself (before the ante chain)."""
-        transaction = _decode_once(tx_bytes)
+        local_dialect = self.rules.local_dialect
+        transaction = _decode_once(tx_bytes, local_dialect)
         if not transaction.messages:
             raise sdk(18, "must contain at least one message")
-        problem = _problem_of(transaction)
+        problem = _problem_of(local_dialect, transaction)
         if problem is not None:
             raise ChainFault(problem.codespace, problem.code, problem.log)
         return transaction
@@ -319,13 +318,14 @@ def message_data(response: Any) -> bytes:
 
 
 @lru_cache(maxsize=2048)
-def _decode_once(tx_bytes: bytes) -> DecodedTransaction:
-    return decode_transaction(tx_bytes)
+def _decode_once(tx_bytes: bytes, local_dialect: LocalDialect) -> DecodedTransaction:
+    return decode_transaction(tx_bytes, local_dialect)
 
 
 @lru_cache(maxsize=2048)
-def _problem_of(transaction: DecodedTransaction) -> dialect.Fault | None:
+def _problem_of(local_dialect: LocalDialect, transaction: DecodedTransaction) -> Fault | None:
     """What the first bad message says of itself."""
+    dialect = local_dialect.dialect
     problems = (dialect.validate_basic(message) for _, message in transaction.messages)
     return next((problem for problem in problems if problem is not None), None)
 
@@ -335,7 +335,7 @@ def _run(context: Context, transaction: DecodedTransaction) -> Any:
     try:
         return run_message(context, type_url, message)
     except NilPointer as error:
-        raise fault("undefined", 111222, _PANIC_TEXT) from error
+        raise panic(_PANIC_TEXT) from error
 
 
 def _refused(

@@ -1,4 +1,4 @@
-"""Transaction bytes to a transaction, refusing what a v0.2.0 node refuses (04 §3, §12)."""
+"""Transaction bytes to a transaction, refusing what a node refuses (04 §3, §12)."""
 
 from __future__ import annotations
 
@@ -12,31 +12,16 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from greenray.chain import wire
-from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.local.faults import ChainFault, greenfiled, sdk
+from greenray.chain.dialect import Message
 from greenray.chain.local.gogoproto import wire_type_of
+from greenray.chain.local.ledger.faults import ChainFault, sdk
+from greenray.chain.local.ledger.local_dialect import LocalDialect
 from greenray.protocol.errors import InvalidInput
 
 _WIRE_TYPES = {0: "varint", 1: "fixed64", 2: "bytes", 3: "start_group", 4: "end_group"}
 _WIRE_TYPES |= {5: "fixed32"}
 _BYTES_WIRE_TYPE = 2
 _NON_CRITICAL_BIT = 1024
-
-MESSAGE_NAMES = (
-    "cosmos.bank.v1beta1.MsgSend",
-    "greenfield.storage.MsgCreateBucket",
-    "greenfield.storage.MsgCreateObject",
-    "greenfield.storage.MsgSealObject",
-    "greenfield.storage.MsgRejectSealObject",
-    "greenfield.storage.MsgCancelCreateObject",
-    "greenfield.storage.MsgPutPolicy",
-)
-_NAME_FAULTS = {
-    "bucket_name": (1000, "Bucket name contains invalid characters"),
-    "object_name": (1001, "Object name with non UTF-8 strings is not supported"),
-}
-_ANY_CLASSES = {f"/{name}": wire.message_class(name) for name in MESSAGE_NAMES}
-_ANY_CLASSES[wire.PUBLIC_KEY_TYPE_URL] = wire.ethsecp256k1.PubKey
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +39,7 @@ class DecodedTransaction:
 
     hash: bytes
     size_bytes: int
-    messages: tuple[tuple[str, dialect.Message], ...]
+    messages: tuple[tuple[str, Message], ...]
     memo: str
     timeout_height: int
     signers: tuple[Signer, ...]
@@ -69,25 +54,25 @@ class DecodedTransaction:
         return hash(self.hash)
 
 
-def decode_transaction(tx_bytes: bytes) -> DecodedTransaction:
-    """Raises ChainFault (sdk/2)."""
+def decode_transaction(tx_bytes: bytes, local_dialect: LocalDialect) -> DecodedTransaction:
+    """Raises ChainFault: sdk/2, or what the dialect says of a name that is not UTF-8."""
     _check_canonical(tx_bytes)
     raw = _parse(wire.tx.TxRaw, tx_bytes)
-    _check_known_fields(raw, "tx", allow_non_critical=False)
+    _check_known_fields(raw, "tx", local_dialect, allow_non_critical=False)
     body = _parse(wire.tx.TxBody, raw.body_bytes)
-    _check_known_fields(body, "tx", allow_non_critical=True)
+    _check_known_fields(body, "tx", local_dialect, allow_non_critical=True)
     if len(body.extension_options) or len(body.non_critical_extension_options):
         kind = "ExtensionOptionI" if len(body.extension_options) else "TxExtensionOptionI"
         raise sdk(2, f"no registered implementations of type tx.{kind}")
     auth_info = _parse(wire.tx.AuthInfo, raw.auth_info_bytes)
-    _check_known_fields(auth_info, "tx", allow_non_critical=False)
+    _check_known_fields(auth_info, "tx", local_dialect, allow_non_critical=False)
     return DecodedTransaction(
         hash=hashlib.sha256(tx_bytes).digest(),
         size_bytes=len(tx_bytes),
-        messages=tuple((any_.type_url, _message(any_)) for any_ in body.messages),
+        messages=tuple((any_.type_url, _message(any_, local_dialect)) for any_ in body.messages),
         memo=body.memo,
         timeout_height=body.timeout_height,
-        signers=tuple(_signer(info) for info in auth_info.signer_infos),
+        signers=tuple(_signer(info, local_dialect) for info in auth_info.signer_infos),
         signatures=tuple(raw.signatures),
         fee=tuple((coin.denom, _amount(coin.amount)) for coin in auth_info.fee.amount),
         gas_limit=auth_info.fee.gas_limit,
@@ -97,19 +82,19 @@ def decode_transaction(tx_bytes: bytes) -> DecodedTransaction:
     )
 
 
-def _signer(info: Any) -> Signer:
+def _signer(info: Any, local_dialect: LocalDialect) -> Signer:
     public_key = None
     if info.HasField("public_key") and info.public_key.type_url:
-        public_key = _unpack(info.public_key).key
+        public_key = _unpack(info.public_key, local_dialect).key
     mode = None
     if info.HasField("mode_info") and info.mode_info.HasField("single"):
         mode = info.mode_info.single.mode
     return Signer(public_key, mode, info.sequence)
 
 
-def _message(any_: Any) -> dialect.Message:
+def _message(any_: Any, local_dialect: LocalDialect) -> Message:
     try:
-        return dialect.decode_message(any_.type_url, any_.value)
+        return local_dialect.dialect.decode_message(any_.type_url, any_.value)
     except InvalidInput as error:
         raise sdk(2, str(error)) from error
 
@@ -121,15 +106,15 @@ def _amount(text: str) -> int:
     return int(text)
 
 
-def _unpack(any_: Any) -> Any:
-    cls = _class_of(any_.type_url)
+def _unpack(any_: Any, local_dialect: LocalDialect) -> Any:
+    cls = _class_of(any_.type_url, local_dialect)
     try:
         return cls.FromString(any_.value)
     except DecodeError as error:
-        raise _name_fault(cls, any_.value) or sdk(2, "unexpected EOF") from error
+        raise _name_fault(cls, any_.value, local_dialect) or sdk(2, "unexpected EOF") from error
 
 
-def _name_fault(cls: Any, value: bytes) -> ChainFault | None:
+def _name_fault(cls: Any, value: bytes, local_dialect: LocalDialect) -> ChainFault | None:
     """The node decodes text that is not UTF-8, and refuses such a name when it looks at it."""
     try:
         fields: Iterable[Any] = UnknownFieldSet(Empty.FromString(value))  # type: ignore[assignment]
@@ -137,18 +122,21 @@ def _name_fault(cls: Any, value: bytes) -> ChainFault | None:
         return None
     for field in fields:
         known = cls.DESCRIPTOR.fields_by_number.get(field.field_number)
-        if known is None or known.name not in _NAME_FAULTS or not isinstance(field.data, bytes):
+        fault = None if known is None else local_dialect.name_faults.get(known.name)
+        if fault is None or not isinstance(field.data, bytes):
             continue
         if "\ufffd" in field.data.decode(errors="replace"):
-            return greenfiled(*_NAME_FAULTS[known.name])
+            return ChainFault(*fault)
     return None
 
 
-def _class_of(type_url: str) -> Any:
-    cls = _ANY_CLASSES.get(type_url)
-    if cls is None:
+def _class_of(type_url: str, local_dialect: LocalDialect) -> Any:
+    if type_url == wire.PUBLIC_KEY_TYPE_URL:
+        return wire.ethsecp256k1.PubKey
+    rule = local_dialect.messages.get(type_url)
+    if rule is None:
         raise sdk(2, f"unable to resolve type URL {type_url}")
-    return cls
+    return rule.wire_class
 
 
 def _parse(cls: Any, data: bytes) -> Any:
@@ -161,7 +149,9 @@ def _parse(cls: Any, data: bytes) -> Any:
 # --- unknown fields ----------------------------------------------------------------------------
 
 
-def _check_known_fields(message: Any, package: str, *, allow_non_critical: bool) -> None:
+def _check_known_fields(
+    message: Any, package: str, local_dialect: LocalDialect, *, allow_non_critical: bool
+) -> None:
     """Unknown fields are refused at every level; with ``allow_non_critical``, numbers that have
     the 1024 bit set pass."""
     unknown_fields: Iterable[Any] = UnknownFieldSet(message)  # type: ignore[assignment]
@@ -189,9 +179,11 @@ def _check_known_fields(message: Any, package: str, *, allow_non_critical: bool)
             if child.DESCRIPTOR.full_name == "google.protobuf.Any":
                 if field.name.endswith("extension_options"):
                     continue
-                inner = _unpack(child)
+                inner = _unpack(child, local_dialect)
                 inner_package = _go_package(inner)
-            _check_known_fields(inner, inner_package, allow_non_critical=allow_non_critical)
+            _check_known_fields(
+                inner, inner_package, local_dialect, allow_non_critical=allow_non_critical
+            )
 
 
 def _go_package(message: Any) -> str:

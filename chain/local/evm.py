@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from greenray.chain.local.addresses import InvalidAddress, parse_address
-from greenray.chain.local.ledger import get_balance
+from greenray.chain.addresses import InvalidAddress, parse_address
+from greenray.chain.local.ledger.accounts import get_balance
 from greenray.chain.local.node import Node
 from greenray.chain.local.rpc import GoPanic
 

@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from greenray.chain.local.addresses import InvalidAddress, parse_hex
+from greenray.chain.addresses import InvalidAddress, parse_hex
 from greenray.protocol import go_json
 
 MAX_BODY_BYTES = 1_000_000

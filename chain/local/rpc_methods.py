@@ -9,13 +9,12 @@ from typing import Any
 from greenray.chain import wire
 from greenray.chain.local import blocks
 from greenray.chain.local.evm import EvmMethods
-from greenray.chain.local.genesis import genesis_to_json
+from greenray.chain.local.ledger.genesis import genesis_to_json
+from greenray.chain.local.ledger.state import StoredBlock, StoredTransaction
 from greenray.chain.local.mempool import MAX_BLOCK_BYTES, MempoolRefusal
 from greenray.chain.local.node import Inclusion, Node
-from greenray.chain.local.queries import VERSION
 from greenray.chain.local.query_language import Condition, QuerySyntaxError, parse_query
 from greenray.chain.local.rpc import Argument, GoPanic, Method, internal_error
-from greenray.chain.local.state import StoredBlock, StoredTransaction
 from greenray.chain.local.tx_result import TxResult
 from greenray.chain.local.tx_search import SearchFault, SearchPanic, find
 
@@ -159,7 +158,7 @@ class CometMethods:
         return {
             "response": {
                 "data": "greenfield",
-                "version": VERSION,
+                "version": self._app.rules.local_dialect.version,
                 "last_block_height": str(head.height),
                 "last_block_app_hash": blocks.base64_text(head.app_hash),
             }

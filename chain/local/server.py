@@ -23,7 +23,9 @@ from aiohttp import web
 
 from greenray.chain.local.app import Application
 from greenray.chain.local.evm import EvmMethods
-from greenray.chain.local.genesis import Genesis
+from greenray.chain.local.ledger.genesis import Genesis
+from greenray.chain.local.ledger.local_dialect import LocalDialect
+from greenray.chain.local.ledger.state import ChainDatabase
 from greenray.chain.local.mempool import MempoolLimits
 from greenray.chain.local.node import Node
 from greenray.chain.local.rpc import (
@@ -34,7 +36,6 @@ from greenray.chain.local.rpc import (
     body_too_large,
 )
 from greenray.chain.local.rpc_methods import CometMethods
-from greenray.chain.local.state import ChainDatabase
 from greenray.protocol.errors import AlreadyRunning, InvalidInput, PortInUse
 
 DEFAULT_HOST = "127.0.0.1"
@@ -94,6 +95,7 @@ async def running_chain(
     home: Path,
     *,
     port: int,
+    local_dialect: LocalDialect,
     genesis: Genesis | None = None,
     host: str = DEFAULT_HOST,
     block_interval_s: float = DEFAULT_BLOCK_INTERVAL_S,
@@ -112,7 +114,9 @@ async def running_chain(
     with _locked(home), contextlib.closing(bind(host, port)) as listener:
         database = ChainDatabase(home / _DATABASE)
         try:
-            node = Node(Application(database, genesis, time.time_ns()), limits=limits)
+            node = Node(
+                Application(database, local_dialect, genesis, time.time_ns()), limits=limits
+            )
             async with listening(node, host, listener) as endpoint:
                 producer = asyncio.create_task(node.run(block_interval_s))
                 try:
@@ -127,6 +131,7 @@ async def serve(
     home: Path,
     *,
     port: int,
+    local_dialect: LocalDialect,
     genesis: Genesis | None = None,
     host: str = DEFAULT_HOST,
     block_interval_s: float = DEFAULT_BLOCK_INTERVAL_S,
@@ -149,7 +154,12 @@ async def serve(
     if stop_at_eof:
         loop.add_reader(sys.stdin.fileno(), _set_at_eof, stopped)
     async with running_chain(
-        home, port=port, genesis=genesis, host=host, block_interval_s=block_interval_s
+        home,
+        port=port,
+        local_dialect=local_dialect,
+        genesis=genesis,
+        host=host,
+        block_interval_s=block_interval_s,
     ) as chain:
         line = {
             "endpoint": chain.endpoint,

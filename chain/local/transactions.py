@@ -7,8 +7,8 @@ from typing import Any
 
 from greenray.chain import wire
 from greenray.chain.local import blocks
-from greenray.chain.local.events import Event
-from greenray.chain.local.state import StoredTransaction
+from greenray.chain.local.ledger.events import Event
+from greenray.chain.local.ledger.state import StoredTransaction
 from greenray.chain.local.tx_result import TxResult
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenray.chain.local import blocks
-from greenray.chain.local.events import Event, message_log, to_json
+from greenray.chain.local.ledger.events import Event, message_log, to_json
 
 
 @dataclass(frozen=True, slots=True)

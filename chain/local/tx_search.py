@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from greenray.chain.local.addresses import InvalidAddress, parse_hex
+from greenray.chain.addresses import InvalidAddress, parse_hex
+from greenray.chain.local.ledger.state import ChainDatabase, TagPosition
 from greenray.chain.local.query_language import Condition, Operand
-from greenray.chain.local.state import ChainDatabase, TagPosition
 
 TX_HASH, TX_HEIGHT = "tx.hash", "tx.height"
 _GO_TYPES = {str: "string", int: "int64", float: "float64", type(None): "nil"}

@@ -14,8 +14,8 @@ from typing import Any, TypeVar
 
 from greenray.chain import wire
 from greenray.chain.crypto import to_checksum_address
+from greenray.chain.dialect import Query
 from greenray.chain.dialects import Dialect, get_dialect
-from greenray.chain.dialects.base import Query
 from greenray.chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
 from greenray.chain.proto_json import StreamAccountStatus
 from greenray.chain.rpc.json_rpc import MAX_BATCH, JsonRpc, QueryRefused, RpcRefused

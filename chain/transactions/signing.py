@@ -8,7 +8,7 @@ from typing import Any
 
 from greenray.chain import wire
 from greenray.chain.crypto import public_key_of, sign_digest
-from greenray.chain.dialects.base import Coin, Dialect, Message, TransactionTerms
+from greenray.chain.dialect import Coin, Dialect, Message, TransactionTerms
 
 SIGN_MODE_EIP_712 = 712
 FEE_DENOM = "BNB"

@@ -14,7 +14,7 @@ from typing import Any
 
 from greenray.chain import wire
 from greenray.chain.crypto import address_of, public_key_of
-from greenray.chain.dialects.base import Dialect, Message
+from greenray.chain.dialect import Dialect, Message
 from greenray.chain.ports import Account, BroadcastResult, ChainClient, TransactionResult
 from greenray.chain.transactions.signing import (
     SignedTransaction,

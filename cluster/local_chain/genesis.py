@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from greenray.chain.local.genesis import GenesisProvider, build_genesis, genesis_to_json
+from greenray.chain.dialects import get_local_dialect
+from greenray.chain.local.ledger.genesis import GenesisProvider, build_genesis, genesis_to_json
 from greenray.cluster.local_chain import keys as local_keys
 
 
@@ -16,12 +17,13 @@ def write_local_genesis(
     keys_file: Path,
     genesis_file: Path,
     endpoints: Sequence[str],
+    dialect: str,
     params: Mapping[str, Any] | None = None,
 ) -> None:
     """Make keys for one SP per endpoint and one user, and the genesis that knows them.
 
     The genesis appears last and complete; without it, everything is made anew. ``params`` override
-    chain parameters, e.g. ``{"max_segment_size": 4096}``. Raises InvalidInput.
+    chain parameters, e.g. ``{"max_segment_size": 4096}``. Raises InvalidInput, InvalidSetting.
     """
     local_keys.make_key_file(keys_file, len(endpoints))
     addresses = local_keys.addresses(keys_file)
@@ -41,6 +43,7 @@ def write_local_genesis(
         providers,
         [addresses[local_keys.USER_KEY_NAME]],
         chain_id=local_keys.LOCAL_CHAIN_ID,
+        fixed_gas=get_local_dialect(dialect).fixed_gas,
         overrides=params,
     )
     temporary = genesis_file.with_suffix(".tmp")

@@ -26,6 +26,7 @@ class ChainOptions:
     genesis: Path
     port: int
     block_interval_s: float
+    dialect: str
     log_file: Path
 
 
@@ -79,7 +80,7 @@ async def _spawn(options: ChainOptions) -> tuple[asyncio.subprocess.Process, str
     command = [sys.executable, "-m", CHAIN_MODULE]
     command += ["--home", str(options.home), "--genesis", str(options.genesis)]
     command += ["--port", str(options.port), "--block-interval", str(options.block_interval_s)]
-    command += ["--stop-at-eof"]
+    command += ["--dialect", options.dialect, "--stop-at-eof"]
     with options.log_file.open("ab") as log_file:
         process = await asyncio.create_subprocess_exec(
             *command,

@@ -11,7 +11,7 @@ from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.p2p.actor import APPROVAL_VALIDITY_S, P2P, P2PSettings, PeerTransport
 from greenray.actors.ports import ApprovalRound
 from greenray.chain.crypto import sign_bytes
-from greenray.chain.dialects.p2p_wire import (
+from greenray.chain.dialects.v0_2.p2p_wire import (
     decode_approval,
     decode_request,
     encode_approval,

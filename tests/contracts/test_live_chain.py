@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from greenray.chain.crypto import address_of
-from greenray.chain.local.genesis import Genesis, GenesisProvider, build_genesis
+from greenray.chain.dialects import get_local_dialect
+from greenray.chain.local.ledger.genesis import Genesis, GenesisProvider, build_genesis
 from greenray.protocol.names import check_bucket_name
 from tests.support.chain_replay import DATA
 from tests.support.live_node import load_keys
@@ -151,6 +152,11 @@ def _genesis_of(keys: dict[str, bytes]) -> Genesis:
 
     providers = [provider(number) for number in range(7)]
     user = address_of(keys["greenray-user-0"])
-    genesis = build_genesis(providers, [user], chain_id="greenfield_777-3")
+    genesis = build_genesis(
+        providers,
+        [user],
+        fixed_gas=get_local_dialect().fixed_gas,
+        chain_id="greenfield_777-3",
+    )
     params = replace(genesis.params, recorded_reject_seal=True)
     return replace(genesis, params=params, min_gas_price=7_000_000_000)

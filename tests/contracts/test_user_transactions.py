@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from greenray.chain.crypto import address_of, sign_bytes
-from greenray.chain.dialects import get_dialect, v0_2
-from greenray.chain.local.genesis import GenesisProvider, build_genesis
+from greenray.chain.dialects import get_dialect, get_local_dialect, v0_2
+from greenray.chain.local.ledger.genesis import GenesisProvider, build_genesis
 from greenray.chain.local.server import running_chain
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.chain.transactions.signing import SignedTransaction, sign_transaction
@@ -78,9 +78,13 @@ class World:
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     genesis = build_genesis(
-        [_provider(i) for i in range(7)], [address_of(_key(u)) for u in ("alice", "bob")]
+        [_provider(i) for i in range(7)],
+        [address_of(_key(u)) for u in ("alice", "bob")],
+        fixed_gas=get_local_dialect().fixed_gas,
     )
-    async with running_chain(tmp_path, port=0, genesis=genesis, block_interval_s=0.05) as running:
+    async with running_chain(
+        tmp_path, port=0, local_dialect=get_local_dialect(), genesis=genesis, block_interval_s=0.05
+    ) as running:
         client = RpcChainClient(running.endpoint)
         sender = TransactionSender(client, get_dialect(), _key("alice"), poll_interval_s=0.02)
         yield World(client, sender)

@@ -10,9 +10,9 @@ import pytest
 
 from greenray.actors.signer.actor import Signer
 from greenray.chain import crypto
-from greenray.chain.dialects import get_dialect
+from greenray.chain.dialects import get_dialect, get_local_dialect
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.local.genesis import GenesisProvider, build_genesis
+from greenray.chain.local.ledger.genesis import GenesisProvider, build_genesis
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.chain.transactions.signing import SignedTransaction, sign_transaction
 from greenray.chain.transactions.user import TransactionSender
@@ -47,7 +47,8 @@ def process(tmp_path: Path, world: SealWorld) -> ChainProcess:
         )
         for index, p in enumerate(world.chain.providers)
     ]
-    return ChainProcess(tmp_path, build_genesis(providers, [USER]), block_interval_s=0.3)
+    genesis = build_genesis(providers, [USER], fixed_gas=get_local_dialect().fixed_gas)
+    return ChainProcess(tmp_path, genesis, block_interval_s=0.3)
 
 
 @pytest.fixture

@@ -11,10 +11,12 @@ from typing import Any
 
 import pytest
 
-from greenray.chain.local.addresses import parse_address
+from greenray.chain.addresses import parse_address
+from greenray.chain.dialects import get_local_dialect
+from greenray.chain.dialects.v0_2.local_rules.records import get_bucket, get_object
 from greenray.chain.local.app import Application
-from greenray.chain.local.ledger import get_account, get_bucket, get_object
-from greenray.chain.local.state import ChainDatabase
+from greenray.chain.local.ledger.accounts import get_account
+from greenray.chain.local.ledger.state import ChainDatabase
 from greenray.protocol.objects import ObjectStatus
 from tests.support.local_chain import (
     BUCKET,
@@ -54,7 +56,7 @@ def _committed_sequence(home: Path) -> int:
     """Read behind the API: the user's sequence, and that the state around it fits together."""
     database = ChainDatabase(home / "chain.sqlite")
     try:
-        head = Application(database, None, 0).head
+        head = Application(database, get_local_dialect(), None, 0).head
         account = get_account(database, parse_address(address("user")))
         assert account is not None
         for number in range(account.sequence - 1):
@@ -122,7 +124,7 @@ def test_a_commit_that_breaks_off_leaves_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     database = ChainDatabase(tmp_path / "chain.sqlite")
-    app = Application(database, GENESIS, 10**18)
+    app = Application(database, get_local_dialect(), GENESIS, 10**18)
     before = app.head
 
     class Broken:
@@ -144,6 +146,6 @@ def test_a_commit_that_breaks_off_leaves_nothing(
     monkeypatch.undo()
     database.close()
     again = ChainDatabase(tmp_path / "chain.sqlite")
-    assert Application(again, None, 0).head.hash == before.hash
+    assert Application(again, get_local_dialect(), None, 0).head.hash == before.hash
     assert get_bucket(again, BUCKET) is None
     again.close()

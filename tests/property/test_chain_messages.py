@@ -20,14 +20,8 @@ from greenray.chain.crypto import (
     sign_bytes,
     to_checksum_address,
 )
+from greenray.chain.dialect import Coin, TransactionTerms
 from greenray.chain.dialects import get_dialect, v0_2
-from greenray.chain.dialects.base import Coin, TransactionTerms
-from greenray.chain.dialects.p2p_wire import (
-    decode_approval,
-    decode_request,
-    encode_approval,
-    encode_request,
-)
 from greenray.chain.dialects.v0_2 import (
     Message,
     MsgCancelCreateObject,
@@ -38,7 +32,13 @@ from greenray.chain.dialects.v0_2 import (
     MsgSend,
     SpApproval,
 )
-from greenray.chain.dialects.v0_2_state import object_info_from_wire, object_info_to_wire
+from greenray.chain.dialects.v0_2.p2p_wire import (
+    decode_approval,
+    decode_request,
+    encode_approval,
+    encode_request,
+)
+from greenray.chain.dialects.v0_2.state import object_info_from_wire, object_info_to_wire
 from greenray.chain.eip712 import numeric_chain_id
 from greenray.chain.proto_json import from_json, to_json
 from greenray.chain.transactions.signing import sign_transaction

@@ -13,11 +13,12 @@ from hypothesis import strategies as st
 
 from greenray.chain import wire
 from greenray.chain.crypto import keccak256, sign_digest
+from greenray.chain.dialects import get_local_dialect
 from greenray.chain.dialects import v0_2 as dialect
 from greenray.chain.local.app import Application
+from greenray.chain.local.ledger.state import ChainDatabase
 from greenray.chain.local.mempool import MempoolRefusal
 from greenray.chain.local.node import Node
-from greenray.chain.local.state import ChainDatabase
 from greenray.chain.proto_json import Effect, PrincipalType
 from greenray.protocol.integrity import secondary_sign_bytes
 from greenray.protocol.objects import ActionType
@@ -122,7 +123,8 @@ class World:
 
     def __init__(self) -> None:
         self.node = Node(
-            Application(ChainDatabase(Path(":memory:")), GENESIS, 10**18), clock_ns=lambda: 0
+            Application(ChainDatabase(Path(":memory:")), get_local_dialect(), GENESIS, 10**18),
+            clock_ns=lambda: 0,
         )
         self.model = Model()
         self.queued: list[Step] = []

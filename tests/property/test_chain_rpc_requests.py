@@ -11,13 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from greenray.chain.dialects import get_local_dialect
 from greenray.chain.dialects import v0_2 as dialect
 from greenray.chain.local.app import Application, SimulationFault
 from greenray.chain.local.evm import EvmMethods
+from greenray.chain.local.ledger.state import ChainDatabase
 from greenray.chain.local.node import Node
 from greenray.chain.local.rpc import HttpAnswer, answer_get, answer_post
 from greenray.chain.local.rpc_methods import CometMethods
-from greenray.chain.local.state import ChainDatabase
 from tests.support.local_chain import (
     create_bucket,
     create_object,
@@ -35,7 +36,7 @@ LEFT_OUT = "broadcast_tx_commit"
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
     database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
-    node = Node(Application(database, small_genesis(), 10**18))
+    node = Node(Application(database, get_local_dialect(), small_genesis(), 10**18))
     node.make_block()
     yield node
     database.close()

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from greenray.chain.local.genesis import Genesis, genesis_to_json
+from greenray.chain.local.ledger.genesis import Genesis, genesis_to_json
 
 
 class ChainProcess:

@@ -18,16 +18,18 @@ from pathlib import Path
 from typing import Any
 
 from greenray.chain import proto_json, wire
+from greenray.chain.addresses import parse_address
 from greenray.chain.crypto import address_of, keccak256, public_key_of, sign_digest
+from greenray.chain.dialects import get_local_dialect
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.local.addresses import parse_address
+from greenray.chain.dialects.v0_2.local_rules.records import get_object
 from greenray.chain.local.app import Application
-from greenray.chain.local.genesis import Genesis, GenesisProvider, load_genesis
-from greenray.chain.local.ledger import COUNTER, get_account, get_object
+from greenray.chain.local.ledger.accounts import COUNTER, get_account
+from greenray.chain.local.ledger.genesis import Genesis, GenesisProvider, load_genesis
+from greenray.chain.local.ledger.state import ChainDatabase
 from greenray.chain.local.node import Node
 from greenray.chain.local.queries import QueryAnswer
 from greenray.chain.local.rpc_methods import CometMethods
-from greenray.chain.local.state import ChainDatabase
 from greenray.chain.local.tx_result import TxResult
 from greenray.chain.transactions.signing import sign_transaction, unsigned_for_simulation
 from greenray.protocol.integrity import secondary_sign_bytes
@@ -47,7 +49,7 @@ LEFT_OUT: dict[str, str] = {}
 
 def recorded_genesis() -> Genesis:
     """What the recorded node started from, with its inverted RejectSealObject."""
-    genesis = load_genesis(DATA / "genesis-v0_2.json")
+    genesis = load_genesis(DATA / "genesis-v0_2.json", get_local_dialect().fixed_gas)
     return replace(genesis, params=replace(genesis.params, recorded_reject_seal=True))
 
 
@@ -93,7 +95,9 @@ class ReplayChain:
     def __init__(self, directory: Path, genesis: Genesis) -> None:
         self._now_ns = FIRST_RECORDED_TIME_S * 1_000_000_000
         database = ChainDatabase(directory / "chain.sqlite")
-        self.node = Node(Application(database, genesis, self._tick()), clock_ns=self._tick)
+        self.node = Node(
+            Application(database, get_local_dialect(), genesis, self._tick()), clock_ns=self._tick
+        )
         self.methods = CometMethods(self.node, "127.0.0.1:26657").methods
 
     def _tick(self) -> int:

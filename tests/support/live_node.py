@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 from greenray.chain import wire
 from greenray.chain.crypto import address_of
+from greenray.chain.dialect import Query
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.dialects.base import Query
 from greenray.protocol.objects import StorageParams
 
 T = TypeVar("T")

@@ -14,8 +14,14 @@ from pathlib import Path
 from typing import Any, TypedDict, TypeVar, Unpack
 
 from greenray.chain.crypto import address_of, keccak256, sign_digest
+from greenray.chain.dialects import get_local_dialect
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.local.genesis import Genesis, GenesisProvider, build_genesis, genesis_to_json
+from greenray.chain.local.ledger.genesis import (
+    Genesis,
+    GenesisProvider,
+    build_genesis,
+    genesis_to_json,
+)
 from greenray.chain.transactions.signing import sign_transaction
 from greenray.protocol.integrity import secondary_sign_bytes
 from greenray.protocol.objects import Visibility
@@ -66,7 +72,12 @@ def small_genesis(overrides: dict[str, Any] | None = None, **changes: Any) -> Ge
 
     providers = [numbered(index) for index in range(7)]
     return build_genesis(
-        providers, [address("user")], chain_id=CHAIN_ID, overrides=overrides, **changes
+        providers,
+        [address("user")],
+        fixed_gas=get_local_dialect().fixed_gas,
+        chain_id=CHAIN_ID,
+        overrides=overrides,
+        **changes,
     )
 
 

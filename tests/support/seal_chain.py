@@ -15,8 +15,8 @@ from hashlib import sha256
 from typing import Any
 
 from greenray.chain import crypto, wire
+from greenray.chain.dialect import Coin, TransactionTerms
 from greenray.chain.dialects import get_dialect
-from greenray.chain.dialects.base import Coin, TransactionTerms
 from greenray.chain.ports import (
     Account,
     BroadcastResult,

@@ -32,10 +32,10 @@ from greenray.actors.task_node.actor import TaskNode, TaskNodeSettings
 from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
 from greenray.actors.uploader.actor import Uploader, UploaderSettings
 from greenray.chain.crypto import address_of
-from greenray.chain.dialects import get_dialect
+from greenray.chain.dialects import get_dialect, get_local_dialect
 from greenray.chain.keystore import KeyRing
 from greenray.chain.keystore import SpKeys as RingKeys
-from greenray.chain.local.genesis import GenesisProvider, build_genesis
+from greenray.chain.local.ledger.genesis import GenesisProvider, build_genesis
 from greenray.chain.local.server import RunningChain, running_chain
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.client.creation import PutOptions
@@ -393,10 +393,15 @@ async def whole_network(folder: Path, sps: int = 7) -> AsyncIterator[WholeNetwor
     genesis = build_genesis(
         providers,
         [address_of(USER_KEY)],
+        fixed_gas=get_local_dialect().fixed_gas,
         overrides={"max_segment_size": SEGMENT_SIZE_BYTES},
     )
     async with running_chain(
-        folder / "chain", port=0, genesis=genesis, block_interval_s=BLOCK_INTERVAL_S
+        folder / "chain",
+        port=0,
+        local_dialect=get_local_dialect(),
+        genesis=genesis,
+        block_interval_s=BLOCK_INTERVAL_S,
     ) as chain:
         network = WholeNetwork(folder, chain, keys)
         try:

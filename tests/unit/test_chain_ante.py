@@ -10,14 +10,16 @@ from typing import Any
 import pytest
 
 from greenray.chain import wire
+from greenray.chain.addresses import parse_address
+from greenray.chain.dialects import get_local_dialect
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.local.addresses import parse_address
+from greenray.chain.dialects.v0_2.local_rules.records import get_object, get_stream
 from greenray.chain.local.app import Application, SimulationFault
-from greenray.chain.local.ledger import get_balance, get_object, get_stream
+from greenray.chain.local.ledger.accounts import get_balance
+from greenray.chain.local.ledger.signatures import recover_public_key
+from greenray.chain.local.ledger.state import ChainDatabase
 from greenray.chain.local.mempool import Mempool, MempoolLimits, MempoolRefusal
 from greenray.chain.local.queries import Queries
-from greenray.chain.local.signatures import recover_public_key
-from greenray.chain.local.state import ChainDatabase
 from greenray.chain.proto_json import Effect, PrincipalType
 from greenray.protocol.objects import ActionType, ObjectStatus
 from tests.support.local_chain import (
@@ -41,7 +43,7 @@ class Chain:
 
     def __init__(self, database: ChainDatabase) -> None:
         self.database = database
-        self.app = Application(database, GENESIS, CLOCK_NS)
+        self.app = Application(database, get_local_dialect(), GENESIS, CLOCK_NS)
         self.sequences: dict[str, int] = {}
 
     def run(self, *senders_and_messages: tuple[str, dialect.Message]) -> list[tuple[str, int]]:

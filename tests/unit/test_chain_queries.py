@@ -7,11 +7,12 @@ from collections.abc import Iterator
 import pytest
 
 from greenray.chain import wire
+from greenray.chain.dialects import get_local_dialect
+from greenray.chain.dialects.v0_2.local_rules.records import put_bucket
 from greenray.chain.local.app import Application
 from greenray.chain.local.gogoproto import WireError, check
-from greenray.chain.local.ledger import put_bucket
+from greenray.chain.local.ledger.state import ChainDatabase, Overlay, StoredBlock
 from greenray.chain.local.queries import Queries, QueryAnswer
-from greenray.chain.local.state import ChainDatabase, Overlay, StoredBlock
 from tests.support.local_chain import address, small_genesis
 
 HEAD_BUCKET = "/greenfield.storage.Query/HeadBucket"
@@ -21,7 +22,7 @@ ACCOUNT = "/cosmos.auth.v1beta1.Query/Account"
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
     database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
-    app = Application(database, small_genesis(), 10**18)
+    app = Application(database, get_local_dialect(), small_genesis(), 10**18)
     for _ in range(3):
         app.make_block([], 0)
     yield app
@@ -117,7 +118,7 @@ LIST_BUCKETS = "/greenfield.storage.Query/ListBuckets"
 def many_buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queries]:
     """Buckets 1 to 300, of names whose hashes have another order."""
     database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
-    app = Application(database, small_genesis(), 10**18)
+    app = Application(database, get_local_dialect(), small_genesis(), 10**18)
     state = Overlay(database)
     for number in range(1, 301):
         put_bucket(state, wire.storage.BucketInfo(bucket_name=f"bucket-{number}", id=str(number)))

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from greenray.chain.local.ledger.state import ChainDatabase, StoredBlock, StoredTransaction
 from greenray.chain.local.query_language import Condition, Moment, QuerySyntaxError, parse_query
-from greenray.chain.local.state import ChainDatabase, StoredBlock, StoredTransaction
 from greenray.chain.local.tx_search import SearchFault, SearchPanic, find
 
 HASH = bytes(range(32))

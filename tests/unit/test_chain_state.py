@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from greenray.chain.dialects import get_local_dialect
 from greenray.chain.local.app import Application
-from greenray.chain.local.events import Event
-from greenray.chain.local.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
+from greenray.chain.local.ledger.events import Event
+from greenray.chain.local.ledger.state import ChainDatabase, Overlay, StoredBlock, StoredTransaction
 from greenray.chain.local.tx_result import TxResult
 from greenray.protocol.errors import InvalidInput, StoreError
 from tests.support.local_chain import create_bucket, signed, small_genesis
@@ -138,25 +139,25 @@ def test_a_database_of_another_layout_is_a_clear_error(tmp_path: Path) -> None:
 
 def test_a_new_chain_needs_a_genesis(database: ChainDatabase) -> None:
     with pytest.raises(InvalidInput, match="needs a genesis"):
-        Application(database, None, 0)
+        Application(database, get_local_dialect(), None, 0)
 
 
 def test_a_chain_refuses_another_genesis(database: ChainDatabase) -> None:
-    Application(database, small_genesis(), 10**18)
+    Application(database, get_local_dialect(), small_genesis(), 10**18)
     with pytest.raises(InvalidInput, match="another genesis"):
-        Application(database, small_genesis({"min_charge_size": 5}), 10**18)
+        Application(database, get_local_dialect(), small_genesis({"min_charge_size": 5}), 10**18)
 
 
 def test_a_reopened_chain_has_the_same_head(tmp_path: Path) -> None:
     genesis = small_genesis()
     first = ChainDatabase(tmp_path / "chain.sqlite")
-    app = Application(first, genesis, 10**18)
+    app = Application(first, get_local_dialect(), genesis, 10**18)
     results = app.make_block([signed(genesis, "user", create_bucket(), 0)], 10**18)
     assert results[0].code == 0
     head = app.head
     first.close()
     second = ChainDatabase(tmp_path / "chain.sqlite")
-    again = Application(second, None, 0).head
+    again = Application(second, get_local_dialect(), None, 0).head
     second.close()
     assert (again.height, again.hash, again.app_hash) == (head.height, head.hash, head.app_hash)
 
@@ -166,7 +167,7 @@ def test_the_same_transactions_give_the_same_app_hash(tmp_path: Path) -> None:
     hashes = []
     for name in ("one", "two"):
         database = ChainDatabase(tmp_path / name)
-        app = Application(database, genesis, 10**18)
+        app = Application(database, get_local_dialect(), genesis, 10**18)
         app.make_block([signed(genesis, "user", create_bucket(), 0)], 10**18 + 1)
         hashes.append((app.head.hash, app.head.app_hash))
         database.close()

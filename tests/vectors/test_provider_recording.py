@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from greenray.chain.crypto import recover_signer, sign_bytes
-from greenray.chain.dialects.p2p_wire import (
+from greenray.chain.dialects.v0_2.p2p_wire import (
     decode_approval,
     decode_request,
     encode_approval,

@@ -21,8 +21,8 @@ from greenray.chain.crypto import (
     sign_bytes,
     sign_digest,
 )
+from greenray.chain.dialect import Coin, TransactionTerms
 from greenray.chain.dialects import get_dialect, v0_2
-from greenray.chain.dialects.base import Coin, TransactionTerms
 from greenray.chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, MsgSealObject, SpApproval
 from greenray.chain.eip712 import encode_type, hash_struct, numeric_chain_id, type_hash
 from greenray.chain.transactions.signing import sign_transaction, unsigned_for_simulation

@@ -14,8 +14,8 @@ import numpy as np
 
 from greenray.chain import wire
 from greenray.chain.crypto import address_of_public_key, recover_digest, recover_signer
+from greenray.chain.dialect import Coin, Dialect, TransactionTerms
 from greenray.chain.dialects import get_dialect
-from greenray.chain.dialects.base import Coin, Dialect, TransactionTerms
 from greenray.chain.rpc.client import DEFAULT_TIMEOUT_S, RpcChainClient
 from greenray.chain.rpc.json_rpc import JsonRpc
 from greenray.client.network_file import NetworkFile

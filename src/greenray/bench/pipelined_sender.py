@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from greenray.chain.crypto import address_of, public_key_of
-from greenray.chain.dialects.base import Dialect, Message
+from greenray.chain.dialect import Dialect, Message
 from greenray.chain.ports import ChainClient
 from greenray.chain.transactions.signing import (
     SignedTransaction,

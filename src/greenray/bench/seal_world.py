@@ -13,8 +13,8 @@ from typing import Any
 
 from greenray.bench.pipelined_sender import PipelinedSender
 from greenray.chain.crypto import keccak256, sign_bytes, sign_digest
+from greenray.chain.dialect import Dialect
 from greenray.chain.dialects import get_dialect
-from greenray.chain.dialects.base import Dialect
 from greenray.chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, SpApproval
 from greenray.chain.keystore import KeyRing
 from greenray.chain.rpc.client import RpcChainClient
@@ -51,12 +51,15 @@ class SealWorld:
         """Raises ChainUnavailable, InvalidInput."""
         keys_file, genesis_file = root / "keys.json", root / "genesis.json"
         endpoints = ["http://127.0.0.1:1"] * _SPS
-        write_local_genesis(keys_file, genesis_file, endpoints, settings.genesis_params)
+        write_local_genesis(
+            keys_file, genesis_file, endpoints, settings.dialect, settings.genesis_params
+        )
         options = ChainOptions(
             home=root / "chain",
             genesis=genesis_file,
             port=0,
             block_interval_s=settings.block_interval_s,
+            dialect=settings.dialect,
             log_file=root / "chain.log",
         )
         process = await ChainProcess.start(options)

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from greenray.chain.dialects import DEFAULT_DIALECT, get_local_dialect
 from greenray.cli.output import command_app, note, reporting_errors
 
 if TYPE_CHECKING:
-    from greenray.chain.local.genesis import Genesis
+    from greenray.chain.local.ledger.genesis import Genesis
 
 app = command_app(help="Run the embedded Greenfield chain alone.")
 
@@ -38,6 +39,9 @@ def serve(
         Path | None,
         typer.Option(metavar="FILE", help="What a new home starts from; else one is made."),
     ] = None,
+    dialect: Annotated[
+        str, typer.Option(metavar="NAME", help="The wire dialect it speaks.")
+    ] = DEFAULT_DIALECT,
 ) -> None:
     """Serve CometBFT JSON-RPC on 127.0.0.1 until SIGINT or SIGTERM.
 
@@ -48,29 +52,34 @@ def serve(
         from greenray.chain.local.server import serve as serve_chain
 
         home = home.expanduser()
+        local_dialect = get_local_dialect(dialect)
         asyncio.run(
             serve_chain(
-                home, port=port, genesis=_genesis(home, genesis), block_interval_s=block_interval
+                home,
+                port=port,
+                local_dialect=local_dialect,
+                genesis=_genesis(home, genesis, dialect),
+                block_interval_s=block_interval,
             )
         )
 
 
-def _genesis(home: Path, given: Path | None) -> Genesis | None:
+def _genesis(home: Path, given: Path | None, dialect: str) -> Genesis | None:
     """The given genesis, or the home's own; None for a chain that was started from another file.
 
     Raises InvalidInput, StoreError.
     """
-    from greenray.chain.local.genesis import load_genesis
+    from greenray.chain.local.ledger.genesis import load_genesis
 
     own = home / "genesis.json"
     if given is None and not own.exists():
         if (home / "chain.sqlite").exists():
             return None
-        _make_own_genesis(home, own)
-    return load_genesis(given or own)
+        _make_own_genesis(home, own, dialect)
+    return load_genesis(given or own, get_local_dialect(dialect).fixed_gas)
 
 
-def _make_own_genesis(home: Path, genesis_file: Path) -> None:
+def _make_own_genesis(home: Path, genesis_file: Path, dialect: str) -> None:
     from greenray.cluster.local_chain.genesis import write_local_genesis
     from greenray.protocol.errors import StoreError
 
@@ -78,7 +87,7 @@ def _make_own_genesis(home: Path, genesis_file: Path) -> None:
     endpoints = [f"http://127.0.0.1:{_FIRST_GATEWAY_PORT + i}" for i in range(_SPS)]
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        write_local_genesis(keys_file, genesis_file, endpoints)
+        write_local_genesis(keys_file, genesis_file, endpoints, dialect)
     except OSError as error:
         raise StoreError(
             f"the home cannot be written: {error.strerror}", str(home), "Choose another --home"

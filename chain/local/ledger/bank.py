@@ -1,17 +1,19 @@
-"""Coins: transfers and their events; the bank's MsgSend."""
+"""Coins: transfers and their events."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
-from greenray.chain import wire
-from greenray.chain.local.addresses import address_text, parse_address
-from greenray.chain.local.events import event
-from greenray.chain.local.faults import sdk
-from greenray.chain.local.ledger import Context, ensure_account, get_balance, put_balance
+from greenray.chain.addresses import address_text, module_address
+from greenray.chain.local.ledger.accounts import ensure_account, get_balance, put_balance
+from greenray.chain.local.ledger.context import Context
+from greenray.chain.local.ledger.events import event
+from greenray.chain.local.ledger.faults import sdk
 
 Coin = tuple[str, int]
+
+FEE_COLLECTOR = module_address("fee_collector")
+DISTRIBUTION = module_address("distribution")
 
 
 def coins_text(coins: Sequence[Coin]) -> str:
@@ -43,11 +45,3 @@ def send_coins(context: Context, sender: bytes, receiver: bytes, coins: Sequence
         event("transfer", recipient=receiver_text, sender=sender_text, amount=text),
         event("message", sender=sender_text),
     )
-
-
-def send(context: Context, message: Any) -> Any:
-    """bank MsgSend."""
-    coins = [(coin.denom, int(coin.amount)) for coin in message.amount]
-    sender, receiver = parse_address(message.from_address), parse_address(message.to_address)
-    send_coins(context, sender, receiver, coins)
-    return wire.bank.MsgSendResponse()

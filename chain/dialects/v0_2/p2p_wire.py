@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from greenray.chain import wire
-from greenray.chain.dialects.v0_2_state import object_info_from_wire, object_info_to_wire
+from greenray.chain.dialects.v0_2.state import object_info_from_wire, object_info_to_wire
 from greenray.protocol.approvals import Approval, ApprovalRequest
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.objects import ObjectInfo

@@ -14,7 +14,7 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Any
 
-from greenray.chain.local.addresses import InvalidAddress, address_text, parse_address
+from greenray.chain.addresses import InvalidAddress, address_text, parse_address
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.objects import ProviderStatus
 
@@ -23,15 +23,6 @@ _MAX_CHAIN_ID_LENGTH = 48
 _FEE_DENOM = "BNB"
 _DEFAULT_BALANCE = 10**26
 _DEFAULT_DEPOSIT = 10**25
-_DEFAULT_GAS: dict[str, int] = {
-    "/cosmos.bank.v1beta1.MsgSend": 1200,
-    "/greenfield.storage.MsgCreateBucket": 2400,
-    "/greenfield.storage.MsgCreateObject": 1200,
-    "/greenfield.storage.MsgSealObject": 1200,
-    "/greenfield.storage.MsgRejectSealObject": 12000,
-    "/greenfield.storage.MsgCancelCreateObject": 1200,
-    "/greenfield.storage.MsgPutPolicy": 2400,
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,13 +112,14 @@ class ChainParams:
 
 @dataclass(frozen=True, slots=True)
 class Genesis:
-    """A validated genesis. ``min_gas_price`` is per gas, in the smallest unit of its denom."""
+    """A validated genesis. ``gas`` is fixed by type URL; ``min_gas_price`` is per gas, in the
+    smallest unit of its denom."""
 
     chain_id: str
     accounts: tuple[GenesisAccount, ...]
     storage_providers: tuple[GenesisProvider, ...]
+    gas: Mapping[str, int]
     params: ChainParams = field(default_factory=ChainParams)
-    gas: Mapping[str, int] = field(default_factory=lambda: dict(_DEFAULT_GAS))
     min_gas_price: int = 5_000_000_000
     min_gas_denom: str = _FEE_DENOM
 
@@ -145,8 +137,8 @@ def numeric_chain_id(chain_id: str) -> int:
     return int(match.group(1))
 
 
-def load_genesis(path: Path) -> Genesis:
-    """Read and validate a genesis file.
+def load_genesis(path: Path, fixed_gas: Mapping[str, int]) -> Genesis:
+    """Read and validate a genesis file; ``fixed_gas`` as for ``parse_genesis``.
 
     Raises:
         InvalidInput: the file cannot be read, is not JSON, or says something impossible.
@@ -158,13 +150,17 @@ def load_genesis(path: Path) -> Genesis:
             f"the genesis file cannot be read: {error}", str(path), "Give a JSON file"
         ) from error
     try:
-        return parse_genesis(document)
+        return parse_genesis(document, fixed_gas)
     except InvalidInput as error:
         raise InvalidInput(error.what, f"{path}: {error.where}", error.next_step) from error
 
 
-def parse_genesis(document: Any) -> Genesis:
-    """Validate a genesis document. Raises InvalidInput naming the field."""
+def parse_genesis(document: Any, fixed_gas: Mapping[str, int]) -> Genesis:
+    """Validate a genesis document. ``fixed_gas``: of the messages that run, by type URL, where the
+    document says nothing else.
+
+    Raises InvalidInput naming the field.
+    """
     if not isinstance(document, dict):
         raise _bad("a genesis is a JSON object", "genesis")
     reader = _Reader(document, "")
@@ -175,7 +171,7 @@ def parse_genesis(document: Any) -> Genesis:
     price, denom = _parse_coin_text(reader.text("min_gas_price", f"5000000000{_FEE_DENOM}"))
     gas_rows = reader.object("gas")
     # Other messages of the real chain do not run here; some have no fixed gas.
-    gas = {name: gas_rows.integer(name, default) for name, default in _DEFAULT_GAS.items()}
+    gas = {name: gas_rows.integer(name, default) for name, default in fixed_gas.items()}
     genesis = Genesis(
         chain_id=reader.text("chain_id"),
         accounts=accounts,
@@ -210,6 +206,7 @@ def build_genesis(
     providers: Sequence[GenesisProvider],
     users: Sequence[str] = (),
     *,
+    fixed_gas: Mapping[str, int],
     chain_id: str = "greenfield_9000-121",
     balance: int = _DEFAULT_BALANCE,
     overrides: Mapping[str, Any] | None = None,
@@ -217,8 +214,8 @@ def build_genesis(
     """A genesis for a local network.
 
     Every address of the providers and every user gets an account with ``balance`` (smallest
-    unit), numbered in the order given. ``overrides`` are fields of ``StorageModuleParams`` or
-    ``ChainParams``, e.g. ``{"max_segment_size": 4096}``.
+    unit), numbered in the order given. ``fixed_gas`` is the dialect's. ``overrides`` are fields of
+    ``StorageModuleParams`` or ``ChainParams``, e.g. ``{"max_segment_size": 4096}``.
 
     Raises:
         InvalidInput: an address or an override that makes no sense.
@@ -240,6 +237,7 @@ def build_genesis(
             for number, address in enumerate(unique)
         ),
         storage_providers=tuple(_with_checked_addresses(provider) for provider in providers),
+        gas=dict(fixed_gas),
         params=_override(ChainParams(), overrides or {}),
     )
     check_genesis(genesis)

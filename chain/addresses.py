@@ -1,4 +1,7 @@
-"""Addresses as the chain parses and prints them (protocol 04 §1)."""
+"""Addresses as a Greenfield chain parses and prints them (protocol 04 §1).
+
+They are the SDK's own and no matter of a dialect.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,29 @@ import hashlib
 from functools import lru_cache
 
 from greenray.chain.crypto import to_checksum_address
-from greenray.chain.dialects.v0_2_validation import address_problem
 
 ADDRESS_SIZE_BYTES = 20
 
 
 class InvalidAddress(ValueError):
     """Not an address; the text is the Go parser's."""
+
+
+def address_problem(address: str) -> str | None:
+    """The chain's words for what is wrong with an address, None when it is one."""
+    digits = address.lower().removeprefix("0x")
+    size_bytes = len(digits.encode(errors="surrogatepass"))
+    if not digits.strip():
+        return "empty address string is not allowed"
+    if size_bytes != 40:
+        return f"invalid address hex length: {size_bytes} != 40"
+    for byte in digits.encode(errors="surrogatepass"):
+        if byte not in b"0123456789abcdef":
+            shown = f" '{chr(byte)}'" if chr(byte).isprintable() else ""
+            return f"encoding/hex: invalid byte: U+{byte:04X}{shown}"
+    if not digits.strip("0"):
+        return "empty address string is not allowed"
+    return None
 
 
 @lru_cache(maxsize=100_000)
@@ -47,10 +66,3 @@ def parse_hex(text: str) -> bytes:
 def module_address(name: str) -> bytes:
     """The account of a module: the first 20 bytes of the SHA-256 of its name."""
     return hashlib.sha256(name.encode()).digest()[:ADDRESS_SIZE_BYTES]
-
-
-FEE_COLLECTOR = module_address("fee_collector")
-DISTRIBUTION = module_address("distribution")
-PAYMENT_POOL = module_address("payment")
-# Recorded from a v0.2.0 node; it receives the payment module's validator tax.
-VALIDATOR_TAX_POOL = bytes.fromhex("dF5F0588f6B09f0B9E58D3426252db25Dc74E7a1")

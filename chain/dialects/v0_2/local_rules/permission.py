@@ -11,20 +11,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenray.chain import proto_json, wire
+from greenray.chain.addresses import address_text, parse_address
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.dialects.v0_2_policies import parse_resource_name
-from greenray.chain.local.addresses import address_text, parse_address
-from greenray.chain.local.events import typed_event
-from greenray.chain.local.faults import greenfiled, storage
-from greenray.chain.local.ledger import (
+from greenray.chain.dialects.v0_2.local_rules.faults import greenfiled, storage
+from greenray.chain.dialects.v0_2.local_rules.records import (
     POLICY,
-    Context,
     get_bucket,
     get_object,
-    next_number,
     number_key,
 )
-from greenray.chain.local.state import State
+from greenray.chain.dialects.v0_2.policies import parse_resource_name
+from greenray.chain.local.ledger.accounts import next_number
+from greenray.chain.local.ledger.context import Context
+from greenray.chain.local.ledger.events import typed_event
+from greenray.chain.local.ledger.state import State
 from greenray.chain.proto_json import Effect, PrincipalType
 from greenray.protocol.objects import ActionType, Visibility
 

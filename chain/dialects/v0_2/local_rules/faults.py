@@ -1,32 +1,10 @@
-"""Refusals of the chain: codespace, code and log exactly as a v0.2.0 node words them (04 §11)."""
+"""Refusals of Greenfield's own modules, as a v0.2.0 node words them (04 §11)."""
 
 from __future__ import annotations
 
+from greenray.chain.local.ledger.faults import ChainFault, wrapped
+
 _ROOT_TEXTS: dict[tuple[str, int], str] = {
-    ("sdk", 2): "tx parse error",
-    ("sdk", 4): "unauthorized",
-    ("sdk", 5): "insufficient funds",
-    ("sdk", 6): "unknown request",
-    ("sdk", 7): "invalid address",
-    ("sdk", 8): "invalid pubkey",
-    ("sdk", 9): "unknown address",
-    ("sdk", 10): "invalid coins",
-    ("sdk", 11): "out of gas",
-    ("sdk", 12): "memo too large",
-    ("sdk", 13): "insufficient fee",
-    ("sdk", 14): "maximum number of signatures exceeded",
-    ("sdk", 15): "no signatures supplied",
-    ("sdk", 18): "invalid request",
-    ("sdk", 21): "tx too large",
-    ("sdk", 22): "key not found",
-    ("sdk", 26): "invalid height",
-    ("sdk", 29): "invalid type",
-    ("sdk", 30): "tx timeout height",
-    ("sdk", 31): "unknown extension options",
-    ("sdk", 32): "incorrect account sequence",
-    ("sdk", 38): "not found",
-    ("sdk", 41): "invalid gas limit",
-    ("undefined", 111222): "panic",
     ("greenfiled", 1000): "Invalid bucket name",
     ("greenfiled", 1001): "Invalid object name",
     ("greenfiled", 1003): "Invalid checksum",
@@ -58,25 +36,9 @@ _ROOT_TEXTS: dict[tuple[str, int], str] = {
 }
 
 
-class ChainFault(Exception):
-    """A refusal: what a node answers as codespace, code and log."""
-
-    def __init__(self, codespace: str, code: int, log: str) -> None:
-        super().__init__(codespace, code, log)
-        self.codespace = codespace
-        self.code = code
-        self.log = log
-
-
 def fault(codespace: str, code: int, text: str = "") -> ChainFault:
     """The registered error ``codespace/code``, wrapped by ``text`` as the Go code wraps it."""
-    root = _ROOT_TEXTS[codespace, code]
-    return ChainFault(codespace, code, f"{text}: {root}" if text else root)
-
-
-def sdk(code: int, text: str = "") -> ChainFault:
-    """An error of codespace ``sdk``."""
-    return fault("sdk", code, text)
+    return wrapped(codespace, code, root_text(codespace, code), text)
 
 
 def storage(code: int, text: str = "") -> ChainFault:

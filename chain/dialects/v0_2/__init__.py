@@ -1,6 +1,6 @@
 """The dialect of chain v0.2.0 and v0.2.1: messages, proto-JSON, approvals, EIP-712.
 
-Protocol 04 §1.1, §2, §4. This module is a ``greenray.chain.dialects.base.Dialect``.
+Protocol 04 §1.1, §2, §4. This module is a ``greenray.chain.dialect.Dialect``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any, TypeVar, cast
 
 from greenray.chain import proto_json
 from greenray.chain.crypto import to_checksum_address
-from greenray.chain.dialects import v0_2_queries as queries
-from greenray.chain.dialects.base import Coin, Fault, TransactionTerms
-from greenray.chain.dialects.v0_2_messages import (
+from greenray.chain.dialect import NEVER_EXPIRES, Coin, Fault, SpApproval, TransactionTerms
+from greenray.chain.dialects.v0_2 import queries as queries
+from greenray.chain.dialects.v0_2.messages import (
     Message,
     MsgCancelCreateObject,
     MsgCreateBucket,
@@ -23,7 +23,6 @@ from greenray.chain.dialects.v0_2_messages import (
     MsgSealObject,
     MsgSend,
     Principal,
-    SpApproval,
     Statement,
     decode_message,
     encode_message,
@@ -34,7 +33,7 @@ from greenray.chain.dialects.v0_2_messages import (
     type_url,
     wire_class,
 )
-from greenray.chain.dialects.v0_2_validation import validate_basic
+from greenray.chain.dialects.v0_2.validation import validate_basic
 from greenray.chain.eip712 import numeric_chain_id, typed_data_digest
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.go_json import sorted_compact
@@ -81,9 +80,6 @@ __all__ = [
 
 name = "v0_2"
 fee_denom = "BNB"
-
-NEVER_EXPIRES = 2**64 - 1
-"""The expiry height of an approval that is still to be given."""
 
 _Approved = TypeVar("_Approved", bound=MsgCreateBucket | MsgCreateObject)
 

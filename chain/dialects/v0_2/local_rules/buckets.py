@@ -5,15 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from greenray.chain import wire
+from greenray.chain.addresses import address_text, parse_address
 from greenray.chain.crypto import keccak256
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.local import payment
-from greenray.chain.local.addresses import address_text, parse_address
-from greenray.chain.local.events import typed_event
-from greenray.chain.local.faults import fault, storage
-from greenray.chain.local.genesis import GenesisProvider
-from greenray.chain.local.ledger import Context, get_bucket, next_number, put_bucket
-from greenray.chain.local.signatures import check_approval_signature
+from greenray.chain.dialects.v0_2.local_rules import payment
+from greenray.chain.dialects.v0_2.local_rules.faults import fault, storage
+from greenray.chain.dialects.v0_2.local_rules.records import get_bucket, put_bucket
+from greenray.chain.dialects.v0_2.local_rules.signatures import check_approval_signature
+from greenray.chain.local.ledger.accounts import next_number
+from greenray.chain.local.ledger.context import Context
+from greenray.chain.local.ledger.events import typed_event
+from greenray.chain.local.ledger.genesis import GenesisProvider
 from greenray.protocol.objects import BucketStatus, ProviderStatus, SourceType, Visibility
 
 

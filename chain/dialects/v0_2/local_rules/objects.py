@@ -6,24 +6,25 @@ import base64
 from typing import Any
 
 from greenray.chain import wire
+from greenray.chain.addresses import address_text, parse_address
 from greenray.chain.crypto import keccak256
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.local import payment, permission
-from greenray.chain.local.addresses import address_text, parse_address
-from greenray.chain.local.events import typed_event
-from greenray.chain.local.faults import fault, greenfiled, storage
-from greenray.chain.local.genesis import GenesisProvider
-from greenray.chain.local.ledger import (
-    Context,
+from greenray.chain.dialects.v0_2.local_rules import payment, permission
+from greenray.chain.dialects.v0_2.local_rules.buckets import check_approval, provider_in_service
+from greenray.chain.dialects.v0_2.local_rules.faults import fault, greenfiled, storage
+from greenray.chain.dialects.v0_2.local_rules.records import (
     delete_object,
     get_bucket,
     get_object,
-    next_number,
     put_bucket,
     put_object,
 )
-from greenray.chain.local.msg_bucket import check_approval, provider_in_service
-from greenray.chain.local.signatures import check_approval_signature
+from greenray.chain.dialects.v0_2.local_rules.signatures import check_approval_signature
+from greenray.chain.local.ledger.accounts import next_number
+from greenray.chain.local.ledger.context import Context
+from greenray.chain.local.ledger.events import typed_event
+from greenray.chain.local.ledger.faults import NilPointer
+from greenray.chain.local.ledger.genesis import GenesisProvider
 from greenray.protocol.integrity import secondary_sign_bytes
 from greenray.protocol.objects import (
     ActionType,
@@ -34,10 +35,6 @@ from greenray.protocol.objects import (
     SourceType,
     Visibility,
 )
-
-
-class NilPointer(Exception):
-    """The recorded node panics here (04 §10.4)."""
 
 
 def create_object(context: Context, message: dialect.MsgCreateObject) -> Any:

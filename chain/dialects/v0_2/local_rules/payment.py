@@ -16,17 +16,17 @@ from functools import lru_cache
 from typing import Any
 
 from greenray.chain import wire
-from greenray.chain.local.addresses import (
-    PAYMENT_POOL,
-    VALIDATOR_TAX_POOL,
-    address_text,
-    parse_address,
-)
-from greenray.chain.local.bank import send_coins
-from greenray.chain.local.events import typed_event
-from greenray.chain.local.faults import ChainFault, storage
-from greenray.chain.local.ledger import Context, Rules, get_stream, put_stream
+from greenray.chain.addresses import address_text, module_address, parse_address
+from greenray.chain.dialects.v0_2.local_rules.faults import storage
+from greenray.chain.dialects.v0_2.local_rules.records import get_stream, put_stream
+from greenray.chain.local.ledger.bank import send_coins
+from greenray.chain.local.ledger.context import Context, Rules
+from greenray.chain.local.ledger.events import typed_event
+from greenray.chain.local.ledger.faults import ChainFault
 
+PAYMENT_POOL = module_address("payment")
+# Recorded from a v0.2.0 node; it receives the payment module's validator tax.
+VALIDATOR_TAX_POOL = bytes.fromhex("dF5F0588f6B09f0B9E58D3426252db25Dc74E7a1")
 _ACTIVE = "STREAM_ACCOUNT_STATUS_ACTIVE"
 
 

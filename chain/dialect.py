@@ -31,6 +31,18 @@ class Coin:
     amount: int
 
 
+NEVER_EXPIRES = 2**64 - 1
+"""The expiry height of an approval that is still to be given."""
+
+
+@dataclass(frozen=True, slots=True)
+class SpApproval:
+    """The primary SP's consent inside a message; valid while height <= ``expired_height``."""
+
+    expired_height: int
+    sig: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class TransactionTerms:
     """What is signed beside the message (protocol 04 §4.4).

@@ -8,8 +8,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from greenray.chain.dialects.base import Fault
-from greenray.chain.dialects.v0_2_messages import MsgPutPolicy, Statement
+from greenray.chain.dialect import Fault
+from greenray.chain.dialects.v0_2.messages import MsgPutPolicy, Statement
 from greenray.chain.proto_json import Effect, PrincipalType
 from greenray.protocol.errors import InvalidName
 from greenray.protocol.names import check_bucket_name, check_object_name

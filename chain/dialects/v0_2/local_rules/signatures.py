@@ -1,26 +1,18 @@
-"""Who signed a digest, remembered: what CheckTx verified is not computed again in DeliverTx."""
+"""Signatures of storage providers inside messages, as strictly as a v0.2.0 node checks them."""
 
 from __future__ import annotations
 
-from functools import lru_cache
+from greenray.chain.addresses import address_text, parse_address
+from greenray.chain.dialects.v0_2.local_rules.faults import storage
+from greenray.chain.local.ledger.faults import SDK_TEXTS, ChainFault
+from greenray.chain.local.ledger.signatures import (
+    SIGNATURE_SIZE_BYTES,
+    address_of_key,
+    recover_public_key,
+)
 
-from greenray.chain.crypto import address_of_public_key, recover_digest
-from greenray.chain.local.addresses import address_text, parse_address
-from greenray.chain.local.faults import ChainFault, root_text, storage
-from greenray.protocol.errors import InvalidInput, SignatureError
-
-SIGNATURE_SIZE_BYTES = 65
-_REMEMBERED = 16_384
 _HALF_ORDER = 0x7FFFFFFFFFFFFFFFFFFFFFFFFFFFFFFF5D576E7357A4501DDFE92F46681B20A0
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def recover_public_key(digest: bytes, signature: bytes) -> bytes | None:
-    """The compressed public key (33 bytes) that signed; None when no key could have."""
-    try:
-        return recover_digest(digest, signature)
-    except SignatureError:
-        return None
+_INVALID_SIGNER = "tx intended signer does not match the given signer"
 
 
 def check_approval_signature(digest: bytes, signature: bytes, approval_address: str) -> None:
@@ -46,22 +38,10 @@ def check_approval_signature(digest: bytes, signature: bytes, approval_address: 
         raise _refused(
             f"pubkey {address_text(recovered)} is different from approval pubkey"
             f" {address_text(expected)}:"
-            f" {root_text('sdk', 8)}"
+            f" {SDK_TEXTS[8]}"
         )
     if int.from_bytes(signature[32:64], "big") > _HALF_ORDER:
         raise _refused(f"unable to verify signer signature of EIP712 typed data: {_INVALID_SIGNER}")
-
-
-_INVALID_SIGNER = "tx intended signer does not match the given signer"
-
-
-@lru_cache(maxsize=_REMEMBERED)
-def address_of_key(public_key: bytes) -> bytes:
-    """The 20 bytes of a compressed public key's address; empty when it is not a public key."""
-    try:
-        return parse_address(address_of_public_key(public_key))
-    except InvalidInput:
-        return b""
 
 
 def _unrecoverable(reason: str) -> ChainFault:

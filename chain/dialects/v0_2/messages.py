@@ -10,19 +10,11 @@ from dataclasses import dataclass, fields
 from typing import Any, cast
 
 from greenray.chain import proto_json, wire
-from greenray.chain.dialects.base import Coin
-from greenray.chain.dialects.v0_2_state import enum_of, uint_of
+from greenray.chain.dialect import Coin, SpApproval
+from greenray.chain.dialects.v0_2.state import enum_of, uint_of
 from greenray.chain.proto_json import Effect, PrincipalType
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.objects import ActionType, RedundancyType, Visibility
-
-
-@dataclass(frozen=True, slots=True)
-class SpApproval:
-    """Approval of the primary SP inside a message; valid while height <= ``expired_height``."""
-
-    expired_height: int
-    sig: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-from greenray.chain.dialects.base import Coin, Fault
-from greenray.chain.dialects.v0_2_messages import (
+from greenray.chain.addresses import address_problem
+from greenray.chain.dialect import Coin, Fault
+from greenray.chain.dialects.v0_2.messages import (
     Message,
     MsgCreateBucket,
     MsgCreateObject,
@@ -17,7 +18,7 @@ from greenray.chain.dialects.v0_2_messages import (
     MsgSealObject,
     MsgSend,
 )
-from greenray.chain.dialects.v0_2_policies import policy_fault
+from greenray.chain.dialects.v0_2.policies import policy_fault
 from greenray.protocol.errors import InvalidName
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import Visibility
@@ -104,23 +105,6 @@ def object_name_fault(name: str) -> Fault | None:
         check_object_name(name)
     except InvalidName as error:
         return Fault("greenfiled", 1001, f"{error.what}: Invalid object name")
-    return None
-
-
-def address_problem(address: str) -> str | None:
-    """The chain's words for what is wrong with an address, None when it is one."""
-    digits = address.lower().removeprefix("0x")
-    size_bytes = len(digits.encode(errors="surrogatepass"))
-    if not digits.strip():
-        return "empty address string is not allowed"
-    if size_bytes != 40:
-        return f"invalid address hex length: {size_bytes} != 40"
-    for byte in digits.encode(errors="surrogatepass"):
-        if byte not in b"0123456789abcdef":
-            shown = f" '{chr(byte)}'" if chr(byte).isprintable() else ""
-            return f"encoding/hex: invalid byte: U+{byte:04X}{shown}"
-    if not digits.strip("0"):
-        return "empty address string is not allowed"
     return None
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from greenray.chain import wire
-from greenray.chain.dialects.base import Page, Query
-from greenray.chain.dialects.v0_2_state import (
+from greenray.chain.dialect import Page, Query
+from greenray.chain.dialects.v0_2.state import (
     bucket_info_from_wire,
     object_info_from_wire,
     storage_params_from_wire,

@@ -1,0 +1,58 @@
+"""How the embedded chain executes v0.2: its messages, its questions, its gas (protocol 04, 05)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import MappingProxyType
+from typing import Any
+
+from greenray.chain.dialects import v0_2 as dialect
+from greenray.chain.dialects.v0_2.local_rules import buckets, objects, permission, transfers
+from greenray.chain.dialects.v0_2.local_rules.faults import greenfiled
+from greenray.chain.dialects.v0_2.local_rules.queries import QUERIES
+from greenray.chain.dialects.v0_2.messages import type_url, wire_class
+from greenray.chain.local.ledger.context import Context
+from greenray.chain.local.ledger.faults import ChainFault
+from greenray.chain.local.ledger.local_dialect import LocalDialect, MessageRule
+
+
+def _rule(
+    message_type: type[dialect.Message],
+    module: str,
+    fixed_gas: int,
+    run: Callable[[Context, Any], Any],
+) -> tuple[str, MessageRule]:
+    rule = MessageRule(wire_class(message_type), module, fixed_gas, run)
+    return type_url(message_type), rule
+
+
+def _fault(fault: ChainFault) -> tuple[str, int, str]:
+    return fault.codespace, fault.code, fault.log
+
+
+LOCAL_DIALECT = LocalDialect(
+    dialect=dialect,
+    version="v0.2.0",
+    messages=MappingProxyType(
+        dict(
+            [
+                _rule(dialect.MsgSend, "bank", 1200, transfers.send),
+                _rule(dialect.MsgCreateBucket, "storage", 2400, buckets.create_bucket),
+                _rule(dialect.MsgCreateObject, "storage", 1200, objects.create_object),
+                _rule(dialect.MsgSealObject, "storage", 1200, objects.seal_object),
+                _rule(dialect.MsgRejectSealObject, "storage", 12000, objects.reject_seal_object),
+                _rule(dialect.MsgCancelCreateObject, "storage", 1200, objects.cancel_create_object),
+                _rule(dialect.MsgPutPolicy, "storage", 2400, permission.put_policy),
+            ]
+        )
+    ),
+    queries=QUERIES,
+    name_faults=MappingProxyType(
+        {
+            "bucket_name": _fault(greenfiled(1000, "Bucket name contains invalid characters")),
+            "object_name": _fault(
+                greenfiled(1001, "Object name with non UTF-8 strings is not supported")
+            ),
+        }
+    ),
+)

@@ -1,0 +1,1 @@
+"""What the embedded chain holds, and what the messages of a dialect change it by."""
