@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from greenray.protocol.approvals import Approval
+from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider
 from greenray.storage.ports import GroupKey
@@ -113,7 +114,7 @@ class ReceiverPort(Protocol):
         PayloadSizeMismatch, StoreError.
         """
 
-    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+    async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
         """Compare with the chain's checksum, then sign. Called again: the same receipt.
 
         Raises: GroupNotOpen, InvalidInput (batches are missing), IntegrityHashMismatch (nothing
@@ -122,7 +123,7 @@ class ReceiverPort(Protocol):
 
     async def hold_group(
         self, sp_address: str, order: GroupOrder, column: ColumnRef
-    ) -> SecondaryReceipt:
+    ) -> UnverifiedReceipt:
         """``open``, ``write_batch`` and ``finish`` of a group of one batch. All or nothing: what is
         not finished is not acknowledged. The same group again: the same receipt.
 
@@ -146,8 +147,8 @@ class SecondaryGroup(Protocol):
     async def write_batch(self, batch_index: int, column: ColumnRef) -> None:
         """Send the next batch. ``column`` holds exactly the bytes of the batch's pieces."""
 
-    async def finish(self) -> SecondaryReceipt:
-        """After the last batch. The receipt is NOT verified yet."""
+    async def finish(self) -> UnverifiedReceipt:
+        """After the last batch."""
 
     async def abort(self) -> None:
         """Give the group up; the secondary forgets it. Never raises for a dead secondary."""

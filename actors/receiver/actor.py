@@ -35,8 +35,11 @@ from greenray.protocol.errors import (
     StaleJob,
     StoreError,
 )
-from greenray.protocol.integrity import expected_integrity_hash, secondary_sign_bytes
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import (
+    UnverifiedReceipt,
+    expected_integrity_hash,
+    secondary_sign_bytes,
+)
 from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
 from greenray.protocol.objects import ObjectInfo
 from greenray.protocol.receiving import check_group, check_received
@@ -138,14 +141,14 @@ class Receiver:
         incoming = IncomingColumn.of(column)
         await self._uncancelled(self._write_batch(key, batch_index, incoming))
 
-    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+    async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
         """See ``ReceiverPort.finish``."""
         self._check_key(sp_address, key)
         return await self._uncancelled(self._finish(key))
 
     async def hold_group(
         self, sp_address: str, order: GroupOrder, column: Column
-    ) -> SecondaryReceipt:
+    ) -> UnverifiedReceipt:
         """See ``ReceiverPort.hold_group``. ``column``: flat uint8, all pieces of the group."""
         return await self._uncancelled(
             self._hold_group(sp_address, order, IncomingColumn.of(column))
@@ -304,7 +307,7 @@ class Receiver:
 
     # --- finishing -------------------------------------------------------------------------------
 
-    async def _finish(self, key: GroupKey) -> SecondaryReceipt:
+    async def _finish(self, key: GroupKey) -> UnverifiedReceipt:
         async with self._lock(key):
             group = self._groups.get(key)
             if group is None:
@@ -318,7 +321,7 @@ class Receiver:
             with self._stages(key).during(Stage.SIGNED):
                 return await self._finish_and_sign(group, digest)
 
-    async def _finish_and_sign(self, group: _OpenGroup, digest: bytes) -> SecondaryReceipt:
+    async def _finish_and_sign(self, group: _OpenGroup, digest: bytes) -> UnverifiedReceipt:
         key = group.row.key
         if group.writer is not None:
             try:
@@ -337,7 +340,7 @@ class Receiver:
 
     async def _vouch(
         self, key: GroupKey, piece_checksums: tuple[bytes, ...], digest: bytes
-    ) -> SecondaryReceipt:
+    ) -> UnverifiedReceipt:
         """Sign for a column that is finished, and record it."""
         sign_bytes = secondary_sign_bytes(key.sp_address, key.object_id, digest)
         record = IntegrityRecord(
@@ -374,7 +377,7 @@ class Receiver:
 
     async def _hold_group(
         self, sp_address: str, order: GroupOrder, column: IncomingColumn
-    ) -> SecondaryReceipt:
+    ) -> UnverifiedReceipt:
         """No row says that the group is open: before it is finished nothing is acknowledged, and
         what a crash leaves of it is a column without an owner, which is swept. Nobody asks whether
         it was finished before either: the same bytes once more cost less than the question."""
@@ -507,8 +510,8 @@ def _not_open(key: GroupKey) -> GroupNotOpen:
     return GroupNotOpen("the group is not open", _where(key), "Open it and go on from there")
 
 
-def _receipt(record: IntegrityRecord) -> SecondaryReceipt:
-    return SecondaryReceipt(
+def _receipt(record: IntegrityRecord) -> UnverifiedReceipt:
+    return UnverifiedReceipt(
         record.redundancy_index, record.sp_address, record.integrity_hash, record.signature
     )
 

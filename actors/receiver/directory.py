@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import ComponentUnavailable
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.storage.ports import GroupKey
 
 
@@ -37,12 +37,12 @@ class ReceiverDirectory:
     ) -> None:
         await self._of(sp_address).write_batch(sp_address, key, batch_index, column)
 
-    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+    async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
         return await self._of(sp_address).finish(sp_address, key)
 
     async def hold_group(
         self, sp_address: str, order: GroupOrder, column: ColumnRef
-    ) -> SecondaryReceipt:
+    ) -> UnverifiedReceipt:
         return await self._of(sp_address).hold_group(sp_address, order, column)
 
     async def abort(self, sp_address: str, key: GroupKey) -> None:

@@ -24,7 +24,7 @@ from greenray.protocol.errors import (
     WrongObjectStatus,
     WrongRedundancyIndex,
 )
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.layout import ColumnLayout, PayloadLayout
 from greenray.protocol.receiving import ReplicatePieceHeaders, parse_replicate_headers
 from greenray.storage.ports import GroupKey
@@ -103,7 +103,7 @@ async def receive_group(
     return receipt_headers(receipt)
 
 
-def receipt_headers(receipt: SecondaryReceipt) -> dict[str, str]:
+def receipt_headers(receipt: UnverifiedReceipt) -> dict[str, str]:
     return {
         INTEGRITY_HASH_HEADER: receipt.integrity_hash.hex(),
         SIGNATURE_HEADER: receipt.signature.hex(),

@@ -275,8 +275,10 @@ class ReplicationRun:
                 pass
             await self._admitted.wait()
             with stream.stages.during(Stage.RECEIPT):
-                receipt = await self._within(stream.group.finish(), "finish")
-                verify_receipt(receipt, self._job.object_info, assignment.provider, recover_signer)
+                claimed = await self._within(stream.group.finish(), "finish")
+                receipt = verify_receipt(
+                    claimed, self._job.object_info, assignment.provider, recover_signer
+                )
         except GreenrayError as error:
             stream.failed.set()
             while not stream.queue.empty():

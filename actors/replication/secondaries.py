@@ -22,7 +22,7 @@ from greenray.protocol.errors import (
     SecondaryFailed,
     SecondaryTimeout,
 )
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.layout import PayloadLayout
 from greenray.protocol.objects import StorageProvider
 
@@ -130,7 +130,7 @@ class _WholeGroup(_InClusterGroup):
     async def write_batch(self, batch_index: int, column: ColumnRef) -> None:
         self._column = column
 
-    async def finish(self) -> SecondaryReceipt:
+    async def finish(self) -> UnverifiedReceipt:
         return await self._when_back(
             lambda: self._receiver.hold_group(self._sp_address, self._order, self._column), "finish"
         )
@@ -181,7 +181,7 @@ class _BatchedGroup(_InClusterGroup):
                 return
         raise self._lost_again("write_batch")
 
-    async def finish(self) -> SecondaryReceipt:
+    async def finish(self) -> UnverifiedReceipt:
         for _ in range(_TRIES):
             try:
                 return await self._within(

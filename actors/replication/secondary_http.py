@@ -41,7 +41,7 @@ from greenray.protocol.errors import (
     SecondaryFailed,
     SecondaryTimeout,
 )
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.layout import PayloadLayout
 from greenray.protocol.objects import StorageProvider
 
@@ -160,7 +160,7 @@ class _HttpGroup:
         self._body.send(view)
         await self._while_moving(lambda: self._body.sent_bytes >= end_bytes)
 
-    async def finish(self) -> SecondaryReceipt:
+    async def finish(self) -> UnverifiedReceipt:
         if self._next_batch < self._layout.batch_count:
             raise InvalidInput(
                 f"only {self._next_batch} of {self._layout.batch_count} batches were sent",
@@ -227,11 +227,11 @@ class _HttpGroup:
             APPROVAL_HEADER: approval_to_header(self._order.approval),
         }
 
-    def _receipt(self, answer: _Answer) -> SecondaryReceipt:
+    def _receipt(self, answer: _Answer) -> UnverifiedReceipt:
         if answer.status != 200:
             raise self._refusal(answer)
         try:
-            return SecondaryReceipt(
+            return UnverifiedReceipt(
                 self._order.redundancy_index,
                 self._provider.operator_address,
                 bytes.fromhex(answer.headers[INTEGRITY_HASH_HEADER]),

@@ -25,8 +25,7 @@ from greenray.protocol.errors import (
     WrongObjectStatus,
     WrongRedundancyIndex,
 )
-from greenray.protocol.integrity import verify_receipt
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt, verify_receipt
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import ObjectInfo
 from greenray.storage.ports import ColumnKey
@@ -60,7 +59,7 @@ async def write(
 
 async def take(
     receiver: Receiver, rig: ReceiverRig, groups: ObjectGroups, order: GroupOrder
-) -> SecondaryReceipt:
+) -> UnverifiedReceipt:
     await receiver.open(rig.secondary.address, order)
     await write(receiver, rig, groups, order)
     return await receiver.finish(rig.secondary.address, order.key_at(rig.secondary.address))

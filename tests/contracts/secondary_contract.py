@@ -19,8 +19,7 @@ from greenray.protocol.errors import (
     SecondaryLied,
     SecondaryTimeout,
 )
-from greenray.protocol.integrity import verify_receipt
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt, verify_receipt
 from greenray.protocol.objects import StorageParams
 from tests.support.faulty_secondaries import (
     DyingReceiver,
@@ -50,7 +49,7 @@ class SecondaryContract:
 
     async def send(
         self, client: SecondaryClient, order: GroupOrder, batches: Sequence[Column]
-    ) -> SecondaryReceipt:
+    ) -> UnverifiedReceipt:
         """Send a whole group; give it up when anything goes wrong, as a primary does."""
         group = await client.open(order)
         try:
@@ -229,7 +228,7 @@ class SecondaryContract:
         client = await self.connect(rig, slow)
         sent, furthest_ahead, moved = 0, 0, asyncio.Event()
 
-        async def send() -> SecondaryReceipt:
+        async def send() -> UnverifiedReceipt:
             nonlocal sent
             group = await client.open(groups.order(rig.secondary, 0))
             for index, batch in enumerate(groups.batches(0)):
@@ -256,7 +255,7 @@ class SecondaryContract:
         assert len(passing.batches) == len(set(passing.batches))
 
 
-async def _stream(group: SecondaryGroup, batches: Sequence[Column]) -> SecondaryReceipt:
+async def _stream(group: SecondaryGroup, batches: Sequence[Column]) -> UnverifiedReceipt:
     for index, batch in enumerate(batches):
         if index >= group.batches_acknowledged:
             await group.write_batch(index, batch)
@@ -265,7 +264,7 @@ async def _stream(group: SecondaryGroup, batches: Sequence[Column]) -> Secondary
 
 async def _open_and_stream(
     client: SecondaryClient, order: GroupOrder, batches: Sequence[Column]
-) -> SecondaryReceipt:
+) -> UnverifiedReceipt:
     return await _stream(await client.open(order), batches)
 
 

@@ -11,7 +11,7 @@ import pytest
 from greenray.actors.replication.secondaries import Directory
 from greenray.actors.replication.secondary_http import HttpSettings
 from greenray.protocol.errors import ApprovalError, SecondaryFailed, SecondaryTimeout
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.objects import StorageParams
 from tests.support.fake_chain import FakeChain
 from tests.support.groups import LocalSpace, ObjectGroups, put_object_on_chain
@@ -52,7 +52,7 @@ async def serving(handler: Handler) -> AsyncIterator[str]:
 
 async def send(
     endpoint: str, groups: ObjectGroups, idle_timeout_s: float = 30.0
-) -> SecondaryReceipt:
+) -> UnverifiedReceipt:
     directory = Directory({}, LocalSpace(), http=HttpSettings(idle_timeout_s))
     try:
         client = directory.client(SECONDARY.provider(endpoint))
@@ -178,7 +178,7 @@ async def test_slow_secondary_has_all_the_time_while_something_moves() -> None:
 
     async with serving(sip) as endpoint:
         receipt = await send(endpoint, groups, idle_timeout_s=1.2)
-    assert receipt == SecondaryReceipt(0, SECONDARY.address, bytes(32), b"\x11" * 65)
+    assert receipt == UnverifiedReceipt(0, SECONDARY.address, bytes(32), b"\x11" * 65)
 
 
 async def test_endpoint_without_a_scheme_is_reached_by_https() -> None:

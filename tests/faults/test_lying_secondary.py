@@ -12,8 +12,7 @@ from greenray.actors.ports import SecondaryClient
 from greenray.actors.replication.secondaries import Directory
 from greenray.chain.crypto import recover_signer
 from greenray.protocol.errors import IntegrityHashMismatch, SecondaryLied
-from greenray.protocol.integrity import verify_receipt
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt, verify_receipt
 from tests.support.faulty_secondaries import CorruptingReceiver, LyingReceiver
 from tests.support.groups import LocalSpace, ObjectGroups
 from tests.support.receiver_rig import NOTHING, ReceiverRig
@@ -28,7 +27,7 @@ async def rig(tmp_path: Path) -> AsyncIterator[ReceiverRig]:
 
 async def _send(
     client: SecondaryClient, rig: ReceiverRig, groups: ObjectGroups
-) -> SecondaryReceipt:
+) -> UnverifiedReceipt:
     group = await client.open(groups.order(rig.secondary, 0))
     for index, batch in enumerate(groups.batches(0)):
         await group.write_batch(index, batch)

@@ -14,7 +14,7 @@ import numpy as np
 from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import ComponentUnavailable
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.storage.ports import GroupKey
 
 
@@ -43,12 +43,12 @@ class PassingReceiver(ReceiverPort):
         self.batches.append((key.redundancy_index, batch_index))
         await self.honest.write_batch(sp_address, key, batch_index, column)
 
-    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+    async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
         return await self.honest.finish(sp_address, key)
 
     async def hold_group(
         self, sp_address: str, order: GroupOrder, column: ColumnRef
-    ) -> SecondaryReceipt:
+    ) -> UnverifiedReceipt:
         """Step by step, so that what goes wrong at a step goes wrong here as well."""
         key = order.key_at(sp_address)
         if await self.open(sp_address, order) == 0:
@@ -82,7 +82,7 @@ class _FaultyAt(PassingReceiver):
         await self.before("write_batch", batch_index)
         await super().write_batch(sp_address, key, batch_index, column)
 
-    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+    async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
         await self.before("finish")
         return await super().finish(sp_address, key)
 
@@ -170,7 +170,7 @@ class LyingReceiver(PassingReceiver):
         super().__init__(honest)
         self.about = about
 
-    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+    async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
         receipt = await super().finish(sp_address, key)
         match self.about:
             case "hash":

@@ -7,12 +7,12 @@ import pytest
 from greenray.chain.crypto import recover_signer, sign_bytes
 from greenray.protocol.errors import InvalidInput, SecondaryLied, WrongRedundancyIndex
 from greenray.protocol.integrity import (
+    UnverifiedReceipt,
     expected_integrity_hash,
     integrity_hash,
     secondary_sign_bytes,
     verify_receipt,
 )
-from greenray.protocol.job import SecondaryReceipt
 from tests.support.protocol_values import (
     APPROVAL_ADDRESSES,
     APPROVAL_KEYS,
@@ -25,10 +25,10 @@ from tests.support.protocol_values import (
 _PROVIDER = provider(SECONDARIES[2], APPROVAL_ADDRESSES[2])
 
 
-def _receipt(key: bytes = APPROVAL_KEYS[2]) -> SecondaryReceipt:
+def _receipt(key: bytes = APPROVAL_KEYS[2]) -> UnverifiedReceipt:
     digest = expected_integrity_hash(HELLO, 2)
     sign_doc = secondary_sign_bytes(SECONDARIES[2], HELLO.id, digest)
-    return SecondaryReceipt(2, SECONDARIES[2], digest, sign_bytes(key, sign_doc))
+    return UnverifiedReceipt(2, SECONDARIES[2], digest, sign_bytes(key, sign_doc))
 
 
 def test_checksum_of_another_length_is_refused() -> None:

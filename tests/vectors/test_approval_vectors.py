@@ -17,11 +17,11 @@ from greenray.protocol.approvals import (
     request_sign_bytes,
 )
 from greenray.protocol.integrity import (
+    UnverifiedReceipt,
     expected_integrity_hash,
     secondary_sign_bytes,
     verify_receipt,
 )
-from greenray.protocol.job import SecondaryReceipt
 from greenray.protocol.layout import SEGMENTS
 from tests.support.protocol_values import (
     APPROVAL,
@@ -168,7 +168,7 @@ def test_receipt_of_each_secondary_has_the_known_digest_and_signature(r: int) ->
     assert keccak256(sign_doc).hex() == digest
     assert sign_bytes(APPROVAL_KEYS[r], sign_doc).hex() == signature
     verify_receipt(
-        SecondaryReceipt(r, SECONDARIES[r], checksum, bytes.fromhex(signature)),
+        UnverifiedReceipt(r, SECONDARIES[r], checksum, bytes.fromhex(signature)),
         HELLO,
         provider(SECONDARIES[r], APPROVAL_ADDRESSES[r]),
         recover_signer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Iterable
+from dataclasses import dataclass
 from hashlib import sha256
 
 from greenray.protocol.approvals import Recover
@@ -19,6 +20,17 @@ from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import ObjectInfo, StorageProvider
 
 CHECKSUM_SIZE_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedReceipt:
+    """What a secondary says of a group it has finished: its integrity hash, and a signature that
+    nobody has checked. ``verify_receipt`` makes a ``SecondaryReceipt`` of it."""
+
+    redundancy_index: int
+    operator_address: str
+    integrity_hash: bytes
+    signature: bytes
 
 
 def integrity_hash(piece_checksums: Iterable[bytes]) -> bytes:
@@ -60,12 +72,13 @@ def expected_integrity_hash(object_info: ObjectInfo, redundancy_index: int) -> b
 
 
 def verify_receipt(
-    receipt: SecondaryReceipt,
+    receipt: UnverifiedReceipt | SecondaryReceipt,
     object_info: ObjectInfo,
     provider: StorageProvider,
     recover: Recover,
-) -> None:
-    """Whether ``provider`` vouches for exactly what the chain says its group must be.
+) -> SecondaryReceipt:
+    """The receipt as a verified one: ``provider`` vouches for exactly what the chain says its group
+    must be. One that was verified already is verified again all the same.
 
     Raises:
         SecondaryLied: another address, no such index, another hash, or a signature that is not of
@@ -95,3 +108,9 @@ def verify_receipt(
             f"the signature is of {signer}, not of its approval key {provider.approval_address}",
             where,
         )
+    return SecondaryReceipt(
+        receipt.redundancy_index,
+        receipt.operator_address,
+        receipt.integrity_hash,
+        receipt.signature,
+    )

@@ -126,7 +126,8 @@ class JobError:
 
 @dataclass(frozen=True, slots=True)
 class SecondaryReceipt:
-    """One finished secondary: its integrity hash and the signature of its approval key."""
+    """One finished secondary: its integrity hash and the signature of its approval key, verified.
+    Only ``greenray.protocol.integrity.verify_receipt`` and the journal make it."""
 
     redundancy_index: int
     operator_address: str
