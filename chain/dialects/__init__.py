@@ -62,16 +62,13 @@ def get_local_dialect(name: str = DEFAULT_DIALECT) -> LocalDialect:
     return _entry(name).load_local()
 
 
-def check_dialect(name: str) -> None:
+def check_dialect(name: str, where: str = "chain dialect") -> None:
     """Without loading it. Raises InvalidSetting when there is none of that name."""
-    _entry(name)
+    if name not in _DIALECTS:
+        known = ", ".join(sorted(_DIALECTS))
+        raise InvalidSetting(f"there is no chain dialect {name!r}", where, f"Use one of {known}.")
 
 
 def _entry(name: str) -> _Entry:
-    if name not in _DIALECTS:
-        raise InvalidSetting(
-            f"there is no chain dialect {name!r}",
-            "chain dialect",
-            f"Use one of {', '.join(sorted(_DIALECTS))}.",
-        )
+    check_dialect(name)
     return _DIALECTS[name]

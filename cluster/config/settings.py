@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from greenray.chain.dialects import DEFAULT_DIALECT, check_dialect
+from greenray.protocol.errors import InvalidSetting
 from greenray.storage.piece_location import PieceLocation
 from greenray.storage.s3_bucket import S3Location
 
@@ -21,6 +23,14 @@ VARIABLE_SEPARATOR = "__"
 
 PositiveSeconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+
+
+def _known_dialect(name: str) -> str:
+    try:
+        check_dialect(name)
+    except InvalidSetting as error:
+        raise ValueError(f"{error.what}. {error.next_step}") from error
+    return name
 
 
 class _Section(BaseModel):
@@ -41,7 +51,7 @@ class ChainSettings(_Section):
     """Time between two blocks of the embedded chain."""
     genesis_params: dict[str, int | str | bool] = {}
     """Consensus parameters that a new embedded chain starts with, e.g. max_segment_size."""
-    dialect: str = "v0_2"
+    dialect: Annotated[str, AfterValidator(_known_dialect)] = DEFAULT_DIALECT
     """The wire dialect that the chain speaks."""
     seal_timeout_blocks: Annotated[int, Field(ge=5)] = 100
     """timeout_height of a seal transaction, counted from the current height."""

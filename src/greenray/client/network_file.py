@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from greenray.chain.dialects import check_dialect
 from greenray.protocol.errors import InvalidInput, NotRunning
 from greenray.storage.piece_location import PieceLocation
 
@@ -86,7 +87,8 @@ def is_locked(state_dir: Path) -> bool:
 
 
 def read_network(state_dir: Path) -> NetworkFile:
-    """Of the network that runs on this state directory. Raises NotRunning."""
+    """Of the network that runs on this state directory. Raises NotRunning, and InvalidSetting when
+    it speaks a dialect that is not known here."""
     root = state_dir.expanduser().absolute()
     if not is_locked(root) or not (root / NETWORK_FILE).exists():
         raise NotRunning(
@@ -94,4 +96,6 @@ def read_network(state_dir: Path) -> NetworkFile:
             str(root),
             "Start one with 'greenray up', or name another with --state-dir",
         )
-    return NetworkFile.from_json(json.loads((root / NETWORK_FILE).read_text()))
+    network = NetworkFile.from_json(json.loads((root / NETWORK_FILE).read_text()))
+    check_dialect(network.dialect, str(root / NETWORK_FILE))
+    return network
