@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.approvals import Approval, ApprovalRequest
+from greenray.protocol.integrity import UnverifiedReceipt
+from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
@@ -16,6 +18,7 @@ from greenray.protocol.objects import (
     StorageProvider,
     Visibility,
 )
+from greenray.protocol.replication_plan import ReplicationPlan
 
 T = TypeVar("T")
 
@@ -106,8 +109,59 @@ class Queries(Protocol):
     ) -> Query[bool]: ...
 
 
+class P2pWire(Protocol):
+    """How providers ask each other for approvals; the decoders raise InvalidInput."""
+
+    def encode_request(self, request: ApprovalRequest) -> bytes: ...
+
+    def decode_request(self, data: bytes) -> ApprovalRequest: ...
+
+    def encode_approval(self, approval: Approval) -> bytes: ...
+
+    def decode_approval(self, data: bytes) -> Approval: ...
+
+
+class Secondaries(Protocol):
+    """How secondaries are chosen, what they vouch with, and what is done anew when one fails."""
+
+    @property
+    def p2p_wire(self) -> P2pWire: ...
+
+    def plan(self, job: JobContext) -> ReplicationPlan:
+        """Who holds which redundancy index, by the job's record: after a failure that is on record,
+        who holds it instead. Raises TooFewApprovals."""
+
+    def plan_with(
+        self,
+        job: JobContext,
+        approvals: Sequence[Approval],
+        not_accepted: Sequence[tuple[str, str]],
+    ) -> ReplicationPlan:
+        """As ``plan``, if these approvals were the job's; ``not_accepted``: (operator address,
+        reason) of the others, for the message. Raises TooFewApprovals."""
+
+    def receipt_sign_bytes(
+        self, operator_address: str, object_id: int, integrity_hash: bytes
+    ) -> bytes:
+        """What a secondary signs for a group it has finished."""
+
+    def verify_receipt(
+        self,
+        receipt: UnverifiedReceipt | SecondaryReceipt,
+        object_info: ObjectInfo,
+        provider: StorageProvider,
+    ) -> SecondaryReceipt:
+        """See ``greenray.protocol.integrity.verify_receipt``. Raises SecondaryLied."""
+
+    def seal_signers(self, seal: Message, object_info: ObjectInfo) -> tuple[str, ...]:
+        """Whose signatures a seal message carries, in index order: approval addresses.
+
+        Raises SignatureError."""
+
+
 class Dialect(Protocol):
-    """One wire dialect. A module of this package is one; nothing outside compares names."""
+    """One wire dialect. A package of ``greenray.chain.dialects`` is one, and the type checker
+    compares the two there; nothing outside compares names."""
 
     @property
     def name(self) -> str: ...
@@ -117,6 +171,13 @@ class Dialect(Protocol):
 
     @property
     def queries(self) -> Queries: ...
+
+    @property
+    def secondaries(self) -> Secondaries: ...
+
+    @property
+    def approval_actions(self) -> Mapping[str, type[Message]]:
+        """The messages that a primary approves, by the action's name in get-approval (06 §3.4)."""
 
     def encode_message(self, message: Message) -> bytes:
         """Protobuf bytes. Raises InvalidInput for values that do not fit."""
@@ -140,12 +201,15 @@ class Dialect(Protocol):
     def approval_sign_bytes(self, message: Message) -> bytes:
         """What the primary SP's approval key signs. Raises InvalidInput without an approval."""
 
+    def approval_of(self, message: Message) -> SpApproval | None:
+        """The approval in a message that has a place for one."""
+
     def with_approval(self, message: Message, expired_height: int, sig: bytes) -> Message: ...
 
     def message_to_json(self, message: Message) -> dict[str, Any]: ...
 
     def message_from_json(
-        self, value: Mapping[str, Any], message_type: type[Any] | None = None
+        self, value: Mapping[str, Any], message_type: type[Message] | None = None
     ) -> Message: ...
 
     # Messages are made here, because what they carry differs between dialects.

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Any
 from urllib.parse import parse_qs
 
 from greenray.actors.gateway.errors import GatewayCode, Refusal
 from greenray.actors.ports import SignerPort
-from greenray.chain.dialects import get_dialect
-from greenray.chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject
+from greenray.chain.dialect import Dialect, Message
 from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import InvalidHeader, InvalidInput
 from greenray.protocol.gateway_request import GatewayRequest
@@ -21,38 +18,51 @@ UNSIGNED_HEADER = "X-Gnfd-Unsigned-Msg"
 APPROVAL_BLOCKS = 100
 """How many blocks an approval lasts (protocol 04 §2)."""
 
-_DIALECT = get_dialect("v0_2")
-_ACTIONS: Mapping[str, type[MsgCreateBucket] | type[MsgCreateObject]] = MappingProxyType(
-    {"CreateBucket": MsgCreateBucket, "CreateObject": MsgCreateObject}
-)
-
 
 class Approver:
     """Signs approvals with the approval key of the SP that was asked."""
 
-    def __init__(self, chain: ChainClient, signer: SignerPort) -> None:
+    def __init__(self, chain: ChainClient, signer: SignerPort, dialect: Dialect) -> None:
         self._chain = chain
         self._signer = signer
+        self._dialect = dialect
 
     async def approve(self, request: GatewayRequest) -> bytes:
         """The message with its approval, as sorted compact JSON.
 
         Raises:
             InvalidHeader: the message is not hex, not JSON, or the chain would refuse it as it is.
-            Refusal: the action is neither CreateBucket nor CreateObject.
+            Refusal: the action is none that is approved.
         """
         text = _unhex(request.header(UNSIGNED_HEADER))
-        message_type = _ACTIONS.get(parse_qs(request.raw_query).get("action", [""])[0])
+        action = parse_qs(request.raw_query).get("action", [""])[0]
+        message_type = self._dialect.approval_actions.get(action)
         if message_type is None:
             raise Refusal(GatewayCode.NOT_IMPLEMENTED)
-        message = _read(text, message_type)
+        message = self._read(text, message_type)
         expired_height = await self._chain.latest_height() + APPROVAL_BLOCKS
-        unsigned = _DIALECT.with_approval(message, expired_height, b"")
+        unsigned = self._dialect.with_approval(message, expired_height, b"")
         signature = await self._signer.sign_as_approver(
-            request.sp_address, _DIALECT.approval_sign_bytes(unsigned)
+            request.sp_address, self._dialect.approval_sign_bytes(unsigned)
         )
-        signed = _DIALECT.with_approval(message, expired_height, signature)
-        return sorted_compact(_DIALECT.message_to_json(signed))
+        signed = self._dialect.with_approval(message, expired_height, signature)
+        return sorted_compact(self._dialect.message_to_json(signed))
+
+    def _read(self, text: bytes, message_type: type[Message]) -> Message:
+        try:
+            value: Any = json.loads(text)
+            message = self._dialect.message_from_json(value, message_type)
+        except (ValueError, TypeError, RecursionError, InvalidInput) as error:
+            raise InvalidHeader(
+                f"the value is not a {message_type.__name__}: {error}", UNSIGNED_HEADER
+            ) from error
+        fault = self._dialect.validate_basic(message)
+        if fault is not None:
+            raise InvalidHeader(
+                f"the chain would refuse the message ({fault.codespace}/{fault.code}: {fault.log})",
+                UNSIGNED_HEADER,
+            )
+        return message
 
 
 def _unhex(text: str) -> bytes:
@@ -60,23 +70,3 @@ def _unhex(text: str) -> bytes:
         return bytes.fromhex(text)
     except ValueError as error:
         raise InvalidHeader("the value is not hexadecimal", UNSIGNED_HEADER) from error
-
-
-def _read(
-    text: bytes, message_type: type[MsgCreateBucket] | type[MsgCreateObject]
-) -> MsgCreateBucket | MsgCreateObject:
-    try:
-        value: Any = json.loads(text)
-        message = _DIALECT.message_from_json(value, message_type)
-    except (ValueError, TypeError, RecursionError, InvalidInput) as error:
-        raise InvalidHeader(
-            f"the value is not a {message_type.__name__}: {error}", UNSIGNED_HEADER
-        ) from error
-    assert isinstance(message, MsgCreateBucket | MsgCreateObject)
-    fault = _DIALECT.validate_basic(message)
-    if fault is not None:
-        raise InvalidHeader(
-            f"the chain would refuse the message ({fault.codespace}/{fault.code}: {fault.log})",
-            UNSIGNED_HEADER,
-        )
-    return message

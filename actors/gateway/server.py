@@ -36,6 +36,7 @@ from greenray.actors.uploader.payload_source import (
     ConnectionPayload,
     ReferencedPayload,
 )
+from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import (
     GreenrayError,
@@ -107,6 +108,7 @@ class Gateway:
         job_store: JobStore,
         piece_stores: Mapping[str, PieceStore],
         signer: SignerPort,
+        dialect: Dialect,
         receiver: ReceiverPort | None = None,
         receiver_space: ObjectSpace | None = None,
         traces: Mapping[str, TraceSource] | None = None,
@@ -124,7 +126,7 @@ class Gateway:
         self._receiver = receiver
         self._receiver_space = receiver_space
         self._traces = TraceCollector(traces or {})
-        self._approver = Approver(chain, signer)
+        self._approver = Approver(chain, signer, dialect)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
         self._read_pool = ThreadPoolExecutor(settings.download_threads, "gateway-read")
         self._read_buffers = BufferPool(settings.download_budget_bytes)

@@ -14,12 +14,7 @@ from typing import Protocol
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.ports import ApprovalRound, SignerPort
 from greenray.chain.crypto import recover_signer
-from greenray.chain.dialects.v0_2.p2p_wire import (
-    decode_approval,
-    decode_request,
-    encode_approval,
-    encode_request,
-)
+from greenray.chain.dialect import Dialect
 from greenray.protocol.approvals import (
     Approval,
     ApprovalRequest,
@@ -55,6 +50,7 @@ class P2P:
         hosted: Iterable[str],
         providers: ProviderBook,
         signer: SignerPort,
+        dialect: Dialect,
         clock: Callable[[], float],
         settings: P2PSettings | None = None,
         transport: PeerTransport | None = None,
@@ -62,6 +58,7 @@ class P2P:
         self._hosted = frozenset(hosted)
         self._providers = providers
         self._signer = signer
+        self._wire = dialect.secondaries.p2p_wire
         self._clock = clock
         self._settings = settings or P2PSettings()
         self._transport = transport or LoopbackTransport(self)
@@ -80,7 +77,7 @@ class P2P:
         request = ApprovalRequest(object_info, sp_address)
         sign_bytes = request_sign_bytes(request)
         signature = await self._signer.sign_as_operator(sp_address, sign_bytes)
-        message = encode_request(replace(request, signature=signature))
+        message = self._wire.encode_request(replace(request, signature=signature))
         peers = [
             p
             for p in await self._providers.all()
@@ -125,7 +122,7 @@ class P2P:
         if answer is None:
             return "no-answer"
         try:
-            return self._verified(decode_approval(answer), peer, object_info)
+            return self._verified(self._wire.decode_approval(answer), peer, object_info)
         except GreenrayError as error:
             return f"{error.reason}: {error}"
 
@@ -148,7 +145,7 @@ class P2P:
     async def answer(self, sp_address: str, message: bytes) -> bytes | None:
         """What the SP ``sp_address`` answers to a GetApprovalRequest; None drops it silently."""
         try:
-            request = decode_request(message)
+            request = self._wire.decode_request(message)
             asker = request.sp_operator_address
             if recover_signer(request_sign_bytes(request), request.signature) != asker:
                 return None
@@ -160,7 +157,7 @@ class P2P:
             request.object_info, sp_address, int(self._clock()) + APPROVAL_VALIDITY_S
         )
         signature = await self._signer.sign_as_operator(sp_address, approval_sign_bytes(approval))
-        return encode_approval(replace(approval, signature=signature))
+        return self._wire.encode_approval(replace(approval, signature=signature))
 
 
 class LoopbackTransport:

@@ -23,6 +23,7 @@ from greenray.actors.receiver.column_intake import (
     store_whole,
 )
 from greenray.chain.crypto import recover_signer
+from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import (
@@ -35,11 +36,7 @@ from greenray.protocol.errors import (
     StaleJob,
     StoreError,
 )
-from greenray.protocol.integrity import (
-    UnverifiedReceipt,
-    expected_integrity_hash,
-    secondary_sign_bytes,
-)
+from greenray.protocol.integrity import UnverifiedReceipt, expected_integrity_hash
 from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
 from greenray.protocol.objects import ObjectInfo
 from greenray.protocol.receiving import check_group, check_received
@@ -95,6 +92,7 @@ class Receiver:
         job_store: JobStore,
         piece_stores: Mapping[str, PieceStore],
         signer: SignerPort,
+        dialect: Dialect,
         clock: Callable[[], float],
         settings: ReceiverSettings | None = None,
     ) -> None:
@@ -105,6 +103,7 @@ class Receiver:
         self._jobs = job_store
         self._stores = piece_stores
         self._signer = signer
+        self._dialect = dialect
         self._clock = clock
         self._pool = ThreadPoolExecutor(self._settings.threads, thread_name_prefix="receiver")
         self._groups: dict[GroupKey, _OpenGroup] = {}
@@ -342,7 +341,9 @@ class Receiver:
         self, key: GroupKey, piece_checksums: tuple[bytes, ...], digest: bytes
     ) -> UnverifiedReceipt:
         """Sign for a column that is finished, and record it."""
-        sign_bytes = secondary_sign_bytes(key.sp_address, key.object_id, digest)
+        sign_bytes = self._dialect.secondaries.receipt_sign_bytes(
+            key.sp_address, key.object_id, digest
+        )
         record = IntegrityRecord(
             key.sp_address,
             key.object_id,

@@ -19,7 +19,7 @@ from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.credit.byte_budget import ByteBudget, Lease
 from greenray.actors.ports import ColumnRef, GroupOrder, SecondaryDirectory, SecondaryGroup
 from greenray.actors.replication.batch_source import BatchSource
-from greenray.chain.crypto import recover_signer
+from greenray.chain.dialect import Secondaries
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import (
     GreenrayError,
@@ -29,11 +29,9 @@ from greenray.protocol.errors import (
     SecondaryTimeout,
     StaleJob,
 )
-from greenray.protocol.integrity import verify_receipt
 from greenray.protocol.job import JobContext, JobEvent, SecondaryReceipt
 from greenray.protocol.layout import PayloadLayout
 from greenray.protocol.objects import StorageProvider
-from greenray.protocol.replication_plan import ReplicationPlan
 from greenray.timeline.stage_trace import ObjectStages, Stage, StageTrace
 
 T = TypeVar("T")
@@ -93,6 +91,7 @@ class ReplicationRun:
         *,
         source: BatchSource,
         secondaries: SecondaryDirectory,
+        rules: Secondaries,
         providers: ProviderBook,
         segment_checksums: SegmentChecksums,
         budget: ByteBudget,
@@ -102,6 +101,7 @@ class ReplicationRun:
     ) -> None:
         """
         Args:
+            rules: the dialect's, for secondaries.
             budget: for the columns of all runs of this process in the object space.
             arrivals: asked for each batch until the run is admitted.
         """
@@ -117,6 +117,7 @@ class ReplicationRun:
         self._own_segments = asyncio.Lock()
         self._own_segments_are_right = False
         self._secondaries = secondaries
+        self._rules = rules
         self._providers = providers
         self._budget = budget
         self._settings = settings
@@ -149,7 +150,7 @@ class ReplicationRun:
         the primary's own data cannot be read; StaleJob when the job has another owner.
         """
         while True:
-            plan = ReplicationPlan.of(self._job)
+            plan = self._rules.plan(self._job)
             missing = plan.assignments()
             if not missing:
                 return self._job
@@ -276,8 +277,8 @@ class ReplicationRun:
             await self._admitted.wait()
             with stream.stages.during(Stage.RECEIPT):
                 claimed = await self._within(stream.group.finish(), "finish")
-                receipt = verify_receipt(
-                    claimed, self._job.object_info, assignment.provider, recover_signer
+                receipt = self._rules.verify_receipt(
+                    claimed, self._job.object_info, assignment.provider
                 )
         except GreenrayError as error:
             stream.failed.set()

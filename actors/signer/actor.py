@@ -30,7 +30,6 @@ from greenray.protocol.errors import (
     TransactionRefused,
     UnknownStorageProvider,
 )
-from greenray.protocol.integrity import verify_receipt
 from greenray.protocol.job import JobState
 from greenray.protocol.objects import ObjectStatus
 from greenray.storage.ports import JobStore, TransactionRow, TransactionState
@@ -196,7 +195,7 @@ class Signer:
             if not provider.in_service:
                 raise UnknownStorageProvider("is not in service", receipt.operator_address)
             try:
-                verify_receipt(receipt, info, provider, crypto.recover_signer)
+                self._dialect.secondaries.verify_receipt(receipt, info, provider)
             except SecondaryLied as error:
                 raise SignatureError(error.what, f"{info.name}, {error.where}") from error
 

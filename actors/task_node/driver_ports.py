@@ -19,9 +19,9 @@ from greenray.actors.ports import (
 )
 from greenray.actors.replication.batch_source import BatchSource, StoredObject
 from greenray.actors.replication.run import ReplicationRun, ReplicationSettings
+from greenray.chain.dialect import Dialect
 from greenray.protocol.job import JobContext, JobEvent
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
-from greenray.protocol.replication_plan import ReplicationPlan
 from greenray.storage.ports import JobStore, JobUpdate, PieceStore
 from greenray.timeline.stage_trace import Stage, StageTrace
 
@@ -53,6 +53,7 @@ class DriverPorts:
     cold_buffers: BufferPool
     replication_budget: ByteBudget
     providers: ProviderBook
+    dialect: Dialect
     clock: Callable[[], float]
     trace: StageTrace = field(default_factory=StageTrace)
 
@@ -75,13 +76,7 @@ async def collect_approvals(
         answers = await ports.approvals.get_secondary_approvals(
             job.object_info, job.sp_address, job.params.n, settings.approval_timeout_s
         )
-    ReplicationPlan.make(
-        answers.accepted,
-        job.params.n,
-        job.secondaries,
-        not_accepted=answers.not_accepted,
-        where=job.object_info.name,
-    )
+    ports.dialect.secondaries.plan_with(job, answers.accepted, answers.not_accepted)
     return JobEvent.approvals_collected(answers.accepted)
 
 
@@ -109,6 +104,7 @@ def new_run(
         job,
         source=source,
         secondaries=ports.secondaries,
+        rules=ports.dialect.secondaries,
         providers=ports.providers,
         segment_checksums=segment_checksums,
         budget=ports.replication_budget,

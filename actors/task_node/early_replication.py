@@ -21,7 +21,6 @@ from greenray.actors.task_node.driver_ports import (
 )
 from greenray.protocol.errors import ComponentUnavailable, GreenrayError
 from greenray.protocol.job import UPLOADER_STATES, JobContext
-from greenray.protocol.replication_plan import ReplicationPlan
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +106,7 @@ class EarlyReplications:
 
     async def _prepared(self, job: JobContext) -> ReplicationRun | None:
         """None when the end of the upload has to be waited for: a secondary takes whole groups."""
-        for approval in ReplicationPlan.of(job).assignments().values():
+        for approval in self._ports.dialect.secondaries.plan(job).assignments().values():
             provider = await self._ports.providers.get(approval.sp_operator_address)
             if not self._ports.secondaries.client(provider).keeps_batches:
                 return None

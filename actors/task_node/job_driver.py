@@ -29,7 +29,6 @@ from greenray.protocol.job import (
     next_attempt_at,
 )
 from greenray.protocol.layout import PayloadLayout
-from greenray.protocol.replication_plan import ReplicationPlan
 from greenray.timeline.stage_trace import Stage
 
 log = logging.getLogger(__name__)
@@ -113,7 +112,7 @@ class JobDriver:
         if not self._job.approvals:
             return False
         now = self._ports.clock()
-        missing = ReplicationPlan.of(self._job).assignments()
+        missing = self._ports.dialect.secondaries.plan(self._job).assignments()
         return all(approval.expired_time > now for approval in missing.values())
 
     async def _collect_approvals(self) -> None:

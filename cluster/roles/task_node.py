@@ -13,6 +13,7 @@ from greenray.actors.replication.secondaries import Directory, InClusterSettings
 from greenray.actors.task_node.actor import TaskNode, TaskNodeSettings
 from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
 from greenray.actors.uploader.directory import UploaderDirectory
+from greenray.chain.dialects import get_dialect
 from greenray.cluster.config.node_config import NodeConfig, uploader_name
 from greenray.cluster.on_ray.ports import (
     SMALL_COLUMN_BYTES,
@@ -45,6 +46,7 @@ def build(config: NodeConfig) -> TaskNode:
         cold_buffers=BufferPool(config.cold_columns_bytes),
         replication_budget=ByteBudget(config.replication_bytes),
         providers=ProviderBook(named_port("chain"), time.time),
+        dialect=get_dialect(config.dialect),
         clock=time.time,
     )
     keeps_hot = config.hot_columns_bytes or config.spliced_columns_bytes

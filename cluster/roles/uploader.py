@@ -8,6 +8,7 @@ from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding, Gateway, GatewaySettings
 from greenray.actors.receiver.directory import ReceiverDirectory
 from greenray.actors.uploader.actor import Uploader, UploaderSettings
+from greenray.chain.dialects import get_dialect
 from greenray.cluster.config.node_config import NodeConfig, receiver_name, uploader_name
 from greenray.cluster.on_ray.ports import (
     SMALL_COLUMN_BYTES,
@@ -51,6 +52,7 @@ def build(config: NodeConfig) -> UploaderNode:
             job_store=job_store,
             piece_stores=piece_stores,
             signer=signer,
+            dialect=get_dialect(config.dialect),
             receiver=ReceiverDirectory(receivers),
             receiver_space=space,
             traces={name: named_port(name) for name in workers},

@@ -11,6 +11,7 @@ from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.p2p.actor import APPROVAL_VALIDITY_S, P2P, P2PSettings, PeerTransport
 from greenray.actors.ports import ApprovalRound
 from greenray.chain.crypto import sign_bytes
+from greenray.chain.dialects import get_dialect
 from greenray.chain.dialects.v0_2.p2p_wire import (
     decode_approval,
     decode_request,
@@ -40,6 +41,7 @@ def node(chain: FakeChain, transport: PeerTransport | None = None, grace_s: floa
         hosted=[sp.address for sp in SPS],
         providers=ProviderBook(chain, lambda: NOW),
         signer=KeySigner(SPS),
+        dialect=get_dialect(),
         clock=lambda: NOW,
         settings=P2PSettings(spare_grace_s=grace_s),
         transport=transport,

@@ -14,8 +14,10 @@ from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort, Secondary
 from greenray.actors.replication.secondaries import Directory, InClusterSettings
 from greenray.actors.replication.secondary_http import HttpSettings
 from greenray.actors.uploader.actor import Uploader
+from greenray.chain.dialects import get_dialect
 from greenray.protocol.errors import ComponentUnavailable, InvalidInput, SecondaryFailed
-from greenray.protocol.job import JobContext, SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt
+from greenray.protocol.job import JobContext
 from greenray.storage.ports import GroupKey
 from tests.contracts.secondary_contract import SecondaryContract
 from tests.support.faulty_secondaries import DyingReceiver, PassingReceiver
@@ -187,6 +189,7 @@ class TestHttp(SecondaryContract):
             job_store=rig.job_store,
             piece_stores=rig.piece_stores,
             signer=KeySigner([]),
+            dialect=get_dialect(),
             receiver=watched,
         )
         await gateway.start()
@@ -279,7 +282,7 @@ class _Watched(PassingReceiver):
         self.idle.clear()
         return acknowledged
 
-    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+    async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
         receipt = await super().finish(sp_address, key)
         self._ended(key)
         return receipt

@@ -12,9 +12,9 @@ import pytest
 from greenray.actors.ports import SignerPort
 from greenray.actors.receiver.actor import Receiver
 from greenray.chain.crypto import recover_signer
+from greenray.chain.dialects import get_dialect
 from greenray.protocol.errors import NoSpaceLeft
-from greenray.protocol.integrity import verify_receipt
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt, verify_receipt
 from greenray.storage.file_store import FilePieceStore
 from greenray.storage.ports import Buffer, ColumnWriter, JobStore, PieceStore
 from tests.support.groups import ObjectGroups
@@ -89,6 +89,7 @@ def mortal(rig: ReceiverRig, switch: KillSwitch) -> Receiver:
         job_store=cast(JobStore, MortalPort(rig.job_store, switch)),
         piece_stores={address: cast(PieceStore, MortalStore(rig.store, switch))},
         signer=cast(SignerPort, MortalPort(KeySigner([rig.secondary]), switch)),
+        dialect=get_dialect(),
         clock=rig.clock,
         settings=IMPATIENT,
     )
@@ -104,7 +105,7 @@ class Sender:
         self._batches = groups.batches(1)
         self.acknowledged = 0
 
-    async def send(self, receiver: Receiver) -> SecondaryReceipt:
+    async def send(self, receiver: Receiver) -> UnverifiedReceipt:
         held = await receiver.open(self._address, self._order)
         assert held >= self.acknowledged, "an acknowledged batch would be sent again"
         for index in range(held, len(self._batches)):

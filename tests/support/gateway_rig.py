@@ -16,6 +16,7 @@ from greenray.actors.gateway.server import Binding, Gateway, GatewaySettings
 from greenray.actors.ports import ReceiverPort, TaskWaker
 from greenray.actors.uploader.actor import Uploader, UploaderSettings
 from greenray.chain.crypto import address_of, keccak256, sign_digest
+from greenray.chain.dialects import get_dialect
 from greenray.coding.checksums import hash_payload
 from greenray.coding.codec import get_codec
 from greenray.protocol.http_auth import (
@@ -119,6 +120,7 @@ class GatewayRig:
             job_store=rig.job_store,
             piece_stores=rig.stores,
             signer=signer,
+            dialect=get_dialect(),
             receiver=rig.receiver,
             settings=settings,
         )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from greenray.actors.chain_view.object_finder import PatienceSettings
 from greenray.actors.receiver.actor import Receiver, ReceiverSettings
+from greenray.chain.dialects import get_dialect
 from greenray.protocol.objects import StorageParams
 from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.ports import ColumnKey, GroupRow, PieceStore
@@ -63,6 +64,7 @@ class ReceiverRig:
             job_store=self.job_store,
             piece_stores=self.piece_stores,
             signer=KeySigner([self.secondary, self.other]),
+            dialect=get_dialect(),
             clock=self.clock,
             settings=settings or self.settings,
         )

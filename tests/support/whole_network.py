@@ -208,6 +208,7 @@ class WholeNetwork:
                 job_store=job_store,
                 piece_stores={sp_address: self.piece_store(sp_address)},
                 signer=signer,
+                dialect=get_dialect(),
                 clock=time.time,
             )
             traces[f"receiver of {sp_address}"] = receiver
@@ -228,6 +229,7 @@ class WholeNetwork:
             hosted=hosted,
             providers=providers,
             signer=signer,
+            dialect=get_dialect(),
             clock=time.time,
             settings=P2PSettings(spare_grace_s=0.2),
             transport=self.transport,
@@ -245,6 +247,7 @@ class WholeNetwork:
             cold_buffers=BufferPool(1 << 20),
             replication_budget=ByteBudget(1 << 18),
             providers=providers,
+            dialect=get_dialect(),
             clock=time.time,
         )
         driver = DriverSettings(
@@ -269,6 +272,7 @@ class WholeNetwork:
             job_store=job_store,
             piece_stores=stores,
             signer=signer,
+            dialect=get_dialect(),
             traces={"uploader": uploader, "task_node": waker, "signer": signer, **traces},
         )
         return Processes(job_store, gateway, make_task_node(), make_task_node, receivers, chains)

@@ -31,7 +31,8 @@ def test_signing_needs_neither_web3_nor_eth_account_nor_ray() -> None:
     program = (
         "import sys\n"
         "from greenray.chain import crypto, keystore\n"
-        "from greenray.chain.dialects import p2p_wire\n"
+        "from greenray.chain.dialects import get_dialect\n"
+        "get_dialect()\n"
         "from greenray.chain.rpc import client\n"
         "from greenray.chain.transactions import signing, user\n"
         "print([m for m in ('web3', 'eth_account', 'ray', 'pydantic') if m in sys.modules])"

@@ -16,6 +16,7 @@ from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.receiver.actor import Receiver
 from greenray.actors.uploader.actor import Uploader
 from greenray.chain.crypto import address_of
+from greenray.chain.dialects import get_dialect
 from greenray.protocol.approvals import approval_from_header
 from greenray.protocol.objects import ObjectInfo, ObjectStatus
 from greenray.storage.memory_store import MemoryPieceStore
@@ -65,6 +66,7 @@ class Recorded:
             job_store=self.jobs,
             piece_stores=stores,
             signer=signer,
+            dialect=get_dialect(),
             clock=lambda: WHEN_RECORDED,
         )
         self.uploader = Uploader(
@@ -82,6 +84,7 @@ class Recorded:
             job_store=self.jobs,
             piece_stores=stores,
             signer=signer,
+            dialect=get_dialect(),
             receiver=self.receiver,
         )
 

@@ -25,8 +25,7 @@ from greenray.protocol.approvals import (
     pong_sign_bytes,
     request_sign_bytes,
 )
-from greenray.protocol.integrity import secondary_sign_bytes, verify_receipt
-from greenray.protocol.job import SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt, secondary_sign_bytes, verify_receipt
 from greenray.protocol.objects import StorageParams
 from greenray.protocol.receiving import check_group, check_received, parse_replicate_headers
 from tests.support.protocol_values import provider
@@ -101,7 +100,7 @@ def test_recorded_answer_is_what_we_would_answer_and_accept(recorded: dict[str, 
     sign_doc = secondary_sign_bytes(address, info.id, digest)
     assert sign_bytes(bytes.fromhex(keys["private_key"]), sign_doc) == signature
     verify_receipt(
-        SecondaryReceipt(index, address, digest, signature),
+        UnverifiedReceipt(index, address, digest, signature),
         info,
         provider(address, keys["address"]),
         recover_signer,

@@ -16,6 +16,7 @@ from greenray.actors.receiver.actor import Receiver
 from greenray.actors.receiver.replicate_piece import receive_group
 from greenray.actors.replication.secondaries import Directory
 from greenray.chain.crypto import address_of
+from greenray.chain.dialects import get_dialect
 from greenray.protocol.approvals import approval_from_header
 from greenray.protocol.errors import ApprovalError, IntegrityHashMismatch
 from greenray.protocol.objects import StorageProvider
@@ -98,6 +99,7 @@ async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
         job_store=job_store,
         piece_stores={sp.address: MemoryPieceStore() for sp in sps},
         signer=KeySigner(sps),
+        dialect=get_dialect(),
         clock=lambda: WHEN_RECORDED,
     )
     yield receiver

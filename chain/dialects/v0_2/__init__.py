@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from greenray.chain import proto_json
 from greenray.chain.crypto import to_checksum_address
 from greenray.chain.dialect import NEVER_EXPIRES, Coin, Fault, SpApproval, TransactionTerms
 from greenray.chain.dialects.v0_2 import queries as queries
+from greenray.chain.dialects.v0_2 import secondaries as secondaries
 from greenray.chain.dialects.v0_2.messages import (
     Message,
     MsgCancelCreateObject,
@@ -56,6 +58,8 @@ __all__ = [
     "SpApproval",
     "Statement",
     "TransactionTerms",
+    "approval_actions",
+    "approval_of",
     "approval_sign_bytes",
     "cancel_create_object_message",
     "create_bucket_message",
@@ -71,6 +75,7 @@ __all__ = [
     "queries",
     "reject_seal_message",
     "seal_message",
+    "secondaries",
     "send_message",
     "signer_address",
     "type_url",
@@ -80,6 +85,9 @@ __all__ = [
 
 name = "v0_2"
 fee_denom = "BNB"
+approval_actions: Mapping[str, type[Message]] = MappingProxyType(
+    {"CreateBucket": MsgCreateBucket, "CreateObject": MsgCreateObject}
+)
 
 _Approved = TypeVar("_Approved", bound=MsgCreateBucket | MsgCreateObject)
 
@@ -207,6 +215,10 @@ def approval_sign_bytes(message: MsgCreateBucket | MsgCreateObject) -> bytes:
         raise InvalidInput("the message has no primary_sp_approval")
     unsigned = replace(message, primary_sp_approval=replace(approval, sig=b""))
     return sorted_compact(message_to_json(unsigned))
+
+
+def approval_of(message: MsgCreateBucket | MsgCreateObject) -> SpApproval | None:
+    return message.primary_sp_approval
 
 
 def with_approval(message: _Approved, expired_height: int, sig: bytes) -> _Approved:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from greenray.chain import wire
-from greenray.chain.crypto import address_of_public_key, recover_digest, recover_signer
+from greenray.chain.crypto import address_of_public_key, recover_digest
 from greenray.chain.dialect import Coin, Dialect, TransactionTerms
 from greenray.chain.dialects import get_dialect
 from greenray.chain.rpc.client import DEFAULT_TIMEOUT_S, RpcChainClient
@@ -24,7 +24,7 @@ from greenray.coding.codec import get_codec
 from greenray.coding.segments import decode_segment
 from greenray.display.html_table import html_table
 from greenray.protocol.errors import NoSuchJob, NoSuchPiece
-from greenray.protocol.integrity import integrity_hash, secondary_sign_bytes
+from greenray.protocol.integrity import integrity_hash
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo
 from greenray.protocol.piece_keys import piece_key, segment_key
@@ -301,16 +301,5 @@ class Inspector:
             eip712_digest=digest,
             signature=raw.signatures[0],
             signer_address=address_of_public_key(recover_digest(digest, raw.signatures[0])),
-            approved_by=tuple(
-                recover_signer(
-                    secondary_sign_bytes(address, info.id, info.checksums[index + 1]), signature
-                )
-                for index, (address, signature) in enumerate(
-                    zip(
-                        message.secondary_sp_addresses,
-                        message.secondary_sp_signatures,
-                        strict=True,
-                    )
-                )
-            ),
+            approved_by=self._dialect.secondaries.seal_signers(message, info),
         )

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from greenray.bench.pipelined_sender import PipelinedSender
-from greenray.chain.crypto import keccak256, sign_bytes, sign_digest
-from greenray.chain.dialect import Dialect
+from greenray.chain import crypto
+from greenray.chain.dialect import NEVER_EXPIRES, Dialect
 from greenray.chain.dialects import get_dialect
-from greenray.chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, SpApproval
 from greenray.chain.keystore import KeyRing
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.cluster.config.settings import ChainSettings
@@ -23,13 +22,19 @@ from greenray.cluster.local_chain import keys as local_keys
 from greenray.cluster.local_chain.genesis import write_local_genesis
 from greenray.cluster.local_chain.process import ChainOptions, ChainProcess
 from greenray.protocol.errors import ChainAnswerInvalid
-from greenray.protocol.integrity import secondary_sign_bytes
+from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import SecondaryReceipt
-from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams, Visibility
+from greenray.protocol.objects import (
+    ObjectInfo,
+    ObjectStatus,
+    RedundancyType,
+    StorageParams,
+    StorageProvider,
+    Visibility,
+)
 
 _SPS = 8
 """One primary for each side of the comparison; the others are secondaries of both."""
-_FOREVER_HEIGHT = 10**9
 
 
 class SealWorld:
@@ -43,6 +48,7 @@ class SealWorld:
         user_key = keys.user_key(local_keys.USER_KEY_NAME)
         self._user = PipelinedSender(self.chain, dialect, user_key)
         self.params = StorageParams()
+        self._providers: dict[str, StorageProvider] = {}
         self._numbers = count()
 
     @classmethod
@@ -76,14 +82,14 @@ class SealWorld:
 
     async def _prepare(self) -> None:
         self.params = await self.chain.storage_params()
+        self._providers = {p.operator_address: p for p in await self.chain.storage_providers()}
         buckets = [
             self._approved(
-                MsgCreateBucket(
-                    creator=self._user.address,
-                    bucket_name=f"bucket-{side}",
-                    visibility=Visibility.VISIBILITY_TYPE_PRIVATE,
-                    primary_sp_address=self.primary(side),
-                    primary_sp_approval=SpApproval(_FOREVER_HEIGHT),
+                self.dialect.create_bucket_message(
+                    self._user.address,
+                    f"bucket-{side}",
+                    self.primary(side),
+                    Visibility.VISIBILITY_TYPE_PRIVATE,
                 ),
                 side,
             )
@@ -102,15 +108,15 @@ class SealWorld:
         checksums = tuple(sha256(bytes([i])).digest() for i in range(self.params.n + 1))
         messages = [
             self._approved(
-                MsgCreateObject(
-                    creator=self._user.address,
-                    bucket_name=bucket_name,
-                    object_name=name,
+                self.dialect.create_object_message(
+                    self._user.address,
+                    bucket_name,
+                    name,
                     payload_size=5,
                     visibility=Visibility.VISIBILITY_TYPE_INHERIT,
                     content_type="text/plain",
-                    primary_sp_approval=SpApproval(_FOREVER_HEIGHT),
                     expect_checksums=checksums,
+                    redundancy_type=RedundancyType.REDUNDANCY_EC_TYPE,
                 ),
                 side,
             )
@@ -120,21 +126,23 @@ class SealWorld:
         found = await asyncio.gather(*(self.chain.head_object(bucket_name, name) for name in names))
         return list(found)
 
-    def receipts(self, side: int, info: ObjectInfo) -> tuple[SecondaryReceipt, ...]:
-        """Signed by the last k + m SPs beside the primary."""
+    def secondaries(self, side: int) -> list[str]:
+        """Operator addresses: the last k + m SPs beside the primary."""
         others = [sp for sp in self.keys.sp_addresses if sp != self.primary(side)]
+        return others[-self.params.n :]
+
+    def receipts(self, side: int, info: ObjectInfo) -> tuple[SecondaryReceipt, ...]:
+        """Of ``secondaries``, in index order."""
         return tuple(
-            SecondaryReceipt(
-                index,
-                sp,
-                info.checksums[index + 1],
-                sign_bytes(
-                    self.keys.approval_key(sp),
-                    secondary_sign_bytes(sp, info.id, info.checksums[index + 1]),
-                ),
-            )
-            for index, sp in enumerate(others[-self.params.n :])
+            self._receipt(info, index, sp) for index, sp in enumerate(self.secondaries(side))
         )
+
+    def _receipt(self, info: ObjectInfo, index: int, sp: str) -> SecondaryReceipt:
+        rules, checksum = self.dialect.secondaries, info.checksums[index + 1]
+        sign_bytes = rules.receipt_sign_bytes(sp, info.id, checksum)
+        signature = crypto.sign_bytes(self.keys.approval_key(sp), sign_bytes)
+        receipt = UnverifiedReceipt(index, sp, checksum, signature)
+        return rules.verify_receipt(receipt, info, self._providers[sp])
 
     def seal_sender(self, side: int) -> PipelinedSender:
         return PipelinedSender(self.chain, self.dialect, self.keys.seal_key(self.primary(side)))
@@ -145,7 +153,7 @@ class SealWorld:
             *(self.chain.head_object(info.bucket_name, info.object_name) for info in infos)
         )
         for info, found in zip(infos, all_found, strict=True):
-            expected = tuple(receipt.operator_address for receipt in self.receipts(side, info))
+            expected = tuple(self.secondaries(side))
             if (
                 found.object_status is not ObjectStatus.OBJECT_STATUS_SEALED
                 or found.secondary_sp_addresses != expected
@@ -154,5 +162,5 @@ class SealWorld:
 
     def _approved(self, message: Any, side: int) -> Any:
         key = self.keys.approval_key(self.primary(side))
-        digest = keccak256(self.dialect.approval_sign_bytes(message))
-        return self.dialect.with_approval(message, _FOREVER_HEIGHT, sign_digest(key, digest))
+        digest = crypto.keccak256(self.dialect.approval_sign_bytes(message))
+        return self.dialect.with_approval(message, NEVER_EXPIRES, crypto.sign_digest(key, digest))

@@ -6,7 +6,6 @@ import json
 from dataclasses import dataclass
 
 from greenray.chain.dialects import Dialect, Message
-from greenray.chain.dialects.v0_2 import MsgCreateBucket, MsgCreateObject, SpApproval
 from greenray.chain.ports import ChainClient
 from greenray.chain.transactions.user import TransactionSender
 from greenray.client.gateway_session import GatewaySession
@@ -16,7 +15,6 @@ from greenray.protocol.go_json import sorted_compact
 from greenray.protocol.objects import BucketInfo, ObjectInfo, RedundancyType, Visibility
 
 _APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
-_U64_MAX = 2**64 - 1
 _EXISTS = "already exists"
 
 
@@ -45,12 +43,8 @@ class Creator:
 
         Raises: TransactionRefused, TransactionFailed, ChainError, BadAnswer.
         """
-        message = MsgCreateBucket(
-            creator=self._sender.address,
-            bucket_name=bucket_name,
-            visibility=options.bucket_visibility,
-            primary_sp_address=sp_address,
-            primary_sp_approval=SpApproval(_U64_MAX),
+        message = self._dialect.create_bucket_message(
+            self._sender.address, bucket_name, sp_address, options.bucket_visibility
         )
         try:
             await self._sender.create_bucket(await self._approved(session, "CreateBucket", message))
@@ -82,14 +76,13 @@ class Creator:
         options: PutOptions,
     ) -> Message:
         """The message that creates an object, with the primary's approval. Raises BadAnswer."""
-        message = MsgCreateObject(
-            creator=self._sender.address,
-            bucket_name=bucket_name,
-            object_name=object_name,
+        message = self._dialect.create_object_message(
+            self._sender.address,
+            bucket_name,
+            object_name,
             payload_size=checksums.payload_size_bytes,
             visibility=options.visibility,
             content_type=options.content_type,
-            primary_sp_approval=SpApproval(_U64_MAX),
             expect_checksums=checksums.integrity_hashes,
             redundancy_type=options.redundancy_type,
         )
@@ -106,9 +99,11 @@ class Creator:
             signed = self._dialect.message_from_json(
                 json.loads(bytes.fromhex(header)), type(message)
             )
-            approval = signed.primary_sp_approval
+            approval = self._dialect.approval_of(signed)
+            if approval is None:
+                raise InvalidInput("the message has no approval")
             approved = self._dialect.with_approval(message, approval.expired_height, approval.sig)
-        except (ValueError, TypeError, AttributeError, InvalidInput) as error:
+        except (ValueError, TypeError, InvalidInput) as error:
             raise BadAnswer(
                 "the approval cannot be read", session.endpoint, "See the gateway's log."
             ) from error
