@@ -12,9 +12,17 @@ from typing import Any, TypeVar, cast
 
 from greenray.chain import proto_json
 from greenray.chain.crypto import to_checksum_address
-from greenray.chain.dialect import NEVER_EXPIRES, Coin, Fault, SpApproval, TransactionTerms
-from greenray.chain.dialects.v0_2 import queries as queries
-from greenray.chain.dialects.v0_2 import secondaries as secondaries
+from greenray.chain.dialect import (
+    NEVER_EXPIRES,
+    Coin,
+    Fault,
+    Queries,
+    Secondaries,
+    SpApproval,
+    TransactionTerms,
+)
+from greenray.chain.dialects.v0_2 import queries as _queries
+from greenray.chain.dialects.v0_2 import secondaries as _secondaries
 from greenray.chain.dialects.v0_2.messages import (
     Message,
     MsgCancelCreateObject,
@@ -85,6 +93,9 @@ __all__ = [
 
 name = "v0_2"
 fee_denom = "BNB"
+# The types make the type checker compare these modules with what is asked of them.
+queries: Queries = _queries
+secondaries: Secondaries = _secondaries
 approval_actions: Mapping[str, type[Message]] = MappingProxyType(
     {"CreateBucket": MsgCreateBucket, "CreateObject": MsgCreateObject}
 )

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from greenray.chain.crypto import recover_signer
-from greenray.chain.dialects.v0_2 import p2p_wire as p2p_wire
+from greenray.chain.dialect import P2pWire
+from greenray.chain.dialects.v0_2 import p2p_wire as _p2p_wire
 from greenray.chain.dialects.v0_2.messages import MsgSealObject
 from greenray.protocol import integrity
 from greenray.protocol.approvals import Approval
@@ -16,6 +17,9 @@ from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.objects import ObjectInfo, StorageProvider
 from greenray.protocol.replication_plan import ReplicationPlan
+
+# The type makes the type checker compare the module with what is asked of it.
+p2p_wire: P2pWire = _p2p_wire
 
 
 def plan(job: JobContext) -> ReplicationPlan:
