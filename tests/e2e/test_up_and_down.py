@@ -153,6 +153,22 @@ def test_a_misspelt_setting_starts_nothing(surroundings: Surroundings) -> None:
     assert not surroundings.state_dir.exists()
 
 
+def test_an_unknown_dialect_starts_nothing(surroundings: Surroundings) -> None:
+    home = surroundings.folder / "home"
+    for arguments in (["up"], ["demo", "--size", "1KiB"], ["bench", "seal", "--quick"]):
+        error = surroundings.run(*arguments, "--json", GREENRAY_CHAIN__DIALECT="nonsense").error
+        assert error["reason"] == "invalid-setting"
+        assert "'nonsense'" in error["message"]
+        assert "Use one of v0_2" in error["message"]
+    served = surroundings.run(
+        *("chain", "serve", "--port", "0"), "--home", home, "--dialect", "nonsense"
+    )
+    assert served.exit_code == 1
+    assert "there is no chain dialect 'nonsense'" in served.stderr
+    assert not surroundings.state_dir.exists()
+    assert not home.exists()
+
+
 @pytest.mark.parametrize("size_bytes", [64 * 1024, 1536 * 1024])
 def test_up_on_a_full_disk_says_so_and_leaves_no_process(
     surroundings: Surroundings, size_bytes: int
