@@ -41,17 +41,6 @@ _GENESIS_KIND = "genesis"
 _CHAIN_KIND = "chain"
 _APP_HASH_KEY = b"app_hash"
 _RESULTS_HASH_KEY = b"last_results_hash"
-# The accounts of the real node's modules take numbers after those of the genesis.
-_MODULES = (
-    "fee_collector",
-    "distribution",
-    "bonded_tokens_pool",
-    "not_bonded_tokens_pool",
-    "gov",
-    "payment",
-    "sp",
-    "crosschain",
-)
 _VALIDATOR_SHARE_PERCENT = 98
 _COMMISSION_PERCENT = 7
 _MIN_BLOCK_STEP_NS = 1_000_000
@@ -134,7 +123,7 @@ class Application:
         state = Overlay(self.database)
         document = genesis_to_json(self.rules.genesis)
         state.put(_GENESIS_KIND, b"", json.dumps(document).encode())
-        _write_genesis(state, self.rules.genesis)
+        _write_genesis(state, self.rules)
         self._commit(state, (), (), None, now_ns, [], [])
 
     def _load_head(self) -> Head:
@@ -413,13 +402,14 @@ def _decimal_coin(amount_e18: int, denom: str) -> str:
     return f"{whole}.{fraction:018d}{denom}"
 
 
-def _write_genesis(state: Overlay, genesis: Genesis) -> None:
+def _write_genesis(state: Overlay, rules: Rules) -> None:
+    genesis = rules.genesis
     for account in genesis.accounts:
         address = parse_address(account.address)
         put_account(state, AccountRecord(address, account.account_number, account.sequence))
         for denom, amount in account.balance:
             put_balance(state, address, denom, amount)
     first_free = max((a.account_number for a in genesis.accounts), default=-1) + 1
-    for name in _MODULES:
+    for name in rules.local_dialect.module_accounts:
         number = next_number(state, "account", first_free)
         put_account(state, AccountRecord(module_address(name), number, 0))

@@ -43,6 +43,8 @@ class LocalDialect:
     """By the path of abci_query, beside those that every dialect has."""
     name_faults: Mapping[str, tuple[str, int, str]]
     """Codespace, code and log for text that is not UTF-8, by the field that has it."""
+    module_accounts: tuple[str, ...]
+    """Modules whose accounts take numbers after those of the genesis, in this order."""
 
     @property
     def fixed_gas(self) -> dict[str, int]:

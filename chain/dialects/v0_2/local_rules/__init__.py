@@ -55,4 +55,14 @@ LOCAL_DIALECT = LocalDialect(
             ),
         }
     ),
+    module_accounts=(
+        "fee_collector",
+        "distribution",
+        "bonded_tokens_pool",
+        "not_bonded_tokens_pool",
+        "gov",
+        "payment",
+        "sp",
+        "crosschain",
+    ),
 )
