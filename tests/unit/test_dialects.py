@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from subprocess import run
@@ -55,7 +55,9 @@ def test_a_verified_receipt_is_made_by_its_verification_and_by_the_journal_only(
 
 
 @pytest.mark.parametrize("find", [get_dialect, get_local_dialect])
-def test_an_unknown_dialect_is_refused_and_the_known_ones_are_named(find) -> None:
+def test_an_unknown_dialect_is_refused_and_the_known_ones_are_named(
+    find: Callable[[str], object],
+) -> None:
     with pytest.raises(InvalidSetting, match="'nonsense'") as refused:
         find("nonsense")
     assert DEFAULT_DIALECT in refused.value.next_step
