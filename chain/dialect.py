@@ -66,6 +66,15 @@ class TransactionTerms:
 
 
 @dataclass(frozen=True, slots=True)
+class SealSignature:
+    """One secondary's signature inside a seal message; ``signer_address`` is recovered from it."""
+
+    operator_address: str
+    signature: bytes
+    signer_address: str
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Why the chain refuses a message; ``log`` is its text, letter by letter."""
 
@@ -153,18 +162,13 @@ class Secondaries(Protocol):
     ) -> SecondaryReceipt:
         """See ``greenray.protocol.integrity.verify_receipt``. Raises SecondaryLied."""
 
-    def seal_signers(self, seal: Message, object_info: ObjectInfo) -> tuple[str, ...]:
-        """Whose signatures a seal message carries, in index order: approval addresses.
-
-        Raises SignatureError."""
+    def seal_signatures(self, seal: Message, object_info: ObjectInfo) -> tuple[SealSignature, ...]:
+        """What a seal message carries of its secondaries, in index order. Raises SignatureError."""
 
 
 class Dialect(Protocol):
     """One wire dialect. A package of ``greenray.chain.dialects`` is one, and the type checker
     compares the two there; nothing outside compares names."""
-
-    @property
-    def name(self) -> str: ...
 
     @property
     def fee_denom(self) -> str: ...

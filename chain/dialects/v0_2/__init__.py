@@ -79,7 +79,6 @@ __all__ = [
     "fee_denom",
     "message_from_json",
     "message_to_json",
-    "name",
     "queries",
     "reject_seal_message",
     "seal_message",
@@ -91,7 +90,6 @@ __all__ = [
     "with_approval",
 ]
 
-name = "v0_2"
 fee_denom = "BNB"
 # The types make the type checker compare these modules with what is asked of them.
 queries: Queries = _queries

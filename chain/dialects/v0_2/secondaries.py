@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from greenray.chain.crypto import recover_signer
-from greenray.chain.dialect import P2pWire
+from greenray.chain.dialect import P2pWire, SealSignature
 from greenray.chain.dialects.v0_2 import p2p_wire as _p2p_wire
 from greenray.chain.dialects.v0_2.messages import MsgSealObject
 from greenray.protocol import integrity
@@ -54,12 +54,19 @@ def verify_receipt(
     return integrity.verify_receipt(receipt, object_info, provider, recover_signer)
 
 
-def seal_signers(seal: MsgSealObject, object_info: ObjectInfo) -> tuple[str, ...]:
+def seal_signatures(seal: MsgSealObject, object_info: ObjectInfo) -> tuple[SealSignature, ...]:
     """Raises SignatureError for a signature that no key could have made."""
-    held = zip(seal.secondary_sp_addresses, seal.secondary_sp_signatures, strict=True)
+    held = zip(
+        seal.secondary_sp_addresses,
+        seal.secondary_sp_signatures,
+        object_info.checksums[1:],
+        strict=True,
+    )
     return tuple(
-        recover_signer(
-            receipt_sign_bytes(address, object_info.id, object_info.checksums[index + 1]), signature
+        SealSignature(
+            address,
+            signature,
+            recover_signer(receipt_sign_bytes(address, object_info.id, checksum), signature),
         )
-        for index, (address, signature) in enumerate(held)
+        for address, signature, checksum in held
     )

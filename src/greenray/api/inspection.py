@@ -14,7 +14,7 @@ import numpy as np
 
 from greenray.chain import wire
 from greenray.chain.crypto import address_of_public_key, recover_digest
-from greenray.chain.dialect import Coin, Dialect, TransactionTerms
+from greenray.chain.dialect import Coin, Dialect, SealSignature, TransactionTerms
 from greenray.chain.dialects import get_dialect
 from greenray.chain.rpc.client import DEFAULT_TIMEOUT_S, RpcChainClient
 from greenray.chain.rpc.json_rpc import JsonRpc
@@ -104,8 +104,8 @@ class RebuiltSegment:
 class SealTransaction:
     """A MsgSealObject in a block. ``fee_amount`` in 10**-18 BNB.
 
-    ``signer_address`` is recovered from the signature; ``approved_by`` likewise, one per secondary
-    signature in index order (approval addresses).
+    ``signer_address`` is recovered from the signature; ``signatures`` are those of the secondaries,
+    in index order.
     """
 
     tx_hash: str
@@ -120,7 +120,12 @@ class SealTransaction:
     eip712_digest: bytes
     signature: bytes
     signer_address: str
-    approved_by: tuple[str, ...]
+    signatures: tuple[SealSignature, ...]
+
+    @property
+    def approved_by(self) -> tuple[str, ...]:
+        """Approval addresses, recovered from the secondaries' signatures, in index order."""
+        return tuple(one.signer_address for one in self.signatures)
 
     def _repr_html_(self) -> str:
         message = self.message
@@ -131,10 +136,9 @@ class SealTransaction:
             ("bucket_name", message.bucket_name, ""),
             ("object_name", message.object_name, ""),
         ]
-        pairs = zip(message.secondary_sp_addresses, message.secondary_sp_signatures, strict=True)
-        for index, (address, signature) in enumerate(pairs):
-            signed = f"{signature.hex()[:16]}... signed by {self.approved_by[index]}"
-            rows.append((f"secondary {index}", address, signed))
+        for index, one in enumerate(self.signatures):
+            signed = f"{one.signature.hex()[:16]}... signed by {one.signer_address}"
+            rows.append((f"secondary {index}", one.operator_address, signed))
         rows += [
             ("sequence", self.sequence, f"of account {self.account_number}, the nonce"),
             ("gas_limit", self.gas_limit, ""),
@@ -301,5 +305,5 @@ class Inspector:
             eip712_digest=digest,
             signature=raw.signatures[0],
             signer_address=address_of_public_key(recover_digest(digest, raw.signatures[0])),
-            approved_by=self._dialect.secondaries.seal_signers(message, info),
+            signatures=self._dialect.secondaries.seal_signatures(message, info),
         )
