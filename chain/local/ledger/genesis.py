@@ -15,12 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from greenray.chain.addresses import InvalidAddress, address_text, parse_address
+from greenray.chain.local.params import (
+    FEE_DENOM,
+    ChainParams,
+    StorageModuleParams,
+    chain_params,
+    check_storage_params,
+)
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.objects import ProviderStatus
 
 _CHAIN_ID = re.compile(r"^[a-z]+_([1-9][0-9]*)-[1-9][0-9]*$")
 _MAX_CHAIN_ID_LENGTH = 48
-_FEE_DENOM = "BNB"
 _DEFAULT_BALANCE = 10**26
 _DEFAULT_DEPOSIT = 10**25
 
@@ -59,58 +65,6 @@ class GenesisProvider:
 
 
 @dataclass(frozen=True, slots=True)
-class StorageModuleParams:
-    """greenfield.storage.Params (protocol 05 §2.1), fields of the wire."""
-
-    max_segment_size: int = 16 * 1024 * 1024
-    redundant_data_chunk_num: int = 4
-    redundant_parity_chunk_num: int = 2
-    min_charge_size: int = 1024 * 1024
-    max_payload_size: int = 2 * 1024 * 1024 * 1024
-    mirror_bucket_relayer_fee: str = "250000000000000"
-    mirror_bucket_ack_relayer_fee: str = "250000000000000"
-    mirror_object_relayer_fee: str = "250000000000000"
-    mirror_object_ack_relayer_fee: str = "250000000000000"
-    mirror_group_relayer_fee: str = "250000000000000"
-    mirror_group_ack_relayer_fee: str = "250000000000000"
-    max_buckets_per_account: int = 100
-    discontinue_counting_window: int = 10_000
-    discontinue_object_max: int = 2**64 - 1
-    discontinue_bucket_max: int = 2**64 - 1
-    discontinue_confirm_period: int = 604_800
-    discontinue_deletion_max: int = 10_000
-    stale_policy_cleanup_max: int = 200
-
-    @property
-    def secondary_count(self) -> int:
-        """k + m: how many secondaries an object is sealed with."""
-        return self.redundant_data_chunk_num + self.redundant_parity_chunk_num
-
-
-@dataclass(frozen=True, slots=True)
-class ChainParams:
-    """Module parameters; every field that the embedded chain uses.
-
-    ``recorded_reject_seal``: RejectSealObject behaves as recorded from v0.2.0, where its test is
-    inverted; otherwise it is corrected (protocol 04 §10.4).
-    """
-
-    storage: StorageModuleParams = field(default_factory=StorageModuleParams)
-    deposit_denom: str = _FEE_DENOM
-    min_deposit: int = 10**22
-    secondary_sp_store_price_ratio: str = "0.650000000000000000"
-    max_tx_size: int = 65_536
-    min_gas_per_byte: int = 5
-    max_memo_characters: int = 256
-    tx_sig_limit: int = 7
-    reserve_time_s: int = 60
-    forced_settle_time_s: int = 30
-    fee_denom: str = _FEE_DENOM
-    validator_tax_rate: str = "0.010000000000000000"
-    recorded_reject_seal: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Genesis:
     """A validated genesis. ``gas`` is fixed by type URL; ``min_gas_price`` is per gas, in the
     smallest unit of its denom."""
@@ -121,7 +75,7 @@ class Genesis:
     gas: Mapping[str, int]
     params: ChainParams = field(default_factory=ChainParams)
     min_gas_price: int = 5_000_000_000
-    min_gas_denom: str = _FEE_DENOM
+    min_gas_denom: str = FEE_DENOM
 
     @property
     def numeric_chain_id(self) -> int:
@@ -168,7 +122,7 @@ def parse_genesis(document: Any, fixed_gas: Mapping[str, int]) -> Genesis:
         _parse_account(row, number) for number, row in enumerate(reader.list("accounts"))
     )
     providers = tuple(_parse_provider(row) for row in reader.list("storage_providers"))
-    price, denom = _parse_coin_text(reader.text("min_gas_price", f"5000000000{_FEE_DENOM}"))
+    price, denom = _parse_coin_text(reader.text("min_gas_price", f"5000000000{FEE_DENOM}"))
     gas_rows = reader.object("gas")
     # Other messages of the real chain do not run here; some have no fixed gas.
     gas = {name: gas_rows.integer(name, default) for name, default in fixed_gas.items()}
@@ -195,11 +149,7 @@ def check_genesis(genesis: Genesis) -> None:
     _check_unique([p.operator_address for p in providers], "storage_providers: sp_address")
     _check_unique([p.seal_address for p in providers], "storage_providers: seal_address")
     _check_unique([p.approval_address for p in providers], "storage_providers: approval_address")
-    params = genesis.params.storage
-    if params.redundant_data_chunk_num < 1 or not 1 <= params.secondary_count <= 256:
-        raise _bad("k must be at least 1 and k + m at most 256", "params.storage.versioned_params")
-    if params.max_segment_size < 1:
-        raise _bad("max_segment_size must be positive", "params.storage.versioned_params")
+    check_storage_params(genesis.params.storage)
 
 
 def build_genesis(
@@ -233,12 +183,12 @@ def build_genesis(
     genesis = Genesis(
         chain_id=chain_id,
         accounts=tuple(
-            GenesisAccount(address, number, ((_FEE_DENOM, balance),))
+            GenesisAccount(address, number, ((FEE_DENOM, balance),))
             for number, address in enumerate(unique)
         ),
         storage_providers=tuple(_with_checked_addresses(provider) for provider in providers),
         gas=dict(fixed_gas),
-        params=_override(ChainParams(), overrides or {}),
+        params=chain_params(overrides or {}),
     )
     check_genesis(genesis)
     return genesis
@@ -410,7 +360,7 @@ def _parse_params(reader: _Reader) -> ChainParams:
     auth, payment = reader.object("auth"), reader.object("payment")
     return ChainParams(
         storage=_parse_storage_params(storage, versioned),
-        deposit_denom=sp.text("deposit_denom", _FEE_DENOM),
+        deposit_denom=sp.text("deposit_denom", FEE_DENOM),
         min_deposit=sp.integer("min_deposit", 10**22),
         secondary_sp_store_price_ratio=sp.decimal(
             "secondary_sp_store_price_ratio", "0.650000000000000000"
@@ -421,7 +371,7 @@ def _parse_params(reader: _Reader) -> ChainParams:
         tx_sig_limit=auth.integer("tx_sig_limit", 7),
         reserve_time_s=payment.integer("reserve_time", 60),
         forced_settle_time_s=payment.integer("forced_settle_time", 30),
-        fee_denom=payment.text("fee_denom", _FEE_DENOM),
+        fee_denom=payment.text("fee_denom", FEE_DENOM),
         validator_tax_rate=payment.decimal("validator_tax_rate", "0.010000000000000000"),
         recorded_reject_seal=storage.boolean("recorded_reject_seal", False),
     )
@@ -446,17 +396,6 @@ def _parse_coin_text(text: str) -> tuple[int, str]:
 
 
 # --- helpers -----------------------------------------------------------------------------------
-
-
-def _override(params: ChainParams, overrides: Mapping[str, Any]) -> ChainParams:
-    storage_names = set(asdict(params.storage))
-    chain_names = set(asdict(params)) - {"storage"}
-    unknown = set(overrides) - storage_names - chain_names
-    if unknown:
-        raise _bad(f"there is no parameter named {sorted(unknown)[0]!r}", "overrides")
-    storage = {name: value for name, value in overrides.items() if name in storage_names}
-    other = {name: value for name, value in overrides.items() if name in chain_names}
-    return replace(params, storage=replace(params.storage, **storage), **other)
 
 
 def _with_checked_addresses(provider: GenesisProvider) -> GenesisProvider:
@@ -495,7 +434,7 @@ def _provider_to_json(provider: GenesisProvider) -> dict[str, Any]:
         "approval_address": provider.approval_address,
         "gc_address": provider.gc_address,
         "endpoint": provider.endpoint,
-        "deposit": {"denom": _FEE_DENOM, "amount": str(provider.deposit)},
+        "deposit": {"denom": FEE_DENOM, "amount": str(provider.deposit)},
         "read_price": provider.read_price,
         "free_read_quota": str(provider.free_read_quota),
         "store_price": provider.store_price,
