@@ -47,8 +47,10 @@ from greenray.protocol.errors import (
     InvalidSetting,
     NoSpaceLeft,
     PortInUse,
+    TooFewProviders,
     UnknownStorageProvider,
 )
+from greenray.protocol.objects import StorageParams
 from greenray.storage.direct_io import store_errors
 from greenray.storage.piece_location import PieceLocation
 
@@ -78,7 +80,7 @@ class LocalNetwork:
 
     async def start(self) -> NetworkFile:
         """Raises AlreadyRunning, PortInUse, SharedMemoryTooSmall, ChainUnavailable, NoSpaceLeft,
-        ...; whatever was started before the failure is stopped again."""
+        TooFewProviders, ...; whatever was started before the failure is stopped again."""
         try:
             network_file = await self._start()
         except BaseException as error:
@@ -251,6 +253,8 @@ class LocalNetwork:
     async def _bindings(self, config: NodeConfig) -> tuple[Binding, ...]:
         """Where each hosted SP's gateway listens: where the chain says, if that can be."""
         providers = await self.call("chain", "storage_providers")
+        params = await self.call("chain", "storage_params")
+        _check_enough(len(providers), params, config.chain_endpoint)
         on_chain = {provider.operator_address: provider for provider in providers}
         bindings = []
         for address in config.hosted:
@@ -370,6 +374,18 @@ class LocalNetwork:
         self.state.write_network(network)
         self._undo.callback(self.state.remove_network)
         return network
+
+
+def _check_enough(provider_count: int, params: StorageParams, endpoint: str) -> None:
+    """Every SP that is registered counts: one that is out of service may come back."""
+    needed = params.providers_needed
+    if provider_count < needed:
+        raise TooFewProviders(
+            f"{params.k}+{params.m} of this chain needs {needed} storage providers, a primary and "
+            f"{params.n} secondaries, and {provider_count} are on it: no object could be sealed",
+            endpoint,
+            "Register more of them, or use a chain whose objects need less",
+        )
 
 
 def _take_back_sigterm() -> None:

@@ -13,7 +13,9 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from greenray.chain.dialects import DEFAULT_DIALECT, check_dialect
-from greenray.protocol.errors import InvalidSetting
+from greenray.chain.local.params import chain_params
+from greenray.protocol.errors import InvalidInput, InvalidSetting
+from greenray.protocol.objects import providers_needed
 from greenray.storage.piece_location import PieceLocation
 from greenray.storage.s3_bucket import S3Location
 
@@ -222,8 +224,9 @@ class Settings(BaseSettings):
 
     state_dir: Path = Path("~/.greenray")
     """Where a network keeps everything that must survive."""
-    sps: Annotated[int, Field(ge=7)] = 7
-    """Storage providers of a local network."""
+    sps: Annotated[int, Field(ge=2)] = 7
+    """Storage providers of a local network: at least one more than k + m (4 + 2, or what
+    chain.genesis_params says)."""
     address: str | None = None
     """A running Ray cluster to attach to: auto (the one on this machine), or HOST:PORT of its head;
     None: a Ray runtime of our own."""
@@ -245,4 +248,22 @@ class Settings(BaseSettings):
     def _runtime_is_ours_or_not(self) -> Settings:
         if self.address is not None and self.cpus is not None:
             raise ValueError("cpus is of a Ray runtime of our own, and address names another")
+        return self
+
+    @model_validator(mode="after")
+    def _shape_has_enough_providers(self) -> Settings:
+        if self.chain.endpoint is not None:
+            return self  # that chain has its own shape and its own providers
+        try:
+            storage = chain_params(self.chain.genesis_params).storage
+        except InvalidInput as error:
+            raise ValueError(f"chain.genesis_params: {error.where}: {error.what}") from None
+        k, m = storage.redundant_data_chunk_num, storage.redundant_parity_chunk_num
+        needed = providers_needed(k, m)
+        if self.sps < needed:
+            raise ValueError(
+                f"{k}+{m} needs {needed} storage providers, a primary and {k + m} secondaries, "
+                f"and sps is {self.sps}: set sps to {needed} or more, or redundant_data_chunk_num "
+                "and redundant_parity_chunk_num in chain.genesis_params to less"
+            )
         return self

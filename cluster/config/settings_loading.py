@@ -176,7 +176,8 @@ def _explain(error: ErrorDetails) -> str:
     name = ".".join(str(part) for part in error["loc"])
     if error["type"] == "extra_forbidden":
         return f"no setting has the name {name}{_suggestion(name)}"
-    return f"{name}: {error['msg']}" if name else error["msg"]
+    message = error["msg"].removeprefix("Value error, ")  # pydantic's, before our own words
+    return f"{name}: {message}" if name else message
 
 
 def _suggestion(name: str, *, variables: bool = False) -> str:

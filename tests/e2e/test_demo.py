@@ -17,6 +17,7 @@ import pytest
 from tests.support.cli import Outcome, Surroundings
 
 VECTORS = Path(__file__).parent.parent / "vectors" / "data"
+GENESIS = VECTORS / "genesis-v0_2.json"
 KEYS = {
     "payload_size_bytes",
     "payload_sha256",
@@ -41,7 +42,9 @@ def surroundings(tmp_path: Path) -> Iterator[Surroundings]:
     surroundings.kill_everything()
 
 
-def check(outcome: Outcome, surroundings: Surroundings, sha256: str | None = None) -> None:
+def check(
+    outcome: Outcome, surroundings: Surroundings, sha256: str | None = None, secondaries: int = 6
+) -> None:
     """One document with everything that scripts rely on; nothing stays."""
     assert outcome.exit_code == 0, outcome
     document = outcome.document
@@ -51,11 +54,11 @@ def check(outcome: Outcome, surroundings: Surroundings, sha256: str | None = Non
     assert sha256 in (None, document["payload_sha256"])
     assert len(bytes.fromhex(document["seal_tx_hash"])) == 32
     assert document["seal_height"] > 0
-    assert [s["redundancy_index"] for s in document["secondaries"]] == list(range(6))
+    assert [s["redundancy_index"] for s in document["secondaries"]] == list(range(secondaries))
     for secondary in document["secondaries"]:
         assert secondary.keys() == {"redundancy_index", "operator_address", "integrity_hash"}
         assert len(bytes.fromhex(secondary["integrity_hash"])) == 32
-    assert len({s["operator_address"] for s in document["secondaries"]}) == 6
+    assert len({s["operator_address"] for s in document["secondaries"]}) == secondaries
     assert document["replaced"] == []
     assert document["stages"].keys() == STAGES
     assert all(seconds >= 0 for seconds in document["stages"].values())
@@ -68,6 +71,26 @@ def test_a_demo_with_random_bytes_and_spare_providers(surroundings: Surroundings
     check(outcome, surroundings)
     assert outcome.document["payload_size_bytes"] == 1024 * 1024
     assert "9 storage providers are up" in outcome.stderr
+
+
+def test_a_demo_of_two_and_one_on_four_providers(surroundings: Surroundings) -> None:
+    shape = {"redundant_data_chunk_num": 2, "redundant_parity_chunk_num": 1}
+    surroundings.write_settings({**DEMO_SETTINGS, "chain": {"genesis_params": shape}})
+    outcome = surroundings.run("demo", "--size", "1MiB", "--sps", "4", "--json")
+    check(outcome, surroundings, secondaries=3)
+
+
+def test_a_shape_that_cannot_have_enough_providers_starts_nothing(
+    surroundings: Surroundings,
+) -> None:
+    shape = {"redundant_data_chunk_num": 8, "redundant_parity_chunk_num": 3}
+    surroundings.write_settings({**DEMO_SETTINGS, "chain": {"genesis_params": shape}})
+    for command in ("demo", "up"):
+        error = surroundings.run(command, "--json").error
+        assert error["reason"] == "invalid-setting"
+        assert "8+3 needs 12 storage providers" in error["message"]
+        assert surroundings.processes() == []
+        assert not surroundings.state_dir.exists()
 
 
 def test_a_demo_with_a_file_leaves_the_file_and_no_state(
@@ -106,11 +129,34 @@ def test_a_demo_on_a_chain_of_someone_else_even_where_its_ports_are_taken(
         check(outcome, surroundings)
 
 
+def test_a_chain_of_someone_else_with_too_few_providers_is_refused(
+    surroundings: Surroundings, tmp_path: Path
+) -> None:
+    document = json.loads(GENESIS.read_text())
+    document["params"]["storage"]["versioned_params"] |= {
+        "redundant_data_chunk_num": "8",
+        "redundant_parity_chunk_num": "3",
+    }
+    genesis = tmp_path / "genesis.json"
+    genesis.write_text(json.dumps(document))
+    with reference_chain(tmp_path / "chain", genesis) as endpoint:
+        error = surroundings.run(
+            "demo",
+            *("--chain-endpoint", endpoint),
+            *("--keys", VECTORS / "chain-v0_2.json"),
+            *("--size", "1MiB", "--json"),
+        ).error
+    assert error["reason"] == "too-few-providers"
+    assert "8+3 of this chain needs 12 storage providers" in error["message"]
+    assert "7 are on it" in error["message"]
+    assert surroundings.processes() == []
+
+
 @contextmanager
-def reference_chain(home: Path) -> Iterator[str]:
+def reference_chain(home: Path, genesis: Path = GENESIS) -> Iterator[str]:
     """The embedded chain from the genesis of the recorded node; its endpoint."""
     command = [sys.executable, "-m", "greenray.chain.local", "--home", str(home), "--port", "0"]
-    command += ["--genesis", str(VECTORS / "genesis-v0_2.json"), "--block-interval", "0.2"]
+    command += ["--genesis", str(genesis), "--block-interval", "0.2"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as chain:
         try:
             assert chain.stdout is not None

@@ -103,7 +103,7 @@ def test_variables_that_other_parts_read_are_no_settings(monkeypatch: pytest.Mon
     [
         ("spss: 9", "did you mean sps?"),
         ("chain: {prot: 1}", "did you mean chain.port?"),
-        ("sps: 3", "sps: Input should be greater than or equal to 7"),
+        ("sps: 1", "sps: Input should be greater than or equal to 2"),
         ("gateway: {port: 65536}", "gateway.port: Input should be less than or equal to 65535"),
         ("chain: x", "chain: "),
         ("chain: [", "is not YAML"),
@@ -120,9 +120,51 @@ def test_a_wrong_file_is_refused_by_name(text: str | bytes, named: str) -> None:
 
 def test_all_wrong_keys_are_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENRAY_BATCH_SEGMENTS", "many")
-    error = refusal(written("sps: 3\nspss: 4"))
+    error = refusal(written("sps: 1\nspss: 4"))
     assert all(name in error.what for name in ("sps:", "spss", "batch_segments:"))
     assert sorted(error.where.split(", ")) == ["GREENRAY_BATCH_SEGMENTS", "some.yaml"]
+
+
+def shape(k: int | str, m: int | str) -> str:
+    return f"{{redundant_data_chunk_num: {k}, redundant_parity_chunk_num: {m}}}"
+
+
+@pytest.mark.parametrize(("k", "m", "sps"), [(1, 0, 2), (2, 1, 4), (4, 2, 7), (8, 3, 12)])
+def test_a_shape_takes_a_primary_and_a_secondary_for_each_of_its_columns(
+    k: int, m: int, sps: int
+) -> None:
+    params = shape(k, m)
+    settings = load_settings(written(f"sps: {sps}\nchain: {{genesis_params: {params}}}"))
+    assert settings.sps == sps
+    if sps > 2:
+        error = refusal(written(f"sps: {sps - 1}\nchain: {{genesis_params: {params}}}"))
+        assert f"{k}+{m} needs {sps} storage providers" in error.what
+        assert f"sps is {sps - 1}: set sps to {sps} or more" in error.what
+
+
+def test_the_shape_of_a_variable_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GREENRAY_CHAIN__GENESIS_PARAMS__REDUNDANT_DATA_CHUNK_NUM", "8")
+    assert "8+2 needs 11 storage providers" in refusal().what
+
+
+def test_a_chain_of_someone_else_has_its_own_shape() -> None:
+    chain = f"{{endpoint: 'http://127.0.0.1:1', genesis_params: {shape(8, 3)}}}"
+    assert load_settings(written(f"chain: {chain}")).sps == 7
+
+
+@pytest.mark.parametrize(
+    ("params", "named"),
+    [
+        ("{redundant_data_chunk_nun: 4}", "no parameter named 'redundant_data_chunk_nun'"),
+        (shape("many", 2), "redundant_data_chunk_num: 'many' is not like 4"),
+        (shape(0, 2), "k must be at least 1"),
+        ("{recorded_reject_seal: 1}", "recorded_reject_seal: 1 is not like False"),
+    ],
+)
+def test_a_wrong_consensus_parameter_is_refused_by_name(params: str, named: str) -> None:
+    error = refusal(written(f"chain: {{genesis_params: {params}}}"))
+    assert named in error.what
+    assert "chain.genesis_params" in error.what
 
 
 def test_a_file_that_was_asked_for_must_be_there() -> None:

@@ -20,7 +20,7 @@ StateDirOption = Annotated[
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", help="Settings; greenray.yaml here by default.")
 ]
-SpsOption = Annotated[int | None, typer.Option("--sps", min=7, help="Storage providers to host.")]
+SpsOption = Annotated[int | None, typer.Option("--sps", min=2, help="Storage providers to host.")]
 ChainEndpointOption = Annotated[
     str | None,
     typer.Option("--chain-endpoint", help="An existing node instead of the embedded chain."),

@@ -200,6 +200,12 @@ class OwnerLost(GreenrayError):
 # --- replication -------------------------------------------------------------------------------
 
 
+class TooFewProviders(GreenrayError):
+    """Fewer SPs are on chain than one object needs."""
+
+    reason = "too-few-providers"
+
+
 class TooFewApprovals(GreenrayError):
     reason = "too-few-approvals"
     retryable = True

@@ -83,6 +83,16 @@ class StorageParams:
     def n(self) -> int:
         return self.k + self.m
 
+    @property
+    def providers_needed(self) -> int:
+        return providers_needed(self.k, self.m)
+
+
+def providers_needed(k: int, m: int) -> int:
+    """How many SPs an object takes: its primary, and one secondary for each redundancy index. A
+    replica object takes as many."""
+    return 1 + k + m
+
 
 @dataclass(frozen=True, slots=True)
 class BucketInfo:
