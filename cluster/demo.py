@@ -97,7 +97,9 @@ async def run_demo(
         start_s = time.perf_counter() - started_at
         on_step(f"{len(found.gateways)} storage providers are up after {start_s:.1f} s")
         async with open_client(found) as client:
-            report = await _put_and_get(client, source, work_dir, payload_sha256, on_progress)
+            report = await _put_and_get(
+                client, source, work_dir, payload_sha256, on_progress, on_step
+            )
         return replace(report, stages={"start_s": start_s, **report.stages})
     finally:
         await network.stop()
@@ -109,10 +111,17 @@ async def _put_and_get(
     work_dir: Path,
     payload_sha256: str,
     on_progress: OnProgress,
+    on_step: OnStep,
 ) -> DemoReport:
     size_bytes = source.stat().st_size  # noqa: ASYNC240 - one call
     object_name = f"{source.name}-{int(time.time())}"
-    put = await client.put(source, DEMO_BUCKET, object_name, on_progress=on_progress)
+    put = await client.put(
+        source,
+        DEMO_BUCKET,
+        object_name,
+        on_progress=on_progress,
+        on_setback=lambda setback: on_step(f"{DEMO_BUCKET}/{object_name}: {setback}"),
+    )
     target = work_dir / "downloaded"
     download_at = time.perf_counter()
     await client.get(DEMO_BUCKET, object_name, target, on_progress=on_progress)

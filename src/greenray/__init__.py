@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from greenray.api.results import JobStatus, StoredObject
     from greenray.capacity.planning import Load, MemoryNeed, NodeSize, StageCost
     from greenray.capacity.tables import CapacityPlan, StageTable, plan_capacity
+    from greenray.client.setbacks import FailedStep, ReplacedSecondary
     from greenray.cluster.on_ray.payload import block, put_block
     from greenray.timeline.object_timeline import ObjectTimeline
 
@@ -31,6 +32,7 @@ __all__ = [
     "BenchTable",
     "CapacityPlan",
     "Column",
+    "FailedStep",
     "JobStatus",
     "Load",
     "MemoryNeed",
@@ -39,6 +41,7 @@ __all__ = [
     "ObjectTimeline",
     "PieceTable",
     "RebuiltSegment",
+    "ReplacedSecondary",
     "SealTransaction",
     "StageCost",
     "StageTable",
@@ -55,6 +58,7 @@ __all__ = [
 
 _MODULES = {
     "greenray.capacity.planning": ("Load", "MemoryNeed", "NodeSize", "StageCost"),
+    "greenray.client.setbacks": ("FailedStep", "ReplacedSecondary"),
     "greenray.cluster.on_ray.payload": ("block", "put_block"),
     "greenray.api.network": ("Network", "connect", "local_network"),
     "greenray.api.benchmarks": ("BenchTable", "bench_copy", "bench_ec", "bench_hash"),

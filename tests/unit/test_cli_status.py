@@ -19,6 +19,7 @@ def document(state: str, *, final: bool) -> dict[str, Any]:
         "state": state,
         "state_number": 9,
         "final": final,
+        "attempt": 0,
         "history": [],
         "secondaries": [],
         "replaced": [],
@@ -46,6 +47,14 @@ def test_watching_succeeds_only_when_the_object_is_sealed(
     done = CliRunner().invoke(status.app, ["photos/cat.jpg", *options])
     assert done.exit_code == exit_code
     assert state in done.output
+
+
+def test_retries_and_the_reason_of_the_last_failure_are_shown() -> None:
+    error = {"reason": "too-few-approvals", "message": "2 of 6", "retryable": True}
+    shown = status.describe(
+        {**document("REPLICATE_OBJECT_ERROR", final=False), "attempt": 3, "error": error}
+    )
+    assert "  retries: 3\n  too-few-approvals: 2 of 6" in shown
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ _MAY_IMPORT = {
     "bench": "protocol display coding chain storage timeline client capacity actors cluster",
     "api": "protocol display coding chain storage timeline client capacity actors cluster bench",
     "cli": "protocol display coding chain storage timeline client capacity actors cluster bench",
-    "__init__": "capacity cluster timeline api",
+    "__init__": "capacity client cluster timeline api",
     "__main__": "cli",
 }
 """By package of greenray: those that it may import, beside itself."""

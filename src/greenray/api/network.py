@@ -25,6 +25,7 @@ from greenray.chain.dialects import Dialect, get_dialect
 from greenray.client.creation import PutOptions
 from greenray.client.network_file import NetworkFile, read_network
 from greenray.client.payload_io import PayloadFile
+from greenray.client.setbacks import OnSetback
 from greenray.client.storage_client import StorageClient, WaitFor
 from greenray.client.user import open_client, split_name
 from greenray.cluster.config.state_dir import StateDir
@@ -149,7 +150,13 @@ class Network:
     # --- objects ---------------------------------------------------------------------------------
 
     def put(
-        self, source: Payload, name: str, *, wait: str = "sealed", replica: bool = False
+        self,
+        source: Payload,
+        name: str,
+        *,
+        wait: str = "sealed",
+        replica: bool = False,
+        on_setback: OnSetback | None = None,
     ) -> StoredObject:
         """Store a payload as ``bucket/object``; both are created if they do not exist.
 
@@ -159,6 +166,8 @@ class Network:
                 sent over HTTP.
             wait: until the object is "sealed", or only "uploaded".
             replica: whole copies instead of erasure coding.
+            on_setback: called, in another thread, when a secondary was replaced or a step failed
+                and is tried again; ``print`` will do.
 
         Raises: what ``StorageClient.put`` raises.
         """
@@ -175,11 +184,12 @@ class Network:
                 bucket_name,
                 object_name,
                 wait=WaitFor(wait),
+                on_setback=on_setback,
                 options=PutOptions(redundancy_type=kind),
             )
         )
         stages = {stage.value: seconds for stage, seconds in result.seconds.items()}
-        return StoredObject(JobStatus.from_json(result.status), stages)
+        return StoredObject(JobStatus.from_json(result.status), stages, result.setbacks)
 
     @overload
     def get(self, name: str) -> bytes: ...

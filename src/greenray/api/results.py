@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from greenray.client.setbacks import ReplacedSecondary, Setback
 from greenray.display.html_table import html_table
 from greenray.protocol.job import JobState
 
@@ -23,14 +24,6 @@ class Secondary:
     redundancy_index: int
     operator_address: str
     integrity_hash: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class ReplacedSecondary:
-    redundancy_index: int
-    operator_address: str
-    reason: str
-    message: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +119,11 @@ class JobStatus:
 @dataclass(frozen=True, slots=True)
 class StoredObject:
     """What ``put`` did. ``stages``: seconds of hashing, creating, upload and seal (the wait after
-    the upload)."""
+    the upload). ``setbacks``: secondaries that were replaced and steps that failed meanwhile."""
 
     status: JobStatus
     stages: Mapping[str, float]
+    setbacks: tuple[Setback, ...] = ()
 
     @property
     def name(self) -> str:

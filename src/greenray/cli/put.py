@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from greenray.cli.options import DEFAULT_STATE_DIR, GatewayOption, KeyOption, StateDirOption
-from greenray.cli.output import Json, command_app, print_result, reporting_errors
+from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
 from greenray.display.units import format_size
 
 app = command_app()
@@ -54,6 +54,7 @@ def put(
                     object_name,
                     wait=WaitFor(wait),
                     on_progress=on_progress,
+                    on_setback=lambda setback: note(f"{name}: {setback}"),
                     options=PutOptions(redundancy_type=redundancy),
                 )
 

@@ -62,15 +62,18 @@ async def _object_status(
     name: str, watch: bool, state_dir: Path, key: Path | None
 ) -> dict[str, Any]:
     from greenray.client.network_file import read_network
+    from greenray.client.setbacks import Setbacks
     from greenray.client.user import open_client, split_name
 
     bucket, object_name = split_name(name)
     async with open_client(read_network(state_dir), key) as client:
-        shown = ""
+        shown, setbacks = "", Setbacks()
         while True:
             document = dict(await client.status(bucket, object_name))
             if not watch or document["final"]:
                 return document
+            for setback in setbacks.new_in(document):
+                note(f"{name}: {setback}")
             if document["state"] != shown:
                 shown = document["state"]
                 note(f"{name}: {shown}")
@@ -142,6 +145,8 @@ def describe(document: Mapping[str, Any]) -> str:
         height = document["seal_height"]
         where = f" in block {height}" if height else ""
         lines.append(f"  seal transaction {document['seal_tx_hash']}{where}")
+    if document["attempt"]:
+        lines.append(f"  retries: {document['attempt']}")
     if document["error"]:
         lines.append(f"  {document['error']['reason']}: {document['error']['message']}")
     return "\n".join(lines)

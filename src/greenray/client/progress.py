@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from greenray.client.setbacks import OnSetback, Setback, Setbacks
+
 
 class Stage(Enum):
     HASHING = "hashing"
@@ -38,9 +40,16 @@ OnProgress = Callable[[Progress], None]
 class ProgressReporter:
     """Passes on what is new: a series that would stand still or go back is kept silent."""
 
-    def __init__(self, on_progress: OnProgress | None) -> None:
+    def __init__(self, on_progress: OnProgress | None, on_setback: OnSetback | None = None) -> None:
         self._on_progress = on_progress
+        self._on_setback = on_setback
         self._latest: dict[tuple[Stage, int | None], Progress] = {}
+        self._setbacks = Setbacks()
+
+    @property
+    def setbacks(self) -> tuple[Setback, ...]:
+        """All that were reported."""
+        return self._setbacks.all
 
     def report(
         self,
@@ -59,7 +68,10 @@ class ProgressReporter:
             self._on_progress(progress)
 
     def report_job(self, status: Mapping[str, Any], secondary_count: int) -> None:
-        """Replication and seal, from a job-status document."""
+        """Replication, seal and setbacks, from a job-status document."""
+        for setback in self._setbacks.new_in(status):
+            if self._on_setback is not None:
+                self._on_setback(setback)
         detail = status["error"]["message"] if status["error"] else status["state"]
         finished = {entry["redundancy_index"] for entry in status["secondaries"]}
         for index in range(secondary_count):

@@ -26,6 +26,7 @@ from greenray.client.payload_io import (
     size_of,
 )
 from greenray.client.progress import OnProgress, ProgressReporter, Stage
+from greenray.client.setbacks import OnSetback, Setback
 from greenray.coding.checksums import PayloadChecksums, hash_payload
 from greenray.coding.codec import Codec, get_codec
 from greenray.protocol.errors import (
@@ -68,11 +69,13 @@ class ClientSettings:
 
 @dataclass(frozen=True, slots=True)
 class PutResult:
-    """``status``: the job-status document when ``put`` returned. Times in seconds."""
+    """``status``: the job-status document when ``put`` returned. Times in seconds. ``setbacks``:
+    what went wrong meanwhile, in the order it was seen."""
 
     object_info: ObjectInfo
     status: Mapping[str, Any]
     seconds: Mapping[Stage, float]
+    setbacks: tuple[Setback, ...] = ()
 
 
 class StorageClient:
@@ -126,12 +129,14 @@ class StorageClient:
         *,
         wait: WaitFor = WaitFor.SEALED,
         on_progress: OnProgress | None = None,
+        on_setback: OnSetback | None = None,
         options: PutOptions | None = None,
     ) -> PutResult:
         """Store a payload. A bucket or object that does not exist is created; an object that is
         created already is continued if its checksums are those of the payload.
 
-        ``on_progress`` is called in the event loop's thread.
+        ``on_progress`` and ``on_setback`` are called in the event loop's thread; ``on_setback`` for
+        each secondary that was replaced, and each step that failed and is tried again.
 
         Raises:
             UnreadableFile, InvalidName, EmptyPayload, PayloadTooLarge: nothing was done.
@@ -143,7 +148,7 @@ class StorageClient:
         """
         check_bucket_name(bucket_name)
         check_object_name(object_name)
-        reporter = ProgressReporter(on_progress)
+        reporter = ProgressReporter(on_progress, on_setback)
         watch = _StopWatch(self._clock)
         options = options or PutOptions()
         with opened(source) as (file, name):
@@ -171,7 +176,7 @@ class StorageClient:
         watch.lap(Stage.UPLOAD)
         status = await self._wait(session, existing, wait, params.n, reporter)
         watch.lap(Stage.SEAL)
-        return PutResult(existing, status, watch.seconds)
+        return PutResult(existing, status, watch.seconds, reporter.setbacks)
 
     async def _existing(
         self, bucket_name: str, object_name: str, size_bytes: int, source: str
