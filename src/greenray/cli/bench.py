@@ -10,19 +10,14 @@ from typing import Annotated
 import typer
 
 from greenray.cli.bench_options import (
-    Out,
-    Plot,
-    Quick,
-    RepeatsOption,
-    WorkDir,
+    SharedOptions,
     Workers,
     parse_positive_size,
     parse_shape,
-    plan_of,
     sizes_option,
+    with_shared_options,
 )
-from greenray.cli.bench_output import fail_if_failed, finish, keep, show, show_comparison
-from greenray.cli.options import ConfigOption, SpsOption
+from greenray.cli.bench_output import fail_if_failed, show, show_comparison
 from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
 
 app = command_app()
@@ -42,7 +37,9 @@ def bench() -> None:
 
 
 @app.command()
+@with_shared_options(without=("sps", "config"))
 def ec(
+    shared: SharedOptions,
     codec: Annotated[
         list[str] | None, typer.Option(help="May be repeated. All that are there.")
     ] = None,
@@ -58,52 +55,41 @@ def ec(
         list[str] | None,
         typer.Option(help="May be repeated. threads, processes, ray tasks and ray actors."),
     ] = None,
-    repeats: RepeatsOption = None,
-    work_dir: WorkDir = Path(),
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
 ) -> None:
     """Encode and reconstruct by codec, k+m, segment size, workers and kind of worker."""
     shapes = tuple(map(parse_shape, shape or ()))
-    with reporting_errors(as_json):
-        plan = plan_of(None, None, work_dir, repeats, quick, writes=False)
-        from greenray.bench.ec import run_ec
+    from greenray.bench.ec import run_ec
 
-        usual = plan.ec()
-        options = replace(
-            usual,
-            codecs=tuple(codec or usual.codecs),
-            shapes=shapes or usual.shapes,
-            segment_sizes_bytes=tuple(segment_size_bytes or usual.segment_sizes_bytes),
-            workers=tuple(workers or usual.workers),
-            worker_kinds=tuple(worker_kind or usual.worker_kinds),
-        )
-        finish(run_ec(options, note), out, plot, as_json)
+    usual = shared.plan(writes=False).ec()
+    options = replace(
+        usual,
+        codecs=tuple(codec or usual.codecs),
+        shapes=shapes or usual.shapes,
+        segment_sizes_bytes=tuple(segment_size_bytes or usual.segment_sizes_bytes),
+        workers=tuple(workers or usual.workers),
+        worker_kinds=tuple(worker_kind or usual.worker_kinds),
+    )
+    shared.finish(run_ec(options, note))
 
 
 @app.command("hash")
+@with_shared_options(without=("sps", "work_dir", "config"))
 def hash_command(
+    shared: SharedOptions,
     workers: Workers = None,
-    repeats: RepeatsOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
 ) -> None:
     """SHA-256 of one stream, of many, and of a segment with its pieces."""
-    with reporting_errors(as_json):
-        plan = plan_of(None, None, Path(), repeats, quick, writes=False)
-        from greenray.bench.hash import run_hash
+    from greenray.bench.hash import run_hash
 
-        usual = plan.hash()
-        options = replace(usual, workers=tuple(workers or usual.workers))
-        finish(run_hash(options, note), out, plot, as_json)
+    usual = shared.plan(writes=False).hash()
+    options = replace(usual, workers=tuple(workers or usual.workers))
+    shared.finish(run_hash(options, note))
 
 
 @app.command()
+@with_shared_options(without=("sps",))
 def store(
+    shared: SharedOptions,
     kind: Annotated[
         list[str] | None,
         typer.Option(help="May be repeated: file, memory, s3 (with pieces.kind s3 in --config)."),
@@ -112,80 +98,58 @@ def store(
         list[int] | None, sizes_option("--column-size", "10KB, 4MiB and 64MiB; quick: no 4MiB.")
     ] = None,
     workers: Workers = None,
-    repeats: RepeatsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
 ) -> None:
     """Write and read columns by kind of piece store, durable or not."""
-    with reporting_errors(as_json):
-        plan = plan_of(config, None, work_dir, repeats, quick)
-        from greenray.bench.store import run_store
+    from greenray.bench.store import run_store
 
-        usual = plan.store()
-        options = replace(
-            usual,
-            kinds=tuple(kind or usual.kinds),
-            column_sizes_bytes=tuple(column_size_bytes or usual.column_sizes_bytes),
-            workers=tuple(workers or usual.workers),
-        )
-        finish(run_store(options, note), out, plot, as_json)
+    usual = shared.plan().store()
+    options = replace(
+        usual,
+        kinds=tuple(kind or usual.kinds),
+        column_sizes_bytes=tuple(column_size_bytes or usual.column_sizes_bytes),
+        workers=tuple(workers or usual.workers),
+    )
+    shared.finish(run_store(options, note))
 
 
 @app.command()
+@with_shared_options()
 def gateway(
+    shared: SharedOptions,
     object_size_bytes: Annotated[
         list[int] | None, sizes_option("--object-size", "16MiB and 256MiB; quick: 64MiB.")
     ] = None,
-    repeats: RepeatsOption = None,
-    sps: SpsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
 ) -> None:
     """PUT and GET through HTTP, and the floor: a plain process that hashes and stores as well."""
-    with reporting_errors(as_json):
-        plan = plan_of(config, sps, work_dir, repeats, quick)
-        from greenray.bench.gateway import run_gateway
+    from greenray.bench.gateway import run_gateway
 
-        usual = plan.gateway()
-        sizes = tuple(object_size_bytes or usual.object_sizes_bytes)
-        finish(run_gateway(replace(usual, object_sizes_bytes=sizes), note), out, plot, as_json)
+    usual = shared.plan().gateway()
+    sizes = tuple(object_size_bytes or usual.object_sizes_bytes)
+    shared.finish(run_gateway(replace(usual, object_sizes_bytes=sizes), note))
 
 
 @app.command()
+@with_shared_options(without=("sps",))
 def seal(
+    shared: SharedOptions,
     seals: Annotated[
         int | None, typer.Option(min=1, help="In each repeat; 1500, or 300 with --quick.")
     ] = None,
-    repeats: RepeatsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
 ) -> None:
     """Seals per second, of the embedded chain alone and through the Signer."""
-    with reporting_errors(as_json):
-        plan = plan_of(config, None, work_dir, repeats, quick)
-        from greenray.bench.seal import run_seal
+    from greenray.bench.seal import run_seal
 
-        usual = plan.seal()
-        finish(run_seal(replace(usual, seals=seals or usual.seals), note), out, plot, as_json)
+    usual = shared.plan().seal()
+    shared.finish(run_seal(replace(usual, seals=seals or usual.seals), note))
 
 
 # --- the whole way -------------------------------------------------------------------------------
 
 
 @app.command()
+@with_shared_options()
 def small(
+    shared: SharedOptions,
     object_size_bytes: Annotated[
         int | None,
         typer.Option("--object-size", parser=parse_positive_size, metavar="SIZE", help="10KB."),
@@ -197,32 +161,24 @@ def small(
         list[int] | None,
         typer.Option(min=1, help="Uploads at once; may be repeated. 1 and 32; quick: 16."),
     ] = None,
-    repeats: RepeatsOption = None,
-    sps: SpsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
 ) -> None:
     """Many small objects from put to sealed; creating them on chain is counted apart."""
-    with reporting_errors(as_json):
-        plan = plan_of(config, sps, work_dir, repeats, quick)
-        from greenray.bench.small import run_small
+    from greenray.bench.small import run_small
 
-        usual = plan.small()
-        options = replace(
-            usual,
-            object_size_bytes=object_size_bytes or usual.object_size_bytes,
-            objects=objects or usual.objects,
-            objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
-        )
-        finish(run_small(options, note), out, plot, as_json)
+    usual = shared.plan().small()
+    options = replace(
+        usual,
+        object_size_bytes=object_size_bytes or usual.object_size_bytes,
+        objects=objects or usual.objects,
+        objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
+    )
+    shared.finish(run_small(options, note))
 
 
 @app.command()
+@with_shared_options()
 def pipeline(
+    shared: SharedOptions,
     object_size_bytes: Annotated[
         list[int] | None, sizes_option("--object-size", "1GiB; quick: 256MiB.")
     ] = None,
@@ -248,132 +204,87 @@ def pipeline(
         list[str] | None,
         typer.Option(help="May be repeated: http, object-store (the payload lies in Ray). http."),
     ] = None,
-    repeats: RepeatsOption = None,
-    sps: SpsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
 ) -> None:
     """Put to sealed, and the floor: plain processes that do only the unavoidable."""
-    with reporting_errors(as_json):
-        plan = plan_of(config, sps, work_dir, repeats, quick)
-        from greenray.bench.pipeline import run_pipeline, way_of
+    from greenray.bench.pipeline import run_pipeline, way_of
 
-        usual = plan.pipeline()
-        options = replace(
-            usual,
-            object_sizes_bytes=tuple(object_size_bytes or usual.object_sizes_bytes),
-            objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
-            in_turn=tuple(in_turn or usual.in_turn),
-            codecs=tuple(codec or ()),
-            batch_segments=tuple(batch_segments or ()),
-            ways=tuple(map(way_of, way)) if way else usual.ways,
-        )
-        finish(run_pipeline(options, note), out, plot, as_json)
+    usual = shared.plan().pipeline()
+    options = replace(
+        usual,
+        object_sizes_bytes=tuple(object_size_bytes or usual.object_sizes_bytes),
+        objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
+        in_turn=tuple(in_turn or usual.in_turn),
+        codecs=tuple(codec or ()),
+        batch_segments=tuple(batch_segments or ()),
+        ways=tuple(map(way_of, way)) if way else usual.ways,
+    )
+    shared.finish(run_pipeline(options, note))
 
 
 @app.command()
-def scaling(
-    repeats: RepeatsOption = None,
-    sps: SpsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
-) -> None:
+@with_shared_options()
+def scaling(shared: SharedOptions) -> None:
     """What a second core brings to each stage; what more nodes would bring (simulated)."""
-    with reporting_errors(as_json):
-        plan = plan_of(config, sps, work_dir, repeats, quick)
-        from greenray.bench.scaling import run_scaling
+    from greenray.bench.scaling import run_scaling
 
-        finish(run_scaling(plan.scaling(), note), out, plot, as_json)
+    shared.finish(run_scaling(shared.plan().scaling(), note))
 
 
 @app.command()
+@with_shared_options()
 def memory(
+    shared: SharedOptions,
     object_size_bytes: Annotated[
         list[int] | None,
         sizes_option(
             "--object-size", "From small to large; 256MiB and 2GiB; quick: 64MiB and 256MiB."
         ),
     ] = None,
-    repeats: RepeatsOption = None,
-    sps: SpsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
 ) -> None:
     """The peak memory of all server processes, for small and large objects."""
-    with reporting_errors(as_json):
-        plan = plan_of(config, sps, work_dir, repeats, quick)
-        from greenray.bench.memory import run_memory
+    from greenray.bench.memory import run_memory
 
-        usual = plan.memory()
-        sizes = tuple(object_size_bytes or usual.object_sizes_bytes)
-        finish(run_memory(replace(usual, object_sizes_bytes=sizes), note), out, plot, as_json)
+    usual = shared.plan().memory()
+    sizes = tuple(object_size_bytes or usual.object_sizes_bytes)
+    shared.finish(run_memory(replace(usual, object_sizes_bytes=sizes), note))
 
 
 @app.command()
+@with_shared_options()
 def timeline(
+    shared: SharedOptions,
     object_size_bytes: Annotated[
         int | None,
         typer.Option(
             "--object-size", parser=parse_positive_size, metavar="SIZE", help="1GiB; quick: 256MiB."
         ),
     ] = None,
-    repeats: RepeatsOption = None,
-    sps: SpsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
 ) -> None:
     """How long each stage of one object takes, and where cores are idle."""
-    with reporting_errors(as_json):
-        plan = plan_of(config, sps, work_dir, repeats, quick)
-        from greenray.bench.timeline import run_timeline
+    from greenray.bench.timeline import run_timeline
 
-        usual = plan.timeline()
-        size_bytes = object_size_bytes or usual.object_size_bytes
-        finish(run_timeline(replace(usual, object_size_bytes=size_bytes), note), out, plot, as_json)
+    usual = shared.plan().timeline()
+    size_bytes = object_size_bytes or usual.object_size_bytes
+    shared.finish(run_timeline(replace(usual, object_size_bytes=size_bytes), note))
 
 
 @app.command("all")
-def all_command(
-    repeats: RepeatsOption = None,
-    sps: SpsOption = None,
-    work_dir: WorkDir = Path(),
-    config: ConfigOption = None,
-    quick: Quick = False,
-    out: Out = None,
-    plot: Plot = False,
-    as_json: Json = False,
-) -> None:
+@with_shared_options()
+def all_command(shared: SharedOptions) -> None:
     """All of the above but memory and timeline; --quick takes under three minutes on two cores."""
-    with reporting_errors(as_json):
-        plan = plan_of(config, sps, work_dir, repeats, quick)
-        from greenray.bench.plans import combined, run_all
+    from greenray.bench.plans import combined, run_all
 
-        results = []
-        for result in run_all(plan, note):
-            keep(result, out, plot)
-            if not as_json:
-                show(result.to_json())
-            results.append(result)
-        document = combined(results, plan)
-        if as_json:
-            print_result(document, "", as_json)
-        fail_if_failed(document["failures"])
+    plan = shared.plan()
+    results = []
+    for result in run_all(plan, note):
+        shared.keep(result)
+        if not shared.as_json:
+            show(result.to_json())
+        results.append(result)
+    document = combined(results, plan)
+    if shared.as_json:
+        print_result(document, "", as_json=True)
+    fail_if_failed(document["failures"])
 
 
 # --- results -------------------------------------------------------------------------------------
