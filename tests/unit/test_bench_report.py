@@ -13,7 +13,7 @@ from greenray.display.units import number, size
 from greenray.protocol.errors import InvalidInput
 
 ROOT = Path(__file__).parents[2]
-MEASURED = "docs/background/measured.md"
+MEASURED = "docs/measured.md"
 
 
 def document(row: Row, *, quick: bool = False, failures: tuple[str, ...] = ()) -> dict[str, Any]:

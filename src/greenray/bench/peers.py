@@ -1,6 +1,6 @@
 """Other systems beside our medians, for the performance document.
 
-What the others reach is the table of section 2 of ``docs/background/measured.md``; our lines are
+What the others reach is the table of section 2 of ``docs/measured.md``; our lines are
 made from result files.
 """
 
@@ -19,7 +19,7 @@ _SECTION = re.compile(r"^## 2\. Peers.*?$(.*?)(?=^## |\Z)", re.MULTILINE | re.DO
 _EXPLANATION = (
     "**The other systems were measured on another machine of this kind, at another time**, with EC "
     "4+2 and six nodes on one machine, objects of 256 MiB unless they say otherwise: their lines "
-    "are those of [measured.md](background/measured.md), section 2, which says more. Only the "
+    "are those of [measured.md](measured.md), section 2, which says more. Only the "
     "lines of greenray are of the runs below. A difference of less than two times says nothing."
 )
 

@@ -123,7 +123,7 @@ class MemoryNeed:
     """Memory of one node: ``base_bytes`` with nothing on its way, and ``hold_s`` seconds of its
     throughput.
 
-    The defaults are docs/background/measured.md, section 6: 743 MB with an Uploader and six
+    The defaults are docs/measured.md, section 6: 743 MB with an Uploader and six
     receivers; a window of 128 MiB carried 520 MB/s, and up to four times the window was held.
     """
 
