@@ -18,6 +18,7 @@ from greenray.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = (
+    "CONTRIBUTING.md",
     "README.md",
     "docs/benchmarking.md",
     "docs/chain.md",

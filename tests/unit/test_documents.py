@@ -39,6 +39,14 @@ def test_every_link_of_a_document_leads_somewhere_inside_the_repository(document
             assert anchor in anchors(target), link
 
 
+def test_none_of_the_six_walks_touches_more_than_four_files() -> None:
+    section = (ROOT / "CONTRIBUTING.md").read_text().partition("## Six walks")[2]
+    rows = [line.strip("| ").split(" | ") for line in section.splitlines() if line[:2] == "| "]
+    walks = {another: files.split("<br>") for another, files in rows[1:]}
+    assert len(walks) == 6
+    assert [name for name, files in walks.items() if len(files) > 4] == []
+
+
 def test_the_cluster_document_quotes_the_sizes_of_the_object_store() -> None:
     text = (ROOT / "docs" / "cluster.md").read_text()
     budget = BudgetSettings()
