@@ -57,7 +57,7 @@ def local_network(sps: int = 7, *, state_dir: str | Path | None = None, **settin
             ``chain={"genesis_params": {"max_segment_size": 65536}}, codec="zfec"``. Ports that are
             not given are any free ones.
 
-    Raises: InvalidSetting, AlreadyRunning, SharedMemoryTooSmall, PortInUse, ...
+    Raises: InvalidSetting, TooFewProviders, AlreadyRunning, SharedMemoryTooSmall, PortInUse, ...
     """
     from greenray.cluster.config.settings_loading import load_settings
 
