@@ -18,7 +18,7 @@ from greenray.cli.options import (
     SpsOption,
     chain_overrides,
 )
-from greenray.cli.output import Json, command_app, note, parse_size, print_result, reporting_errors
+from greenray.cli.output import Json, command_app, parse_size, print_result, reporting_errors
 from greenray.display.units import format_size
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """Start everything, put, wait until sealed, get, compare, show, stop."""
-    from greenray.cli.transfer import transfer_progress
+    from greenray.cli.transfer import transfer_display
     from greenray.cluster.config.settings_loading import load_settings
     from greenray.cluster.demo import make_payload, run_demo
 
@@ -62,8 +62,8 @@ def demo(
         # Being terminated is being interrupted: everything is stopped and removed.
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, signal.raise_signal, signal.SIGINT)
-        with transfer_progress() as on_progress:
-            return await run_demo(settings, source, work_dir, on_progress, note)
+        with transfer_display() as display:
+            return await run_demo(settings, source, work_dir, display.show, display.note)
 
     began_at = time.perf_counter()
     # Shells have what they start in the background ignore it.

@@ -25,7 +25,7 @@ def get(
     as_json: Json = False,
 ) -> None:
     """Read a sealed object back, verified against the chain's checksums."""
-    from greenray.cli.transfer import transfer_progress
+    from greenray.cli.transfer import transfer_display
     from greenray.client.network_file import read_network
     from greenray.client.user import open_client, split_name
     from greenray.protocol.objects import ObjectInfo
@@ -33,8 +33,8 @@ def get(
     async def run() -> ObjectInfo:
         bucket, object_name = split_name(name)
         async with open_client(read_network(state_dir), key, gateway) as client:
-            with transfer_progress() as on_progress:
-                return await client.get(bucket, object_name, file, on_progress=on_progress)
+            with transfer_display() as display:
+                return await client.get(bucket, object_name, file, on_progress=display.show)
 
     with reporting_errors(as_json):
         info = asyncio.run(run())

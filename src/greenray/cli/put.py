@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from greenray.cli.options import DEFAULT_STATE_DIR, GatewayOption, KeyOption, StateDirOption
-from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
+from greenray.cli.output import Json, command_app, print_result, reporting_errors
 from greenray.display.units import format_size
 
 app = command_app()
@@ -31,7 +31,7 @@ def put(
     as_json: Json = False,
 ) -> None:
     """Store a file as BUCKET/OBJECT, and create both if they do not exist."""
-    from greenray.cli.transfer import transfer_progress
+    from greenray.cli.transfer import transfer_display
     from greenray.client.creation import PutOptions
     from greenray.client.network_file import read_network
     from greenray.client.storage_client import PutResult, WaitFor
@@ -47,14 +47,14 @@ def put(
     async def run() -> PutResult:
         bucket, object_name = split_name(name)
         async with open_client(read_network(state_dir), key, gateway) as client:
-            with transfer_progress() as on_progress:
+            with transfer_display() as display:
                 return await client.put(
                     file,
                     bucket,
                     object_name,
                     wait=WaitFor(wait),
-                    on_progress=on_progress,
-                    on_setback=lambda setback: note(f"{name}: {setback}"),
+                    on_progress=display.show,
+                    on_setback=lambda setback: display.note(f"{name}: {setback}"),
                     options=PutOptions(redundancy_type=redundancy),
                 )
 

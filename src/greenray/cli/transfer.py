@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from greenray.cli.output import terminal_progress
+from greenray.cli.output import note, terminal_progress
 from greenray.client.progress import OnProgress, Progress, Stage
 
 if TYPE_CHECKING:
@@ -23,15 +24,27 @@ _LABELS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class TransferDisplay:
+    """``show`` is a callback for ``StorageClient``; ``note`` says a line, above what is drawn."""
+
+    show: OnProgress
+    note: Callable[[str], None]
+
+
 @contextmanager
-def transfer_progress() -> Iterator[OnProgress]:
-    """A callback for ``StorageClient``; silent when stderr is no terminal."""
+def transfer_display() -> Iterator[TransferDisplay]:
+    """On stderr; progress is silent when that is no terminal."""
     display = terminal_progress()
     if display is None:
-        yield lambda progress: None
+        yield TransferDisplay(lambda progress: None, note)
         return
+
+    def note_above(text: str) -> None:
+        display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
     with display:
-        yield _Rows(display).show
+        yield TransferDisplay(_Rows(display).show, note_above)
 
 
 class _Rows:
