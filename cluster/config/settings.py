@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from greenray.chain.dialects import DEFAULT_DIALECT, check_dialect
-from greenray.chain.local.params import chain_params
+from greenray.chain.local.ledger.params import chain_params
 from greenray.protocol.errors import InvalidInput, InvalidSetting
 from greenray.protocol.objects import providers_needed
 from greenray.storage.piece_location import PieceLocation

@@ -18,7 +18,8 @@ from greenray.actors.ports import ReceiverPort
 from greenray.client.network_file import GatewayAddress, NetworkFile
 from greenray.client.setbacks import FailedStep, ReplacedSecondary, Setback
 from greenray.cluster.config.state_dir import StateDir
-from greenray.protocol.job import JobState, SecondaryReceipt
+from greenray.protocol.integrity import UnverifiedReceipt
+from greenray.protocol.job import JobState
 from greenray.storage.piece_location import PieceLocation
 from greenray.storage.ports import GroupKey
 from tests.support.faulty_secondaries import LyingReceiver
@@ -34,7 +35,7 @@ class Liar(LyingReceiver):
 
     converted = False
 
-    async def finish(self, sp_address: str, key: GroupKey) -> SecondaryReceipt:
+    async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
         if self.converted:
             return await self.honest.finish(sp_address, key)
         return await super().finish(sp_address, key)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from greenray.chain.addresses import parse_address
 from greenray.chain.local.ledger.events import Event
 from greenray.chain.local.ledger.genesis import Genesis, GenesisProvider
-from greenray.chain.local.params import ChainParams
+from greenray.chain.local.ledger.params import ChainParams
 from greenray.chain.local.ledger.state import State
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from greenray.chain.addresses import InvalidAddress, address_text, parse_address
-from greenray.chain.local.params import (
+from greenray.chain.local.ledger.params import (
     FEE_DENOM,
     ChainParams,
     StorageModuleParams,
