@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from greenray.cluster.on_ray.private import OBJECT_ALIGNMENT_BYTES, OBJECT_OVERHEAD_BYTES
 from greenray.storage.direct_io import address_of
 
 if TYPE_CHECKING:
@@ -24,10 +25,6 @@ if TYPE_CHECKING:
 
 _PAGE_BYTES = 4096
 _ALIGNMENT_BYTES = 512
-_RAY_ALIGNMENT_BYTES = 64
-
-_OVERHEAD_BYTES = 256
-"""What ``PlacedBytes`` take in Ray's store beside their bytes and the two gaps."""
 
 USUAL_LEAD_BYTES = 256
 """The gap that is right when nothing but ``PlacedBytes`` is in the store."""
@@ -44,8 +41,8 @@ class PlacedBytes:
         self.lead_bytes = lead_bytes
 
     def __reduce_ex__(self, protocol: Any) -> tuple[Any, ...]:
-        used_bytes = self._memory.nbytes + self.lead_bytes + _OVERHEAD_BYTES
-        used_bytes += -used_bytes % _RAY_ALIGNMENT_BYTES
+        used_bytes = self._memory.nbytes + self.lead_bytes + OBJECT_OVERHEAD_BYTES
+        used_bytes += -used_bytes % OBJECT_ALIGNMENT_BYTES
         lead = PickleBuffer(_ZEROS[: self.lead_bytes])
         trail = PickleBuffer(_ZEROS[: -used_bytes % _PAGE_BYTES])
         return _array, (lead, PickleBuffer(self._memory), trail)
@@ -67,5 +64,5 @@ class Placing:
     def learn(self, placed: PlacedBytes, stored: Column) -> None:
         """``stored`` is what Ray gave back for ``placed``."""
         off_bytes = address_of(stored.data) % _ALIGNMENT_BYTES if stored.size else 0
-        if off_bytes and off_bytes % _RAY_ALIGNMENT_BYTES == 0:
+        if off_bytes and off_bytes % OBJECT_ALIGNMENT_BYTES == 0:
             self.lead_bytes = (placed.lead_bytes - off_bytes) % _ALIGNMENT_BYTES

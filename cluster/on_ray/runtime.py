@@ -9,18 +9,15 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import psutil
 import ray
-from ray._private import services
-from ray._private.authentication import authentication_token_setup
-from ray._private.node import Node
 
 from greenray.cluster.local_chain.process import CHAIN_MODULE
+from greenray.cluster.on_ray import private
 from greenray.protocol.errors import (
     AlreadyRunning,
     ComponentUnavailable,
@@ -64,22 +61,9 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
     Raises SharedMemoryTooSmall, ComponentUnavailable.
     """
     check_shared_memory(object_store_bytes)
-    # These are read by the processes that Ray starts: no metrics, no usage statistics.
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_enable_metrics_collection", "0")
-    # Nor does anybody ask Ray what became of each call.
-    os.environ.setdefault("RAY_task_events_report_interval_ms", "0")
-    os.environ.setdefault("RAY_enable_timeline", "0")
-    # The machine is there for this work: at Ray's niceness of 15 any other process goes before it.
-    os.environ.setdefault("RAY_worker_niceness", "0")
-    # Starting a process for encode tasks costs more than encoding ten gigabytes: keep those it has.
-    os.environ.setdefault("RAY_idle_worker_killing_time_threshold_ms", str(60 * 1000))
-    # Ray begins to spill at four fifths; our budgets fill more than that, and never all of it.
-    os.environ.setdefault("RAY_object_spilling_threshold", "0.99")
-    # Pages that the machine has not touched cost more than the copy into them: take them now.
-    os.environ.setdefault("RAY_preallocate_plasma_memory", "1")
+    private.set_system_options()
     try:
-        with _only_needed_servers():
+        with private.only_needed_servers():
             ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -88,7 +72,8 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
                 namespace=namespace,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
-                _temp_dir=session_root(tempfile.gettempdir()),
+                job_config=private.job_config(),
+                **private.init_options(session_root(tempfile.gettempdir())),
             )
     except (OSError, RuntimeError, ValueError) as error:
         raise ComponentUnavailable(
@@ -96,22 +81,6 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
             "ray.init",
             "Look for a full disk or too little memory, and into the logs in /tmp/ray",
         ) from error
-
-
-@contextmanager
-def _only_needed_servers() -> Iterator[None]:
-    """Of the servers that Ray starts beside its own, nobody asks the autoscaler, the log monitor
-    and the dashboard's on one machine: 180 MB, and two seconds of CPU time at every start. Ray has
-    no setting for it; a version of it that names them otherwise starts them all."""
-    names = ("start_monitor", "start_log_monitor", "start_api_server")
-    starts = {name: getattr(Node, name) for name in names if hasattr(Node, name)}
-    for name in starts:
-        setattr(Node, name, lambda *args, **kwargs: None)
-    try:
-        yield
-    finally:
-        for name, start in starts.items():
-            setattr(Node, name, start)
 
 
 def attach_ray(address: str, *, namespace: str) -> None:
@@ -122,15 +91,14 @@ def attach_ray(address: str, *, namespace: str) -> None:
     """
     host_and_port = _head_address(address)
     _check_reachable(host_and_port)
-    untyped: Any = authentication_token_setup
-    # As "ray start" does; "ray.init" alone would come without the token.
-    untyped.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
+    private.use_the_clusters_token()
     try:
         ray.init(
             address=host_and_port,
             namespace=namespace,
             log_to_driver=False,
             logging_level=logging.ERROR,
+            job_config=private.job_config(),
         )
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         raise attach_error(error, host_and_port) from error
@@ -144,15 +112,12 @@ def _head_address(address: str) -> str:
             f"--address {address}",
             "Run greenray up on a node of the cluster, with --address auto",
         )
-    untyped: Any = services
     try:
-        found: str | None = untyped.canonicalize_bootstrap_address(address)
+        found = private.bootstrap_address(address)
     except ValueError:
         raise InvalidSetting(
             "is not HOST:PORT, and not auto", f"--address {address}", "For example 10.0.0.1:6379"
         ) from None
-    except ConnectionError:
-        found = None
     if found is None:
         raise ComponentUnavailable("no Ray cluster runs here", f"--address {address}", _START_ONE)
     return found
@@ -163,6 +128,8 @@ def _check_reachable(address: str) -> None:
 
     Raises ComponentUnavailable.
     """
+    if address == private.AUTO_ADDRESS:  # only Ray knows where that is
+        return
     host, _, port = address.rpartition(":")
     try:
         with socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_TIMEOUT_S):
@@ -243,12 +210,11 @@ def started_process_ids() -> list[int]:
 
     Not the process itself and not its other children: it may be a notebook's kernel.
     """
-    ray_directory = str(Path(ray.__file__).parent)
     started = []
     for child in psutil.Process().children():
         try:
             command = child.cmdline()
-            if any(part.startswith(ray_directory) for part in command) or CHAIN_MODULE in command:
+            if private.is_rays_server(command) or CHAIN_MODULE in command:
                 started += [child.pid, *(below.pid for below in child.children(recursive=True))]
         except psutil.NoSuchProcess:
             continue

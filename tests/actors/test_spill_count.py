@@ -8,7 +8,7 @@ import sys
 _PROGRAM = """
 import numpy as np, ray
 from greenray.cluster.on_ray.runtime import start_ray, stop_ray
-from greenray.cluster.on_ray.spill import spilled_bytes
+from greenray.cluster.on_ray.private import spilled_bytes
 
 start_ray(cpus=1, object_store_bytes=80 << 20, namespace="spill")
 kept = [ray.put(np.ones(16 << 20, np.uint8)) for _ in range(2)]

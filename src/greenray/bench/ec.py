@@ -139,7 +139,7 @@ def _object_store_bytes(options: EcOptions) -> int:
 def _spilled_bytes(options: EcOptions) -> int:
     if not _uses_ray(options):
         return 0
-    from greenray.cluster.on_ray.spill import spilled_bytes
+    from greenray.cluster.on_ray.private import spilled_bytes
 
     return spilled_bytes()
 

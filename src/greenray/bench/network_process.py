@@ -34,7 +34,7 @@ class RemoveColumns:
 @asynccontextmanager
 async def network_service(settings: Mapping[str, Any]) -> AsyncIterator[Handler]:
     """``settings``: a dump of ``Settings``. Raises what LocalNetwork.start raises."""
-    from greenray.cluster.on_ray.spill import spilled_bytes
+    from greenray.cluster.on_ray.private import spilled_bytes
 
     network = LocalNetwork(Settings(**settings))
     found = await network.start()

@@ -1,0 +1,177 @@
+"""All that is used of Ray and is not part of its public interface, each with its reason and with
+what happens when a new Ray no longer has it. ``tests/contracts/test_private_ray.py`` names what has
+moved.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.job_config import JobConfig
+
+from greenray.protocol.errors import ComponentUnavailable
+
+# --- options -------------------------------------------------------------------------------------
+
+SYSTEM_OPTIONS = {
+    # No metrics: nobody collects them on one machine.
+    "enable_metrics_collection": "0",
+    # Nor does anybody ask Ray what became of each call.
+    "task_events_report_interval_ms": "0",
+    "enable_timeline": "0",
+    # The machine is there for this work: at Ray's niceness of 15 any other process goes before it.
+    "worker_niceness": "0",
+    # Starting a process for encode tasks costs more than encoding ten gigabytes: keep those it has.
+    "idle_worker_killing_time_threshold_ms": str(60 * 1000),
+    # Ray begins to spill at four fifths; our budgets fill more than that, and never all of it.
+    "object_spilling_threshold": "0.99",
+    # Pages that the machine has not touched cost more than the copy into them: take them now.
+    "preallocate_plasma_memory": "1",
+}
+"""Options of Ray's servers. One that a new Ray does not know is ignored there."""
+
+
+def set_system_options() -> None:
+    """For the servers that this process will start; what the environment says already stays."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    for name, value in SYSTEM_OPTIONS.items():
+        os.environ.setdefault(f"RAY_{name}", value)
+
+
+def init_options(session_root: str | None) -> dict[str, Any]:
+    """Arguments of ``ray.init`` that it does not document.
+
+    ``session_root``: where sockets and logs go, because the path of a socket may have 107 bytes. A
+    Ray that does not know the argument refuses it, so it is given only where it is needed.
+    """
+    return {} if session_root is None else {"_temp_dir": session_root}
+
+
+# --- servers -------------------------------------------------------------------------------------
+
+UNNEEDED_SERVERS = ("start_monitor", "start_log_monitor", "start_api_server")
+"""Methods of ``ray._private.node.Node``."""
+
+
+@contextmanager
+def only_needed_servers() -> Iterator[None]:
+    """Of the servers that Ray starts beside its own, nobody asks the autoscaler, the log monitor
+    and the dashboard's on one machine: 180 MB, and two seconds of CPU time at every start. Ray has
+    no setting for it; a version of it that names them otherwise starts them all."""
+    node: Any = _private("ray._private.node", "Node")
+    starts = {name: getattr(node, name) for name in UNNEEDED_SERVERS if hasattr(node, name)}
+    for name in starts:
+        setattr(node, name, lambda *args, **kwargs: None)
+    try:
+        yield
+    finally:
+        for name, start in starts.items():
+            setattr(node, name, start)
+
+
+# --- workers -------------------------------------------------------------------------------------
+
+
+class _SearchPath(list[str]):
+    """Where workers look for modules beside their own search path: Ray adds directories."""
+
+    def extend(self, directories: Iterable[str]) -> None:
+        ours = {os.path.abspath(directory) for directory in sys.path}
+        super().extend(d for d in directories if os.path.abspath(d) in ours)
+
+
+def job_config() -> JobConfig:
+    """Of a driver whose workers look for modules in no directory that it does not look in itself.
+
+    Ray adds the working directory in any case, so that a file ``queue.py`` of the user's, beside
+    which ``greenray demo`` is started, would take the place of Python's in all workers. (An empty
+    name on ``sys.path``, as in notebooks, is the working directory.) In a Ray that keeps these
+    directories elsewhere nothing is left out.
+    """
+    config = JobConfig()
+    if isinstance(getattr(config, "_py_driver_sys_path", None), list):
+        config._py_driver_sys_path = _SearchPath()
+    return config
+
+
+# --- a running cluster ---------------------------------------------------------------------------
+
+AUTO_ADDRESS = "auto"
+
+
+def use_the_clusters_token() -> None:
+    """As "ray start" does; "ray.init" alone would come without it. Where Ray has no such function
+    the cluster refuses a driver that has no token, and says so."""
+    enable: Any = _private(
+        "ray._private.authentication.authentication_token_setup",
+        "maybe_enable_token_auth_if_token_available",
+    )
+    if enable is not None:
+        enable(warn_if_disabled=False)
+
+
+def bootstrap_address(address: str) -> str | None:
+    """HOST:PORT of a cluster's head; of the one that runs here for "auto". None: there is none.
+
+    Only so can be said at once that nobody is there, see ``attach_ray``. Where Ray has no such
+    function the address is left as it is, and Ray says it after minutes. Raises ValueError.
+    """
+    canonical: Any = _private("ray._private.services", "canonicalize_bootstrap_address")
+    if canonical is None:
+        if address != AUTO_ADDRESS and not address.rpartition(":")[2].isdecimal():
+            raise ValueError(address)
+        return address
+    try:
+        found: str | None = canonical(address)
+    except ConnectionError:
+        return None
+    return found
+
+
+def spilled_bytes() -> int:
+    """How much the object stores have written to disk because they were full: since the start of
+    the runtime that this process is connected to, over all its nodes.
+
+    Ray has no public call for it; this is what ``ray memory --stats-only`` shows. Raises
+    ComponentUnavailable in a Ray without it: a benchmark must not say that nothing was spilled.
+    """
+    state_of: Any = _private("ray._private.internal_api", "get_state_from_address")
+    reply_of: Any = _private("ray._private.internal_api", "get_memory_info_reply")
+    if state_of is None or reply_of is None:
+        raise ComponentUnavailable(
+            f"Ray {ray.__version__} does not tell how much it has spilled", "object store"
+        )
+    state = state_of(ray.get_runtime_context().gcs_address)
+    return int(reply_of(state).store_stats.spilled_bytes_total)
+
+
+def is_rays_server(command: Iterable[str]) -> bool:
+    """Whether the command line is that of a process of Ray's: it runs what Ray is installed with.
+    Where it does not, a server that a crash has left is not found and not ended."""
+    directory = str(Path(ray.__file__).parent)
+    return any(part.startswith(directory) for part in command)
+
+
+# --- the object store ----------------------------------------------------------------------------
+
+OBJECT_ALIGNMENT_BYTES = 64
+"""At multiples of which Ray places an object, and each buffer in it."""
+
+OBJECT_OVERHEAD_BYTES = 256
+"""What ``PlacedBytes`` take in Ray's store beside their bytes and the two gaps. Where it is
+otherwise columns are copied before they are written; see ``greenray.cluster.on_ray.placing``."""
+
+
+def _private(module: str, name: str) -> Any:
+    """None in a Ray that does not have it."""
+    try:
+        return getattr(import_module(module), name, None)
+    except ImportError:
+        return None
