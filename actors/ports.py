@@ -16,6 +16,7 @@ from greenray.protocol.approvals import Approval
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider
+from greenray.seam.travel import alone, grouped, with_column
 from greenray.storage.ports import GroupKey
 from greenray.timeline.stage_trace import WorkTime
 
@@ -90,12 +91,14 @@ class ReceiverPort(Protocol):
     array. Any call may raise ComponentUnavailable when the process behind it is gone.
     """
 
+    @alone
     async def order_for(
         self, sp_address: str, approval: Approval, redundancy_index: int
     ) -> GroupOrder:
         """Complete what replicate-piece does not carry: the chain's parameters, a batch size, and
         an attempt of its own, so that no two requests ever write into one column."""
 
+    @alone
     async def open(self, sp_address: str, order: GroupOrder) -> int:
         """Check the approval and open the group, or find it again.
 
@@ -104,6 +107,7 @@ class ReceiverPort(Protocol):
         WrongObjectStatus, InvalidInput, ChainError, StoreError.
         """
 
+    @with_column
     async def write_batch(
         self, sp_address: str, key: GroupKey, batch_index: int, column: ColumnRef
     ) -> None:
@@ -114,6 +118,7 @@ class ReceiverPort(Protocol):
         PayloadSizeMismatch, StoreError.
         """
 
+    @alone
     async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
         """Compare with the chain's checksum, then sign. Called again: the same receipt.
 
@@ -121,6 +126,7 @@ class ReceiverPort(Protocol):
         is kept), StoreError.
         """
 
+    @grouped
     async def hold_group(
         self, sp_address: str, order: GroupOrder, column: ColumnRef
     ) -> UnverifiedReceipt:
@@ -130,6 +136,7 @@ class ReceiverPort(Protocol):
         Raises: what those three raise, but for GroupNotOpen.
         """
 
+    @alone
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         """Forget the unfinished group and its bytes. Idempotent; a finished group stays."""
 
@@ -174,9 +181,11 @@ class SecondaryDirectory(Protocol):
 class SignerPort(Protocol):
     """Signatures with SP keys, which never leave the Signer. ``sp_address`` is the operator's."""
 
+    @grouped
     async def sign_as_operator(self, sp_address: str, sign_bytes: bytes) -> bytes:
         """65 bytes over keccak256(sign_bytes): P2P messages."""
 
+    @grouped
     async def sign_as_approver(self, sp_address: str, sign_bytes: bytes) -> bytes:
         """65 bytes over keccak256(sign_bytes): integrity hashes, approvals for users."""
 
@@ -216,6 +225,7 @@ class SealOutcome:
 
 
 class SealerPort(Protocol):
+    @alone
     async def submit_seal(self, order: SealOrder) -> SealTicket:
         """Reserve, store, broadcast. A job that already has a living transaction gets that one.
 
@@ -227,6 +237,7 @@ class SealerPort(Protocol):
             ChainUnavailable: what was reserved stays reserved and is sent again by the next call.
         """
 
+    @alone
     async def watch_seal(self, order: SealOrder, timeout_s: float) -> SealOutcome:
         """Return once the chain shows the object SEALED, sending identical bytes again meanwhile.
 
@@ -238,6 +249,7 @@ class SealerPort(Protocol):
             InsufficientFunds, ChainUnavailable, StoreError.
         """
 
+    @alone
     async def reject_seal(self, order: SealOrder) -> None:
         """Give the object up on chain, where the dialect can; a refusal is only reported."""
 
@@ -254,6 +266,7 @@ class ApprovalRound:
 class ApprovalSource(Protocol):
     """P2P as the task node sees it."""
 
+    @alone
     async def get_secondary_approvals(
         self, object_info: ObjectInfo, sp_address: str, needed: int, timeout_s: float
     ) -> ApprovalRound: ...
@@ -262,13 +275,16 @@ class ApprovalSource(Protocol):
 class HotColumns(Protocol):
     """The data columns that the Uploader still holds in the object space: a cache, no promise."""
 
+    @alone
     async def hot_columns(
         self, sp_address: str, object_id: int, batch_index: int
     ) -> tuple[ColumnRef, ...] | None: ...
 
+    @grouped
     async def release_batch(self, sp_address: str, object_id: int, batch_index: int) -> None:
         """Everybody has this batch's columns."""
 
+    @grouped
     async def release_object(self, sp_address: str, object_id: int) -> None:
         """The columns of this object are not needed any more."""
 
@@ -276,18 +292,26 @@ class HotColumns(Protocol):
 class RunningUploads(Protocol):
     """The uploads that an Uploader is receiving."""
 
+    @alone
     async def wait_for_batch(self, job: JobContext, batch_index: int) -> bool:
         """True once the batch is stored, False when the upload of this job's epoch is over."""
 
+    @alone
     async def wait_for_end(self, job: JobContext) -> None:
         """Return when the upload of this job's epoch is over; how it ended is in the job's row."""
+
+
+class UploaderPort(HotColumns, RunningUploads, Protocol):
+    """What an Uploader is to a TaskNode."""
 
 
 class TaskWaker(Protocol):
     """The TaskNode as the Uploader sees it. Losing a call loses nothing but time."""
 
+    @alone
     async def wake(self) -> None:
         """There may be work in the job store."""
 
+    @alone
     async def follow_upload(self, job: JobContext) -> None:
         """This job's payload has begun to arrive; its batches may be sent ahead."""

@@ -13,6 +13,7 @@ from greenray.protocol.objects import (
     StorageParams,
     StorageProvider,
 )
+from greenray.seam.travel import alone, grouped
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,47 +59,62 @@ class TransactionResult:
 class ChainClient(Protocol):
     """Raises ChainUnavailable when no answer came, ChainAnswerInvalid when it made no sense."""
 
+    @alone
     async def chain_id(self) -> str: ...
 
+    @grouped
     async def latest_height(self) -> int: ...
 
+    @grouped
     async def storage_params(self) -> StorageParams: ...
 
+    @grouped
     async def storage_providers(self) -> tuple[StorageProvider, ...]: ...
 
+    @grouped
     async def head_bucket(self, bucket_name: str) -> BucketInfo:
         """Raises NoSuchBucket."""
 
+    @grouped
     async def head_object(self, bucket_name: str, object_name: str) -> ObjectInfo:
         """Raises NoSuchObject (also when the bucket is missing)."""
 
+    @grouped
     async def head_object_by_id(self, object_id: int) -> ObjectInfo:
         """Raises NoSuchObject."""
 
+    @grouped
     async def verify_permission(
         self, operator: str, bucket_name: str, object_name: str, action: ActionType
     ) -> bool:
         """True for EFFECT_ALLOW. ``operator`` may be empty. Raises NoSuchBucket, NoSuchObject."""
 
+    @grouped
     async def account(self, address: str) -> Account:
         """Raises NoSuchAccount."""
 
+    @grouped
     async def is_stream_active(self, payment_address: str) -> bool:
         """Whether the payment account's stream record is ACTIVE; a missing record counts as
         active (an account that owes nothing has none)."""
 
+    @alone
     async def simulate(self, tx_bytes: bytes) -> GasEstimate:
         """Raises TransactionRefused with the node's text."""
 
+    @alone
     async def broadcast_sync(self, tx_bytes: bytes) -> BroadcastResult:
         """Sends the bytes once, never by itself again: a refusal then proves that the node has not
         accepted them. After ChainUnavailable they may or may not be in its mempool."""
 
+    @alone
     async def broadcast_all(self, transactions: Sequence[bytes]) -> tuple[BroadcastResult, ...]:
         """``broadcast_sync`` of each, in that order; one that is refused does not stop the others.
         After ChainUnavailable any of them may or may not be in the node's mempool."""
 
+    @grouped
     async def transaction(self, tx_hash: str) -> TransactionResult | None:
         """The transaction if it is in a block, else None."""
 
+    @alone
     async def close(self) -> None: ...

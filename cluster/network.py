@@ -1,46 +1,34 @@
-"""A network of SPs in a Ray runtime of its own or in a running cluster, on the embedded chain or a
-given one."""
+"""A network of SPs, on Ray or in this process alone, with the embedded chain or a given one."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import signal
 import socket
-import threading
 import time
-import uuid
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from greenray.actors import names
 from greenray.actors.gateway.server import Binding
 from greenray.chain.keystore import KeyRing
 from greenray.client.network_file import GatewayAddress, NetworkFile
-from greenray.cluster.config.node_config import NodeConfig, uploader_name
+from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.config.topology import Topology
 from greenray.cluster.local_chain import keys as local_keys
 from greenray.cluster.local_chain.genesis import write_local_genesis
-from greenray.cluster.local_chain.process import ChainOptions, ChainProcess
-from greenray.cluster.on_ray.hosts import create_actors, end_actors
-from greenray.cluster.on_ray.nodes import connected_topology
-from greenray.cluster.on_ray.ports import call_actor, call_host
-from greenray.cluster.on_ray.runtime import (
-    LastingThread,
-    attach_ray,
-    check_no_runtime,
-    gcs_address,
-    start_ray,
-    started_process_ids,
-    stop_ray,
-)
-from greenray.cluster.processes import ProcessRecord
+from greenray.cluster.local_chain.process import CHAIN_MODULE, ChainOptions, ChainProcess
+from greenray.cluster.processes import ProcessRecord, children_started
+from greenray.cluster.roles import launch_names
+from greenray.cluster.roles.carrier import Carrier
 from greenray.protocol.errors import (
     ComponentUnavailable,
     GreenrayError,
@@ -68,15 +56,19 @@ would not stay up: the chain and the journal write as long as they run."""
 class LocalNetwork:
     """``start`` brings everything up and claims unfinished jobs, ``stop`` takes it down."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, carrier: Carrier | None = None) -> None:
+        """``carrier``: None: Ray."""
+        if carrier is None:
+            from greenray.cluster.on_ray.carrier import RayCarrier  # costs a second
+
+            carrier = RayCarrier(settings)
         self._settings = settings
+        self._carrier = carrier
         self.state = StateDir(settings.state_dir)
         self._record = ProcessRecord(self.state.root / "processes.json")
-        self._namespace = f"greenray-{uuid.uuid4().hex[:12]}"
         self._undo = AsyncExitStack()
         self._chain_process: ChainProcess | None = None
         self._supervised: list[asyncio.Task[None]] = []
-        self.handles: dict[str, Any] = {}
 
     async def start(self) -> NetworkFile:
         """Raises AlreadyRunning, PortInUse, SharedMemoryTooSmall, ChainUnavailable, NoSpaceLeft,
@@ -126,13 +118,13 @@ class LocalNetwork:
 
     async def _start_processes(self, pieces: PieceLocation) -> NetworkFile:
         chain_task = asyncio.create_task(self._chain())
-        ray_task = asyncio.create_task(self._ray())
-        results = await asyncio.gather(chain_task, ray_task, return_exceptions=True)
+        carrier_task = asyncio.create_task(self._start_carrier())
+        results = await asyncio.gather(chain_task, carrier_task, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):
                 raise result
         endpoint, keys = chain_task.result()
-        topology = connected_topology()
+        topology = self._carrier.topology()
         if self._settings.address is not None:
             topology.check(pieces, self._settings.budget.object_store_bytes)
         ring = KeyRing.open(keys, os.environ)
@@ -145,12 +137,13 @@ class LocalNetwork:
             pieces=pieces,
             uploaders=len(topology.ingesting),
         )
-        self.handles = create_actors(config, topology)
+        self._carrier.create(config, topology)
         bindings = await self._bindings(config)
-        chain_id = await self.call("chain", "chain_id")
-        self.state.check_chain(chain_id, await self.call("chain", "first_block_hash"))
-        bound = await self._ready(topology, bindings)
-        self._record.write(started_process_ids())
+        chain = self._carrier.finder.find(launch_names.CHAIN_IDENTITY)
+        chain_id = await chain.chain_id()
+        self.state.check_chain(chain_id, await chain.first_block_hash())
+        bound = await self._ready(config, topology, bindings)
+        self._record_started()
         return self._announce(config, self._gateways(topology, bound), ring, chain_id)
 
     async def stop(self) -> None:
@@ -164,10 +157,17 @@ class LocalNetwork:
     async def _record_processes(self) -> None:
         """While processes are being started: a crash at any moment must not leave unknown ones."""
         while True:
-            self._record.write(started_process_ids())
+            self._record_started()
             await asyncio.sleep(_RECORD_INTERVAL_S)
 
-    # --- chain and ray -------------------------------------------------------------------------
+    def _record_started(self) -> None:
+        self._record.write(children_started(self._is_ours))
+
+    def _is_ours(self, command: Sequence[str]) -> bool:
+        is_chain = CHAIN_MODULE in command and str(self.state.chain_home) in command
+        return is_chain or self._carrier.started(command)
+
+    # --- chain and carrier ---------------------------------------------------------------------
 
     async def _chain(self) -> tuple[str, Path | None]:
         """(endpoint, where the keys are) of the chain, started if it is ours."""
@@ -202,38 +202,17 @@ class LocalNetwork:
             self._settings.chain.genesis_params,
         )
 
-    async def _ray(self) -> None:
-        settings = self._settings
-        check_no_runtime()  # before stopping it is planned: what runs here would not be ours
-        if settings.address is not None:
-            connect = partial(attach_ray, settings.address, namespace=self._namespace)
-        else:
-            connect = partial(
-                start_ray,
-                cpus=settings.cpus,
-                object_store_bytes=settings.budget.object_store_bytes,
-                namespace=self._namespace,
-            )
-        thread = LastingThread()
-        starting = thread.run(connect)
-        self._undo.push_async_callback(self._stop_ray_after, starting, thread)
-        await asyncio.shield(starting)
-        _take_back_sigterm()
+    async def _start_carrier(self) -> None:
+        await self._carrier.start(self._undo, self._recorded_end)
 
-    async def _stop_ray_after(self, starting: asyncio.Future[None], thread: LastingThread) -> None:
-        """A thread cannot be cancelled: let Ray come up, then end it, and what it leaves behind.
-
-        Nothing here runs in a pool's thread: pools take no work when the interpreter ends.
-        """
-        await asyncio.wait([starting])
+    @contextmanager
+    def _recorded_end(self) -> Iterator[None]:
+        """While the carrier ends what it has started: what it leaves is ended after it."""
         try:
-            self._record.write(started_process_ids())
+            self._record_started()
         except OSError as error:  # a full disk must not keep Ray running
             log.warning("the record of processes could not be written: %s", error)
-        if self._settings.address is not None:
-            end_actors(set(self.handles.values()))
-        stop_ray()
-        thread.release()
+        yield
         self._record.end_all()
 
     # --- actors --------------------------------------------------------------------------------
@@ -252,9 +231,9 @@ class LocalNetwork:
 
     async def _bindings(self, config: NodeConfig) -> tuple[Binding, ...]:
         """Where each hosted SP's gateway listens: where the chain says, if that can be."""
-        providers = await self.call("chain", "storage_providers")
-        params = await self.call("chain", "storage_params")
-        _check_enough(len(providers), params, config.chain_endpoint)
+        chain = self._carrier.finder.find(names.CHAIN)
+        providers = await chain.storage_providers()
+        _check_enough(len(providers), await chain.storage_params(), config.chain_endpoint)
         on_chain = {provider.operator_address: provider for provider in providers}
         bindings = []
         for address in config.hosted:
@@ -278,27 +257,26 @@ class LocalNetwork:
         return _free_ports(1)[0]
 
     async def _ready(
-        self, topology: Topology, bindings: tuple[Binding, ...]
+        self, config: NodeConfig, topology: Topology, bindings: tuple[Binding, ...]
     ) -> list[tuple[Binding, ...]]:
         """Constructors are through and gateways listen; then unfinished jobs are claimed. Returns
         where they listen, by the index of their Uploader."""
-        await asyncio.gather(*(self.process_id(name) for name in self.handles))
+        await self._carrier.built()
+        find = self._carrier.finder.find
         # We hold the state directory's lock, so whoever owned a job is gone.
-        await self.call("job_store", "release_all")
+        await find(names.JOB_STORE).release_all()
         elsewhere = tuple(replace(binding, any_port=True) for binding in bindings)
-        bound: list[tuple[Binding, ...]] = []
-        for index, node in enumerate(topology.ingesting):
-            wanted = bindings if node is topology.home else elsewhere
-            bound.append(await self.call(uploader_name(index), "listen", wanted))
-        self._supervised = [
-            asyncio.create_task(self._supervise("task_node")),
-            asyncio.create_task(self._sweep()),
+        gateways = [find(launch_names.gateways(index)) for index in range(config.uploaders)]
+        bound = [
+            await each.listen(bindings if node is topology.home else elsewhere)
+            for each, node in zip(gateways, topology.ingesting, strict=True)
         ]
-        for index, listening in enumerate(bound):
-            task = self._supervise(uploader_name(index), listening)
-            self._supervised.append(asyncio.create_task(task))
+        self._supervise(names.TASK_WAKER.actor, find(launch_names.JOB_RUNNER).run)
+        self._keep(self._sweep(config))
+        for index, (each, listening) in enumerate(zip(gateways, bound, strict=True)):
+            self._supervise(names.uploader(index).actor, partial(each.run, listening))
         if self._chain_process is not None:
-            self._supervised.append(asyncio.create_task(self._chain_process.keep()))
+            self._keep(self._chain_process.keep())
         return bound
 
     def _gateways(
@@ -310,45 +288,48 @@ class LocalNetwork:
             for binding in bindings:
                 host = node.address if binding.host in _ALL_ADDRESSES else binding.host
                 endpoint = f"http://{host}:{binding.port}"
-                name = uploader_name(index)
-                address = GatewayAddress(binding.sp_address, endpoint, name, node.node_id)
+                uploader = names.uploader(index).actor
+                address = GatewayAddress(binding.sp_address, endpoint, uploader, node.node_id)
                 gateways.append(address)
         return tuple(gateways)
 
-    async def call(self, name: str, method: str, *args: Any) -> Any:
-        """Raises our errors, also those of an actor's constructor."""
-        return await call_actor(self.handles[name], name, method, *args)
-
-    async def process_id(self, name: str) -> int:
+    async def process_id(self, actor: str) -> int:
         """Of the process that hosts the actor, once all that it hosts is built; raises why not."""
-        number: int = await call_host(self.handles[name], name, "ping")
-        return number
+        return await self._carrier.process_id(actor)
 
-    async def _sweep(self) -> None:
+    async def _sweep(self, config: NodeConfig) -> None:
         """Now and then, have the Receivers remove groups that no primary will come back for."""
         lifetime_s = self._settings.replication.unfinished_group_lifetime_s
-        receivers = [name for name in self.handles if name.startswith("receiver")]
+        receivers = [launch_names.sweeper(index) for index in range(config.receivers)]
         while True:
-            for name in receivers:
+            for receiver in receivers:
                 try:
-                    await self.call(name, "sweep", lifetime_s)
+                    await self._carrier.finder.find(receiver).sweep(lifetime_s)
                 except GreenrayError as error:
-                    log.warning("%s could not sweep: %s", name, error)
+                    log.warning("%s could not sweep: %s", receiver.actor, error)
             await asyncio.sleep(lifetime_s / 4)
 
-    async def _supervise(self, name: str, *args: Any) -> None:
+    def _supervise(self, actor: str, run: Callable[[], Awaitable[None]]) -> None:
+        self._keep(self._run_across_restarts(actor, run))
+
+    def _keep(self, work: Coroutine[Any, Any, None]) -> None:
+        """Until the network stops."""
+        self._supervised.append(asyncio.create_task(work))
+
+    async def _run_across_restarts(self, actor: str, run: Callable[[], Awaitable[None]]) -> None:
         """Keep an actor's ``run`` running across restarts of its process, whose jobs the next one
         need not wait for."""
+        jobs = self._carrier.finder.find(names.JOB_STORE)
         process = ""
         while True:
             try:
                 if process:
-                    await self.call("job_store", "release_process", process)
-                process = await call_host(self.handles[name], name, "process_name")
-                await self.call(name, "run", *args)
+                    await jobs.release_process(process)
+                process = await self._carrier.process_name(actor)
+                await run()
                 return
             except ComponentUnavailable as error:
-                log.warning("%s died and is started again: %s", name, error)
+                log.warning("%s died and is started again: %s", actor, error)
                 await asyncio.sleep(_RESTART_PAUSE_S)
 
     def _announce(
@@ -368,8 +349,8 @@ class LocalNetwork:
             user_key_name=_default_user(ring),
             started_at=time.time(),
             pieces=config.pieces,
-            ray_address=gcs_address(),
-            ray_namespace=self._namespace,
+            ray_address=self._carrier.ray_address,
+            ray_namespace=self._carrier.ray_namespace,
         )
         self.state.write_network(network)
         self._undo.callback(self.state.remove_network)
@@ -386,13 +367,6 @@ def _check_enough(provider_count: int, params: StorageParams, endpoint: str) -> 
             endpoint,
             "Register more of them, or use a chain whose objects need less",
         )
-
-
-def _take_back_sigterm() -> None:
-    """Ray puts a handler of its own beneath Python's, which prints a stack trace."""
-    handler = signal.getsignal(signal.SIGTERM)
-    if threading.current_thread() is threading.main_thread() and handler is not None:
-        signal.signal(signal.SIGTERM, handler)
 
 
 def _default_user(ring: KeyRing) -> str:

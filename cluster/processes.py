@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import psutil
@@ -78,3 +78,19 @@ def proportional_memory_bytes(pids: Iterable[int]) -> int:
         except psutil.NoSuchProcess:
             continue
     return total
+
+
+def children_started(for_network: Callable[[Sequence[str]], bool]) -> list[int]:
+    """The ids of this process's children whose command lines are of processes ``for_network``, and
+    of all below them.
+
+    Not the process itself and not its other children: it may be a notebook's kernel.
+    """
+    started = []
+    for child in psutil.Process().children():
+        try:
+            if for_network(child.cmdline()):
+                started += [child.pid, *(below.pid for below in child.children(recursive=True))]
+        except psutil.NoSuchProcess:
+            continue
+    return started

@@ -20,7 +20,7 @@ class UploaderNode:
     """Implements ``greenray.actors.ports.HotColumns`` and ``RunningUploads``, and is a
     ``TraceSource``.
 
-    ``run`` lives as long as the process.
+    ``run`` lives as long as the process, or until ``close``.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class UploaderNode:
         self._space = space
         self._make_gateway = make_gateway
         self._gateway: Gateway | None = None
+        self._closed = asyncio.Event()
 
     async def listen(self, bindings: Sequence[Binding]) -> tuple[Binding, ...]:
         """Open the gateways' ports, once; returns where they listen. Raises PortInUse."""
@@ -48,10 +49,17 @@ class UploaderNode:
         )
 
     async def run(self, bindings: Sequence[Binding]) -> None:
-        """Serve until the process ends; what dead uploads have left is removed first."""
+        """Serve until ``close``; what dead uploads have left is removed first."""
         await self.listen(bindings)
         await self._uploader.sweep()
-        await asyncio.Event().wait()
+        await self._closed.wait()
+
+    async def close(self) -> None:
+        """Let running requests end, then stop. Not to be used again."""
+        if self._gateway is not None:
+            await self._gateway.close()
+        await self._uploader.close()
+        self._closed.set()
 
     async def put_object(self, request: GatewayRequest, blocks: Sequence[ColumnRef]) -> None:
         """Store the payload that these blocks make together; see ``Gateway.put_payload``.

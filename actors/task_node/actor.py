@@ -55,7 +55,7 @@ class TaskNode:
         return self._ports.trace.part(object_id)
 
     async def run(self) -> None:
-        """Claim and drive until ``stop``."""
+        """Claim and drive until ``close``."""
         self._is_running = True
         keeper = asyncio.create_task(self._keep_leases())
         await self._ports.encoder.warm_up()
@@ -71,7 +71,7 @@ class TaskNode:
         finally:
             keeper.cancel()
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """Finish no job, start no job: what runs is left to the next owner."""
         self._is_running = False
         self._woken.set()

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from greenray.actors.ports import ColumnRef, HotColumns, RunningUploads
+from greenray.actors.ports import ColumnRef, UploaderPort
 from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.job import JobContext
 
 T = TypeVar("T")
-
-
-class UploaderPort(HotColumns, RunningUploads, Protocol):
-    """What an Uploader is to a TaskNode."""
 
 
 class UploaderDirectory:

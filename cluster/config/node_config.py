@@ -52,6 +52,8 @@ class NodeConfig:
     retry_cap_s: float
     deadline_s: float
     ahead_after_bytes: int
+    restart_wait_s: float = 20.0
+    """How long a Receiver whose process died is given to come back."""
 
     @classmethod
     def of(
@@ -97,9 +99,9 @@ class NodeConfig:
     def state(self) -> StateDir:
         return StateDir(self.state_root)
 
-    def receiver_of(self, sp_address: str) -> str:
-        """The name of the Receiver actor that serves this SP."""
-        return receiver_name(self.hosted.index(sp_address) % self.receivers)
+    def receiver_of(self, sp_address: str) -> int:
+        """The index of the Receiver that serves this SP."""
+        return self.hosted.index(sp_address) % self.receivers
 
     def served_by_receiver(self, index: int) -> tuple[str, ...]:
         return self.hosted[index :: self.receivers]
@@ -117,11 +119,3 @@ def host_of(name: str) -> str:
 def host_title(host: str) -> str:
     """What lists of processes show for it, as ``ray::Receiver.sweep``; see ``stage_costs``."""
     return host.partition("-")[0].title()
-
-
-def receiver_name(index: int) -> str:
-    return f"receiver-{index}"
-
-
-def uploader_name(index: int) -> str:
-    return f"uploader-{index}"

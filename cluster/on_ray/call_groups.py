@@ -2,14 +2,15 @@
 
 An actor call costs both processes about half a millisecond of CPU, whatever it carries, and a small
 object needs dozens of them. Nobody waits for company: what is asked in one step of the event loop
-leaves at its end; only while ``GROUPS_IN_FLIGHT`` groups are away, calls gather for the next.
+leaves at its end; only while ``GROUPS_IN_FLIGHT`` groups are away, calls gather for the next. Which
+calls take part says ``greenray.seam.travel``.
 """
 
 from __future__ import annotations
 
 import asyncio
 import pickle
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,32 +22,6 @@ make smaller groups, and the calls dearer."""
 
 GROUP_LIMIT = 256
 """Calls in one group: large enough for what gathers under load while two groups are away."""
-
-QUICK_CALLS: Mapping[str, frozenset[str]] = {
-    "chain": frozenset(
-        (
-            *("storage_params", "storage_providers", "head_bucket", "head_object"),
-            *("head_object_by_id", "verify_permission", "account", "is_stream_active"),
-            *("latest_height", "transaction"),
-        )
-    ),
-    "job_store": frozenset(
-        (
-            *("begin_upload", "apply", "finish_upload", "get_job", "claim_jobs", "next_due_in_s"),
-            *("release_job", "get_integrity", "open_group", "acknowledge_batch", "finish_group"),
-            *("drop_group", "reserve_transaction", "mark_transaction", "get_transactions"),
-        )
-    ),
-    "receiver": frozenset(("hold_group",)),
-    "signer": frozenset(("sign_as_operator", "sign_as_approver")),
-    "uploader": frozenset(("release_batch", "release_object")),
-}
-"""By role: what is answered at once, or by one and the same commit or answer of the node. Calls
-that may wait for something else go alone, because the answers of a group come together. So do calls
-whose arguments or answers may be references to columns, which only Ray can carry."""
-
-COLUMN_CALLS: Mapping[str, frozenset[str]] = {"receiver": frozenset(("write_batch",))}
-"""By role: what hands over a column as its last argument, and changes nothing if made again."""
 
 
 @dataclass(frozen=True, slots=True)

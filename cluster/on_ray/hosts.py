@@ -1,8 +1,9 @@
 """The factory: plain classes become Ray actors here, and nowhere else.
 
 A Ray actor is a process, and hosts one of our actors, or those of which a network has one each
-(``node_config.host_of``). Every actor gets one value, ``NodeConfig``. Actors find each other by
-name, at the first call, so that they can start side by side.
+(``node_config.host_of``). Every actor is built from one value, ``NodeConfig``, and from what its
+host gives it. Actors find each other by name, at the first call, so that they can start side by
+side.
 """
 
 from __future__ import annotations
@@ -10,32 +11,27 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from functools import partial
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 import ray
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from greenray.cluster.config.node_config import (
-    HOME_ACTORS,
-    NodeConfig,
-    host_of,
-    host_title,
-    receiver_name,
-    uploader_name,
-)
+from greenray.actors import names
+from greenray.cluster.config.node_config import NodeConfig, host_of, host_title
 from greenray.cluster.config.topology import Topology
 from greenray.cluster.on_ray.call_groups import answer_column_group, answer_group
-from greenray.cluster.on_ray.ports import process_name, take_calls_here
-from greenray.cluster.on_ray.worker_process import settle
+from greenray.cluster.on_ray.named_ports import RayFinder
+from greenray.cluster.on_ray.object_space import SMALL_COLUMN_BYTES, RayObjectSpace
+from greenray.cluster.on_ray.worker_process import process_name, settle, work_behind_uploads
+from greenray.cluster.roles.building import Build, builds_of
+from greenray.cluster.roles.host_services import HostServices
 from greenray.protocol.errors import ComponentUnavailable, GreenrayError
 
 if TYPE_CHECKING:
-    from greenray.actors.ports import Column
+    from greenray.actors.ports import Column, Encoder
 
 _POLL_S = 0.05
 
@@ -46,7 +42,34 @@ Not 0: Ray starts actors that ask for no CPU one after the other."""
 _CALLS_AT_ONCE = 1000
 """Per actor. Many wait for a block of the chain."""
 
-Build = Callable[[], Any]
+
+class _HostedActors(Mapping[str, Any]):
+    """The actors of this process by name. Each is built when it is first asked for, and tried again
+    after its building has raised."""
+
+    def __init__(self, builds: Mapping[str, Build]) -> None:
+        self._builds = builds
+        self._built: dict[str, object] = {}
+        self._services = _services_of(self)
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._built:
+            self._built[name] = self._builds[name](self._services)
+        return self._built[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._builds
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._builds)
+
+    def __len__(self) -> int:
+        return len(self._builds)
+
+    def build_all(self) -> None:
+        """Raises what any of them raises."""
+        for name in self:
+            self[name]
 
 
 class Host:
@@ -54,26 +77,15 @@ class Host:
 
     def __init__(self, builds: Mapping[str, Build]) -> None:
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-        self._builds = builds
-        self._actors: dict[str, Any] = {}
-        take_calls_here(builds, self._actor)
+        self._actors = _HostedActors(builds)
         # Ray keeps only the text of what a constructor raises, so the first call raises it.
         with suppress(GreenrayError):
-            self._build_all()
+            self._actors.build_all()
         settle()
-
-    def _actor(self, name: str) -> Any:
-        if name not in self._actors:
-            self._actors[name] = self._builds[name]()
-        return self._actors[name]
-
-    def _build_all(self) -> None:
-        for name in self._builds:
-            self._actor(name)
 
     async def ping(self) -> int:
         """The process id, once all its actors are built. Raises why one could not be."""
-        self._build_all()
+        self._actors.build_all()
         return os.getpid()
 
     async def process_name(self) -> str:
@@ -82,20 +94,33 @@ class Host:
 
     async def call(self, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of an actor. References among the arguments are resolved by Ray."""
-        return await getattr(self._actor(name), method)(*args, **kwargs)
+        return await getattr(self._actors[name], method)(*args, **kwargs)
 
     async def answer_group(self, group: bytes) -> bytes:
         """Calls that were made together; see ``greenray.cluster.on_ray.call_groups``."""
-        return await answer_group(self._actor, group)
+        return await answer_group(self._actors.__getitem__, group)
 
     async def answer_column_group(self, group: bytes, *columns: Column) -> bytes:
         """The same for calls with columns, whose references Ray resolves."""
-        return await answer_column_group(self._actor, group, columns)
+        return await answer_column_group(self._actors.__getitem__, group, columns)
 
 
-def build_role(role: str, *args: Any) -> Any:
-    """``role``: a module of ``greenray.cluster.roles``, which is imported where its actor runs."""
-    return import_module(f"greenray.cluster.roles.{role}").build(*args)
+def _services_of(actors: Mapping[str, Any]) -> HostServices:
+    space = RayObjectSpace()
+
+    def encoder(codec_name: str) -> Encoder:
+        from greenray.cluster.on_ray.encoder import RayEncoder  # only who encodes needs it
+
+        return RayEncoder(codec_name, space.placing)
+
+    return HostServices(
+        finder=RayFinder(here=actors),
+        object_space=space,
+        encoder=encoder,
+        small_column_bytes=SMALL_COLUMN_BYTES,
+        process_name=process_name(),
+        work_behind_uploads=work_behind_uploads,
+    )
 
 
 def create_host(name: str, builds: Mapping[str, Build], node_id: str | None = None) -> Any:
@@ -116,27 +141,17 @@ def create_host(name: str, builds: Mapping[str, Build], node_id: str | None = No
     return options.remote(builds)
 
 
-def create_actors(config: NodeConfig, topology: Topology) -> dict[str, Any]:
-    """All actors of the network, their processes side by side; by name of an actor, the handle of
-    the process that hosts it."""
-    home = topology.home.node_id
-    builds: dict[str, dict[str, Build]] = {}
-    nodes: dict[str, str] = {}
-
-    def place(name: str, node_id: str, role: str, *args: Any) -> None:
-        host = host_of(name)
-        nodes[host] = node_id
-        builds.setdefault(host, {})[name] = partial(build_role, role, config, *args)
-
-    for role in HOME_ACTORS:
-        place(role, home, role)
-    for index, node in enumerate(topology.ingesting):
-        place(uploader_name(index), node.node_id, "uploader")
-    for index in range(config.receivers):
-        node_id = topology.receiver_node(index).node_id
-        place(receiver_name(index), node_id, "receiver", index)
-    hosts = {host: create_host(host, builds[host], nodes[host]) for host in builds}
-    return {name: hosts[host] for host, names in builds.items() for name in names}
+def create_hosts(config: NodeConfig, topology: Topology) -> dict[str, Any]:
+    """The processes of all actors of the network, started side by side; their handles, by name."""
+    nodes = {names.uploader(i).actor: node for i, node in enumerate(topology.ingesting)}
+    nodes |= {names.receiver(i).actor: topology.receiver_node(i) for i in range(config.receivers)}
+    hosts: dict[str, dict[str, Build]] = {}
+    for name, build in builds_of(config).items():
+        hosts.setdefault(host_of(name), {})[name] = build
+    return {
+        host: create_host(host, builds, nodes.get(host, topology.home).node_id)
+        for host, builds in hosts.items()
+    }
 
 
 def end_actors(handles: Iterable[Any], timeout_s: float = 10.0) -> None:

@@ -16,9 +16,12 @@ from ray import exceptions as ray_errors
 from greenray.actors.uploader.payload_source import block_bytes
 from greenray.client.network_file import NetworkFile
 from greenray.client.payload_io import DirectPayload
+from greenray.cluster.config.node_config import host_of
+from greenray.cluster.on_ray.named_ports import RayFinder
 from greenray.cluster.on_ray.placing import PlacedBytes, Placing
-from greenray.cluster.on_ray.ports import call_actor, translate
 from greenray.cluster.on_ray.runtime import attach_ray
+from greenray.cluster.on_ray.translation import translate
+from greenray.cluster.roles.launch_names import payloads
 from greenray.protocol.errors import InvalidInput, NotRunning
 
 if TYPE_CHECKING:
@@ -115,7 +118,9 @@ class ReferencedBlocks(DirectPayload):
                 self._network.ray_address,
                 f"Call ray.init({self._network.ray_address!r}), without another one before",
             ) from None
-        await call_actor(handle, name, "put_object", request, list(self._blocks))
+        finder = RayFinder(handles={host_of(name): handle})
+        uploader = finder.find(payloads(name))
+        await uploader.put_object(request, list(self._blocks))
 
     def _uploader(self, endpoint: str) -> str:
         here = ray.get_runtime_context().get_node_id()

@@ -13,10 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import ray
 
-from greenray.cluster.local_chain.process import CHAIN_MODULE
 from greenray.cluster.on_ray import private
 from greenray.protocol.errors import (
     AlreadyRunning,
@@ -203,19 +201,3 @@ class LastingThread:
 
     def release(self) -> None:
         self._released.set()
-
-
-def started_process_ids() -> list[int]:
-    """What this process started for its network: Ray's servers, the chain, and all below them.
-
-    Not the process itself and not its other children: it may be a notebook's kernel.
-    """
-    started = []
-    for child in psutil.Process().children():
-        try:
-            command = child.cmdline()
-            if private.is_rays_server(command) or CHAIN_MODULE in command:
-                started += [child.pid, *(below.pid for below in child.children(recursive=True))]
-        except psutil.NoSuchProcess:
-            continue
-    return started

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import os
+import uuid
+from functools import cache
 
 _BEHIND_UPLOADS = 19
 """Added to the niceness of processes that work for objects whose upload was answered, or will be
@@ -24,3 +26,9 @@ def settle() -> None:
 def work_behind_uploads() -> None:
     """From now on this process takes the time that Uploaders leave. Call it once."""
     os.nice(_BEHIND_UPLOADS)
+
+
+@cache
+def process_name() -> str:
+    """A name for this process that no other has ever had: leases belong to it."""
+    return f"process-{os.getpid()}-{uuid.uuid4().hex[:8]}"

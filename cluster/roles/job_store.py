@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from greenray.actors import names
 from greenray.cluster.config.journal_freeze import after_commit_from_environment
 from greenray.cluster.config.node_config import NodeConfig
+from greenray.cluster.roles.host_services import HostServices
+from greenray.seam.finder import offered
 from greenray.storage.sqlite_store import SqliteJobStore
 
 
-def build(config: NodeConfig) -> SqliteJobStore:
+def build(config: NodeConfig, host: HostServices) -> SqliteJobStore:
     return SqliteJobStore.open(
         config.state.job_store_file, after_commit=after_commit_from_environment()
     )
+
+
+OFFERS = (offered(names.JOB_STORE, build),)

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import time
 
+from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.p2p.actor import P2P
 from greenray.chain.dialects import get_dialect
 from greenray.cluster.config.node_config import NodeConfig
-from greenray.cluster.on_ray.ports import named_port
+from greenray.cluster.roles.host_services import HostServices
+from greenray.seam.finder import offered
 
 
-def build(config: NodeConfig) -> P2P:
+def build(config: NodeConfig, host: HostServices) -> P2P:
     return P2P(
         hosted=config.hosted,
-        providers=ProviderBook(named_port("chain"), time.time),
-        signer=named_port("signer"),
+        providers=ProviderBook(host.finder.find(names.CHAIN), time.time),
+        signer=host.finder.find(names.SIGNER),
         dialect=get_dialect(config.dialect),
         clock=time.time,
     )
+
+
+OFFERS = (offered(names.APPROVALS, build),)

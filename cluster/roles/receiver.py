@@ -4,20 +4,29 @@ from __future__ import annotations
 
 import time
 
+from greenray.actors import names
 from greenray.actors.receiver.actor import Receiver
 from greenray.chain.dialects import get_dialect
 from greenray.cluster.config.node_config import NodeConfig
-from greenray.cluster.on_ray.ports import named_port
-from greenray.cluster.on_ray.worker_process import work_behind_uploads
+from greenray.cluster.roles import launch_names
+from greenray.cluster.roles.host_services import HostServices
+from greenray.seam.finder import offered
 
 
-def build(config: NodeConfig, index: int) -> Receiver:
-    work_behind_uploads()
+def build(config: NodeConfig, host: HostServices, index: int) -> Receiver:
+    host.work_behind_uploads()
     return Receiver(
-        chain=named_port("chain"),
-        job_store=named_port("job_store"),
+        chain=host.finder.find(names.CHAIN),
+        job_store=host.finder.find(names.JOB_STORE),
         piece_stores=config.pieces.stores(config.served_by_receiver(index)),
-        signer=named_port("signer"),
+        signer=host.finder.find(names.SIGNER),
         dialect=get_dialect(config.dialect),
         clock=time.time,
     )
+
+
+OFFERS = (
+    offered(names.receiver(0), build),
+    offered(names.trace_of(names.receiver(0)), build),
+    offered(launch_names.sweeper(0), build),
+)

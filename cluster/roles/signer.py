@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import os
 
+from greenray.actors import names
 from greenray.actors.signer.actor import Signer, SignerSettings
 from greenray.actors.signer.seal_queue import QueueSettings
 from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import KeyRing
 from greenray.cluster.config.node_config import NodeConfig
-from greenray.cluster.on_ray.ports import named_port
+from greenray.cluster.roles.host_services import HostServices
+from greenray.seam.finder import offered
 
 
-def build(config: NodeConfig) -> Signer:
+def build(config: NodeConfig, host: HostServices) -> Signer:
     return Signer(
-        chain=named_port("chain"),
-        store=named_port("job_store"),
+        chain=host.finder.find(names.CHAIN),
+        store=host.finder.find(names.JOB_STORE),
         keys=KeyRing.open(config.keys, os.environ).only(config.hosted),
         dialect=get_dialect(config.dialect),
         settings=SignerSettings(queue=QueueSettings(timeout_blocks=config.seal_timeout_blocks)),
     )
+
+
+OFFERS = (
+    offered(names.SIGNER, build),
+    offered(names.SEALER, build),
+    offered(names.trace_of(names.SIGNER), build),
+)

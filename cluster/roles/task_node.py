@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 
+from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.credit.buffers import BufferPool
 from greenray.actors.credit.byte_budget import ByteBudget
@@ -14,48 +15,56 @@ from greenray.actors.task_node.actor import TaskNode, TaskNodeSettings
 from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
 from greenray.actors.uploader.directory import UploaderDirectory
 from greenray.chain.dialects import get_dialect
-from greenray.cluster.config.node_config import NodeConfig, uploader_name
-from greenray.cluster.on_ray.ports import (
-    SMALL_COLUMN_BYTES,
-    RayEncoder,
-    RayObjectSpace,
-    named_port,
-    process_name,
-)
+from greenray.cluster.config.node_config import NodeConfig
+from greenray.cluster.roles import launch_names
+from greenray.cluster.roles.host_services import HostServices
 from greenray.coding.codec import get_codec
+from greenray.seam.finder import offered
 
 
-def build(config: NodeConfig) -> TaskNode:
-    space = RayObjectSpace()
-    receivers = {sp: named_port(config.receiver_of(sp)) for sp in config.hosted}
+def build(config: NodeConfig, host: HostServices) -> TaskNode:
+    find, space = host.finder.find, host.object_space
+    receivers = {sp: find(names.receiver(config.receiver_of(sp))) for sp in config.hosted}
     uploaders = UploaderDirectory(
-        [named_port(uploader_name(index)) for index in range(config.uploaders)]
+        [find(names.uploader(index)) for index in range(config.uploaders)]
+    )
+    in_cluster = InClusterSettings(
+        restart_wait_s=config.restart_wait_s, whole_group_bytes=host.small_column_bytes
     )
     ports = DriverPorts(
-        job_store=named_port("job_store"),
+        job_store=find(names.JOB_STORE),
         piece_stores=config.pieces.stores(config.hosted),
-        approvals=named_port("p2p"),
-        secondaries=Directory(
-            receivers, space, in_cluster=InClusterSettings(whole_group_bytes=SMALL_COLUMN_BYTES)
-        ),
-        sealer=named_port("signer"),
-        encoder=RayEncoder(get_codec(config.codec).name, space.placing),
+        approvals=find(names.APPROVALS),
+        secondaries=Directory(receivers, space, in_cluster=in_cluster),
+        sealer=find(names.SEALER),
+        encoder=host.encoder(get_codec(config.codec).name),
         object_space=space,
         hot_columns=uploaders,
         running_uploads=uploaders,
         cold_buffers=BufferPool(config.cold_columns_bytes),
         replication_budget=ByteBudget(config.replication_bytes),
-        providers=ProviderBook(named_port("chain"), time.time),
+        providers=ProviderBook(find(names.CHAIN), time.time),
         dialect=get_dialect(config.dialect),
         clock=time.time,
     )
+    settings = TaskNodeSettings(driver=_driver_settings(config, host))
+    return TaskNode(owner=host.process_name, ports=ports, settings=settings)
+
+
+def _driver_settings(config: NodeConfig, host: HostServices) -> DriverSettings:
     keeps_hot = config.hot_columns_bytes or config.spliced_columns_bytes
-    driver = DriverSettings(
+    return DriverSettings(
         approval_timeout_s=config.approval_timeout_s,
         # With nothing kept hot, nobody is asked for hot columns of any size.
-        hot_from_bytes=SMALL_COLUMN_BYTES if keeps_hot else sys.maxsize,
+        hot_from_bytes=host.small_column_bytes if keeps_hot else sys.maxsize,
         retry_base_s=config.retry_base_s,
         retry_cap_s=config.retry_cap_s,
         replication=ReplicationSettings(batch_timeout_s=config.batch_timeout_s),
     )
-    return TaskNode(owner=process_name(), ports=ports, settings=TaskNodeSettings(driver=driver))
+
+
+OFFERS = (
+    offered(names.TASK_WAKER, build),
+    offered(names.trace_of(names.TASK_WAKER), build),
+    offered(launch_names.JOB_RUNNER, build),
+)

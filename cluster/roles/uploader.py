@@ -4,41 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from greenray.actors import names
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding, Gateway, GatewaySettings
 from greenray.actors.receiver.directory import ReceiverDirectory
 from greenray.actors.uploader.actor import Uploader, UploaderSettings
 from greenray.chain.dialects import get_dialect
-from greenray.cluster.config.node_config import NodeConfig, receiver_name, uploader_name
-from greenray.cluster.on_ray.ports import (
-    SMALL_COLUMN_BYTES,
-    RayObjectSpace,
-    named_port,
-    process_name,
-)
+from greenray.cluster.config.node_config import NodeConfig
+from greenray.cluster.roles import launch_names
+from greenray.cluster.roles.host_services import HostServices
+from greenray.seam.finder import offered
 
 
-def build(config: NodeConfig) -> UploaderNode:
-    job_store = named_port("job_store")
-    signer = named_port("signer")
+def build(config: NodeConfig, host: HostServices) -> UploaderNode:
+    find, space = host.finder.find, host.object_space
     piece_stores = config.pieces.stores(config.hosted)
-    receivers = {sp: named_port(config.receiver_of(sp)) for sp in config.hosted}
-    workers = ["task_node", "signer", *map(uploader_name, range(config.uploaders))]
-    workers += map(receiver_name, range(config.receivers))
-    space = RayObjectSpace()
+    receivers = {sp: find(names.receiver(config.receiver_of(sp))) for sp in config.hosted}
+    traces = names.trace_sources(config.receivers, config.uploaders)
     uploader = Uploader(
-        job_store=job_store,
+        job_store=find(names.JOB_STORE),
         piece_stores=piece_stores,
         object_space=space,
-        signer=signer,
-        waker=named_port("task_node"),
-        owner=process_name(),
+        signer=find(names.SIGNER),
+        waker=find(names.TASK_WAKER),
+        owner=host.process_name,
         settings=UploaderSettings(
             batch_segments=config.batch_segments,
             buffer_budget_bytes=config.ingest_bytes,
             hot_budget_bytes=config.hot_columns_bytes,
             spliced_budget_bytes=config.spliced_columns_bytes,
-            hot_from_bytes=SMALL_COLUMN_BYTES,
+            hot_from_bytes=host.small_column_bytes,
             deadline_s=config.deadline_s,
             ahead_after_bytes=config.ahead_after_bytes,
         ),
@@ -47,18 +42,26 @@ def build(config: NodeConfig) -> UploaderNode:
     def make_gateway(bindings: Sequence[Binding]) -> Gateway:
         return Gateway(
             bindings=bindings,
-            chain=named_port("chain"),
+            chain=find(names.CHAIN),
             uploader=uploader,
-            job_store=job_store,
+            job_store=find(names.JOB_STORE),
             piece_stores=piece_stores,
-            signer=signer,
+            signer=find(names.SIGNER),
             dialect=get_dialect(config.dialect),
             receiver=ReceiverDirectory(receivers),
             receiver_space=space,
-            traces={name: named_port(name) for name in workers},
+            traces={name.actor: find(name) for name in traces},
             settings=GatewaySettings(
                 idle_timeout_s=config.idle_timeout_s, download_budget_bytes=config.download_bytes
             ),
         )
 
     return UploaderNode(uploader, make_gateway, space)
+
+
+OFFERS = (
+    offered(names.uploader(0), build),
+    offered(names.trace_of(names.uploader(0)), build),
+    offered(launch_names.gateways(0), build),
+    offered(launch_names.payloads(names.uploader(0).actor), build),
+)

@@ -8,7 +8,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,22 +15,22 @@ import numpy as np
 import pytest
 import ray
 
+from greenray.actors import names
 from greenray.actors.ports import BlockSlice
 from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.config.settings import Settings
-from greenray.cluster.on_ray.hosts import build_role, create_host
-from greenray.cluster.on_ray.ports import (
-    NamedPort,
-    RayEncoder,
-    RayObjectSpace,
-    call_actor,
-    call_host,
-    named_port,
-)
+from greenray.cluster.on_ray.encoder import RayEncoder
+from greenray.cluster.on_ray.hosts import create_host
+from greenray.cluster.on_ray.named_ports import RayFinder
+from greenray.cluster.on_ray.object_space import RayObjectSpace
 from greenray.cluster.on_ray.runtime import start_ray, stop_ray
+from greenray.cluster.on_ray.translation import call_host
+from greenray.cluster.roles.building import RoleBuild
 from greenray.coding.codec import get_codec
 from greenray.protocol import errors
 from greenray.protocol.errors import ComponentUnavailable, GreenrayError, NoSuchPiece
+from greenray.seam.finder import Finder, PortName
+from greenray.seam.travel import alone, with_column
 from greenray.storage.direct_io import address_of
 from greenray.storage.piece_location import PieceLocation
 from greenray.timeline.stage_trace import WorkTime
@@ -47,39 +46,47 @@ def ray_session() -> Iterator[None]:
 
 
 class Far:
-    """The plain class behind a port."""
+    """The plain class behind a port, and the port itself."""
 
+    @alone
     async def raise_error(self, error: Exception) -> None:
         raise error
 
+    @alone
     async def length(self, column: Any) -> int:
         return len(column)
 
+    @alone
     async def put(self, size_bytes: int) -> tuple[Any, ...]:
         return (ray.put(np.ones(size_bytes, dtype=np.uint8)),)
 
+    @alone
     async def die(self) -> None:
         os._exit(1)
 
+    @alone
     async def pid(self) -> int:
         return os.getpid()
 
+    @alone
     async def same(self, value: Any) -> Any:
         return value
 
+    @alone
     async def count_after(self, pause_s: float) -> None:
         await asyncio.sleep(pause_s)
         self.count = getattr(self, "count", 0) + 1
 
+    @alone
     async def counted(self) -> int:
         return getattr(self, "count", 0)
 
 
 @pytest.fixture
-def far() -> Iterator[NamedPort]:
+def far() -> Iterator[Far]:
     name = f"far-{os.urandom(4).hex()}"
-    handle = create_host(name, {name: Far})
-    yield named_port(name)
+    handle = create_host(name, {name: lambda host: Far()})
+    yield RayFinder().find(PortName(name, Far))
     ray.kill(handle)
 
 
@@ -92,7 +99,7 @@ def every_error() -> list[GreenrayError]:
     return [cls("what", "where", "next step") for cls in below(GreenrayError)]
 
 
-async def test_every_error_crosses_with_its_type_and_text(far: Any) -> None:
+async def test_every_error_crosses_with_its_type_and_text(far: Far) -> None:
     for error in every_error():
         with pytest.raises(type(error)) as caught:
             await far.raise_error(error)
@@ -101,12 +108,12 @@ async def test_every_error_crosses_with_its_type_and_text(far: Any) -> None:
         assert str(caught.value) == str(error)
 
 
-async def test_an_error_that_is_not_ours_keeps_its_type(far: Any) -> None:
+async def test_an_error_that_is_not_ours_keeps_its_type(far: Far) -> None:
     with pytest.raises(ZeroDivisionError):
         await far.raise_error(ZeroDivisionError("a defect"))
 
 
-async def test_a_dead_process_is_an_unavailable_component_and_comes_back(far: Any) -> None:
+async def test_a_dead_process_is_an_unavailable_component_and_comes_back(far: Far) -> None:
     before = await far.pid()
     with pytest.raises(ComponentUnavailable):
         await far.die()
@@ -121,7 +128,7 @@ async def test_a_dead_process_is_an_unavailable_component_and_comes_back(far: An
 
 async def test_an_actor_that_is_not_there_is_an_unavailable_component() -> None:
     with pytest.raises(ComponentUnavailable, match="nobody"):
-        await named_port("nobody").ping()
+        await RayFinder().find(PortName("nobody", Far)).pid()
 
 
 async def test_what_stops_an_actor_from_being_built_is_raised_by_its_first_call(
@@ -136,29 +143,33 @@ async def test_what_stops_an_actor_from_being_built_is_raised_by_its_first_call(
         hosted=(),
         pieces=PieceLocation(str(tmp_path / "pieces")),
     )
-    handle = create_host("damaged", {"job_store": partial(build_role, "job_store", config)})
+    handle = create_host("damaged", {"job_store": RoleBuild("job_store", config)})
     with pytest.raises(errors.StoreError, match=r"jobs\.sqlite"):
         await call_host(handle, "damaged", "ping")
     with pytest.raises(errors.StoreError, match=r"jobs\.sqlite"):
-        await call_actor(handle, "job_store", "list_jobs")
+        await RayFinder(handles={"home": handle}).find(names.JOB_STORE).list_jobs()
 
 
 class Neighbour:
     """Lives in one process with ``Far``, and calls it through a port."""
 
-    def __init__(self, far: str) -> None:
-        self._far = named_port(far)
+    def __init__(self, finder: Finder, far: str) -> None:
+        self._far = finder.find(PortName(far, Far))
 
+    @alone
     async def process_ids(self) -> tuple[int, int]:
         return os.getpid(), await self._far.pid()
 
+    @alone
     async def is_handed(self, value: Any) -> bool:
         """Whether an answer from next door is the very object, and not a copy."""
         return await self._far.same(value) is value
 
+    @alone
     async def raise_next_door(self) -> None:
         await self._far.raise_error(errors.NoSuchObject("no object", "next door"))
 
+    @alone
     async def leaves_before_the_answer(self) -> int:
         """How often the call got to its end."""
         with suppress(TimeoutError):
@@ -169,14 +180,15 @@ class Neighbour:
 
 
 @pytest.fixture
-def neighbour() -> Iterator[NamedPort]:
+def neighbour() -> Iterator[Neighbour]:
     far, name = f"far-{os.urandom(4).hex()}", f"near-{os.urandom(4).hex()}"
-    handle = create_host(name, {name: partial(Neighbour, far), far: Far})
-    yield named_port(name)
+    both = {name: lambda host: Neighbour(host.finder, far), far: lambda host: Far()}
+    handle = create_host(name, both)
+    yield RayFinder().find(PortName(name, Neighbour))
     ray.kill(handle)
 
 
-async def test_actors_of_one_process_call_each_other_without_a_copy(neighbour: Any) -> None:
+async def test_actors_of_one_process_call_each_other_without_a_copy(neighbour: Neighbour) -> None:
     own, next_door = await neighbour.process_ids()
     assert own == next_door
     assert await neighbour.is_handed(["a", "list"])
@@ -184,11 +196,11 @@ async def test_actors_of_one_process_call_each_other_without_a_copy(neighbour: A
         await neighbour.raise_next_door()
 
 
-async def test_a_call_next_door_goes_on_when_its_caller_has_gone(neighbour: Any) -> None:
+async def test_a_call_next_door_goes_on_when_its_caller_has_gone(neighbour: Neighbour) -> None:
     assert await neighbour.leaves_before_the_answer() == 1
 
 
-async def test_a_column_comes_back_as_a_view_and_crosses_as_a_reference(far: Any) -> None:
+async def test_a_column_comes_back_as_a_view_and_crosses_as_a_reference(far: Far) -> None:
     space = RayObjectSpace()
     column = np.arange(200_000, dtype=np.uint8)
     ref = await space.put(column)
@@ -239,7 +251,7 @@ async def test_the_first_process_for_encoding_is_there_before_one_is_asked_for_o
     assert tasks.calls.empty()
 
 
-async def test_a_column_whose_owner_died_is_no_such_piece(far: Any) -> None:
+async def test_a_column_whose_owner_died_is_no_such_piece(far: Far) -> None:
     (ref,) = await far.put(300_000)
     with pytest.raises(ComponentUnavailable):
         await far.die()
@@ -248,15 +260,16 @@ async def test_a_column_whose_owner_died_is_no_such_piece(far: Any) -> None:
 
 
 class FarReceiver:
+    @with_column
     async def write_batch(self, sp_address: str, key: int, batch_index: int, column: Any) -> int:
         runs = column if isinstance(column, tuple) else (column,)
         return int(runs[0][0]) + batch_index + 1000 * (len(runs) - 1)
 
 
-async def test_batches_that_are_sent_together_find_their_columns_and_fail_alone(far: Any) -> None:
+async def test_batches_that_are_sent_together_find_their_columns_and_fail_alone(far: Far) -> None:
     name = f"receiver-{os.urandom(4).hex()}"
-    handle = create_host(name, {name: FarReceiver})
-    receiver: Any = named_port(name)
+    handle = create_host(name, {name: lambda host: FarReceiver()})
+    receiver = RayFinder().find(PortName(name, FarReceiver))
     space = RayObjectSpace()
     (lost,) = await far.put(300_000)
     with pytest.raises(ComponentUnavailable):
@@ -299,8 +312,8 @@ async def test_columns_that_are_slices_of_blocks_are_sent_encoded_and_read() -> 
         assert np.array_equal(await space.get(ref), column)
 
     name = f"receiver-{os.urandom(4).hex()}"
-    handle = create_host(name, {name: FarReceiver})
-    receiver: Any = named_port(name)
+    handle = create_host(name, {name: lambda host: FarReceiver()})
+    receiver = RayFinder().find(PortName(name, FarReceiver))
     written = (receiver.write_batch("sp", 0, index, ref) for index, ref in enumerate(refs))
     outcomes = await asyncio.gather(*written)
     ray.kill(handle)
@@ -318,7 +331,7 @@ async def test_a_small_column_that_is_spliced_is_its_own_reference() -> None:
     assert bytes(column) == b"2349"
 
 
-async def test_a_spliced_column_whose_block_is_lost_is_no_such_piece(far: Any) -> None:
+async def test_a_spliced_column_whose_block_is_lost_is_no_such_piece(far: Far) -> None:
     (ref,) = await far.put(300_000)
     space = RayObjectSpace()
     column = await space.splice([BlockSlice(ref, 0, 300_000)])

@@ -21,8 +21,8 @@ from ray.experimental import get_object_locations
 from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+from greenray.cluster.on_ray.encoder import RayEncoder
 from greenray.cluster.on_ray.placing import Placing
-from greenray.cluster.on_ray.ports import RayEncoder
 from tests.support.cli import SMALL_NETWORK, Outcome, Surroundings, start_network
 from tests.support.s3_server import S3Server, s3_server
 

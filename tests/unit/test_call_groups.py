@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import pickle
 
-import pytest
-
-from greenray.actors import ports
-from greenray.chain.ports import ChainClient
 from greenray.cluster.on_ray.call_groups import (
-    COLUMN_CALLS,
     GROUP_LIMIT,
     GROUPS_IN_FLIGHT,
-    QUICK_CALLS,
     CallGroups,
     ColumnCallGroups,
     answer_column_group,
     answer_group,
 )
 from greenray.protocol.errors import ComponentUnavailable, NoSuchObject, NoSuchPiece
-from greenray.storage.ports import JobStore
 
 
 class _Far:
@@ -185,24 +177,3 @@ async def test_a_caller_with_a_column_that_goes_away_takes_nobody_with_it() -> N
     leaving.cancel()
     assert await staying == "b 1"
     assert leaving.cancelled()
-
-
-def test_calls_with_columns_are_methods_of_their_port_and_end_in_the_column() -> None:
-    assert COLUMN_CALLS.keys() == {"receiver"}
-    for name in COLUMN_CALLS["receiver"]:
-        method = getattr(ports.ReceiverPort, name)
-        assert list(inspect.signature(method).parameters)[-1] == "column"
-
-
-@pytest.mark.parametrize(
-    ("role", "port"),
-    [
-        ("chain", ChainClient),
-        ("job_store", JobStore),
-        ("receiver", ports.ReceiverPort),
-        ("signer", ports.SignerPort),
-        ("uploader", ports.HotColumns),
-    ],
-)
-def test_quick_calls_are_methods_of_their_port(role: str, port: type) -> None:
-    assert [name for name in QUICK_CALLS[role] if not hasattr(port, name)] == []

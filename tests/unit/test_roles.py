@@ -1,43 +1,33 @@
-"""What an actor's process offers is what the others expect behind its name.
-
-Named ports are typed by nobody: a method that is missing would only show in a running network.
-"""
+"""Every name that an actor can be found by is offered by the role that is built under it. That the
+role has the methods of the port is for the type checker (``tests/unit/test_typed_seam.py``)."""
 
 from __future__ import annotations
 
-import inspect
 from importlib import import_module
-from typing import get_type_hints
+from typing import Any
 
-import pytest
+from greenray.actors import names
+from greenray.cluster.config.node_config import HOME_ACTORS
+from greenray.cluster.roles import launch_names
+from greenray.seam.finder import PortName
 
-from greenray.actors import ports
-from greenray.chain.ports import ChainClient
-from greenray.storage.ports import JobStore
-
-OFFERS = [
-    ("chain", ChainClient),
-    ("job_store", JobStore),
-    ("p2p", ports.ApprovalSource),
-    ("receiver", ports.ReceiverPort),
-    ("signer", ports.SealerPort),
-    ("signer", ports.SignerPort),
-    ("task_node", ports.TaskWaker),
-    ("uploader", ports.HotColumns),
-    ("uploader", ports.RunningUploads),
-]
+ROLES = (*HOME_ACTORS, "receiver", "uploader")
 
 
-@pytest.mark.parametrize(
-    ("role", "port"), OFFERS, ids=lambda value: getattr(value, "__name__", value)
-)
-def test_a_role_has_every_method_of_its_ports(role: str, port: type) -> None:
-    subject = get_type_hints(import_module(f"greenray.cluster.roles.{role}").build)["return"]
-    wanted = dict(inspect.getmembers(port, inspect.iscoroutinefunction))
-    assert wanted
-    for name, method in wanted.items():
-        offered = getattr(subject, name, None)
-        assert inspect.iscoroutinefunction(offered), name
-        assert list(inspect.signature(offered).parameters) == list(
-            inspect.signature(method).parameters
-        ), name
+def test_what_roles_offer_is_what_there_are_names_for() -> None:
+    named: set[PortName[Any]] = {
+        value
+        for module in (names, launch_names)
+        for value in vars(module).values()
+        if isinstance(value, PortName)
+    }
+    named |= {names.receiver(0), names.uploader(0), *names.trace_sources(1, 1)}
+    named |= {
+        launch_names.sweeper(0),
+        launch_names.gateways(0),
+        launch_names.payloads("uploader-0"),
+    }
+    offers = {role: import_module(f"greenray.cluster.roles.{role}").OFFERS for role in ROLES}
+    assert {name for of_role in offers.values() for name in of_role} == named
+    for role, of_role in offers.items():
+        assert {name.actor.partition("-")[0] for name in of_role} == {role}

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from greenray.actors import names
 from greenray.capacity.planning import Place
 from greenray.capacity.stage_costs import ProcessUse, Spell, StageUse, spent, stage_costs, stage_of
 from greenray.cluster.config.node_config import (
     HOME_ACTORS,
     host_of,
     host_title,
-    receiver_name,
-    uploader_name,
 )
 from greenray.protocol.errors import InvalidInput
 
@@ -40,8 +39,8 @@ def test_a_process_belongs_to_the_stage_that_its_name_tells(
     ("host", "stage"),
     [
         *((host_of(name), "home") for name in HOME_ACTORS),
-        (host_of(uploader_name(1)), "Uploader and Gateway"),
-        (host_of(receiver_name(1)), "Receivers"),
+        (host_of(names.uploader(1).actor), "Uploader and Gateway"),
+        (host_of(names.receiver(1).actor), "Receivers"),
     ],
 )
 def test_every_host_of_a_network_is_known_by_its_title(host: str, stage: str) -> None:

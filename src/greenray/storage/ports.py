@@ -14,6 +14,7 @@ from typing import Protocol
 from greenray.protocol.job import JobContext, JobEvent, JobState
 from greenray.protocol.layout import SEGMENTS, ColumnLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.seam.travel import alone, grouped
 
 Buffer = memoryview
 """Anything with the buffer protocol, as a flat memoryview of unsigned bytes."""
@@ -219,6 +220,7 @@ class JobStore(Protocol):
     ``now`` is always the store's own clock. Errors of one call never undo another's.
     """
 
+    @grouped
     async def begin_upload(
         self,
         sp_address: str,
@@ -239,55 +241,70 @@ class JobStore(Protocol):
                 of this object is running.
         """
 
+    @grouped
     async def apply(self, update: JobUpdate) -> JobContext:
         """Raises: NoSuchJob, StaleJob, IllegalTransition."""
 
+    @grouped
     async def finish_upload(self, update: JobUpdate, record: IntegrityRecord) -> JobContext:
         """``apply`` and the primary's integrity record in one commit; also gives up the lease, so
         that the job in UPLOAD_OBJECT_DONE is claimable at once."""
 
+    @grouped
     async def get_job(self, sp_address: str, object_id: int) -> JobContext | None: ...
 
+    @alone
     async def find_job(self, bucket_name: str, object_name: str) -> JobContext | None:
         """The newest job of that name at any SP of this store."""
 
+    @alone
     async def list_jobs(self, *, unfinished_only: bool = False) -> tuple[JobContext, ...]: ...
 
+    @grouped
     async def claim_jobs(self, owner: str, lease_s: float, limit: int) -> tuple[JobContext, ...]:
         """Take up to ``limit`` claimable jobs (``greenray.protocol.job.is_claimable``), oldest
         first; each gets a new epoch, this owner and a lease."""
 
+    @grouped
     async def next_due_in_s(self) -> float | None:
         """Seconds until the next job becomes claimable: due, and without an owner or with a lease
         that has run out by then. 0 when there is one now; None when there is none at all."""
 
+    @alone
     async def renew_leases(self, owner: str, lease_s: float) -> int:
         """Extend every lease of ``owner``; returns how many."""
 
+    @grouped
     async def release_job(self, sp_address: str, job_id: int, epoch: int) -> None:
         """Give the job back (it becomes claimable when due). A stale epoch is ignored."""
 
+    @alone
     async def release_all(self) -> int:
         """Drop every lease; uploads in 0 or 1 become UPLOAD_OBJECT_ERROR (owner_lost). Only for
         the start, by the holder of the state directory's lock. Returns how many jobs changed."""
 
+    @alone
     async def release_process(self, process: str) -> int:
         """``release_all`` for the leases of one process that is known to be dead: those of owner
         ``process``, and of its parts, whose names begin with ``process/``."""
 
     # integrity records
 
+    @alone
     async def put_integrity(self, record: IntegrityRecord) -> None: ...
 
+    @grouped
     async def get_integrity(
         self, sp_address: str, object_id: int, redundancy_index: int
     ) -> IntegrityRecord | None: ...
 
     # replicate groups at the receiver
 
+    @grouped
     async def open_group(self, row: GroupRow) -> GroupRow:
         """Insert (``updated_at`` is now), or return the row that is there already."""
 
+    @grouped
     async def acknowledge_batch(
         self, key: GroupKey, batch_index: int, piece_checksums: tuple[bytes, ...]
     ) -> GroupRow:
@@ -295,17 +312,21 @@ class JobStore(Protocol):
         changes nothing. Raises GroupNotOpen (no row), StaleJob (not the next batch, or another
         one's checksums), InvalidInput (not as many checksums as the batch has pieces)."""
 
+    @grouped
     async def finish_group(self, key: GroupKey, record: IntegrityRecord) -> None:
         """Write the integrity record and remove this and older attempts' rows, in one commit."""
 
+    @grouped
     async def drop_group(self, key: GroupKey) -> None: ...
 
+    @alone
     async def list_groups(
         self, sp_address: str, *, idle_for_s: float = 0.0
     ) -> tuple[GroupRow, ...]: ...
 
     # transactions and nonces
 
+    @grouped
     async def reserve_transaction(
         self, row: TransactionRow, epoch: int, expected_state: JobState
     ) -> None:
@@ -314,14 +335,18 @@ class JobStore(Protocol):
         nonce, and the job has no RESERVED one. Raises StaleJob otherwise, NoSuchJob. A DEAD row
         of the very same bytes is replaced."""
 
+    @grouped
     async def mark_transaction(self, tx_hash: str, state: TransactionState) -> None:
         """Raises: IllegalTransition (COMMITTED and FAILED stay, RESERVED comes from
         ``reserve_transaction`` only), InvalidInput (not in the journal)."""
 
+    @grouped
     async def get_transactions(self, sp_address: str, job_id: int) -> tuple[TransactionRow, ...]:
         """All transactions of a job, oldest first."""
 
+    @alone
     async def list_reserved(self, signer_address: str) -> tuple[TransactionRow, ...]:
         """RESERVED transactions of a signer in nonce order."""
 
+    @alone
     async def close(self) -> None: ...

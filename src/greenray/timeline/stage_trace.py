@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import ParamSpec, Protocol, TypeVar
 
 from greenray.protocol.layout import SEGMENTS
+from greenray.seam.travel import alone
 from greenray.timeline.cpu_samples import CpuSample, CpuSampler
 
 P = ParamSpec("P")
@@ -128,6 +129,7 @@ class TracePart:
 class TraceSource(Protocol):
     """A process that keeps stages."""
 
+    @alone
     async def trace_of(self, object_id: int) -> TracePart:
         """The stages of an object that are still kept; there may be none."""
 

@@ -1,0 +1,46 @@
+"""The actors of a network by their names, each with the port that it is seen as."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from greenray.actors.ports import (
+    ApprovalSource,
+    ReceiverPort,
+    SealerPort,
+    SignerPort,
+    TaskWaker,
+    UploaderPort,
+)
+from greenray.chain.ports import ChainClient
+from greenray.seam.finder import PortName
+from greenray.storage.ports import JobStore
+from greenray.timeline.stage_trace import TraceSource
+
+CHAIN = PortName("chain", ChainClient)
+JOB_STORE = PortName("job_store", JobStore)
+SIGNER = PortName("signer", SignerPort)
+SEALER = PortName("signer", SealerPort)
+APPROVALS = PortName("p2p", ApprovalSource)
+TASK_WAKER = PortName("task_node", TaskWaker)
+
+
+def receiver(index: int) -> PortName[ReceiverPort]:
+    return PortName(f"receiver-{index}", ReceiverPort)
+
+
+def uploader(index: int) -> PortName[UploaderPort]:
+    return PortName(f"uploader-{index}", UploaderPort)
+
+
+def trace_of(name: PortName[Any]) -> PortName[TraceSource]:
+    """The same actor as one that keeps stages."""
+    return PortName(name.actor, TraceSource)
+
+
+def trace_sources(receivers: int, uploaders: int) -> tuple[PortName[TraceSource], ...]:
+    """All actors of a network that work on objects."""
+    working: list[PortName[Any]] = [TASK_WAKER, SIGNER]
+    working += map(uploader, range(uploaders))
+    working += map(receiver, range(receivers))
+    return tuple(map(trace_of, working))

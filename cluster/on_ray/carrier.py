@@ -1,0 +1,114 @@
+"""A network that Ray carries: a runtime of its own, or a running cluster."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import threading
+import uuid
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from functools import partial
+from typing import Any
+
+from greenray.cluster.config.node_config import NodeConfig, host_of
+from greenray.cluster.config.settings import Settings
+from greenray.cluster.config.topology import Topology
+from greenray.cluster.on_ray import private
+from greenray.cluster.on_ray.hosts import create_hosts, end_actors
+from greenray.cluster.on_ray.named_ports import RayFinder
+from greenray.cluster.on_ray.nodes import connected_topology
+from greenray.cluster.on_ray.runtime import (
+    LastingThread,
+    attach_ray,
+    check_no_runtime,
+    gcs_address,
+    start_ray,
+    stop_ray,
+)
+from greenray.cluster.on_ray.translation import call_host
+from greenray.cluster.roles.carrier import Ending
+
+
+class RayCarrier:
+    """Implements ``greenray.cluster.roles.carrier.Carrier``."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._hosts: dict[str, Any] = {}
+        self.ray_namespace = f"greenray-{uuid.uuid4().hex[:12]}"
+        self.finder = RayFinder()
+
+    @property
+    def ray_address(self) -> str:
+        return gcs_address()
+
+    async def start(self, undo: AsyncExitStack, ending: Ending) -> None:
+        """See ``Carrier.start``."""
+        settings = self._settings
+        check_no_runtime()  # before stopping it is planned: what runs here would not be ours
+        if settings.address is not None:
+            connect = partial(attach_ray, settings.address, namespace=self.ray_namespace)
+        else:
+            connect = partial(
+                start_ray,
+                cpus=settings.cpus,
+                object_store_bytes=settings.budget.object_store_bytes,
+                namespace=self.ray_namespace,
+            )
+        thread = LastingThread()
+        starting = thread.run(connect)
+        undo.push_async_callback(self._stop_after, starting, thread, ending)
+        await asyncio.shield(starting)
+        _take_back_sigterm()
+
+    async def _stop_after(
+        self, starting: asyncio.Future[None], thread: LastingThread, ending: Ending
+    ) -> None:
+        """A thread cannot be cancelled: let Ray come up, then end it.
+
+        Nothing here runs in a pool's thread: pools take no work when the interpreter ends.
+        """
+        await asyncio.wait([starting])
+        with ending():
+            if self._settings.address is not None:
+                end_actors(self._hosts.values())
+            stop_ray()
+            thread.release()
+
+    def topology(self) -> Topology:
+        """See ``Carrier.topology``."""
+        return connected_topology()
+
+    def create(self, config: NodeConfig, topology: Topology) -> None:
+        """See ``Carrier.create``."""
+        self._hosts = create_hosts(config, topology)
+        self.finder = RayFinder(handles=self._hosts)
+
+    async def built(self) -> None:
+        """See ``Carrier.built``."""
+        await asyncio.gather(*(self.process_id(host) for host in self._hosts))
+
+    async def process_id(self, actor: str) -> int:
+        """See ``Carrier.process_id``."""
+        number: int = await call_host(self._host(actor), actor, "ping")
+        return number
+
+    async def process_name(self, actor: str) -> str:
+        """See ``Carrier.process_name``."""
+        name: str = await call_host(self._host(actor), actor, "process_name")
+        return name
+
+    def _host(self, actor: str) -> Any:
+        return self._hosts[host_of(actor)]
+
+    def started(self, command: Sequence[str]) -> bool:
+        """See ``Carrier.started``."""
+        return private.is_rays_server(command)
+
+
+def _take_back_sigterm() -> None:
+    """Ray puts a handler of its own beneath Python's, which prints a stack trace."""
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is threading.main_thread() and handler is not None:
+        signal.signal(signal.SIGTERM, handler)

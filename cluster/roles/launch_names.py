@@ -1,0 +1,76 @@
+"""What whoever launches a network, or puts a payload from within it, asks of its actors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from greenray.actors import names
+from greenray.seam.finder import PortName
+from greenray.seam.travel import alone
+
+if TYPE_CHECKING:
+    from greenray.actors.gateway.server import Binding
+    from greenray.actors.ports import ColumnRef
+    from greenray.protocol.gateway_request import GatewayRequest
+
+
+class ChainIdentity(Protocol):
+    """Which chain it is. Raises ChainUnavailable, ChainAnswerInvalid."""
+
+    @alone
+    async def chain_id(self) -> str: ...
+
+    @alone
+    async def first_block_hash(self) -> str:
+        """Hexadecimal, and another one for another chain of the same id; empty when the node has it
+        no more."""
+
+
+class JobRunner(Protocol):
+    @alone
+    async def run(self) -> None:
+        """Claim jobs and drive them, as long as the process lives."""
+
+
+class Sweeper(Protocol):
+    @alone
+    async def sweep(self, idle_for_s: float) -> int:
+        """Remove unfinished groups that no primary will come back for; returns how many. Raises
+        StoreError."""
+
+
+class Gateways(Protocol):
+    """The Gateways of an Uploader."""
+
+    @alone
+    async def listen(self, bindings: Sequence[Binding]) -> tuple[Binding, ...]:
+        """Open their ports, once; returns where they listen. Raises PortInUse."""
+
+    @alone
+    async def run(self, bindings: Sequence[Binding]) -> None:
+        """Serve, as long as the process lives."""
+
+
+class PayloadsInTheCluster(Protocol):
+    @alone
+    async def put_object(self, request: GatewayRequest, blocks: Sequence[ColumnRef]) -> None:
+        """Store the payload that these blocks make together. Raises what a PUT over HTTP is
+        refused with, ComponentUnavailable before the Gateways listen."""
+
+
+CHAIN_IDENTITY = PortName(names.CHAIN.actor, ChainIdentity)
+JOB_RUNNER = PortName(names.TASK_WAKER.actor, JobRunner)
+
+
+def sweeper(index: int) -> PortName[Sweeper]:
+    return PortName(names.receiver(index).actor, Sweeper)
+
+
+def gateways(index: int) -> PortName[Gateways]:
+    return PortName(names.uploader(index).actor, Gateways)
+
+
+def payloads(uploader: str) -> PortName[PayloadsInTheCluster]:
+    """``uploader``: the name of the actor, as clients are told it."""
+    return PortName(uploader, PayloadsInTheCluster)

@@ -1,0 +1,1 @@
+"""How actors find each other, and how the calls between them travel. Knows no actor and no Ray."""
