@@ -77,7 +77,7 @@ class ChainProcess:
 
 async def _spawn(options: ChainOptions) -> tuple[asyncio.subprocess.Process, str]:
     """The process, and the endpoint that it says it listens on."""
-    command = [sys.executable, "-m", CHAIN_MODULE]
+    command = [sys.executable, "-P", "-m", CHAIN_MODULE]
     command += ["--home", str(options.home), "--genesis", str(options.genesis)]
     command += ["--port", str(options.port), "--block-interval", str(options.block_interval_s)]
     command += ["--dialect", options.dialect, "--stop-at-eof"]

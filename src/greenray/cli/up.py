@@ -105,7 +105,7 @@ def _detached(settings: Settings, as_json: bool) -> None:
 
     state = StateDir(settings.state_dir)
     arguments = [argument for argument in sys.argv[1:] if argument not in ("--detach", "--json")]
-    command = [sys.executable, "-m", "greenray", *arguments, "--json"]
+    command = [sys.executable, "-P", "-m", "greenray", *arguments, "--json"]
     with state.open_file(state.log_dir / "up.log") as log:
         child = subprocess.Popen(
             command,
