@@ -1,5 +1,6 @@
 """Every name that an actor can be found by is offered by the role that is built under it. That the
-role has the methods of the port is for the type checker (``tests/unit/test_typed_seam.py``)."""
+role fits the port is for the type checker (``tests/contracts/test_typed_seam.py``).
+"""
 
 from __future__ import annotations
 
