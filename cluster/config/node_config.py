@@ -75,7 +75,7 @@ class NodeConfig:
             hosted=hosted,
             dialect=settings.chain.dialect,
             codec=settings.codec,
-            pieces=settings.pieces.location(StateDir(state_root).pieces, settings.durable),
+            pieces=pieces,
             batch_segments=settings.batch_segments,
             receivers=min(replication.receivers * uploaders, max(len(hosted), 1)),
             uploaders=uploaders,

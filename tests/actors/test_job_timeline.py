@@ -122,10 +122,11 @@ async def test_sizes_processes_and_addresses_are_those_of_the_object(
     for stage in document["stages"]:
         assert stage["operator_address"] == holders[stage["redundancy_index"]]
     processes = {(s["stage"], s["redundancy_index"]): s["process"] for s in document["stages"]}
-    assert processes["received", PRIMARY] == "uploader"
+    assert processes["received", PRIMARY] == "uploader-0"
     assert processes["sent", 0] == "task_node"
     assert processes["broadcast", PRIMARY] == "signer"
-    assert processes["stored", 0] == f"receiver of {holders[0]}"
+    receiver = [sp.address for sp in network.sps].index(holders[0])
+    assert processes["stored", 0] == f"receiver-{receiver}"
 
 
 async def test_states_come_from_the_journal_on_the_same_scale(network: WholeNetwork) -> None:

@@ -165,7 +165,7 @@ async def test_with_seven_sps_a_missing_secondary_leads_to_a_timed_retry(
     away = Away()
     network.transport = away
     await network.start(task_node=False)
-    away.p2p = network.live.task_node._ports.approvals
+    away.p2p = network.live.p2p
     network.start_task_node()
     await network.put(TINY, wait=WaitFor.UPLOADED)
     status = await network.wait_until(lambda s: s["state"] == "REPLICATE_OBJECT_ERROR")
@@ -211,7 +211,7 @@ async def test_a_segment_that_rotted_in_the_primary_is_named_and_no_secondary_is
     status = await network.put(BATCHES_3, wait=WaitFor.UPLOADED)
     [stored] = [
         path
-        for path in (network.folder / "pieces" / network.primary).rglob("*")
+        for path in (network.folder / "pieces" / network.primary.lower()).rglob("*")
         if path.is_file() and path.stat().st_size == len(BATCHES_3)
     ]
     with stored.open("r+b") as file:

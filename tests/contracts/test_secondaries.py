@@ -15,13 +15,13 @@ from greenray.actors.replication.secondaries import Directory, InClusterSettings
 from greenray.actors.replication.secondary_http import HttpSettings
 from greenray.actors.uploader.actor import Uploader
 from greenray.chain.dialects import get_dialect
+from greenray.cluster.in_process import LocalSpace
 from greenray.protocol.errors import ComponentUnavailable, InvalidInput, SecondaryFailed
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext
 from greenray.storage.ports import GroupKey
 from tests.contracts.secondary_contract import SecondaryContract
 from tests.support.faulty_secondaries import DyingReceiver, PassingReceiver
-from tests.support.groups import LocalSpace
 from tests.support.receiver_rig import NOTHING, ReceiverRig
 from tests.support.sps import KeySigner
 

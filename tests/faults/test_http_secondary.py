@@ -10,11 +10,12 @@ import pytest
 
 from greenray.actors.replication.secondaries import Directory
 from greenray.actors.replication.secondary_http import HttpSettings
+from greenray.cluster.in_process import LocalSpace
 from greenray.protocol.errors import ApprovalError, SecondaryFailed, SecondaryTimeout
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.objects import StorageParams
 from tests.support.fake_chain import FakeChain
-from tests.support.groups import LocalSpace, ObjectGroups, put_object_on_chain
+from tests.support.groups import ObjectGroups, put_object_on_chain
 from tests.support.sps import SpKeys
 
 MIB = 1024 * 1024

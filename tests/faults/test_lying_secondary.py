@@ -11,10 +11,11 @@ import pytest
 from greenray.actors.ports import SecondaryClient
 from greenray.actors.replication.secondaries import Directory
 from greenray.chain.crypto import recover_signer
+from greenray.cluster.in_process import LocalSpace
 from greenray.protocol.errors import IntegrityHashMismatch, SecondaryLied
 from greenray.protocol.integrity import UnverifiedReceipt, verify_receipt
 from tests.support.faulty_secondaries import CorruptingReceiver, LyingReceiver
-from tests.support.groups import LocalSpace, ObjectGroups
+from tests.support.groups import ObjectGroups
 from tests.support.receiver_rig import NOTHING, ReceiverRig
 
 

@@ -139,13 +139,8 @@ def announced(network: WholeNetwork, state_dir: Path) -> Iterator[Path]:
     keys = {"chain_id": "", "keys": {"greenray-user-0": {"private_key": USER_KEY.hex()}}}
     state.keys_file.write_text(json.dumps(keys))
     gateways = [
-        GatewayAddress(
-            sp.address,
-            f"http://127.0.0.1:{network.live.gateway.port(sp.address)}",
-            "uploader-0",
-            "",
-        )
-        for sp in network.sps
+        GatewayAddress(address, endpoint, "uploader-0", "")
+        for address, endpoint in network.live.endpoints.items()
     ]
     state.write_network(
         NetworkFile(

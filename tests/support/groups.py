@@ -1,4 +1,4 @@
-"""Replicate groups of small objects: bytes, orders, approvals, and an object space in memory.
+"""Replicate groups of small objects: bytes, orders, approvals, and an object space that counts.
 
 The columns are random: a receiver does not decode, it only holds bytes to the chain's checksums.
 """
@@ -14,8 +14,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from greenray.actors.ports import BlockSlice, Column, GroupOrder, ObjectSpace
+from greenray.actors.ports import Column, GroupOrder
 from greenray.chain.crypto import sign_bytes
+from greenray.cluster.in_process import LocalSpace
 from greenray.protocol.approvals import Approval, approval_sign_bytes
 from greenray.protocol.integrity import integrity_hash
 from greenray.protocol.layout import ColumnLayout, PayloadLayout
@@ -110,26 +111,17 @@ def corrupted(batches: Sequence[Column]) -> list[Column]:
     return changed
 
 
-class LocalSpace(ObjectSpace):
-    """A reference is the array itself."""
+class CountingSpace(LocalSpace):
+    """Knows which of its columns are still in use."""
 
     def __init__(self) -> None:
         self._columns: list[weakref.ref[Column]] = []
 
     async def put(self, column: Column) -> Column:
-        copy = column.copy()
-        copy.flags.writeable = False
+        copy = await super().put(column)
         self._columns.append(weakref.ref(copy))
         return copy
 
     def columns_in_use(self) -> int:
         """Those that somebody still has a reference to."""
         return sum(column() is not None for column in self._columns)
-
-    async def get(self, ref: Column) -> Column:
-        return ref
-
-    async def splice(self, slices: Sequence[BlockSlice]) -> Column:
-        return await self.put(
-            np.concatenate([s.block[s.offset_bytes :][: s.size_bytes] for s in slices])
-        )

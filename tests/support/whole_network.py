@@ -1,12 +1,14 @@
-"""A whole network in one process: a real embedded chain, real HTTP gateways, every actor class,
-real stores on disk, and no Ray. What would be separate processes can be killed and started again
-over the same stores.
+"""A whole network in one process, built as ``greenray.cluster.in_process`` builds it: a real
+embedded chain, real HTTP gateways, every actor class, real stores on disk, and no Ray. What would
+be separate processes can be killed and started again over the same stores, and may be given
+Receivers, a journal or peers that misbehave.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import json
 import threading
 import time
 import uuid
@@ -14,42 +16,40 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar, cast
 
 import aiohttp
 
+from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
-from greenray.actors.credit.buffers import BufferPool
-from greenray.actors.credit.byte_budget import ByteBudget
-from greenray.actors.gateway.server import Binding, Gateway
-from greenray.actors.p2p.actor import P2P, P2PSettings, PeerTransport
-from greenray.actors.ports import Column, Encoder, HotColumns, ReceiverPort, TaskWaker
-from greenray.actors.receiver.actor import Receiver
+from greenray.actors.gateway.node import UploaderNode
+from greenray.actors.gateway.server import Binding
+from greenray.actors.p2p.actor import P2P, PeerTransport
+from greenray.actors.ports import ReceiverPort, UploaderPort
 from greenray.actors.replication.run import ReplicationSettings
-from greenray.actors.replication.secondaries import Directory, InClusterSettings
-from greenray.actors.signer.actor import Signer
-from greenray.actors.task_node.actor import TaskNode, TaskNodeSettings
-from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
-from greenray.actors.uploader.actor import Uploader, UploaderSettings
+from greenray.actors.replication.secondaries import InClusterSettings
+from greenray.actors.task_node.actor import TaskNode
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import get_dialect, get_local_dialect
-from greenray.chain.keystore import KeyRing
-from greenray.chain.keystore import SpKeys as RingKeys
 from greenray.chain.local.ledger.genesis import GenesisProvider, build_genesis
 from greenray.chain.local.server import RunningChain, running_chain
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.client.creation import PutOptions
 from greenray.client.storage_client import ClientSettings, StorageClient
-from greenray.coding.codec import get_codec
+from greenray.cluster.config.node_config import HOME_ACTORS, NodeConfig
+from greenray.cluster.config.settings import Settings
+from greenray.cluster.in_process import local_services
+from greenray.cluster.local_chain.keys import LOCAL_CHAIN_ID
+from greenray.cluster.roles.building import Build, builds_of
+from greenray.cluster.roles.host_services import HostServices
 from greenray.protocol.job import JobContext
 from greenray.protocol.objects import RedundancyType
-from greenray.storage.file_store import FilePieceStore
+from greenray.seam.finder import Finder, LocalFinder, PortName
+from greenray.storage.piece_location import PieceLocation
 from greenray.storage.ports import PieceStore
 from greenray.storage.s3_bucket import S3Bucket
-from greenray.storage.s3_store import S3PieceStore
 from greenray.storage.sqlite_store import SqliteJobStore
-from greenray.timeline.stage_trace import StageTrace, Stopwatch, TracePart, TraceSource, WorkTime
-from tests.support.groups import LocalSpace
+from tests.support.groups import CountingSpace
 from tests.support.sps import SpKeys, test_key
 
 SEGMENT_SIZE_BYTES = 4096
@@ -61,23 +61,14 @@ Decorate = Callable[[str, ReceiverPort], ReceiverPort]
 """Gives a Receiver of an SP (operator address) another behaviour."""
 
 
-class LocalEncoder(Encoder):
-    """In this process."""
-
-    async def encode(
-        self, data: tuple[Column, ...], m: int, on_encoded: Callable[[WorkTime], None]
-    ) -> tuple[Column, ...]:
-        watch = Stopwatch.start()
-        parity = tuple(await asyncio.to_thread(get_codec().encode, data, m))
-        on_encoded(watch.read())
-        return parity
-
-    async def warm_up(self) -> None:
-        """There is nothing to start."""
+P = TypeVar("P")
 
 
-class ColdColumns(HotColumns):
-    """Everything has been dropped."""
+class ColdUploader(UploaderPort):
+    """An Uploader that has dropped all its columns."""
+
+    def __init__(self, uploader: UploaderPort) -> None:
+        self._uploader = uploader
 
     async def hot_columns(self, sp_address: str, object_id: int, batch_index: int) -> None:
         return None
@@ -88,18 +79,54 @@ class ColdColumns(HotColumns):
     async def release_object(self, sp_address: str, object_id: int) -> None:
         """There is nothing to release."""
 
+    async def wait_for_batch(self, job: JobContext, batch_index: int) -> bool:
+        return await self._uploader.wait_for_batch(job, batch_index)
+
+    async def wait_for_end(self, job: JobContext) -> None:
+        await self._uploader.wait_for_end(job)
+
+
+class ReplacingFinder(Finder):
+    """Finds others in the place of some actors."""
+
+    def __init__(self, finder: Finder) -> None:
+        self._finder = finder
+        self._others: dict[PortName[Any], Any] = {}
+
+    def find(self, name: PortName[P]) -> P:
+        return cast("P", self._others.get(name)) or self._finder.find(name)
+
+    def replace(self, name: PortName[P], other: P) -> None:
+        self._others[name] = other
+
 
 @dataclass(slots=True)
 class Processes:
     """Everything that dies at a crash."""
 
-    job_store: SqliteJobStore
-    gateway: Gateway
-    task_node: TaskNode
-    make_task_node: Callable[[], TaskNode]
-    receivers: dict[str, ReceiverPort]
-    chains: list[RpcChainClient]
+    actors: dict[str, Any]
+    """By name."""
+    build: Callable[[str], None]
+    """Makes the actor of that name, in the place of what was there."""
+    endpoints: Mapping[str, str]
+    """Of the gateways, by operator address."""
     running: asyncio.Task[None] | None = None
+
+    @property
+    def job_store(self) -> SqliteJobStore:
+        return cast("SqliteJobStore", self.actors["job_store"])
+
+    @property
+    def task_node(self) -> TaskNode:
+        return cast("TaskNode", self.actors["task_node"])
+
+    @property
+    def p2p(self) -> P2P:
+        return cast("P2P", self.actors["p2p"])
+
+    @property
+    def uploader(self) -> UploaderNode:
+        return cast("UploaderNode", self.actors[names.uploader(0).actor])
 
 
 class WholeNetwork:
@@ -114,7 +141,7 @@ class WholeNetwork:
         self.transport: PeerTransport | None = None
         self.bucket: S3Bucket | None = None
         self.cold = False
-        self.space = LocalSpace()
+        self.space = CountingSpace()
         self.after_commit: Callable[[int, str], None] | None = None
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
         self.in_cluster = InClusterSettings()
@@ -130,16 +157,18 @@ class WholeNetwork:
 
     def piece_store(self, sp_address: str) -> PieceStore:
         """In ``bucket`` if there is one, else on disk."""
-        if self.bucket is not None:
-            return S3PieceStore(self.bucket, sp_address)
-        return FilePieceStore(self.folder / "pieces" / sp_address, durable=False)
+        return self._pieces().stores((sp_address,))[sp_address]
+
+    def _pieces(self) -> PieceLocation:
+        s3 = self.bucket.location if self.bucket else None
+        return PieceLocation(str(self.folder / "pieces"), durable=False, s3=s3)
 
     async def start(self, *, task_node: bool = True) -> None:
         self._not_ours = set(asyncio.all_tasks())
-        processes = await self._build()
-        self.processes = processes
+        processes = self.processes = self._build()
         await processes.job_store.release_all()
-        await processes.gateway.start()
+        listening = await processes.uploader.listen([Binding(sp.address) for sp in self.sps])
+        processes.endpoints = {b.sp_address: f"http://{b.host}:{b.port}" for b in listening}
         if task_node:
             self.start_task_node()
 
@@ -150,8 +179,8 @@ class WholeNetwork:
         """Its process dies, and another comes up."""
         assert self.live.running is not None
         self.live.running.cancel()
-        await self.live.task_node.stop()
-        self.live.task_node = self.live.make_task_node()
+        await self.live.task_node.close()
+        self.live.build("task_node")
         self.start_task_node()
 
     async def kill(self) -> None:
@@ -164,9 +193,8 @@ class WholeNetwork:
             # Some tidy up when cancelled, which takes the journal: they are cancelled again.
             await asyncio.wait(doomed, timeout=0.05)
         self.thaw()
-        await processes.gateway.close()
-        for chain in processes.chains:
-            await chain.close()
+        await processes.uploader.close()
+        await processes.actors["chain"].close()
         await processes.job_store.close()
 
     def freeze_after(self, commits: int) -> None:
@@ -188,106 +216,88 @@ class WholeNetwork:
         self._thawed.set()
         self.after_commit = None
 
-    async def _build(self) -> Processes:
-        chains: list[RpcChainClient] = []
+    def _build(self) -> Processes:
+        config = self._config()
+        actors: dict[str, Any] = {}
+        finder = ReplacingFinder(LocalFinder(actors))
+        builds: dict[str, Build] = {**builds_of(config), "job_store": self._open_job_store}
+        if self.transport is not None:
+            builds["p2p"] = self._p2p
 
-        def chain() -> RpcChainClient:
-            chains.append(RpcChainClient(self.chain.endpoint, get_dialect()))
-            return chains[-1]
-
-        hosted = [sp.address for sp in self.sps]
-        job_store = self._open_job_store()
-        ring = KeyRing({sp.address: RingKeys(sp.operator, sp.seal, sp.approval) for sp in self.sps})
-        signer = Signer(chain=chain(), store=job_store, keys=ring, dialect=get_dialect())
-        space = self.space
-        receivers: dict[str, ReceiverPort] = {}
-        traces: dict[str, TraceSource] = {}
-        for sp_address in hosted:
-            receiver = Receiver(
-                chain=chain(),
-                job_store=job_store,
-                piece_stores={sp_address: self.piece_store(sp_address)},
-                signer=signer,
-                dialect=get_dialect(),
-                clock=time.time,
+        def build(name: str) -> None:
+            services = replace(
+                local_services(finder),
+                object_space=self.space,
+                small_column_bytes=self.in_cluster.whole_group_bytes,
             )
-            traces[f"receiver of {sp_address}"] = receiver
-            receivers[sp_address] = self.decorate(sp_address, receiver)
-        stores = {sp: self.piece_store(sp) for sp in hosted}
-        waker = _Waker()
-        uploader = Uploader(
-            job_store=job_store,
-            piece_stores=stores,
-            object_space=space,
-            signer=signer,
-            waker=waker,
-            owner=_owner("uploader"),
-            settings=UploaderSettings(buffer_budget_bytes=1 << 22, hot_budget_bytes=1 << 22),
+            actors[name] = builds[name](services)
+
+        for index, sp in enumerate(self.sps):
+            name = names.receiver(index)
+            build(name.actor)
+            finder.replace(name, self.decorate(sp.address, actors[name.actor]))
+        uploader = names.uploader(0)
+        build(uploader.actor)
+        if self.cold:
+            finder.replace(uploader, ColdUploader(actors[uploader.actor]))
+        for role in HOME_ACTORS:
+            build(role)
+        return Processes(actors, build, {})
+
+    def _config(self) -> NodeConfig:
+        """One Receiver for each SP, short times and small budgets."""
+        config = NodeConfig.of(
+            Settings(),
+            state_root=self.folder,
+            chain_endpoint=self.chain.endpoint,
+            keys=self._key_file(),
+            hosted=tuple(sp.address for sp in self.sps),
+            pieces=self._pieces(),
         )
-        providers = ProviderBook(chain(), time.time)
-        p2p = P2P(
-            hosted=hosted,
-            providers=providers,
-            signer=signer,
-            dialect=get_dialect(),
-            clock=time.time,
-            settings=P2PSettings(spare_grace_s=0.2),
-            transport=self.transport,
-        )
-        ports = DriverPorts(
-            job_store=job_store,
-            piece_stores=stores,
-            approvals=p2p,
-            secondaries=Directory(receivers, space, in_cluster=self.in_cluster),
-            sealer=signer,
-            encoder=LocalEncoder(),
-            object_space=space,
-            hot_columns=ColdColumns() if self.cold else uploader,
-            running_uploads=uploader,
-            cold_buffers=BufferPool(1 << 20),
-            replication_budget=ByteBudget(1 << 18),
-            providers=providers,
-            dialect=get_dialect(),
-            clock=time.time,
-        )
-        driver = DriverSettings(
+        return replace(
+            config,
+            receivers=len(self.sps),
+            ingest_bytes=1 << 22,
+            hot_columns_bytes=1 << 22,
+            cold_columns_bytes=1 << 20,
+            replication_bytes=1 << 18,
             approval_timeout_s=1.0,
+            batch_timeout_s=self.replication.batch_timeout_s,
             retry_base_s=0.2,
             retry_cap_s=0.5,
-            replication=self.replication,
+            restart_wait_s=self.in_cluster.restart_wait_s,
+            ahead_after_bytes=0,
         )
 
-        def make_task_node() -> TaskNode:
-            waker.task_node = TaskNode(
-                owner=_owner("task-node"),
-                ports=replace(ports, trace=StageTrace()),
-                settings=TaskNodeSettings(poll_s=0.2, driver=driver),
-            )
-            return waker.task_node
+    def _key_file(self) -> Path:
+        keys = {
+            f"sp-{index}-{purpose}": {"private_key": getattr(sp, purpose).hex()}
+            for index, sp in enumerate(self.sps)
+            for purpose in ("operator", "seal", "approval")
+        }
+        file = self.folder / "keys.json"
+        file.write_text(json.dumps({"chain_id": LOCAL_CHAIN_ID, "keys": keys}))
+        return file
 
-        gateway = Gateway(
-            bindings=[Binding(sp) for sp in hosted],
-            chain=chain(),
-            uploader=uploader,
-            job_store=job_store,
-            piece_stores=stores,
-            signer=signer,
-            dialect=get_dialect(),
-            traces={"uploader": uploader, "task_node": waker, "signer": signer, **traces},
-        )
-        return Processes(job_store, gateway, make_task_node(), make_task_node, receivers, chains)
-
-    def _open_job_store(self) -> SqliteJobStore:
+    def _open_job_store(self, host: HostServices) -> SqliteJobStore:
         return SqliteJobStore.open(self.folder / "jobs.sqlite", after_commit=self.after_commit)
+
+    def _p2p(self, host: HostServices) -> P2P:
+        return P2P(
+            hosted=[sp.address for sp in self.sps],
+            providers=ProviderBook(host.finder.find(names.CHAIN), time.time),
+            signer=host.finder.find(names.SIGNER),
+            dialect=get_dialect(),
+            clock=time.time,
+            transport=self.transport,
+        )
 
     # --- what a user does ------------------------------------------------------------------------
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[StorageClient]:
         chain = RpcChainClient(self.chain.endpoint, get_dialect())
-        endpoints = {
-            sp.address: f"http://127.0.0.1:{self.live.gateway.port(sp.address)}" for sp in self.sps
-        }
+        endpoints = self.live.endpoints
         client = StorageClient(
             chain,
             endpoints[self.primary],
@@ -356,26 +366,6 @@ class WholeNetwork:
         ):
             document = await answer.json()
         return list(document["result"]["txs"])
-
-
-class _Waker(TaskWaker, TraceSource):
-    task_node: TaskNode | None = None
-
-    async def wake(self) -> None:
-        assert self.task_node is not None
-        await self.task_node.wake()
-
-    async def trace_of(self, object_id: int) -> TracePart:
-        assert self.task_node is not None
-        return await self.task_node.trace_of(object_id)
-
-    async def follow_upload(self, job: JobContext) -> None:
-        assert self.task_node is not None
-        await self.task_node.follow_upload(job)
-
-
-def _owner(role: str) -> str:
-    return f"{role}-{uuid.uuid4().hex[:8]}"
 
 
 @asynccontextmanager

@@ -17,13 +17,13 @@ from greenray.actors.receiver.replicate_piece import receive_group
 from greenray.actors.replication.secondaries import Directory
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import get_dialect
+from greenray.cluster.in_process import LocalSpace
 from greenray.protocol.approvals import approval_from_header
 from greenray.protocol.errors import ApprovalError, IntegrityHashMismatch
 from greenray.protocol.objects import StorageProvider
 from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
-from tests.support.groups import LocalSpace
 from tests.support.sps import KeySigner, SpKeys
 
 RECORDING = json.loads(

@@ -47,12 +47,17 @@ Payload = bytes | bytearray | memoryview | str | Path | PayloadFile | Sequence[A
 _WATCH_INTERVAL_S = 0.05
 
 
-def local_network(sps: int = 7, *, state_dir: str | Path | None = None, **settings: Any) -> Network:
+def local_network(
+    sps: int = 7, *, state_dir: str | Path | None = None, ray: bool = True, **settings: Any
+) -> Network:
     """Start a chain and ``sps`` storage providers; they run until the network is closed.
 
     Args:
         state_dir: where everything is kept and found again; None: a temporary directory, which is
             removed in the end.
+        ray: False: all storage providers in threads of this process, the same classes built alike,
+            without Ray: up in a second beside the chain, and a debugger stops in each of them. For
+            small payloads: nothing runs on several cores but hashing, encoding and writing.
         settings: as in greenray.yaml (docs/settings.md), for example
             ``chain={"genesis_params": {"max_segment_size": 65536}}, codec="zfec"``. Ports that are
             not given are any free ones.
@@ -76,14 +81,15 @@ def local_network(sps: int = 7, *, state_dir: str | Path | None = None, **settin
         )
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
-        found = loop.run(_start(given, undo, loop))
+        found = loop.run(_start(given, undo, loop, ray))
         return Network(found, given.state_dir, loop, undo.pop_all())
 
 
-async def _start(settings: Settings, undo: ExitStack, loop: LoopThread) -> NetworkFile:
+async def _start(settings: Settings, undo: ExitStack, loop: LoopThread, ray: bool) -> NetworkFile:
+    from greenray.cluster.in_process import InProcessCarrier
     from greenray.cluster.network import LocalNetwork
 
-    network = LocalNetwork(settings)
+    network = LocalNetwork(settings, None if ray else InProcessCarrier(settings))
     found = await network.start()
     undo.callback(lambda: loop.run(network.stop()))
     return found
