@@ -12,9 +12,7 @@ import pytest
 
 from greenray.protocol import errors
 from greenray.protocol.errors import GreenrayError
-
-_ROOT = Path(__file__).parents[2]
-_PACKAGES = ("protocol", "coding", "chain", "storage", "actors", "cluster", "greenray")
+from tests.support.sources import SOURCE, source_files
 
 
 def _tree(base: type[GreenrayError]) -> Iterator[type[GreenrayError]]:
@@ -68,9 +66,8 @@ def test_text_says_where_what_and_what_to_do_next() -> None:
 def test_every_error_is_declared_in_the_one_place() -> None:
     known = {error.__name__ for error in _CLASSES}
     elsewhere = [
-        f"{path.relative_to(_ROOT)}: {node.name}"
-        for package in _PACKAGES
-        for path in sorted((_ROOT / package).rglob("*.py"))
+        f"{path.relative_to(SOURCE)}: {node.name}"
+        for path in source_files()
         if path != Path(errors.__file__)
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.ClassDef)
