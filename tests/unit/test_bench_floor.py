@@ -25,7 +25,7 @@ SEGMENT = 40_000
 def floor_worker(tmp_path: Path, payload: bytes, k: int, m: int) -> Iterator[FloorWorker]:
     source = tmp_path / "payload"
     source.write_bytes(payload)
-    worker = FloorWorker(FloorSetup(source, tmp_path / "floor", SEGMENT, k, m, "auto", True))
+    worker = FloorWorker(FloorSetup(source, tmp_path / "floor", SEGMENT, k, m, "auto", False))
     try:
         yield worker
     finally:

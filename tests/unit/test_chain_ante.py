@@ -68,8 +68,8 @@ class Chain:
 
 
 @pytest.fixture
-def chain(tmp_path: Path) -> Iterator[Chain]:
-    database = ChainDatabase(tmp_path / "chain.sqlite")
+def chain() -> Iterator[Chain]:
+    database = ChainDatabase(Path(":memory:"))
     chain = Chain(database)
     assert chain.run(("user", create_bucket()), ("user", create_object("o"))) == [("", 0)] * 2
     yield chain

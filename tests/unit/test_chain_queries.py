@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -20,8 +21,8 @@ ACCOUNT = "/cosmos.auth.v1beta1.Query/Account"
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Application]:
-    database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
+def app() -> Iterator[Application]:
+    database = ChainDatabase(Path(":memory:"))
     app = Application(database, get_local_dialect(), small_genesis(), 10**18)
     for _ in range(3):
         app.make_block([], 0)
@@ -115,9 +116,9 @@ LIST_BUCKETS = "/greenfield.storage.Query/ListBuckets"
 
 
 @pytest.fixture(scope="module")
-def many_buckets(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Queries]:
+def many_buckets() -> Iterator[Queries]:
     """Buckets 1 to 300, of names whose hashes have another order."""
-    database = ChainDatabase(tmp_path_factory.mktemp("chain") / "chain.sqlite")
+    database = ChainDatabase(Path(":memory:"))
     app = Application(database, get_local_dialect(), small_genesis(), 10**18)
     state = Overlay(database)
     for number in range(1, 301):

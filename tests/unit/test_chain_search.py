@@ -15,9 +15,9 @@ HASH = bytes(range(32))
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[ChainDatabase]:
+def database() -> Iterator[ChainDatabase]:
     """At heights 1 to 3 one transaction each; the second has two events."""
-    database = ChainDatabase(tmp_path / "chain.sqlite")
+    database = ChainDatabase(Path(":memory:"))
     tags = {
         1: (("message.action", "/a.Seal", 0), ("message.module", "storage", 0)),
         2: (("message.action", "/a.Send", 0), ("message.module", "storage", 1), ("n.v", "7", 1)),

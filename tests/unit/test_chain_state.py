@@ -19,8 +19,8 @@ from tests.support.local_chain import create_bucket, signed, small_genesis
 
 
 @pytest.fixture
-def database(tmp_path: Path) -> Iterator[ChainDatabase]:
-    database = ChainDatabase(tmp_path / "chain.sqlite")
+def database() -> Iterator[ChainDatabase]:
+    database = ChainDatabase(Path(":memory:"))
     yield database
     database.close()
 
