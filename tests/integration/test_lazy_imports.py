@@ -1,13 +1,17 @@
-"""Libraries that change the process must not change ours. In a subprocess: the test session may
-have loaded them already."""
+"""What importing brings with it, and that it does not change the process. In a subprocess: the test
+session may have loaded it already."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from greenray.cli.app import COMMANDS
+
+_CLIENT = Path(__file__).parents[2] / "src" / "greenray" / "client"
 _PROGRAM = """
 import json, sys
 from greenray.chain.lazy_imports import kept_recursion_limit
@@ -39,3 +43,38 @@ def test_signing_needs_neither_web3_nor_eth_account_nor_ray() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
+
+
+def test_the_clients_room_loads_neither_ray_nor_web3_nor_servers() -> None:
+    modules = sorted(path.stem for path in _CLIENT.glob("*.py"))
+    program = (
+        "import sys\n"
+        f"from greenray.client import {', '.join(m for m in modules if m != '__init__')}\n"
+        "forbidden = ('ray', 'web3', 'pydantic', 'greenray.actors', 'greenray.cluster')\n"
+        "print([name for name in forbidden if name in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
+
+
+def test_pictures_cost_nothing_until_they_are_drawn() -> None:
+    code = "import sys, greenray.cli.app, greenray.bench.plans; print('matplotlib' in sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert ran.stdout == "False\n"
+
+
+def test_help_names_every_command_without_loading_any() -> None:
+    script = (
+        "import sys; sys.argv = ['greenray', '--help']\n"
+        "from greenray.__main__ import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'ray', 'numpy', 'web3', 'eth_account', 'aiohttp', 'rich', 'pydantic'}\n"
+        "loaded = {name for name in sys.modules if name in heavy or name.startswith('greenray.')}\n"
+        "assert loaded == {'greenray.__main__', 'greenray.cli', 'greenray.cli.app',"
+        " 'greenray.cli.output', 'greenray.protocol', 'greenray.protocol.errors'}, loaded\n"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 0, run.stderr
+    for name in COMMANDS:
+        assert f"\n  {name} " in run.stdout

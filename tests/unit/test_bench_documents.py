@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from math import comb
 from pathlib import Path
 
@@ -37,9 +35,3 @@ def test_the_rule_of_compare_is_the_code_s() -> None:
         one_in = comb(2 * repeats, repeats) // 2
         for text in (PLAIN, RULE):
             assert f"in {one_in} with {repeats}" in text
-
-
-def test_pictures_cost_nothing_until_they_are_drawn() -> None:
-    code = "import sys, greenray.cli.app, greenray.bench.plans; print('matplotlib' in sys.modules)"
-    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert ran.stdout == "False\n"

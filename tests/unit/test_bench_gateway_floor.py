@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-import http.client
 import random
 from io import BytesIO
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 
 from greenray.bench.gateway_floor import (
     GatewayFloor,
-    GatewayFloorQuestion,
     GatewayFloorSetup,
-    gateway_floor_service,
 )
 from greenray.protocol.errors import IntegrityHashMismatch, PayloadSizeMismatch
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
@@ -64,20 +59,3 @@ def test_floor_takes_no_body_that_is_too_short(tmp_path: Path) -> None:
     with pytest.raises(PayloadSizeMismatch):
         floor.put(BytesIO(bytes(SEGMENT + 1)).readinto)
     floor.close()
-
-
-async def test_floor_answers_over_http(tmp_path: Path) -> None:
-    payload = random.Random(1).randbytes(3 * SEGMENT)
-
-    def exchange(endpoint: str) -> bytes:
-        connection = http.client.HTTPConnection(urlsplit(endpoint).netloc)
-        connection.request("PUT", "/payload", body=payload)
-        assert connection.getresponse().read() == b""
-        connection.request("GET", "/payload")
-        return connection.getresponse().read()
-
-    async with gateway_floor_service(setup_of(tmp_path, len(payload))) as ask:
-        endpoint = await ask(GatewayFloorQuestion.ENDPOINT, print)
-        assert await asyncio.to_thread(exchange, endpoint) == payload
-        await ask(GatewayFloorQuestion.REMOVE, print)
-    assert list(FilePieceStore(tmp_path).list_columns()) == []

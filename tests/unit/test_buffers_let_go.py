@@ -7,13 +7,11 @@ import weakref
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-import pytest
-
 from greenray.actors.credit.buffers import BufferPool
 from greenray.actors.ports import Column
 from greenray.actors.uploader.hot_columns import HotColumnCache
 from greenray.actors.uploader.ingest import IngestTools, PayloadIngest
-from greenray.actors.uploader.payload_source import ChunkedPayload, ConnectionPayload
+from greenray.actors.uploader.payload_source import ChunkedPayload
 from greenray.protocol.layout import PayloadLayout
 from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.ports import ColumnKey
@@ -63,32 +61,3 @@ async def test_an_upload_that_waits_for_its_next_buffer_has_let_go_of_the_last()
         pool.release(large)
         await receiving
         await ingest.drain()
-
-
-@pytest.mark.parametrize("size_bytes", [1, 5000])
-async def test_a_connection_lets_go_of_the_memory_that_it_has_filled(size_bytes: int) -> None:
-    loop = asyncio.get_running_loop()
-    accepted: asyncio.Future[asyncio.Transport] = loop.create_future()
-
-    class Accepted(asyncio.Protocol):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            assert isinstance(transport, asyncio.Transport)
-            accepted.set_result(transport)
-
-    server = await loop.create_server(Accepted, "127.0.0.1", 0)
-    sender, _ = await loop.create_connection(
-        asyncio.Protocol, "127.0.0.1", server.sockets[0].getsockname()[1]
-    )
-    connection = await accepted
-    payload = ConnectionPayload(connection, b"", 2 * size_bytes, 5.0, "here")
-    buffer = await BufferPool(BATCH_BYTES).acquire(size_bytes)
-    kept = weakref.ref(buffer)
-    sender.write(b"x" * size_bytes)
-    assert await payload.read_into(buffer[:size_bytes].data) == size_bytes
-    assert bytes(buffer[:size_bytes]) == b"x" * size_bytes
-    del buffer
-    await asyncio.sleep(0)
-    assert kept() is None
-    sender.abort()
-    connection.abort()
-    server.close()

@@ -65,15 +65,6 @@ def test_hash_gives_the_checksums_of_the_reference(case: dict[str, Any], tmp_pat
         assert pieces == segment["piece_checksums"]
 
 
-def test_stdin_hashes_like_a_file(hello: Path) -> None:
-    from subprocess import run
-    from sys import executable
-
-    command = [executable, "-m", "greenray", "hash", "-", "--json"]
-    piped = run(command, input=b"hello", capture_output=True, check=True)
-    assert json.loads(piped.stdout) == json.loads(greenray("hash", hello, "--json").stdout)
-
-
 @pytest.mark.parametrize("codec", ["isal", "zfec", "numpy"])
 def test_the_codec_is_named_and_changes_nothing_else(codec: str, hello: Path) -> None:
     expected = json.loads(greenray("hash", hello, "--json").stdout)

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import pytest
 import typer
 from typer.testing import CliRunner
@@ -68,23 +65,6 @@ def test_a_defect_keeps_its_traceback() -> None:
         _ = 1 // 0
 
 
-def test_help_names_every_command_without_loading_any() -> None:
-    script = (
-        "import sys; sys.argv = ['greenray', '--help']\n"
-        "from greenray.__main__ import main\n"
-        "try: main()\n"
-        "except SystemExit as end: assert not end.code\n"
-        "heavy = {'ray', 'numpy', 'web3', 'eth_account', 'aiohttp', 'rich', 'pydantic'}\n"
-        "loaded = {name for name in sys.modules if name in heavy or name.startswith('greenray.')}\n"
-        "assert loaded == {'greenray.__main__', 'greenray.cli', 'greenray.cli.app',"
-        " 'greenray.cli.output', 'greenray.protocol', 'greenray.protocol.errors'}, loaded\n"
-    )
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.returncode == 0, run.stderr
-    for name in COMMANDS:
-        assert f"\n  {name} " in run.stdout
-
-
 @pytest.mark.parametrize("name", COMMANDS)
 def test_every_listed_command_can_be_loaded_and_explains_itself(name: str) -> None:
     result = CliRunner().invoke(app, [name, "--help"], prog_name="greenray")
@@ -96,9 +76,3 @@ def test_a_misspelt_command_is_answered_with_the_nearest() -> None:
     result = CliRunner().invoke(app, ["hsh"])
     assert result.exit_code == 2
     assert "Did you mean 'hash'?" in result.stderr
-
-
-def test_the_module_is_the_command_too() -> None:
-    run = subprocess.run([sys.executable, "-m", "greenray", "--version"], capture_output=True)
-    assert run.returncode == 0
-    assert run.stdout.startswith(b"greenray ")

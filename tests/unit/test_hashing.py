@@ -3,65 +3,30 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from greenray.coding import hashing, sha256_lanes
 from greenray.coding.buffers import Buffer
-from greenray.coding.hashing import Digests, HashlibDigests, hash_messages, kernel_name
-from greenray.coding.sha256_lanes import LaneDigests
+from greenray.coding.hashing import Digests, hash_messages, kernel_name
+from tests.support.digests import STARTS, Start
 
 ALL_BYTES = np.random.default_rng(7).integers(0, 256, 1 << 20, dtype=np.uint8)
-BLOCK_BYTES = 64
-
-Start = Callable[[int], Digests]
 
 
-def lanes(count: int) -> Digests:
-    library = sha256_lanes.library()
-    if library is None:
-        pytest.skip("this machine has no SHA instructions, or the kernel was not compiled")
-    return LaneDigests(library, count)
-
-
-@pytest.fixture(params=[HashlibDigests, lanes], ids=["hashlib", "lanes"])
+@pytest.fixture(params=STARTS.values(), ids=list(STARTS))
 def start(request: pytest.FixtureRequest) -> Start:
     chosen: Start = request.param
     return chosen
-
-
-lengths = st.one_of(st.integers(0, 3 * BLOCK_BYTES), st.sampled_from([4096, 65535, 65536]))
-slices_of_update = st.lists(lengths, max_size=4)
 
 
 def test_a_processor_with_sha_instructions_hashes_in_lanes() -> None:
     """Fails where the setup left out to compile it."""
     has_instructions = " sha_ni " in Path("/proc/cpuinfo").read_text()
     assert kernel_name() == ("sha256_lanes" if has_instructions else "hashlib")
-
-
-@pytest.mark.parametrize("start", [HashlibDigests, lanes], ids=["hashlib", "lanes"])
-@given(data=st.data(), messages=st.integers(0, 5), updates=st.integers(0, 3))
-def test_slices_may_end_anywhere(
-    start: Start, data: st.DataObject, messages: int, updates: int
-) -> None:
-    digests = start(messages)
-    known = [sha256() for _ in range(messages)]
-    for _ in range(updates):
-        parts = []
-        for digest in known:
-            sizes = data.draw(slices_of_update)
-            slices = [ALL_BYTES[size % 977 : size % 977 + size] for size in sizes]
-            digest.update(b"".join(map(bytes, slices)))
-            parts.append(slices)
-        digests.update(parts)
-    assert digests.digests() == [digest.digest() for digest in known]
 
 
 @pytest.mark.parametrize("length", [*range(50, 70), *range(115, 132)])

@@ -2,36 +2,14 @@
 
 from __future__ import annotations
 
-import pickle
-
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from greenray.actors.ports import Column
-from greenray.cluster.on_ray.placing import PlacedBytes, Placing
+from greenray.cluster.on_ray.placing import Placing
 from greenray.storage.direct_io import address_of
 
 PAGE_BYTES = 4096
-
-
-@given(size_bytes=st.integers(0, 3 * PAGE_BYTES), lead_bytes=st.integers(0, 511))
-def test_a_placed_column_fills_whole_pages_and_comes_back_without_its_gaps(
-    size_bytes: int, lead_bytes: int
-) -> None:
-    column = np.arange(size_bytes, dtype=np.uint8)
-    buffers: list[pickle.PickleBuffer] = []
-    placed = pickle.dumps(
-        PlacedBytes(column.data, lead_bytes), protocol=5, buffer_callback=buffers.append
-    )
-    lead, body, trail = (buffer.raw().nbytes for buffer in buffers)
-    assert lead == lead_bytes
-    rounded = lead + body + -(lead + body) % 64  # as Ray does behind the column
-    assert (rounded + trail + 256) % PAGE_BYTES == 0
-    back = pickle.loads(placed, buffers=[buffer.raw().toreadonly() for buffer in buffers])
-    assert np.array_equal(back, column)
-    assert not back.flags.writeable
 
 
 def stored_at(offset_bytes: int) -> Column:

@@ -6,10 +6,8 @@ import array
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from greenray.actors.ports import BlockSlice, Column
+from greenray.actors.ports import BlockSlice
 from greenray.cluster.on_ray.spliced_columns import SplicedColumn, packed, rows, unpacked
 from greenray.protocol.errors import CodingError, InvalidInput
 
@@ -53,27 +51,6 @@ def test_blocks_of_other_types_are_their_bytes_and_what_is_none_is_named() -> No
     assert bytes(run) == numbers.tobytes()[1:5]
     with pytest.raises(InvalidInput, match="block 0"):
         unpacked(recipe, ["text"])
-
-
-def cut(column: Column, cuts: list[int]) -> tuple[Column, ...]:
-    return tuple(np.split(column, sorted(c % (column.size + 1) for c in cuts)))
-
-
-@given(
-    size_bytes=st.integers(0, 60),
-    cuts=st.lists(st.lists(st.integers(0, 60), max_size=4), min_size=1, max_size=5),
-)
-def test_rows_cover_columns_however_they_are_cut(size_bytes: int, cuts: list[list[int]]) -> None:
-    columns = [np.arange(size_bytes, dtype=np.uint8) + j for j in range(len(cuts))]
-    end = 0
-    for start, stop, slices in rows(
-        [cut(c, where) for c, where in zip(columns, cuts, strict=True)]
-    ):
-        assert start == end < stop
-        end = stop
-        for found, column in zip(slices, columns, strict=True):
-            assert np.array_equal(found, column[start:stop])
-    assert end == size_bytes
 
 
 def test_columns_of_different_sizes_are_refused() -> None:

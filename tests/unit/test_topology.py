@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import socket
-
 import pytest
 
 from greenray.cluster.config.topology import ClusterNode, Topology
-from greenray.cluster.on_ray.runtime import attach_error, attach_ray
-from greenray.protocol.errors import ComponentUnavailable, InvalidSetting
+from greenray.protocol.errors import InvalidSetting
 from greenray.storage.piece_location import PieceLocation
 from greenray.storage.s3_bucket import S3Location
 
@@ -65,36 +62,3 @@ def test_an_object_store_that_is_smaller_than_the_budget_is_named() -> None:
         "small: the node's object store has 100 MiB, the budget needs 276 MiB"
     )
     assert "--object-store-memory" in caught.value.next_step
-
-
-# --- attaching -----------------------------------------------------------------------------------
-
-
-def test_an_address_where_nobody_is_is_said_at_once() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    with pytest.raises(ComponentUnavailable, match="no Ray cluster answers") as caught:
-        attach_ray(f"127.0.0.1:{port}", namespace="test")
-    assert str(port) in caught.value.where
-    assert "ray start --head" in caught.value.next_step
-
-
-@pytest.mark.parametrize(
-    ("address", "said"),
-    [
-        ("ray://10.0.0.1:10001", "Run greenray up on a node of the cluster"),
-        ("nonsense", "is not HOST:PORT, and not auto"),
-    ],
-)
-def test_an_address_that_is_none_is_refused(address: str, said: str) -> None:
-    with pytest.raises(InvalidSetting, match=said) as caught:
-        attach_ray(address, namespace="test")
-    assert caught.value.where == f"--address {address}"
-
-
-def test_another_version_is_said_with_what_to_do() -> None:
-    raised = RuntimeError("Version mismatch: The cluster was started with:\n    Ray: 2.0.0")
-    error = attach_error(raised, "10.0.0.1:6379")
-    assert "The cluster was started with: Ray: 2.0.0" in error.what
-    assert error.where == "10.0.0.1:6379"
-    assert "same Ray and Python" in error.next_step
