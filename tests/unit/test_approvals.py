@@ -10,14 +10,12 @@ from greenray.chain.crypto import recover_signer, sign_bytes
 from greenray.protocol.approvals import (
     Approval,
     ApprovalRequest,
-    PeerNode,
     Recover,
     approval_from_header,
     approval_sign_bytes,
     approval_to_header,
     check_approval,
     is_expired,
-    pong_sign_bytes,
     request_sign_bytes,
 )
 from greenray.protocol.errors import ApprovalError, InvalidHeader
@@ -89,17 +87,6 @@ def test_sign_bytes_write_enums_as_numbers_and_64_bit_integers_quoted() -> None:
     assert value["object_info"]["source_type"] == 2
     assert value["object_info"]["checksums"] == [""]
     assert value["object_info"]["secondary_sp_addresses"] == [PRIMARY]
-
-
-def test_pong_without_nodes_names_only_the_sender() -> None:
-    assert pong_sign_bytes((), PRIMARY) == (
-        f'{{"type":"p2p/Pong","value":{{"sp_operator_address":"{PRIMARY}"}}}}'.encode()
-    )
-
-
-def test_pong_leaves_out_empty_fields_of_a_node() -> None:
-    value = json.loads(pong_sign_bytes((PeerNode("id", ()), PeerNode("", ("/ip4",))), PRIMARY))
-    assert value["value"]["nodes"] == [{"node_id": "id"}, {"multi_addr": ["/ip4"]}]
 
 
 # --- header -------------------------------------------------------------------------------------

@@ -53,17 +53,13 @@ def test_finished_index_leaves_the_others_where_they_are() -> None:
     assert _holders(_plan("abcdefgh", receipts=["2g"], failures=["2c", "4e"])) == "ab-dhf"
 
 
-def test_replacement_is_the_next_spare() -> None:
-    assert _plan("abcdefgh", failures=["0a"]).replacement(3).sp_operator_address == "h"
-
-
 def test_failure_without_a_spare_exhausts_the_secondaries() -> None:
     plan = _plan("abcdef", failures=["3d"])
     assert plan.exhausted == (3,)
     with pytest.raises(SecondariesExhausted, match="redundancy index 3"):
         plan.assignments()
     with pytest.raises(SecondariesExhausted, match="redundancy index 0, 3"):
-        plan.replacement(0)
+        _plan("abcdef", failures=["3d", "0a"]).assignments()
 
 
 def test_exhausted_index_does_not_take_the_others_away() -> None:

@@ -13,7 +13,6 @@ from greenray.protocol.approvals import (
     approval_sign_bytes,
     approval_to_header,
     check_approval,
-    ping_sign_bytes,
     request_sign_bytes,
 )
 from greenray.protocol.integrity import (
@@ -120,12 +119,6 @@ def test_approval_sign_bytes_are_sorted_amino_json() -> None:
 
 def test_approval_signature_is_that_of_the_operator_key() -> None:
     assert sign_bytes(OPERATOR_KEYS[0], approval_sign_bytes(APPROVAL)) == APPROVAL.signature
-
-
-def test_ping_of_the_primary_has_the_known_digest() -> None:
-    assert keccak256(ping_sign_bytes(PRIMARY)).hex() == (
-        "b3932e6005230c744de9f0bb8974d292977cbce58d99a457b3aea099af5c8778"
-    )
 
 
 def test_header_is_go_json_in_declared_order() -> None:

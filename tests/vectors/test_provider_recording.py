@@ -17,12 +17,9 @@ from greenray.chain.dialects.v0_2.p2p_wire import (
     encode_request,
 )
 from greenray.protocol.approvals import (
-    PeerNode,
     approval_from_header,
     approval_sign_bytes,
     approval_to_header,
-    ping_sign_bytes,
-    pong_sign_bytes,
     request_sign_bytes,
 )
 from greenray.protocol.integrity import UnverifiedReceipt, secondary_sign_bytes, verify_receipt
@@ -138,24 +135,3 @@ def test_recorded_approval_has_our_sign_bytes_and_encoding(recorded: dict[str, A
     )
     assert approval.signature.hex() == recorded["signature"]
     assert encode_approval(approval) == wire
-
-
-@pytest.mark.parametrize("recorded", _of_type("Ping"))
-def test_recorded_ping_has_our_sign_bytes(recorded: dict[str, Any]) -> None:
-    address = json.loads(recorded["our_sign_bytes"])["value"]["sp_operator_address"]
-    assert ping_sign_bytes(address).decode() == recorded["our_sign_bytes"]
-    signature = bytes.fromhex(recorded["signature"])
-    assert recover_signer(ping_sign_bytes(address), signature) == address
-
-
-@pytest.mark.parametrize("recorded", _of_type("Pong"))
-def test_recorded_pong_has_our_sign_bytes(recorded: dict[str, Any]) -> None:
-    value = json.loads(recorded["our_sign_bytes"])["value"]
-    nodes = [
-        PeerNode(node.get("node_id", ""), tuple(node.get("multi_addr", ())))
-        for node in value.get("nodes", ())
-    ]
-    address = value["sp_operator_address"]
-    assert pong_sign_bytes(nodes, address).decode() == recorded["our_sign_bytes"]
-    signature = bytes.fromhex(recorded["signature"])
-    assert recover_signer(pong_sign_bytes(nodes, address), signature) == address

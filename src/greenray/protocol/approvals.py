@@ -6,7 +6,7 @@ from __future__ import annotations
 import binascii
 import json
 from base64 import b64encode
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import Any, TypeVar
@@ -49,14 +49,6 @@ class ApprovalRequest:
     signature: bytes = b""
 
 
-@dataclass(frozen=True, slots=True)
-class PeerNode:
-    """A node of the P2P network as a Pong lists it."""
-
-    node_id: str
-    multi_addr: tuple[str, ...]
-
-
 # --- sign bytes: amino JSON, sorted ------------------------------------------------------------
 
 
@@ -80,23 +72,6 @@ def approval_sign_bytes(approval: Approval) -> bytes:
             "sp_operator_address": approval.sp_operator_address,
             "expired_time": _amino_int64(approval.expired_time),
             "refused_reason": approval.refused_reason,
-        },
-    )
-
-
-def ping_sign_bytes(sp_operator_address: str) -> bytes:
-    return _amino_sign_bytes("p2p/Ping", {"sp_operator_address": sp_operator_address})
-
-
-def pong_sign_bytes(nodes: Sequence[PeerNode], sp_operator_address: str) -> bytes:
-    return _amino_sign_bytes(
-        "p2p/Pong",
-        {
-            "nodes": [
-                _without_zeros({"node_id": n.node_id, "multi_addr": list(n.multi_addr)})
-                for n in nodes
-            ],
-            "sp_operator_address": sp_operator_address,
         },
     )
 

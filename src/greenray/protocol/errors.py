@@ -40,10 +40,6 @@ class InvalidSetting(InvalidInput):
     reason = "invalid-setting"
 
 
-class InvalidPieceKey(InvalidInput):
-    reason = "invalid-piece-key"
-
-
 class InvalidName(InvalidInput):
     reason = "invalid-name"
 

@@ -96,26 +96,13 @@ class ReplicationPlan:
             SecondariesExhausted: an index has nobody left.
         """
         if self.exhausted:
-            raise self._out_of_spares(self.exhausted)
+            listed = ", ".join(str(index) for index in sorted(self.exhausted))
+            raise SecondariesExhausted(
+                f"no approved secondary is left for redundancy index {listed}",
+                self.where,
+                "It is tried again with new approvals",
+            )
         return dict(self.assigned)
-
-    def replacement(self, redundancy_index: int) -> Approval:
-        """Who would take the index if its present secondary failed now.
-
-        Raises:
-            SecondariesExhausted: no spare is left.
-        """
-        if not self.spares:
-            raise self._out_of_spares((*self.exhausted, redundancy_index))
-        return self.spares[0]
-
-    def _out_of_spares(self, indices: Iterable[int]) -> SecondariesExhausted:
-        listed = ", ".join(str(index) for index in sorted(set(indices)))
-        return SecondariesExhausted(
-            f"no approved secondary is left for redundancy index {listed}",
-            self.where,
-            "It is tried again with new approvals",
-        )
 
 
 def usable(approvals: Iterable[Approval]) -> tuple[Approval, ...]:
