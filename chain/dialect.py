@@ -254,6 +254,3 @@ class Dialect(Protocol):
     def cancel_create_object_message(
         self, operator: str, bucket_name: str, object_name: str
     ) -> Message: ...
-
-    def send_message(self, sender: str, recipient: str, amount: int) -> Message:
-        """``amount`` in 10**-18 BNB."""

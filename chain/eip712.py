@@ -97,9 +97,9 @@ def _hash_struct(structs: Mapping[str, _Struct], name: str, value: Mapping[str, 
 def typed_data_digest(typed_data: Mapping[str, Any]) -> bytes:
     """The 32 bytes that are signed, of a typed-data object with types, primaryType, domain and
     message."""
-    structs = _structs(_frozen(typed_data["types"]))
-    domain = _hash_struct(structs, "EIP712Domain", typed_data["domain"])
-    message = _hash_struct(structs, typed_data["primaryType"], typed_data["message"])
+    types = typed_data["types"]
+    domain = hash_struct(types, "EIP712Domain", typed_data["domain"])
+    message = hash_struct(types, typed_data["primaryType"], typed_data["message"])
     return keccak256(b"\x19\x01" + domain + message)
 
 

@@ -125,10 +125,6 @@ class TransactionSender:
         message = self._dialect.cancel_create_object_message(self.address, bucket_name, object_name)
         return await self.send(message)
 
-    async def transfer(self, recipient: str, amount: int) -> TransactionResult:
-        """Send ``amount`` (10**-18 BNB). Raises as ``send``."""
-        return await self.send(self._dialect.send_message(self.address, recipient, amount))
-
     # --- parts -----------------------------------------------------------------------------------
 
     async def _broadcast(self, message: Message, memo: str) -> SignedTransaction:

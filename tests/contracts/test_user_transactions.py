@@ -118,20 +118,24 @@ async def test_transactions_of_one_sender_are_counted_without_gaps(world: World)
     assert (await world.chain.account(world.user.address)).sequence == len(names)
 
 
+async def transfer(sender: TransactionSender, recipient: str, amount: int) -> None:
+    await sender.send(v0_2.MsgSend(sender.address, recipient, (v0_2.Coin("BNB", amount),)))
+
+
 async def test_two_senders_of_one_account_agree_on_the_sequence(world: World) -> None:
     """Another program uses the account: the node names the sequence that it expects."""
     other = world.sender("alice", poll_interval_s=0.02)
     to_bob = address_of(_key("bob"))
-    await asyncio.gather(world.user.transfer(to_bob, 1), other.transfer(to_bob, 2))
+    await asyncio.gather(transfer(world.user, to_bob, 1), transfer(other, to_bob, 2))
     assert (await world.chain.account(world.user.address)).sequence == 2
 
 
 async def test_a_new_account_exists_once_it_has_received_something(world: World) -> None:
     carol = world.sender("carol", poll_interval_s=0.02)
     with pytest.raises(NoSuchAccount):
-        await carol.transfer(world.user.address, 1)
-    await world.user.transfer(carol.address, 10**18)
-    await carol.transfer(world.user.address, 10**17)
+        await transfer(carol, world.user.address, 1)
+    await transfer(world.user, carol.address, 10**18)
+    await transfer(carol, world.user.address, 10**17)
 
 
 async def test_what_the_chain_would_not_look_at_is_refused_at_once(world: World) -> None:
@@ -168,7 +172,7 @@ async def test_a_transaction_that_fails_in_its_block_says_why(world: World) -> N
 async def test_a_transaction_past_its_timeout_height_is_lost(world: World) -> None:
     never_sent = sign_transaction(
         get_dialect(),
-        v0_2.send_message(world.user.address, address_of(_key("bob")), 1),
+        v0_2.MsgSend(world.user.address, address_of(_key("bob")), (v0_2.Coin("BNB", 1),)),
         private_key=_key("alice"),
         chain_id=await world.chain.chain_id(),
         account_number=0,

@@ -15,10 +15,8 @@ from greenray.chain.local.ledger.genesis import (
     genesis_to_json,
     load_genesis,
     parse_genesis,
-    provider_status,
 )
 from greenray.protocol.errors import InvalidInput
-from greenray.protocol.objects import ProviderStatus
 from tests.support.local_chain import address, genesis_provider, small_genesis
 
 FIXED_GAS = get_local_dialect().fixed_gas
@@ -85,13 +83,6 @@ def test_two_providers_cannot_share_a_seal_address() -> None:
     rows[1]["seal_address"] = rows[0]["seal_address"]
     with pytest.raises(InvalidInput, match="seal_address"):
         parse_genesis(document, FIXED_GAS)
-
-
-def test_a_provider_can_be_put_into_jail() -> None:
-    operator = address("sp-3-operator")
-    genesis = provider_status(small_genesis(), operator, ProviderStatus.STATUS_IN_JAILED)
-    jailed = [p for p in genesis.storage_providers if p.status != ProviderStatus.STATUS_IN_SERVICE]
-    assert [p.operator_address for p in jailed] == [operator]
 
 
 def test_a_file_that_is_not_json_is_a_clear_error(tmp_path: Path) -> None:

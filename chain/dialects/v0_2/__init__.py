@@ -83,7 +83,6 @@ __all__ = [
     "reject_seal_message",
     "seal_message",
     "secondaries",
-    "send_message",
     "signer_address",
     "type_url",
     "validate_basic",
@@ -178,11 +177,6 @@ def cancel_create_object_message(
     operator: str, bucket_name: str, object_name: str
 ) -> MsgCancelCreateObject:
     return MsgCancelCreateObject(operator, bucket_name, object_name)
-
-
-def send_message(sender: str, recipient: str, amount: int) -> MsgSend:
-    """``amount`` in 10**-18 BNB."""
-    return MsgSend(sender, recipient, (Coin(fee_denom, amount),))
 
 
 # --- proto-JSON ----------------------------------------------------------------------------------

@@ -96,23 +96,6 @@ def bucket_info_from_wire(message: Any) -> BucketInfo:
     )
 
 
-def bucket_info_to_wire(info: BucketInfo) -> Any:
-    """Without billing: the embedded BillingInfo is written empty, as the chain never omits it."""
-    return wire.storage.BucketInfo(
-        owner=info.owner,
-        bucket_name=info.bucket_name,
-        visibility=info.visibility,
-        id=str(info.id),
-        source_type=info.source_type,
-        create_at=info.create_at,
-        payment_address=info.payment_address,
-        primary_sp_address=info.primary_sp_address,
-        charged_read_quota=info.charged_read_quota,
-        billing_info=wire.storage.BillingInfo(),
-        bucket_status=info.bucket_status,
-    )
-
-
 def storage_provider_from_wire(message: Any) -> StorageProvider:
     description = message.description
     return StorageProvider(

@@ -242,20 +242,6 @@ def genesis_to_json(genesis: Genesis) -> dict[str, Any]:
     }
 
 
-def provider_status(genesis: Genesis, operator_address: str, status: ProviderStatus) -> Genesis:
-    """The same genesis with one provider in another status. Raises InvalidInput."""
-    wanted = _address(operator_address, "sp_address")
-    if all(p.operator_address != wanted for p in genesis.storage_providers):
-        raise _bad(f"{operator_address} is not a storage provider", "storage_providers")
-    return replace(
-        genesis,
-        storage_providers=tuple(
-            replace(p, status=status) if p.operator_address == wanted else p
-            for p in genesis.storage_providers
-        ),
-    )
-
-
 # --- reading -----------------------------------------------------------------------------------
 
 
