@@ -52,10 +52,6 @@ class BufferPool:
         self._waiting: deque[_Waiter] = deque()
 
     @property
-    def budget_bytes(self) -> int:
-        return self._budget_bytes
-
-    @property
     def allocated_bytes(self) -> int:
         """Leased and kept buffers."""
         return self._allocated_bytes

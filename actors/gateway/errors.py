@@ -25,7 +25,6 @@ class GatewayCode(Enum):
     """(code on the wire, HTTP status, message on the wire)."""
 
     INVALID_HEADER = ("InvalidHeader", 400, "The headers are invalid.")
-    INVALID_QUERY = ("InvalidQuery", 400, "The queries are invalid.")
     INVALID_BUCKET_NAME = ("InvalidBucketName", 400, "The specified bucket is not valid.")
     INVALID_KEY = ("InvalidKey", 400, "Object key is illegal")
     INVALID_PAYLOAD = ("InvalidPayload", 400, "Payload is empty")

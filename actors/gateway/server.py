@@ -163,11 +163,6 @@ class Gateway:
         """The port an SP listens on, once it does."""
         return self._ports[sp_address]
 
-    @property
-    def download_bytes_in_use(self) -> int:
-        """Memory that running downloads hold."""
-        return self._read_buffers.leased_bytes
-
     async def _listen(self, binding: Binding) -> None:
         settings = self._settings
         server = web.Server(

@@ -13,8 +13,6 @@ from greenray.client.network_file import (
     LOCK_FILE,
     NETWORK_FILE,
     NetworkFile,
-    is_locked,
-    read_network,
 )
 from greenray.protocol.errors import AlreadyRunning, InvalidSetting, StoreError
 
@@ -75,10 +73,6 @@ class StateDir:
             self._lock.close()
             self._lock = None
 
-    def is_locked(self) -> bool:
-        """Whether some process holds the lock."""
-        return is_locked(self.root)
-
     def check_chain(self, chain_id: str, first_block_hash: str) -> None:
         """Remember the chain that this directory's jobs belong to, or compare it: objects of
         another chain have the same numbers. An unknown (empty) block hash is not compared.
@@ -105,7 +99,3 @@ class StateDir:
 
     def remove_network(self) -> None:
         self._network_file.unlink(missing_ok=True)
-
-    def read_network(self) -> NetworkFile:
-        """Raises NotRunning."""
-        return read_network(self.root)

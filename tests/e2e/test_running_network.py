@@ -27,8 +27,8 @@ from greenray.chain.keystore import KeyRing
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.client.creation import Creator, PutOptions
 from greenray.client.gateway_session import GatewaySession
+from greenray.client.network_file import read_network
 from greenray.client.user import open_client
-from greenray.cluster.config.state_dir import StateDir
 from greenray.coding.checksums import hash_payload
 from greenray.coding.codec import get_codec
 from greenray.protocol.errors import ComponentUnavailable, GreenrayError
@@ -590,7 +590,7 @@ async def send(
 
 
 async def upload_begun(network: UpNetwork, name: str) -> None:
-    async with open_client(StateDir(network.surroundings.state_dir).read_network()) as client:
+    async with open_client(read_network(network.surroundings.state_dir)) as client:
         while True:
             status = await client.status(*name.split("/"))
             if status["state"] == "UPLOAD_OBJECT_DOING":

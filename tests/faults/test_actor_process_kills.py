@@ -15,6 +15,7 @@ import psutil
 import pytest
 import pytest_asyncio
 
+from greenray.client.network_file import read_network
 from greenray.client.storage_client import StorageClient, WaitFor
 from greenray.client.user import open_client
 from greenray.cluster.config.settings_loading import load_settings
@@ -46,7 +47,7 @@ async def network() -> AsyncIterator[LocalNetwork]:
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(network: LocalNetwork) -> AsyncIterator[StorageClient]:
-    async with open_client(network.state.read_network()) as client:
+    async with open_client(read_network(network.state.root)) as client:
         yield client
 
 

@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from greenray.client.network_file import read_network
 from greenray.client.storage_client import StorageClient, WaitFor
 from greenray.client.user import open_client
-from greenray.cluster.config.state_dir import StateDir
 from greenray.protocol.job import JobState
 from tests.support.cli import (
     SEGMENT_SIZE_BYTES,
@@ -64,7 +64,7 @@ class Drill:
             start_network, self.surroundings, GREENRAY_FREEZE_AFTER_COMMIT=str(self.file)
         )
         name = f"crash-{self.rounds}"
-        async with open_client(StateDir(self.surroundings.state_dir).read_network()) as client:
+        async with open_client(read_network(self.surroundings.state_dir)) as client:
             if self.rounds > 1:
                 await self._sealed_once(client, network, f"crash-{self.rounds - 1}")
             self._arm()

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from greenray.coding.buffers import Shard
 from greenray.coding.codec import Codec, get_codec
-from greenray.coding.matrix import EXP, LOG, combination, parity_rows
+from greenray.coding.matrix import EXP, LOG, combination
 from greenray.coding.segments import decode_segment, encode_segment
+from tests.support.matrices import parity_rows
 
 CODECS = [get_codec("isal"), get_codec("zfec"), get_codec("numpy")]
 

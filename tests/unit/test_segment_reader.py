@@ -20,11 +20,12 @@ from tests.support.fake_chain import FakeChain
 
 PARAMS = StorageParams(max_segment_size_bytes=100)
 PAYLOAD = bytes(range(250)) * 2
+BUDGET_BYTES = 1 << 20
 
 
 class Stored:
     def __init__(self, stored: bytes = PAYLOAD, recorded: bytes = PAYLOAD) -> None:
-        self.buffers = BufferPool(1 << 20)
+        self.buffers = BufferPool(BUDGET_BYTES)
         self.pool = ThreadPoolExecutor(2)
         checksums = tuple(
             hashlib.sha256(recorded[i : i + 100]).digest() for i in range(0, len(recorded), 100)
@@ -44,7 +45,7 @@ class Stored:
 
     async def all_memory_is_back(self) -> None:
         """Return when the whole budget can be had at once."""
-        self.buffers.release(await self.buffers.acquire(self.buffers.budget_bytes))
+        self.buffers.release(await self.buffers.acquire(BUDGET_BYTES))
 
 
 async def _collect(reader: SegmentReader, given: list[bytes]) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from greenray.client.network_file import GatewayAddress, NetworkFile
+from greenray.client.network_file import GatewayAddress, NetworkFile, is_locked, read_network
 from greenray.cluster.config.state_dir import StateDir
 from greenray.protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
 from greenray.storage.piece_location import PieceLocation
@@ -28,13 +28,13 @@ NETWORK = NetworkFile(
 def test_one_process_at_a_time_holds_the_directory(tmp_path: Path) -> None:
     first, second = StateDir(tmp_path), StateDir(tmp_path)
     first.lock()
-    assert second.is_locked()
+    assert is_locked(tmp_path)
     with pytest.raises(AlreadyRunning, match="greenray down"):
         second.lock()
     first.unlock()
     second.lock()
     second.unlock()
-    assert not first.is_locked()
+    assert not is_locked(tmp_path)
 
 
 def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
@@ -46,13 +46,13 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 def test_a_network_is_found_while_it_runs_only(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
     with pytest.raises(NotRunning, match="greenray up"):
-        state.read_network()
+        read_network(tmp_path)
     state.lock()
     state.write_network(NETWORK)
-    assert StateDir(tmp_path).read_network() == NETWORK
+    assert read_network(tmp_path) == NETWORK
     state.unlock()
     with pytest.raises(NotRunning):
-        StateDir(tmp_path).read_network()
+        read_network(tmp_path)
 
 
 def test_a_directory_belongs_to_one_chain(tmp_path: Path) -> None:
@@ -82,5 +82,5 @@ def test_what_a_crashed_network_said_is_gone_once_the_next_one_starts(tmp_path: 
     starting = StateDir(tmp_path)
     starting.lock()
     with pytest.raises(NotRunning):
-        StateDir(tmp_path).read_network()
+        read_network(tmp_path)
     starting.unlock()

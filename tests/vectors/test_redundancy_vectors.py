@@ -15,9 +15,9 @@ import pytest
 from greenray.coding.buffers import as_shard
 from greenray.coding.checksums import hash_payload, report
 from greenray.coding.codec import Codec, get_codec
-from greenray.coding.matrix import parity_rows
 from greenray.coding.segments import decode_segment, encode_segment
 from greenray.coding.self_test import KNOWN_SEGMENTS
+from tests.support.matrices import parity_rows
 from tests.support.payloads import published_payload, redundancy_vectors, vector_payload
 
 CASES: list[dict[str, Any]] = redundancy_vectors()["cases"]

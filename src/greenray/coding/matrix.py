@@ -66,9 +66,3 @@ def _row(sources: Sequence[int], denominators: Sequence[int], wanted: int) -> by
         EXP[(total - distance - denominator) % 255]
         for distance, denominator in zip(distances, denominators, strict=True)
     )
-
-
-def parity_rows(k: int, m: int) -> tuple[bytes, ...]:
-    """The m rows of k coefficients of protocol 01 §3.1. Raises InvalidShape."""
-    check_shape(k, m)
-    return combination(tuple(range(k)), tuple(range(k, k + m)))
