@@ -146,13 +146,9 @@ class Application:
         """CheckTx: the ante chain in the check state; the message does not run."""
         state = Overlay(self._check_state)
         context = self._check_context(state)
-        try:
-            transaction = self._decode(tx_bytes)
-            context.gas = GasMeter(transaction.gas_limit)
-            run_ante(context, transaction)
-        except ChainFault as error:
-            wanted = context.gas.limit if context.gas.limit != NO_GAS_LIMIT else 0
-            return _refused(error, wanted, context.gas.used)
+        transaction = self._after_ante(context, tx_bytes)
+        if isinstance(transaction, TxResult):
+            return transaction
         state.apply()
         return TxResult(
             refusal="[]",
@@ -194,6 +190,17 @@ class Application:
             is_check=True,
         )
 
+    def _after_ante(self, context: Context, tx_bytes: bytes) -> DecodedTransaction | TxResult:
+        """The transaction when the ante chain lets it pass, otherwise its result."""
+        try:
+            transaction = self._decode(tx_bytes)
+            context.gas = GasMeter(transaction.gas_limit)
+            run_ante(context, transaction)
+        except ChainFault as error:
+            wanted = context.gas.limit if context.gas.limit != NO_GAS_LIMIT else 0
+            return _refused(error, wanted, context.gas.used)
+        return transaction
+
     def _decode(self, tx_bytes: bytes) -> DecodedTransaction:
         """Decode, then what the message says of itself (before the ante chain)."""
         local_dialect = self.rules.local_dialect
@@ -225,13 +232,9 @@ class Application:
             height=self.head.height + 1,
             time_s=time_ns // 1_000_000_000,
         )
-        try:
-            transaction = self._decode(tx_bytes)
-            context.gas = GasMeter(transaction.gas_limit)
-            run_ante(context, transaction)
-        except ChainFault as error:
-            wanted = context.gas.limit if context.gas.limit != NO_GAS_LIMIT else 0
-            return _refused(error, wanted, context.gas.used)
+        transaction = self._after_ante(context, tx_bytes)
+        if isinstance(transaction, TxResult):
+            return transaction
         # Fee and sequence are spent whatever the message does.
         ante_state.apply()
         ante_events = tuple(context.events)

@@ -32,7 +32,11 @@ from greenray.chain.crypto import (
 )
 from greenray.chain.dialects import v0_2 as dialect
 from greenray.chain.eip712 import numeric_chain_id
-from greenray.chain.transactions.signing import sign_transaction, unsigned_for_simulation
+from greenray.chain.transactions.signing import (
+    SignedTransaction,
+    sign_transaction,
+    unsigned_for_simulation,
+)
 from greenray.protocol.errors import GreenrayError
 from greenray.protocol.integrity import secondary_sign_bytes
 from tests.support.chain_replay import (
@@ -43,7 +47,7 @@ from tests.support.chain_replay import (
     rebuilt_message,
     recorded_order,
 )
-from tests.support.live_node import Keys, LiveNode, NodeProblem, check_node, load_keys
+from tests.support.live_node import Account, Keys, LiveNode, NodeProblem, check_node, load_keys
 
 PROVIDER_KEYS = [
     f"greenray-sp-{number}-{role}"
@@ -233,21 +237,27 @@ class LiveReplay:
         if account is None:
             raise NodeProblem(f"the account {signer} does not exist")
         key = next(k for k in self._names.private_keys.values() if address_of(k) == signer)
-        signed = sign_transaction(
+        fee = -(-_FUNDING_GAS * self._gas_price // 1)
+        signed = self._signed(message, key, account, _FUNDING_GAS, fee)
+        checked = self._node.broadcast(signed.tx_bytes)
+        if checked["code"] == 0:
+            checked = self._node.wait(bytes.fromhex(signed.tx_hash))
+        if checked["code"] != 0:
+            raise NodeProblem(f"{type(message).__name__} was refused: {checked['log']}")
+
+    def _signed(
+        self, message: dialect.Message, key: bytes, account: Account, gas_limit: int, fee: int
+    ) -> SignedTransaction:
+        return sign_transaction(
             dialect,
             message,
             private_key=key,
             chain_id=self._keys.chain_id,
             account_number=account.number,
             sequence=account.sequence,
-            gas_limit=_FUNDING_GAS,
-            fee_amount=-(-_FUNDING_GAS * self._gas_price // 1),
+            gas_limit=gas_limit,
+            fee_amount=fee,
         )
-        checked = self._node.broadcast(signed.tx_bytes)
-        if checked["code"] == 0:
-            checked = self._node.wait(bytes.fromhex(signed.tx_hash))
-        if checked["code"] != 0:
-            raise NodeProblem(f"{type(message).__name__} was refused: {checked['log']}")
 
     # --- one sample ---
 
@@ -347,16 +357,7 @@ class LiveReplay:
         fee = self.scaled(row["fee"][0]["amount"])
 
         def sign(message: dialect.Message) -> bytes:
-            return sign_transaction(
-                dialect,
-                message,
-                private_key=key,
-                chain_id=self._keys.chain_id,
-                account_number=account.number,
-                sequence=account.sequence,
-                gas_limit=row["gas_limit"],
-                fee_amount=fee,
-            ).tx_bytes
+            return self._signed(message, key, account, row["gas_limit"], fee).tx_bytes
 
         message = self._message(recorded)
         tx_bytes = sign(message)
