@@ -9,9 +9,10 @@ from statistics import median
 from typing import Any
 
 from greenray.api.notebook_logging import hide_widget_hints
-from greenray.bench.copy import CopyOptions, run_copy
+from greenray.bench.by_segment_size import SegmentOptions
+from greenray.bench.copy import run_copy
 from greenray.bench.ec import EcOptions, run_ec
-from greenray.bench.hash import HashOptions, run_hash
+from greenray.bench.hash import run_hash
 from greenray.bench.records import CPU_METRIC, EVERYTHING, BenchResult, Row
 from greenray.bench.runner import Repeats
 from greenray.bench.table import HEADINGS, case_parts, table_rows
@@ -78,12 +79,7 @@ def bench_hash(
     slot_s: float = 0.05,
 ) -> BenchTable:
     """SHA-256 of segments ("streams") and of segments with their six pieces."""
-    options = HashOptions(
-        tuple(segment_sizes_bytes),
-        tuple(workers) or worker_counts(),
-        Repeats(repeats, slot_s),
-        quick=repeats <= _QUICK_REPEATS,
-    )
+    options = _segment_options(segment_sizes_bytes, workers, repeats, slot_s)
     return BenchTable.of(run_hash(options, _silent))
 
 
@@ -95,13 +91,19 @@ def bench_copy(
     slot_s: float = 0.05,
 ) -> BenchTable:
     """Copies in memory: the bandwidth that everything else has to share."""
-    options = CopyOptions(
+    options = _segment_options(segment_sizes_bytes, workers, repeats, slot_s)
+    return BenchTable.of(run_copy(options, _silent))
+
+
+def _segment_options(
+    segment_sizes_bytes: Sequence[int], workers: Sequence[int], repeats: int, slot_s: float
+) -> SegmentOptions:
+    return SegmentOptions(
         tuple(segment_sizes_bytes),
         tuple(workers) or worker_counts(),
         Repeats(repeats, slot_s),
         quick=repeats <= _QUICK_REPEATS,
     )
-    return BenchTable.of(run_copy(options, _silent))
 
 
 def _silent(step: str) -> None:

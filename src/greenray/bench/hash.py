@@ -3,60 +3,39 @@ and all at once."""
 
 from __future__ import annotations
 
-import os
 import statistics
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from io import BytesIO
 from typing import Any
 
 import numpy as np
 
-from greenray.bench.accounting import ProcessTrees
+from greenray.bench.by_segment_size import SegmentOptions, run_by_segment_size
 from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
-from greenray.bench.runner import Meter, OnStep, Repeats, Work, result_of
+from greenray.bench.runner import Meter, OnStep, Work
 from greenray.bench.side_by_side import side_by_side
-from greenray.capacity.environment import describe_environment
 from greenray.coding.buffers import Shard, as_view
 from greenray.coding.checksums import hash_payload
 from greenray.coding.codec import get_codec
 from greenray.coding.hashing import hash_messages, kernel_name
 from greenray.coding.segments import encode_segment
-from greenray.display.units import size
 from greenray.protocol.errors import IntegrityHashMismatch
 
 _K, _M = 4, 2
 
 
-@dataclass(frozen=True, slots=True)
-class HashOptions:
-    segment_sizes_bytes: tuple[int, ...]
-    workers: tuple[int, ...]
-    repeats: Repeats
-    quick: bool = False
-
-
-def run_hash(options: HashOptions, on_step: OnStep) -> BenchResult:
+def run_hash(options: SegmentOptions, on_step: OnStep) -> BenchResult:
     """Rates are of payload: with its pieces, a payload byte is hashed 2.5 times at 4+2.
 
     Raises IntegrityHashMismatch when the checksums are not those of the payload.
     """
-    environment = describe_environment(
-        {"repeats": options.repeats.count, "slot_s": options.repeats.slot_s}
-    )
-    meter = Meter(ProcessTrees([os.getpid()]))
-    rows: list[Row] = []
-    for size_bytes in options.segment_sizes_bytes:
-        on_step(f"segments of {size(size_bytes)}")
-        rows += _of_size(size_bytes, options, meter)
-    return result_of(
-        "hash", options.quick, environment, rows, _summary(rows), meter.peak_memory_bytes, 0
-    )
+    return run_by_segment_size("hash", "segments", options, on_step, _of_size, _summary)
 
 
-def _of_size(size_bytes: int, options: HashOptions, meter: Meter) -> list[Row]:
+def _of_size(size_bytes: int, options: SegmentOptions, meter: Meter) -> list[Row]:
     segment = np.frombuffer(np.random.default_rng(size_bytes).bytes(size_bytes), np.uint8)
     pieces = encode_segment(segment, _K, _M, get_codec())
     streams = Case("streams", segment_size_bytes=size_bytes)

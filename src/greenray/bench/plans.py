@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from greenray.bench.by_segment_size import SegmentOptions
 from greenray.bench.ec import WORKER_KINDS, EcOptions, run_ec
 from greenray.bench.gateway import GatewayOptions, gateway_on
-from greenray.bench.hash import HashOptions, run_hash
+from greenray.bench.hash import run_hash
 from greenray.bench.memory import MemoryOptions
 from greenray.bench.pipeline import PipelineOptions, pipeline_on
 from greenray.bench.records import BenchResult
@@ -54,9 +55,9 @@ class Plan:
             quick=self.quick,
         )
 
-    def hash(self) -> HashOptions:
+    def hash(self) -> SegmentOptions:
         sizes = (16 * _MIB,) if self.quick else (64 * _KIB, _MIB, 16 * _MIB)
-        return HashOptions(sizes, worker_counts(), Repeats(self.count), self.quick)
+        return SegmentOptions(sizes, worker_counts(), Repeats(self.count), self.quick)
 
     def store(self) -> StoreOptions:
         return StoreOptions(

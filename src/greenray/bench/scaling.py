@@ -19,8 +19,9 @@ from time import sleep
 from typing import Any
 
 from greenray.bench.accounting import ProcessTrees
+from greenray.bench.by_segment_size import SegmentOptions
 from greenray.bench.ec import WORKER_KINDS, EcOptions, run_ec
-from greenray.bench.hash import HashOptions, run_hash
+from greenray.bench.hash import run_hash
 from greenray.bench.pipeline import PipelineOptions, Way, pipeline_on
 from greenray.bench.pipeline_rows import FLOOR
 from greenray.bench.records import BenchResult, Case, Row
@@ -89,7 +90,7 @@ def run_scaling(options: ScalingOptions, on_step: OnStep) -> BenchResult:
     workers = tuple(sorted({1, cores()}))
     results = [
         run_ec(_ec(options, workers), on_step),
-        run_hash(HashOptions((_SEGMENT_BYTES,), workers, options.repeats), on_step),
+        run_hash(SegmentOptions((_SEGMENT_BYTES,), workers, options.repeats), on_step),
     ]
     rows = [row for result in results for row in result.rows if row.metric in _RATES]
     stages: tuple[StageCost, ...] = ()
