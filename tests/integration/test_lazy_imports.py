@@ -78,3 +78,14 @@ def test_help_names_every_command_without_loading_any() -> None:
     assert run.returncode == 0, run.stderr
     for name in COMMANDS:
         assert f"\n  {name} " in run.stdout
+
+
+def test_a_client_loads_nothing_of_the_embedded_chain() -> None:
+    program = (
+        "import sys\n"
+        "from greenray.chain.dialects import get_dialect\n"
+        "get_dialect()\n"
+        "print([name for name in sys.modules if '.local' in name])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import ast
 import os
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from subprocess import run
 
 import pytest
 
@@ -89,17 +87,6 @@ def test_what_the_embedded_chain_speaks_is_the_dialect_of_that_name() -> None:
     local = get_local_dialect()
     assert isinstance(local, LocalDialect)
     assert local.dialect is get_dialect()
-
-
-def test_a_client_loads_nothing_of_the_embedded_chain() -> None:
-    program = (
-        "import sys\n"
-        "from greenray.chain.dialects import get_dialect\n"
-        "get_dialect()\n"
-        "print([name for name in sys.modules if '.local' in name])"
-    )
-    ran = run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
 
 
 def test_the_parts_of_a_dialect_are_typed_names() -> None:
