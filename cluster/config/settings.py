@@ -6,6 +6,8 @@ docs/settings.md is made from this module (``python -m scripts.settings_table``)
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -14,10 +16,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from greenray.chain.dialects import DEFAULT_DIALECT, check_dialect
 from greenray.chain.local.ledger.params import chain_params
+from greenray.cluster.config.told_settings import with_settings_of
 from greenray.protocol.errors import InvalidInput, InvalidSetting
 from greenray.protocol.objects import providers_needed
+from greenray.storage.file_location import FileLocation, FileOptions
+from greenray.storage.piece_kinds import PIECE_KINDS, piece_location
 from greenray.storage.piece_location import PieceLocation
-from greenray.storage.s3_bucket import S3Location
+from greenray.storage.s3_location import PREFIX_PATTERN, S3Location, S3Options
 
 MIB = 1024 * 1024
 VARIABLE_PREFIX = "GREENRAY_"
@@ -69,67 +74,71 @@ class GatewaySettings(_Section):
     """How long a client may be silent in the middle of a payload."""
 
 
+@with_settings_of(*(kind.options_type for kind in PIECE_KINDS.values()))
 class PieceSettings(_Section):
-    """Where segments and EC pieces are stored."""
+    """Where segments and EC pieces are stored; below: the options of all kinds of PieceStore."""
 
+    url: str | None = None
+    """The place and its kind: file:///srv/pieces, or s3://BUCKET/PREFIX for a bucket that is there
+    already, in which each SP has a prefix of its own below; None: files in the state directory."""
     kind: Literal["file", "s3"] = "file"
-    """On disk, or as objects in a bucket."""
+    """Instead of url, with directory, or bucket and prefix."""
     directory: Path | None = None
-    """Of the files; None: in the state directory."""
-    shared: bool = False
-    """Whether the directory is the same disk on all nodes. Files on several nodes need that."""
+    """Instead of url: of the files, also a relative one; None: in the state directory."""
     bucket: str | None = None
-    """For s3; it must be there already."""
-    prefix: Annotated[str, Field(pattern=r"^([^/]+(/[^/]+)*)?$")] = "greenray"
-    """What keys in the bucket begin with; each SP has a prefix of its own below."""
-    endpoint_url: str | None = None
-    """Of an S3 that is not Amazon's; None: Amazon's, or AWS_ENDPOINT_URL."""
-    region: str | None = None
-    """Of the bucket; None: AWS_DEFAULT_REGION, or the profile's."""
-    profile: str | None = None
-    """Whose credentials are used; None: those of the environment, else of the machine's role."""
-    attempts: Annotated[int, Field(ge=1)] = 5
-    """Tries of one request to S3, with growing pauses."""
-    read_timeout_s: PositiveSeconds = 30.0
-    """How long an answer of S3 may be silent."""
-    request_timeout_s: PositiveSeconds = 120.0
-    """For one request to S3 with all its tries and bytes."""
+    """Instead of url: for s3."""
+    prefix: Annotated[str, Field(pattern=PREFIX_PATTERN)] = "greenray"
+    """Instead of url: what keys in the bucket begin with."""
 
     @model_validator(mode="after")
     def _kind_fits(self) -> PieceSettings:
-        if self.kind == "s3" and not self.bucket:
+        if self.url is not None:
+            twice = sorted(self.model_fields_set & _INSTEAD_OF_URL)
+            if twice:
+                raise ValueError(f"url says it all. Remove {' and '.join(twice)}, or url")
+        elif self.kind == "s3" and not self.bucket:
             raise ValueError("kind s3 needs a bucket")
-        foreign = _FILE_ONLY if self.kind == "s3" else _S3_ONLY
-        given = [
-            name
-            for name, field in type(self).model_fields.items()
-            if name in foreign and getattr(self, name) != field.default
-        ]
-        if given:
-            raise ValueError(f"kind {self.kind} has no {', '.join(given)}")
+        elif foreign := self._given(set(PieceSettings.model_fields) - _WORDS_OF[self.kind]):
+            raise ValueError(f"kind {self.kind} has no {', '.join(foreign)}")
+        try:
+            self.location(Path("/"), durable=True)
+        except InvalidSetting as error:
+            raise ValueError(f"{error.what}. {error.next_step}") from None
         return self
+
+    @property
+    def scheme(self) -> str:
+        """Of the location's URL."""
+        return self.location(Path("/"), durable=True).scheme
 
     def location(self, default_directory: Path, durable: bool) -> PieceLocation:
         """``default_directory``: for files, when the settings name none."""
+        options = {name: getattr(self, name) for name in self._given(_OPTIONS)}
+        return piece_location(self._url_or(default_directory), options, durable=durable)
+
+    def _url_or(self, default_directory: Path) -> str:
+        if self.url is not None:
+            return self.url
+        if self.bucket is not None:
+            return S3Location(self.bucket, self.prefix).url
         directory = self.directory or default_directory
-        s3 = None
-        if self.kind == "s3":
-            assert self.bucket is not None  # the settings refuse that
-            s3 = S3Location(
-                bucket=self.bucket,
-                prefix=self.prefix,
-                endpoint_url=self.endpoint_url,
-                region=self.region,
-                profile=self.profile,
-                read_timeout_s=self.read_timeout_s,
-                attempts=self.attempts,
-                request_timeout_s=self.request_timeout_s,
-            )
-        return PieceLocation(str(directory.expanduser().absolute()), durable, self.shared, s3)
+        return FileLocation(directory.expanduser().absolute()).url
+
+    def _given(self, names: Collection[str]) -> list[str]:
+        """Those that are not as they are without being set."""
+        return [
+            name
+            for name, field in type(self).model_fields.items()
+            if name in names and getattr(self, name) != field.default
+        ]
 
 
-_FILE_ONLY = {"directory", "shared"}
-_S3_ONLY = set(PieceSettings.model_fields) - _FILE_ONLY - {"kind"}
+_INSTEAD_OF_URL = {"kind", "directory", "bucket", "prefix"}
+_WORDS_OF = {
+    "file": {"kind", "directory", *(field.name for field in fields(FileOptions))},
+    "s3": {"kind", "bucket", "prefix", *(field.name for field in fields(S3Options))},
+}
+_OPTIONS = set(PieceSettings.model_fields) - _INSTEAD_OF_URL - {"url"}
 
 
 class BudgetSettings(_Section):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from greenray.protocol.errors import InvalidSetting
-from greenray.storage.piece_location import PieceLocation
+from greenray.storage.piece_location import PieceLocation, Reach
 
 GATEWAY_MARK = "gateway"
 """Ray resource of nodes that take uploads; when no node has it, all do."""
@@ -57,12 +57,12 @@ class Topology:
     def check(self, pieces: PieceLocation, object_store_bytes: int) -> None:
         """Raises InvalidSetting: files that only one node sees, or an object store that is smaller
         than the budget's (``object_store_bytes``)."""
-        if len(self.nodes) > 1 and not pieces.is_seen_by_all_nodes:
+        if len(self.nodes) > 1 and pieces.reach < Reach.CLUSTER:
             raise InvalidSetting(
                 f"{len(self.nodes)} nodes do not see each other's files",
-                f"pieces.directory {pieces.directory}",
-                "Set pieces.kind to s3, or pieces.shared to true if that directory is the same "
-                "disk on all nodes",
+                f"pieces.url {pieces.url}",
+                "Set pieces.url to a bucket (s3://BUCKET/PREFIX), or pieces.shared to true if that "
+                "directory is the same disk on all nodes",
             )
         for node in self.nodes:
             if node.object_store_bytes < object_store_bytes:

@@ -13,6 +13,7 @@ from typing import Any
 
 from greenray.cluster.config.node_config import NodeConfig, host_of
 from greenray.cluster.config.settings import Settings
+from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.config.topology import Topology
 from greenray.cluster.on_ray import private
 from greenray.cluster.on_ray.hosts import create_hosts, end_actors
@@ -28,12 +29,22 @@ from greenray.cluster.on_ray.runtime import (
 )
 from greenray.cluster.on_ray.translation import call_host
 from greenray.cluster.roles.carrier import Ending
+from greenray.protocol.errors import InvalidSetting
+from greenray.storage.piece_location import Reach
 
 
 class RayCarrier:
     """Implements ``greenray.cluster.roles.carrier.Carrier``."""
 
     def __init__(self, settings: Settings) -> None:
+        """Raises InvalidSetting: pieces in the memory of one process, where there are several."""
+        pieces = settings.pieces.location(StateDir(settings.state_dir).pieces, settings.durable)
+        if pieces.reach is Reach.PROCESS:
+            raise InvalidSetting(
+                "a network has several processes, and only one of them would see these pieces",
+                f"pieces.url {pieces.url}",
+                "Set pieces.url to a directory or a bucket, or remove it",
+            )
         self._settings = settings
         self._hosts: dict[str, Any] = {}
         self.ray_namespace = f"greenray-{uuid.uuid4().hex[:12]}"

@@ -18,7 +18,7 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Receiver:
     return Receiver(
         chain=host.finder.find(names.CHAIN),
         job_store=host.finder.find(names.JOB_STORE),
-        piece_stores=config.pieces.stores(config.served_by_receiver(index)),
+        piece_stores=config.pieces.open(config.served_by_receiver(index)),
         signer=host.finder.find(names.SIGNER),
         dialect=get_dialect(config.dialect),
         clock=time.time,

@@ -33,7 +33,7 @@ def build(config: NodeConfig, host: HostServices) -> TaskNode:
     )
     ports = DriverPorts(
         job_store=find(names.JOB_STORE),
-        piece_stores=config.pieces.stores(config.hosted),
+        piece_stores=config.pieces.open(config.hosted),
         approvals=find(names.APPROVALS),
         secondaries=Directory(receivers, space, in_cluster=in_cluster),
         sealer=find(names.SEALER),

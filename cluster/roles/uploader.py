@@ -18,7 +18,7 @@ from greenray.seam.finder import offered
 
 def build(config: NodeConfig, host: HostServices) -> UploaderNode:
     find, space = host.finder.find, host.object_space
-    piece_stores = config.pieces.stores(config.hosted)
+    piece_stores = config.pieces.open(config.hosted)
     receivers = {sp: find(names.receiver(config.receiver_of(sp))) for sp in config.hosted}
     traces = names.trace_sources(config.receivers, config.uploaders)
     uploader = Uploader(

@@ -32,7 +32,7 @@ from greenray.protocol.errors import ComponentUnavailable, GreenrayError, NoSuch
 from greenray.seam.finder import Finder, PortName
 from greenray.seam.travel import alone, with_column
 from greenray.storage.direct_io import address_of
-from greenray.storage.piece_location import PieceLocation
+from greenray.storage.file_location import FileLocation
 from greenray.timeline.stage_trace import WorkTime
 
 
@@ -141,7 +141,7 @@ async def test_what_stops_an_actor_from_being_built_is_raised_by_its_first_call(
         chain_endpoint="http://127.0.0.1:1",
         keys=None,
         hosted=(),
-        pieces=PieceLocation(str(tmp_path / "pieces")),
+        pieces=FileLocation(tmp_path / "pieces"),
     )
     handle = create_host("damaged", {"job_store": RoleBuild("job_store", config)})
     with pytest.raises(errors.StoreError, match=r"jobs\.sqlite"):

@@ -15,7 +15,8 @@ import pytest
 
 from greenray.protocol.errors import NoSpaceLeft, StoreError
 from greenray.protocol.layout import ColumnLayout
-from greenray.storage.s3_bucket import S3Bucket, S3Location
+from greenray.storage.s3_bucket import S3Bucket
+from greenray.storage.s3_location import S3Location, S3Options
 from greenray.storage.s3_names import FinishedColumn
 from greenray.storage.s3_store import READ_BYTES, S3PieceStore
 from tests.contracts.piece_store_contract import CONTENT, KEY, LAYOUT, put, read, view
@@ -228,7 +229,7 @@ def test_a_bucket_that_is_not_there_is_named(server: S3Server) -> None:
     error = refusal(replace(server.location("pieces"), bucket="no-such-bucket"))
     assert error.what == "cannot store an object: there is no such bucket (NoSuchBucket)"
     assert error.where.startswith("s3://no-such-bucket/pieces at http://127.0.0.1:")
-    assert error.next_step == "Create it, or correct pieces.bucket"
+    assert error.next_step == "Create it, or correct pieces.url (pieces.bucket)"
 
 
 def test_an_impossible_bucket_name_is_named(server: S3Server) -> None:
@@ -297,7 +298,8 @@ def test_a_used_up_quota_is_no_space_left(server: S3Server, store: S3PieceStore)
 @pytest.mark.parametrize("endpoint_url", ["http://127.0.0.1:1", "nonsense"])
 def test_an_endpoint_that_is_not_there_is_named(server: S3Server, endpoint_url: str) -> None:
     location = server.location("pieces", attempts=1)
-    error = refusal(replace(location, endpoint_url=endpoint_url))
+    options = replace(location.options, endpoint_url=endpoint_url)
+    error = refusal(replace(location, options=options))
     assert endpoint_url in error.where
     assert "pieces.endpoint_url" in error.next_step
 
@@ -335,7 +337,6 @@ def test_a_server_that_is_silent_is_given_up(server: S3Server) -> None:
 def test_a_server_that_never_lets_us_send_is_given_up(server: S3Server) -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:
         endpoint_url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
-        location = replace(
-            server.location("pieces", request_timeout_s=0.5), endpoint_url=endpoint_url
-        )
+        options = S3Options(endpoint_url=endpoint_url, request_timeout_s=0.5)
+        location = replace(server.location("pieces"), options=options)
         assert "did not answer in time" in refusal(location).what

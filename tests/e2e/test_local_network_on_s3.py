@@ -22,7 +22,7 @@ def server() -> Iterator[S3Server]:
 
 def test_an_object_is_sealed_read_back_and_looked_into(server: S3Server, tmp_path: Path) -> None:
     payload = random.Random(4).randbytes(300_000)
-    pieces = {"kind": "s3", "bucket": server.bucket_name, "endpoint_url": server.endpoint_url}
+    pieces = {"url": f"s3://{server.bucket_name}/greenray", "endpoint_url": server.endpoint_url}
     with greenray.local_network(
         state_dir=tmp_path / "state", **SMALL_NETWORK, pieces=pieces
     ) as net:

@@ -70,6 +70,16 @@ def test_a_network_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert network.get("photos/one") == PAYLOAD
 
 
+def test_pieces_may_be_in_the_memory_of_the_process(tmp_path: Path) -> None:
+    with greenray.local_network(
+        ray=False, chain=CHAIN, state_dir=tmp_path, pieces={"url": "memory://"}
+    ) as network:
+        network.put(PAYLOAD, "photos/one")
+        assert network.get("photos/one") == PAYLOAD
+        assert all(column.intact for column in network.pieces("photos/one").columns)
+        assert not (tmp_path / "pieces").exists()
+
+
 def test_a_ray_cluster_and_no_ray_is_a_contradiction() -> None:
     with pytest.raises(InvalidSetting, match="is for a network on Ray"):
         greenray.local_network(ray=False, address="auto")

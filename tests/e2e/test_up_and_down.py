@@ -169,6 +169,23 @@ def test_an_unknown_dialect_starts_nothing(surroundings: Surroundings) -> None:
     assert not home.exists()
 
 
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("memory://", "only one of them would see these pieces"),
+        ("file:pieces", "not absolute"),
+        ("gs://bucket", "file:///srv/pieces"),
+    ],
+)
+def test_pieces_in_a_place_that_cannot_be_start_nothing(
+    surroundings: Surroundings, url: str, named: str
+) -> None:
+    error = surroundings.run("up", "--json", GREENRAY_PIECES__URL=url).error
+    assert error["reason"] == "invalid-setting"
+    assert named in error["message"]
+    assert surroundings.processes() == []
+
+
 @pytest.mark.parametrize("size_bytes", [64 * 1024, 1536 * 1024])
 def test_up_on_a_full_disk_says_so_and_leaves_no_process(
     surroundings: Surroundings, size_bytes: int

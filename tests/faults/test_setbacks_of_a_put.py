@@ -20,7 +20,7 @@ from greenray.client.setbacks import FailedStep, ReplacedSecondary, Setback
 from greenray.cluster.config.state_dir import StateDir
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobState
-from greenray.storage.piece_location import PieceLocation
+from greenray.storage.file_location import FileLocation
 from greenray.storage.ports import GroupKey
 from tests.support.faulty_secondaries import LyingReceiver
 from tests.support.whole_network import USER_KEY, WholeNetwork, whole_network
@@ -152,7 +152,7 @@ def announced(network: WholeNetwork, state_dir: Path) -> Iterator[Path]:
             keys=str(state.keys_file),
             user_key_name="greenray-user-0",
             started_at=time.time(),
-            pieces=PieceLocation(str(network.folder / "pieces")),
+            pieces=FileLocation(network.folder / "pieces"),
             ray_address="",
             ray_namespace="",
         )

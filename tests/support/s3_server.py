@@ -14,7 +14,8 @@ import pytest
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-from greenray.storage.s3_bucket import S3Bucket, S3Location
+from greenray.storage.s3_bucket import S3Bucket
+from greenray.storage.s3_location import S3Location, S3Options
 
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -52,7 +53,9 @@ class S3Server:
         self._server.server_close()
 
     def location(self, prefix: str, **options: Any) -> S3Location:
-        return S3Location(self.bucket_name, prefix, endpoint_url=self.endpoint_url, **options)
+        return S3Location(
+            self.bucket_name, prefix, S3Options(endpoint_url=self.endpoint_url, **options)
+        )
 
     def bucket(self, prefix: str, **options: Any) -> S3Bucket:
         return S3Bucket(self.location(prefix, **options))

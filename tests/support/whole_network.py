@@ -45,6 +45,7 @@ from greenray.cluster.roles.host_services import HostServices
 from greenray.protocol.job import JobContext
 from greenray.protocol.objects import RedundancyType
 from greenray.seam.finder import Finder, LocalFinder, PortName
+from greenray.storage.file_location import FileLocation
 from greenray.storage.piece_location import PieceLocation
 from greenray.storage.ports import PieceStore
 from greenray.storage.s3_bucket import S3Bucket
@@ -157,11 +158,12 @@ class WholeNetwork:
 
     def piece_store(self, sp_address: str) -> PieceStore:
         """In ``bucket`` if there is one, else on disk."""
-        return self._pieces().stores((sp_address,))[sp_address]
+        return self._pieces().open((sp_address,))[sp_address]
 
     def _pieces(self) -> PieceLocation:
-        s3 = self.bucket.location if self.bucket else None
-        return PieceLocation(str(self.folder / "pieces"), durable=False, s3=s3)
+        if self.bucket is not None:
+            return self.bucket.location
+        return FileLocation(self.folder / "pieces", durable=False)
 
     async def start(self, *, task_node: bool = True) -> None:
         self._not_ours = set(asyncio.all_tasks())

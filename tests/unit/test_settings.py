@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 import yaml
 
+from greenray.cluster.config.settings import PieceSettings, Settings
 from greenray.cluster.config.settings_loading import load_settings, settings_by_name, variable_of
 from greenray.protocol.errors import InvalidSetting
+from greenray.storage.file_location import FileLocation, FileOptions
 from greenray.storage.piece_location import PieceLocation
+from greenray.storage.s3_location import S3Location, S3Options
 from scripts.settings_table import DOCUMENT, with_tables
 
 
@@ -25,6 +27,10 @@ def written(text: str | bytes) -> Path:
     path = Path("some.yaml")
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     return path
+
+
+def shared_files(directory: str) -> FileLocation:
+    return FileLocation(Path(directory), FileOptions(shared=True))
 
 
 def refusal(config_file: Path | None = None) -> InvalidSetting:
@@ -204,6 +210,12 @@ def test_the_example_in_the_documentation_is_accepted() -> None:
         ("{kind: s3, bucket: b, prefix: /a}", "pieces.prefix"),
         ("{kind: s3, bucket: b, prefix: a//b}", "pieces.prefix"),
         ("{kind: ftp}", "pieces.kind"),
+        ("{url: s3://b, bucket: b}", "pieces: url says it all. Remove bucket, or url"),
+        ("{url: s3://b, kind: file, prefix: greenray}", "Remove kind and prefix, or url"),
+        ("{url: s3://b, shared: true}", "of kind s3 has no shared"),
+        ("{url: 'file:///srv', profile: p, attempts: 2}", "of kind file has no profile, attempts"),
+        ("{url: 'file:///srv', attempts: 0}", "pieces.attempts"),
+        ("{url: 's3://'}", "the bucket is missing. Write s3://BUCKET/PREFIX"),
     ],
 )
 def test_settings_of_a_piece_store_that_do_not_fit_are_refused(pieces: str, said: str) -> None:
@@ -213,9 +225,61 @@ def test_settings_of_a_piece_store_that_do_not_fit_are_refused(pieces: str, said
 def test_a_piece_store_on_s3_needs_a_bucket_only() -> None:
     pieces = load_settings(written("pieces: {kind: s3, bucket: b}")).pieces
     location = pieces.location(Path("unused"), durable=True)
-    assert str(location.s3) == "s3://b/greenray"
-    assert location.is_seen_by_all_nodes
-    assert PieceLocation.from_json(json.loads(json.dumps(asdict(location)))) == location
+    assert location == S3Location("b", "greenray")
+
+
+ABROAD = {"endpoint_url": "https://s3.example.org", "region": "x", "profile": "p", "attempts": 2}
+
+
+@pytest.mark.parametrize(
+    ("by_url", "by_kind", "location"),
+    [
+        ("{}", "{kind: file}", FileLocation(Path("/state/pieces"))),
+        ("{shared: true}", "{kind: file, shared: true}", shared_files("/state/pieces")),
+        (
+            "{url: 'file:///srv/a%20b', shared: true}",
+            "{directory: /srv/a b, shared: true}",
+            shared_files("/srv/a b"),
+        ),
+        ("{url: s3://b/greenray}", "{kind: s3, bucket: b}", S3Location("b", "greenray")),
+        ("{url: 's3://b'}", "{kind: s3, bucket: b, prefix: ''}", S3Location("b")),
+        (
+            "{url: 's3://b/what%3F/%23'}",
+            "{kind: s3, bucket: b, prefix: 'what?/#'}",
+            S3Location("b", "what?/#"),
+        ),
+        (
+            f"{{url: s3://b/p, {json.dumps(ABROAD)[1:]}",
+            f"{{kind: s3, bucket: b, prefix: p, {json.dumps(ABROAD)[1:]}",
+            S3Location(
+                "b", "p", S3Options("https://s3.example.org", region="x", profile="p", attempts=2)
+            ),
+        ),
+    ],
+)
+def test_a_url_and_the_settings_it_replaces_make_the_same_place(
+    by_url: str, by_kind: str, location: PieceLocation
+) -> None:
+    for text in (by_url, by_kind):
+        pieces = load_settings(written(f"pieces: {text}")).pieces
+        assert pieces.location(Path("/state/pieces"), durable=True) == location
+        assert pieces.scheme == location.scheme
+
+
+def test_the_url_of_pieces_and_their_options_are_set_by_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("GREENRAY_PIECES__URL", "s3://b/p")
+    monkeypatch.setenv("GREENRAY_PIECES__READ_TIMEOUT_S", "7")
+    location = load_settings().pieces.location(Path("unused"), durable=False)
+    assert location == S3Location("b", "p", S3Options(read_timeout_s=7.0))
+
+
+def test_settings_go_into_another_process_and_come_out_the_same() -> None:
+    settings = load_settings(written("pieces: {url: s3://b/p, attempts: 2}"), sps=8)
+    assert Settings(**settings.model_dump(exclude_unset=True)) == Settings(
+        sps=8, pieces=PieceSettings.model_validate({"url": "s3://b/p", "attempts": 2})
+    )
 
 
 def test_the_cpus_of_a_cluster_that_is_not_ours_cannot_be_set() -> None:

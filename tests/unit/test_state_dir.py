@@ -7,8 +7,7 @@ import pytest
 from greenray.client.network_file import GatewayAddress, NetworkFile, is_locked, read_network
 from greenray.cluster.config.state_dir import StateDir
 from greenray.protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
-from greenray.storage.piece_location import PieceLocation
-from greenray.storage.s3_bucket import S3Location
+from greenray.storage.s3_location import S3Location, S3Options
 
 NETWORK = NetworkFile(
     pid=1,
@@ -19,7 +18,7 @@ NETWORK = NetworkFile(
     keys="keys.json",
     user_key_name="greenray-user-0",
     started_at=1.0,
-    pieces=PieceLocation("/pieces", s3=S3Location("bucket", "prefix")),
+    pieces=S3Location("bucket", "prefix", S3Options(attempts=2)),
     ray_address="127.0.0.1:6379",
     ray_namespace="greenray-1",
 )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from greenray.cluster.config.topology import ClusterNode, Topology
 from greenray.protocol.errors import InvalidSetting
-from greenray.storage.piece_location import PieceLocation
-from greenray.storage.s3_bucket import S3Location
+from greenray.storage.file_location import FileLocation, FileOptions
+from greenray.storage.s3_location import S3Location
 
-FILES = PieceLocation("/srv/pieces")
+FILES = FileLocation(Path("/srv/pieces"))
+SHARED_FILES = FileLocation(Path("/srv/pieces"), FileOptions(shared=True))
 MIB = 1024 * 1024
 
 
@@ -46,18 +49,18 @@ def test_files_on_several_nodes_are_refused_unless_they_are_shared() -> None:
     with pytest.raises(InvalidSetting) as caught:
         topology.check(FILES, MIB)
     assert caught.value.what == "2 nodes do not see each other's files"
-    assert caught.value.where == "pieces.directory /srv/pieces"
-    assert "pieces.kind" in caught.value.next_step
+    assert caught.value.where == "pieces.url file:///srv/pieces"
+    assert "pieces.url" in caught.value.next_step
     assert "pieces.shared" in caught.value.next_step
-    topology.check(PieceLocation("/srv/pieces", shared=True), MIB)
-    topology.check(PieceLocation("/srv/pieces", s3=S3Location("bucket")), MIB)
+    topology.check(SHARED_FILES, MIB)
+    topology.check(S3Location("bucket"), MIB)
     Topology.of([A], "id-a").check(FILES, MIB)
 
 
 def test_an_object_store_that_is_smaller_than_the_budget_is_named() -> None:
     topology = Topology.of([A, node("small", object_store_bytes=100 * MIB)], "id-a")
     with pytest.raises(InvalidSetting) as caught:
-        topology.check(PieceLocation("/srv/pieces", shared=True), 276 * MIB)
+        topology.check(SHARED_FILES, 276 * MIB)
     assert str(caught.value).startswith(
         "small: the node's object store has 100 MiB, the budget needs 276 MiB"
     )

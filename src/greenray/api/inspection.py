@@ -213,7 +213,7 @@ class Inspector:
     def _store(self, operator_address: str) -> PieceStore:
         """Raises NoSuchPiece."""
         if operator_address not in self._stores:
-            self._stores[operator_address] = self._pieces.existing_store(operator_address)
+            self._stores[operator_address] = self._pieces.open_existing(operator_address)
         return self._stores[operator_address]
 
     def _column(self, info: ObjectInfo, layout: PayloadLayout, index: int, holder: str) -> Column:
@@ -223,7 +223,7 @@ class Inspector:
             sha256(store.read_piece(key, pieces, i)).digest() for i in range(pieces.piece_count)
         )
         digest = integrity_hash(checksums)
-        place = self._pieces.place_of(holder, key)
+        place = self._pieces.place(holder, key)
         whole = index == SEGMENTS or layout.replica
         return Column(
             redundancy_index=index,

@@ -169,9 +169,10 @@ class MeasuredNetwork:
 @contextmanager
 def started_network(settings: Settings, root: Path) -> Iterator[MeasuredNetwork]:
     """A network that lives in ``root``, on free ports, and a client beside it."""
-    given = settings.model_dump()
+    given = settings.model_dump(exclude_unset=True)
     given["state_dir"] = root / "network"
-    given["chain"]["port"] = given["gateway"]["port"] = 0
+    for section in ("chain", "gateway"):
+        given.setdefault(section, {})["port"] = 0
     with ExitStack() as stack:
         network = stack.enter_context(
             Child("network", network_service, given, log_file=root / "network.log")

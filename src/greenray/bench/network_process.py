@@ -39,7 +39,7 @@ async def network_service(settings: Mapping[str, Any]) -> AsyncIterator[Handler]
     network = LocalNetwork(Settings(**settings))
     found = await network.start()
 
-    stores = found.pieces.stores([gateway.operator_address for gateway in found.gateways])
+    stores = found.pieces.open([gateway.operator_address for gateway in found.gateways])
 
     async def handle(question: NetworkQuestion | RemoveColumns, tell: Tell) -> Any:
         if question is NetworkQuestion.WHERE:

@@ -34,7 +34,7 @@ class Site:
         return {
             "sps": settings.sps,
             "durable": settings.durable,
-            "pieces": settings.pieces.kind,
+            "pieces": settings.pieces.scheme,
             "codec": settings.codec,
             "batch_segments": settings.batch_segments,
             "receivers": settings.replication.receivers,

@@ -12,7 +12,6 @@ from functools import partial
 from hashlib import sha256
 from itertools import count, product
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -29,8 +28,10 @@ from greenray.coding.buffers import Shard
 from greenray.display.units import size
 from greenray.protocol.errors import IntegrityHashMismatch, InvalidInput, InvalidSetting
 from greenray.protocol.layout import SEGMENTS, ColumnLayout
-from greenray.storage.file_store import FilePieceStore
-from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.file_location import FileLocation
+from greenray.storage.memory_location import MemoryLocation
+from greenray.storage.piece_kinds import PIECE_KINDS
+from greenray.storage.piece_location import PieceLocation
 from greenray.storage.ports import ColumnKey, PieceStore
 
 _PIECE_BYTES = 16 << 20
@@ -52,53 +53,47 @@ class StoreOptions:
     quick: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    """``open`` makes a store in a directory; ``durable``: whether its writes are, or can be."""
-
-    durable: tuple[bool, ...]
-    open: Callable[[Settings, Path, bool], PieceStore]
-
-
-def _open_file(settings: Settings, root: Path, durable: bool) -> PieceStore:
-    return FilePieceStore(root / ("durable" if durable else "not-durable"), durable=durable)
-
-
-def _open_memory(settings: Settings, root: Path, durable: bool) -> PieceStore:
-    return MemoryPieceStore()
-
-
-def _open_s3(settings: Settings, root: Path, durable: bool) -> PieceStore:
-    if settings.pieces.kind != "s3":
-        raise InvalidSetting(
-            "there is no bucket to measure", "pieces.kind", "Set pieces.kind to s3, and a bucket"
-        )
+def _location(settings: Settings, kind: str, root: Path, durable: bool) -> PieceLocation:
+    """Files and memory are measured here; of any other kind, the place that the settings name.
+    Raises InvalidSetting."""
+    if kind == FileLocation.scheme:
+        return FileLocation(root / ("durable" if durable else "not-durable"), durable=durable)
+    if kind == MemoryLocation.scheme:
+        return MemoryLocation(str(root))
     location = settings.pieces.location(root, durable)
-    location.probe()
-    return location.stores((_SP,))[_SP]
+    if location.scheme != kind:
+        example = PIECE_KINDS[kind].example
+        raise InvalidSetting(
+            f"there is no place of kind {kind} to measure", "pieces.url", f"Set it to {example}"
+        )
+    return location
 
 
-STORE_KINDS: Mapping[str, _Kind] = MappingProxyType(
-    {
-        "file": _Kind((True, False), _open_file),
-        "memory": _Kind((False,), _open_memory),
-        "s3": _Kind((True,), _open_s3),
-    }
-)
+def _open(settings: Settings, kind: str, root: Path) -> dict[bool, PieceStore]:
+    """By whether writes are durable: files are measured both ways."""
+    stores = {}
+    for durable in (True, False):
+        location = _location(settings, kind, root, durable)
+        if location.durable == durable:
+            location.probe()
+            stores[durable] = location.open((_SP,))[_SP]
+    return stores
 
 
 def default_kinds(settings: Settings) -> tuple[str, ...]:
     """Those that need nothing but this machine, and the one that the settings name."""
-    return tuple(dict.fromkeys(("file", "memory", settings.pieces.kind)))
+    return tuple(
+        dict.fromkeys((FileLocation.scheme, MemoryLocation.scheme, settings.pieces.scheme))
+    )
 
 
 def run_store(options: StoreOptions, on_step: OnStep) -> BenchResult:
     """Raises InvalidInput (no such kind), InvalidSetting, NoSpaceLeft, StoreError;
     IntegrityHashMismatch when what is read is not what was written."""
     for kind in options.kinds:
-        if kind not in STORE_KINDS:
+        if kind not in PIECE_KINDS:
             raise InvalidInput(
-                f"there is no piece store {kind!r}", "", f"Use one of: {', '.join(STORE_KINDS)}"
+                f"there is no piece store {kind!r}", "", f"Use one of: {', '.join(PIECE_KINDS)}"
             )
     meter = Meter(ProcessTrees([os.getpid()]))
     rows: list[Row] = []
@@ -111,9 +106,9 @@ def run_store(options: StoreOptions, on_step: OnStep) -> BenchResult:
             }
         )
         stores = {
-            (kind, durable): STORE_KINDS[kind].open(options.settings, root, durable)
+            (kind, durable): store
             for kind in options.kinds
-            for durable in STORE_KINDS[kind].durable
+            for durable, store in _open(options.settings, kind, root).items()
         }
         for size_bytes in options.column_sizes_bytes:
             on_step(f"columns of {size(size_bytes)}")
@@ -141,7 +136,7 @@ def _of_size(
                 column.trim()
             write = Case(f"write {kind}", workers=workers, durable=durable)
             actions = [(write, _Column.write, _Column.trim)]
-            if durable == STORE_KINDS[kind].durable[0]:  # how it was written does not matter
+            if durable or (kind, True) not in stores:  # how it was written does not matter
                 read = Case(f"read {kind}", workers=workers)
                 actions.append((read, _Column.read, _Column.check))
             for case, action, reset in actions:

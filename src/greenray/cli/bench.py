@@ -92,7 +92,7 @@ def store(
     shared: SharedOptions,
     kind: Annotated[
         list[str] | None,
-        typer.Option(help="May be repeated: file, memory, s3 (with pieces.kind s3 in --config)."),
+        typer.Option(help="May be repeated: file, memory, and the kind of pieces.url in --config."),
     ] = None,
     column_size_bytes: Annotated[
         list[int] | None, sizes_option("--column-size", "10KB, 4MiB and 64MiB; quick: no 4MiB.")

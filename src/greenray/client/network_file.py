@@ -11,6 +11,7 @@ from typing import Any
 
 from greenray.chain.dialects import check_dialect
 from greenray.protocol.errors import InvalidInput, NotRunning
+from greenray.storage.piece_kinds import location_from_json, location_to_json
 from greenray.storage.piece_location import PieceLocation
 
 NETWORK_FILE = "network.json"
@@ -49,13 +50,13 @@ class NetworkFile:
     """Of the network's actors."""
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return asdict(self) | {"pieces": location_to_json(self.pieces)}
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> NetworkFile:
         fields = dict(document)
         gateways = tuple(GatewayAddress(**gateway) for gateway in fields.pop("gateways"))
-        pieces = PieceLocation.from_json(fields.pop("pieces"))
+        pieces = location_from_json(fields.pop("pieces"))
         return cls(**fields, gateways=gateways, pieces=pieces)
 
     def endpoints(self, gateway: str | None = None) -> dict[str, str]:

@@ -1,79 +1,73 @@
-"""Where the pieces of one network are: a directory of files, or a bucket.
+"""What a kind of PieceStore is: where the pieces of one network are, as a value.
 
-Plain values: whatever this module imports is imported by every actor's process.
+Plain values: whatever the locations' modules import is imported by every actor's process.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from greenray.protocol.errors import NoSuchPiece
-from greenray.storage.s3_bucket import S3Bucket, S3Location
+from enum import IntEnum
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, Self
+from urllib.parse import SplitResult
 
 if TYPE_CHECKING:
     from greenray.storage.ports import ColumnKey, PieceStore
 
 
-@dataclass(frozen=True, slots=True)
-class PieceLocation:
-    """``s3``: the bucket; None: the files below ``directory``, which is the same disk on all nodes
-    if ``shared``."""
+class Reach(IntEnum):
+    """Who sees the pieces of one location; each sees what the ones before it see."""
 
-    directory: str
-    durable: bool = True
-    shared: bool = False
-    s3: S3Location | None = None
+    PROCESS = 0
+    NODE = 1
+    CLUSTER = 2
+
+
+class PieceLocation(Protocol):
+    """A frozen dataclass that pickles; ``greenray.storage.piece_kinds`` finds the class of a URL.
+
+    The options are a frozen dataclass too, whose fields all have defaults: they are settings of
+    section ``pieces``, told there with the bounds and the text that they have here.
+    """
+
+    scheme: ClassVar[str]
+    """The kind's name, and what its URLs begin with."""
+    example: ClassVar[str]
+    """A URL, for who wrote a wrong one."""
+    options_type: ClassVar[type[Any]]
 
     @classmethod
-    def from_json(cls, document: dict[str, Any]) -> PieceLocation:
-        """From ``dataclasses.asdict``."""
-        s3 = document.pop("s3")
-        return cls(**document, s3=S3Location(**s3) if s3 else None)
+    def at(cls, url: SplitResult, options: Any, durable: bool) -> Self:
+        """``url`` has the scheme, and neither query nor fragment; ``options``: of
+        ``options_type``. ``durable`` False: an acknowledged byte may be lost with the power, if
+        that is faster. Raises InvalidSetting."""
+        ...
 
     @property
-    def is_seen_by_all_nodes(self) -> bool:
-        return self.shared or self.s3 is not None
+    def url(self) -> str: ...
 
-    def stores(self, served: Collection[str]) -> dict[str, PieceStore]:
-        """By operator address. Raises NoSpaceLeft, StoreError."""
-        if self.s3 is not None:
-            from greenray.storage.s3_store import S3PieceStore
+    @property
+    def options(self) -> Any: ...
 
-            bucket = S3Bucket(self.s3)
-            return {sp: S3PieceStore(bucket, sp.lower()) for sp in served}
-        from greenray.storage.file_store import FilePieceStore
+    @property
+    def durable(self) -> bool: ...
 
-        return {sp: FilePieceStore(self._root_of(sp), durable=self.durable) for sp in served}
+    @property
+    def reach(self) -> Reach: ...
 
-    def existing_store(self, sp_address: str) -> PieceStore:
-        """Of an SP that has stored something; else it is not made. Raises NoSuchPiece."""
-        if self.s3 is None and not self._root_of(sp_address).is_dir():
-            raise NoSuchPiece(
-                "this storage provider keeps nothing here", str(self._root_of(sp_address))
-            )
-        return self.stores((sp_address,))[sp_address]
+    def open(self, served: Collection[str]) -> dict[str, PieceStore]:
+        """The stores of these SPs, by operator address; what is not there is made. Raises
+        NoSpaceLeft, StoreError."""
+        ...
 
-    def place_of(self, sp_address: str, key: ColumnKey) -> str:
-        """Where a finished column is: a path, or the URL of its record."""
-        if self.s3 is not None:
-            from greenray.storage.s3_names import finished_key
+    def open_existing(self, sp_address: str) -> PieceStore:
+        """Of an SP that has stored something; nothing is made. Raises NoSuchPiece, StoreError."""
+        ...
 
-            prefix = f"{self.s3.prefix}/" if self.s3.prefix else ""
-            return f"s3://{self.s3.bucket}/{prefix}{sp_address.lower()}/{finished_key(key)}"
-        from greenray.storage.column_paths import ColumnPaths
-
-        return str(ColumnPaths(self._root_of(sp_address)).finished(key))
+    def place(self, sp_address: str, key: ColumnKey) -> str:
+        """Where a finished column is, for people: a path or a URL."""
+        ...
 
     def probe(self) -> None:
-        """Write, read, list and remove a few bytes in the bucket, if it is one. Raises StoreError,
-        NoSpaceLeft with what is wrong; directories are probed by those who open them."""
-        if self.s3 is not None:
-            from greenray.storage.s3_store import S3PieceStore
-
-            S3PieceStore(S3Bucket(self.s3), "probe").probe()
-
-    def _root_of(self, sp_address: str) -> Path:
-        return Path(self.directory) / sp_address.lower()
+        """Write and read a few bytes, and leave nothing. Raises StoreError, NoSpaceLeft with what
+        is wrong."""
+        ...

@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
 
 from greenray.protocol.errors import GreenrayError, NoSpaceLeft, StoreError
+from greenray.storage.s3_location import S3Location
 
 _SINGLE_PUT_BYTES = 5 * 1024**3
 """What S3 takes in one request; less is never cut into parts, which would be three requests."""
@@ -30,8 +30,8 @@ _GRANT = "Grant s3:GetObject, s3:PutObject, s3:DeleteObject and s3:ListBucket fo
 _SET_REGION = "Set pieces.region, or AWS_DEFAULT_REGION, to the bucket's region"
 
 _FACTS = {
-    "NoSuchBucket": ("there is no such bucket", "Create it, or correct pieces.bucket"),
-    "InvalidBucketName": ("no bucket can have this name", "Correct pieces.bucket"),
+    "NoSuchBucket": ("there is no such bucket", "Create it, or correct pieces.url (pieces.bucket)"),
+    "InvalidBucketName": ("no bucket can have this name", "Correct pieces.url (pieces.bucket)"),
     "AccessDenied": ("access is denied", _GRANT),
     "AllAccessDisabled": ("access is denied", _GRANT),
     "403": ("access is denied", _GRANT),
@@ -49,33 +49,6 @@ _FACTS = {
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507"}
 
 
-@dataclass(frozen=True, slots=True)
-class S3Location:
-    """A bucket, a prefix in it, and how to reach it.
-
-    Credentials and what is None here come from where AWS tools look: environment, profile, the
-    machine's role.
-    """
-
-    bucket: str
-    prefix: str = ""
-    """Without a slash at either end."""
-    endpoint_url: str | None = None
-    region: str | None = None
-    profile: str | None = None
-    connect_timeout_s: float = 5.0
-    read_timeout_s: float = 30.0
-    """How long an answer may be silent."""
-    attempts: int = 5
-    """Tries of one request, with growing pauses: no connection, no answer, 5xx, "slow down"."""
-    request_timeout_s: float = 120.0
-    """For one request with all its tries and bytes."""
-
-    def __str__(self) -> str:
-        at = f" at {self.endpoint_url}" if self.endpoint_url else ""
-        return f"s3://{self.bucket}/{self.prefix}{at}"
-
-
 class S3Bucket:
     """Keys are relative to the location's prefix. Thread-safe.
 
@@ -90,18 +63,19 @@ class S3Bucket:
         from fsspec.asyn import sync
 
         self.location = location
+        options = location.options
         self._root = f"{location.prefix}/" if location.prefix else ""
-        kwargs = {"profile": location.profile} if location.profile else {}
+        kwargs = {"profile": options.profile} if options.profile else {}
         self._fs: Any = s3fs.S3FileSystem(
-            endpoint_url=location.endpoint_url,
-            client_kwargs={"region_name": location.region} if location.region else {},
+            endpoint_url=options.endpoint_url,
+            client_kwargs={"region_name": options.region} if options.region else {},
             config_kwargs={
                 # TLS and our own checksums guard the bytes; a CRC more costs a tenth of a put.
                 "request_checksum_calculation": "when_required",
                 "response_checksum_validation": "when_required",
-                "connect_timeout": location.connect_timeout_s,
-                "read_timeout": location.read_timeout_s,
-                "retries": {"mode": "standard", "total_max_attempts": location.attempts},
+                "connect_timeout": options.connect_timeout_s,
+                "read_timeout": options.read_timeout_s,
+                "retries": {"mode": "standard", "total_max_attempts": options.attempts},
                 "max_pool_connections": _CONNECTIONS,
             },
             skip_instance_cache=True,
@@ -189,7 +163,7 @@ class S3Bucket:
 
         async def limited() -> Any:
             # The library waits without limit for the leave to send a body.
-            async with asyncio.timeout(self.location.request_timeout_s):
+            async with asyncio.timeout(self.location.options.request_timeout_s):
                 return await method(*args, **kwargs)
 
         return self._wait_for(self._fs.loop, limited)
@@ -241,7 +215,7 @@ def _fact_of(error: Exception) -> tuple[str, str]:
         case boto.ProfileNotFound():
             return str(error), "Correct pieces.profile, or AWS_PROFILE"
         case boto.ParamValidationError():
-            return " ".join(str(error).split()), "Correct pieces.bucket"
+            return " ".join(str(error).split()), "Correct pieces.url (pieces.bucket)"
         case boto.ConnectionError() | boto.HTTPClientError():
             return (
                 f"S3 cannot be reached: {error}",
