@@ -3,20 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 
+from greenray.actors.chain_view.settings import PatienceSettings
 from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import NoSuchObject
 from greenray.protocol.objects import ObjectInfo
-
-
-@dataclass(frozen=True, slots=True)
-class PatienceSettings:
-    """For how long an unknown object is asked for again: the earlier of both limits."""
-
-    blocks: int = 3
-    limit_s: float = 15.0
-    poll_interval_s: float = 0.5
 
 
 class ObjectFinder:

@@ -29,8 +29,10 @@ from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml, refu
 from greenray.actors.gateway.job_status import job_status
 from greenray.actors.gateway.replicate import replicate_piece
 from greenray.actors.gateway.routes import Match, Route, match_route
+from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.ports import ObjectSpace, ReceiverPort, SignerPort
-from greenray.actors.uploader.actor import MIB, Uploader
+from greenray.actors.settings import MIB
+from greenray.actors.uploader.actor import Uploader
 from greenray.actors.uploader.payload_source import (
     ChunkedPayload,
     ConnectionPayload,
@@ -79,21 +81,6 @@ class Binding:
     domain: str = ""
     any_port: bool = False
     """Take any free port when this one is taken."""
-
-
-@dataclass(frozen=True, slots=True)
-class GatewaySettings:
-    idle_timeout_s: float = 60.0
-    """A connection that moves no byte for this long in the middle of a payload is given up."""
-    keepalive_timeout_s: float = 75.0
-    take_over_bytes: int = 1 * MIB
-    """Payloads from this size on are read from their connection straight to their place."""
-    read_bufsize_bytes: int = 1 * MIB
-    max_header_bytes: int = 64 * 1024
-    """Of one header: an unsigned message, or an approval, with its object name."""
-    download_budget_bytes: int = 128 * MIB
-    """Memory that segments are read and verified in."""
-    download_threads: int = 4
 
 
 class Gateway:

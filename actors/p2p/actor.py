@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.p2p.settings import P2PSettings
 from greenray.actors.ports import ApprovalRound, SignerPort
 from greenray.chain.crypto import recover_signer
 from greenray.chain.dialect import Dialect
@@ -33,12 +34,6 @@ class PeerTransport(Protocol):
 
     async def request_approval(self, provider: StorageProvider, message: bytes) -> bytes | None:
         """None: the peer dropped the request. Raises GreenrayError when it cannot be reached."""
-
-
-@dataclass(frozen=True, slots=True)
-class P2PSettings:
-    spare_grace_s: float = 0.5
-    """How long to wait for spare approvals once enough have arrived."""
 
 
 class P2P:

@@ -10,11 +10,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
-from greenray.actors.chain_view.object_finder import ObjectFinder, PatienceSettings
+from greenray.actors.chain_view.object_finder import ObjectFinder
 from greenray.actors.ports import Column, ColumnRuns, GroupOrder, SignerPort
 from greenray.actors.receiver.column_intake import (
     IncomingColumn,
@@ -22,6 +22,7 @@ from greenray.actors.receiver.column_intake import (
     store_batch,
     store_whole,
 )
+from greenray.actors.receiver.settings import ReceiverSettings
 from greenray.chain.crypto import recover_signer
 from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
@@ -52,18 +53,6 @@ from greenray.storage.ports import (
 from greenray.timeline.stage_trace import ObjectStages, Stage, StageTrace, TracePart
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class ReceiverSettings:
-    threads: int = 4
-    """Threads that hash and write; they bound what one Receiver does at a time."""
-    max_open_groups: int = 1024
-    """Groups with an open column; beyond this the longest unused one is set aside on disk."""
-    patience: PatienceSettings = field(default_factory=PatienceSettings)
-    """With a chain that has not seen the object yet."""
-    wire_batch_bytes: int = 16 * 1024 * 1024
-    """Batches of a group that arrives over HTTP are about this large."""
 
 
 @dataclass(slots=True)
@@ -261,7 +250,7 @@ class Receiver:
         raise ComponentUnavailable(
             f"{len(self._groups)} groups are being written at this moment",
             "receiver",
-            "Try again, or raise max_open_groups",
+            "Try again, or raise receiver.max_open_groups",
         )
 
     # --- writing ---------------------------------------------------------------------------------

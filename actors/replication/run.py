@@ -19,6 +19,7 @@ from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.credit.byte_budget import ByteBudget, Lease
 from greenray.actors.ports import ColumnRef, GroupOrder, SecondaryDirectory, SecondaryGroup
 from greenray.actors.replication.batch_source import BatchSource
+from greenray.actors.replication.settings import ReplicationSettings
 from greenray.chain.dialect import Secondaries
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import (
@@ -47,14 +48,6 @@ SegmentChecksums = Callable[[], Awaitable[Sequence[bytes]]]
 
 Arrivals = Callable[[int], Awaitable[bool]]
 """Waits for a batch of a running upload: True when it is stored, False when the upload is over."""
-
-
-@dataclass(frozen=True, slots=True)
-class ReplicationSettings:
-    window_batches: int = 1
-    """Batches that may wait for one secondary."""
-    batch_timeout_s: float = 60.0
-    """For one call to a secondary: open, one batch, finish."""
 
 
 @dataclass(frozen=True, slots=True)

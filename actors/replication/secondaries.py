@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
 from greenray.actors.ports import (
@@ -15,7 +14,8 @@ from greenray.actors.ports import (
     SecondaryClient,
     SecondaryGroup,
 )
-from greenray.actors.replication.secondary_http import HttpSecondaries, HttpSettings
+from greenray.actors.replication.secondary_http import HttpSecondaries
+from greenray.actors.replication.settings import HttpSettings, InClusterSettings
 from greenray.protocol.errors import (
     ComponentUnavailable,
     GroupNotOpen,
@@ -30,18 +30,6 @@ T = TypeVar("T")
 
 _TRIES = 3
 """How often one call is made when the Receiver loses the group each time."""
-
-
-@dataclass(frozen=True, slots=True)
-class InClusterSettings:
-    call_timeout_s: float = 30.0
-    """For one call to a Receiver: one batch at most."""
-    restart_wait_s: float = 20.0
-    """How long a Receiver whose process died is given to come back."""
-    restart_poll_s: float = 0.25
-    whole_group_bytes: int = 0
-    """Groups of one batch up to this size are sent in one call, which saves a small object most of
-    its calls; they are held until their last byte is there, as over HTTP."""
 
 
 class InClusterSecondary:

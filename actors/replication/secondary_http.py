@@ -32,6 +32,7 @@ from greenray.actors.receiver.replicate_piece import (
     REDUNDANCY_INDEX_HEADER,
     SIGNATURE_HEADER,
 )
+from greenray.actors.replication.settings import HttpSettings
 from greenray.protocol.approvals import approval_to_header
 from greenray.protocol.errors import (
     ApprovalError,
@@ -48,14 +49,6 @@ from greenray.protocol.objects import StorageProvider
 REPLICATE_PIECE_PATH = "/greenfield/receiver/v1/replicate-piece"
 
 _ANSWER_LIMIT_BYTES = 16 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class HttpSettings:
-    idle_timeout_s: float = 60.0
-    """The secondary may take as long as it likes, but something must move within this time."""
-    connect_timeout_s: float = 10.0
-    chunk_bytes: int = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)

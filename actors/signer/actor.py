@@ -12,13 +12,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
 
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.ports import SealOrder, SealOutcome, SealTicket
 from greenray.actors.signer.nonce_ledger import NonceLedger
-from greenray.actors.signer.seal_queue import QueueSettings, SealQueue, TransactionRequest
-from greenray.actors.signer.seal_watcher import SealWatcher, WatchSettings
+from greenray.actors.signer.seal_queue import SealQueue, TransactionRequest
+from greenray.actors.signer.seal_watcher import SealWatcher
+from greenray.actors.signer.settings import SignerSettings
 from greenray.chain import crypto
 from greenray.chain.dialect import Dialect
 from greenray.chain.keystore import KeyRing
@@ -36,12 +36,6 @@ from greenray.storage.ports import JobStore, TransactionRow, TransactionState
 from greenray.timeline.stage_trace import StageTrace, TracePart
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class SignerSettings:
-    queue: QueueSettings = field(default_factory=QueueSettings)
-    watch: WatchSettings = field(default_factory=WatchSettings)
 
 
 class Signer:

@@ -30,6 +30,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from greenray.actors.signer.nonce_ledger import NonceLedger
+from greenray.actors.signer.settings import QueueSettings
 from greenray.chain.crypto import public_key_of
 from greenray.chain.dialect import Dialect, Message
 from greenray.chain.ports import BroadcastResult, ChainClient, GasEstimate
@@ -54,22 +55,6 @@ from greenray.protocol.nonce_plan import (
 )
 from greenray.storage.ports import JobStore, TransactionRow, TransactionState
 from greenray.timeline.stage_trace import Stage, StageTrace
-
-
-@dataclass(frozen=True, slots=True)
-class QueueSettings:
-    timeout_blocks: int = 100
-    """A transaction that is in no block this many blocks after it was signed is dead."""
-    settle_blocks: int = 2
-    """How many blocks a node may take to index a transaction."""
-    batch_limit: int = 128
-    """How many transactions are reserved in one go; a refusal signs at most these again."""
-    plan_rounds: int = 5
-    """How often one batch is planned again before its jobs are told to come back."""
-    send_attempts: int = 3
-    """How often the same bytes are sent when no answer comes."""
-    cached_gas_up_to_size_bytes: int = 30_000
-    """From half of the chain's 65536 byte limit on, gas depends on the size (protocol 04 §7.1)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -282,7 +267,7 @@ class SealQueue:
             fee_denom=gas.fee_denom,
             timeout_height=distinct_timeout_height(
                 height=height,
-                timeout_blocks=self._settings.timeout_blocks,
+                timeout_blocks=self._settings.seal_timeout_blocks,
                 nonce=nonce,
                 earlier=[(row.nonce, row.timeout_height) for row in request.earlier],
             ),

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from greenray.actors.ports import SealOrder, SealOutcome
 from greenray.actors.signer.seal_queue import SealQueue
+from greenray.actors.signer.settings import WatchSettings
 from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import (
     ChainError,
@@ -27,16 +28,6 @@ from greenray.protocol.errors import (
 from greenray.protocol.nonce_plan import ChainView, Fate
 from greenray.protocol.objects import ObjectStatus
 from greenray.storage.ports import JobStore, TransactionRow, TransactionState
-
-
-@dataclass(frozen=True, slots=True)
-class WatchSettings:
-    poll_interval_s: float = 0.2
-    resend_after_blocks: int = 5
-    """How many blocks may consume no nonce of an address before its bytes are sent again."""
-    object_check_blocks: int = 20
-    """How often the object itself is looked at while its transaction is in flight."""
-    parallel_looks: int = 64
 
 
 @dataclass(slots=True, eq=False)

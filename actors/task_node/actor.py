@@ -8,26 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import dataclass, field
 
-from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
+from greenray.actors.task_node.driver_ports import DriverPorts
 from greenray.actors.task_node.early_replication import EarlyReplications
 from greenray.actors.task_node.job_driver import JobDriver
+from greenray.actors.task_node.settings import TaskNodeSettings
 from greenray.protocol.errors import GreenrayError, StaleJob
 from greenray.protocol.job import JobContext
 from greenray.timeline.stage_trace import TracePart
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class TaskNodeSettings:
-    parallel_jobs: int = 256
-    """Most of them wait for a block; what their columns take is bounded by the budgets."""
-    lease_s: float = 30.0
-    poll_s: float = 2.0
-    """How long the job store is left alone when nothing wakes the node."""
-    driver: DriverSettings = field(default_factory=DriverSettings)
 
 
 class TaskNode:

@@ -18,23 +18,13 @@ from greenray.actors.ports import (
     SecondaryDirectory,
 )
 from greenray.actors.replication.batch_source import BatchSource, StoredObject
-from greenray.actors.replication.run import ReplicationRun, ReplicationSettings
+from greenray.actors.replication.run import ReplicationRun
+from greenray.actors.task_node.settings import DriverSettings
 from greenray.chain.dialect import Dialect
 from greenray.protocol.job import JobContext, JobEvent
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.storage.ports import JobStore, JobUpdate, PieceStore
 from greenray.timeline.stage_trace import Stage, StageTrace
-
-
-@dataclass(frozen=True, slots=True)
-class DriverSettings:
-    approval_timeout_s: float = 10.0
-    seal_timeout_s: float = 120.0
-    retry_base_s: float = 1.0
-    retry_cap_s: float = 300.0
-    hot_from_bytes: int = 0
-    """Smaller columns are not asked for: the Uploaders do not keep them."""
-    replication: ReplicationSettings = field(default_factory=ReplicationSettings)
 
 
 @dataclass(frozen=True, slots=True)

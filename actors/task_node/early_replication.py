@@ -12,13 +12,8 @@ import logging
 from dataclasses import dataclass, field
 
 from greenray.actors.replication.run import ReplicationRun
-from greenray.actors.task_node.driver_ports import (
-    DriverPorts,
-    DriverSettings,
-    collect_approvals,
-    new_run,
-    record,
-)
+from greenray.actors.task_node.driver_ports import DriverPorts, collect_approvals, new_run, record
+from greenray.actors.task_node.settings import DriverSettings
 from greenray.protocol.errors import ComponentUnavailable, GreenrayError
 from greenray.protocol.job import UPLOADER_STATES, JobContext
 

@@ -11,14 +11,9 @@ import random
 from collections.abc import Awaitable, Callable
 
 from greenray.actors.ports import SealOrder
-from greenray.actors.task_node.driver_ports import (
-    DriverPorts,
-    DriverSettings,
-    collect_approvals,
-    new_run,
-    record,
-)
+from greenray.actors.task_node.driver_ports import DriverPorts, collect_approvals, new_run, record
 from greenray.actors.task_node.early_replication import EarlyReplications
+from greenray.actors.task_node.settings import DriverSettings
 from greenray.protocol.errors import GreenrayError, StaleJob
 from greenray.protocol.job import (
     EventKind,

@@ -11,7 +11,6 @@ import os
 import time
 from collections.abc import Awaitable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
 
@@ -22,6 +21,7 @@ from greenray.actors.uploader.feed import UploadFeed
 from greenray.actors.uploader.hot_columns import HotColumnCache
 from greenray.actors.uploader.ingest import IngestTools, PayloadIngest, run_in
 from greenray.actors.uploader.payload_source import Payload, PayloadSource, ReferencedPayload
+from greenray.actors.uploader.settings import UploaderSettings
 from greenray.protocol.errors import (
     ComponentUnavailable,
     EmptyPayload,
@@ -34,7 +34,7 @@ from greenray.protocol.errors import (
 )
 from greenray.protocol.integrity import integrity_hash, secondary_sign_bytes
 from greenray.protocol.job import EventKind, JobContext, JobError, JobEvent, JobState
-from greenray.protocol.layout import DEFAULT_BATCH_SEGMENTS, SEGMENTS, PayloadLayout
+from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.storage.ports import (
     Buffer,
@@ -47,35 +47,9 @@ from greenray.storage.ports import (
 )
 from greenray.timeline.stage_trace import Stage, StageTrace, TracePart
 
-MIB = 1024 * 1024
-
 _FIRST_BYTES = 4096
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class UploaderSettings:
-    batch_segments: int = DEFAULT_BATCH_SEGMENTS
-    """At most; small objects and many uploads at a time make smaller batches."""
-    buffer_budget_bytes: int = 256 * MIB
-    """Memory that payloads are received in; without credit from it no socket is read."""
-    hot_budget_bytes: int = 256 * MIB
-    """Columns kept in the object space for replication."""
-    spliced_budget_bytes: int = 0
-    """The same for columns that are slices of a payload's own blocks: how much of such payloads may
-    be kept from being freed."""
-    hot_from_bytes: int = 0
-    """Smaller columns are not kept: to read them again costs less than to ask for them."""
-    hot_idle_s: float = 60.0
-    """Objects that nobody asked for this long make room for new ones."""
-    ahead_after_bytes: int = 0
-    """How much of a payload is stored before the TaskNode is told to send its batches ahead."""
-    hash_threads: int = field(default_factory=lambda: os.cpu_count() or 2)
-    io_threads: int = 16
-    lease_s: float = 30.0
-    deadline_s: float = 24 * 3600.0
-    """After this long an object that is not sealed is given up."""
 
 
 def choose_batch_segments(
@@ -125,7 +99,9 @@ class Uploader:
         self._feeds: dict[tuple[int, int], UploadFeed] = {}
         self._background: set[asyncio.Task[None]] = set()
         self._io_pool = ThreadPoolExecutor(settings.io_threads, "uploader-io")
-        self._hash_pool = ThreadPoolExecutor(settings.hash_threads, "uploader-hash")
+        self._hash_pool = ThreadPoolExecutor(
+            settings.hash_threads or os.cpu_count() or 2, "uploader-hash"
+        )
         self._hot = HotColumnCache(
             settings.hot_budget_bytes, settings.hot_idle_s, clock=time.monotonic
         )

@@ -19,6 +19,7 @@ from greenray.chain.dialects import Dialect, get_dialect
 from greenray.chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
 from greenray.chain.proto_json import StreamAccountStatus
 from greenray.chain.rpc.json_rpc import MAX_BATCH, JsonRpc, QueryRefused, RpcRefused
+from greenray.chain.rpc.settings import DEFAULT_TIMEOUT_S
 from greenray.chain.transactions.signing import transaction_hash
 from greenray.protocol.errors import (
     GreenrayError,
@@ -38,7 +39,6 @@ from greenray.protocol.objects import (
 
 T = TypeVar("T")
 
-DEFAULT_TIMEOUT_S = 10.0
 PAGE_LIMIT = 100
 _SDK = "sdk"
 _NOT_FOUND = 22

@@ -5,21 +5,37 @@ Plain values: whatever this module imports is imported by every actor's process.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from greenray.actors.chain_view.settings import PatienceSettings
+from greenray.actors.gateway.settings import GatewaySettings
+from greenray.actors.p2p.settings import P2PSettings
+from greenray.actors.receiver.settings import ReceiverSettings
+from greenray.actors.replication.settings import (
+    HttpSettings,
+    InClusterSettings,
+    ReplicationSettings,
+)
+from greenray.actors.signer.settings import QueueSettings, SignerSettings, WatchSettings
+from greenray.actors.task_node.settings import DriverSettings, TaskNodeSettings
+from greenray.actors.uploader.settings import UploaderSettings
+from greenray.chain.rpc.settings import RpcSettings
 from greenray.cluster.config.state_dir import StateDir
 from greenray.storage.piece_location import PieceLocation
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
     from greenray.cluster.config.settings import Settings
+
+T = TypeVar("T", bound="DataclassInstance")
 
 
 @dataclass(frozen=True, slots=True)
 class NodeConfig:
-    """Times in seconds, sizes in bytes; see ``greenray.cluster.config.settings`` for what each one
-    means."""
+    """The settings of each actor as it takes them, except for what only its host knows."""
 
     state_root: Path
     chain_endpoint: str
@@ -30,30 +46,21 @@ class NodeConfig:
     dialect: str
     codec: str
     pieces: PieceLocation
-    batch_segments: int
     receivers: int
     """How many there are, on all nodes together."""
     uploaders: int
     """One on each node that takes uploads."""
-    seal_timeout_blocks: int
-    ingest_bytes: int
-    hot_columns_bytes: int
-    spliced_columns_bytes: int
-    """How much of payloads that were put from within the cluster replication may keep from being
-    freed. None on several nodes: a column that is slices of whole blocks would bring all of them to
-    every node that takes a column."""
     cold_columns_bytes: int
     replication_bytes: int
-    download_bytes: int
-    idle_timeout_s: float
-    approval_timeout_s: float
-    batch_timeout_s: float
-    retry_base_s: float
-    retry_cap_s: float
-    deadline_s: float
-    ahead_after_bytes: int
-    restart_wait_s: float = 20.0
-    """How long a Receiver whose process died is given to come back."""
+    rpc: RpcSettings
+    signer: SignerSettings
+    p2p: P2PSettings
+    receiver: ReceiverSettings
+    gateway: GatewaySettings
+    uploader: UploaderSettings
+    task_node: TaskNodeSettings
+    in_cluster: InClusterSettings
+    http: HttpSettings
 
     @classmethod
     def of(
@@ -67,32 +74,52 @@ class NodeConfig:
         pieces: PieceLocation,
         uploaders: int = 1,
     ) -> NodeConfig:
-        replication = settings.replication
+        chain, replication, budget = settings.chain, settings.replication, settings.budget
         return cls(
             state_root=state_root,
             chain_endpoint=chain_endpoint,
             keys=keys,
             hosted=hosted,
-            dialect=settings.chain.dialect,
+            dialect=chain.dialect,
             codec=settings.codec,
             pieces=pieces,
-            batch_segments=settings.batch_segments,
             receivers=min(replication.receivers * uploaders, max(len(hosted), 1)),
             uploaders=uploaders,
-            seal_timeout_blocks=settings.chain.seal_timeout_blocks,
-            ingest_bytes=settings.budget.ingest_bytes,
-            hot_columns_bytes=settings.budget.hot_columns_bytes,
-            spliced_columns_bytes=settings.budget.payload_bytes // 2 if uploaders == 1 else 0,
-            cold_columns_bytes=settings.budget.cold_columns_bytes,
-            replication_bytes=settings.budget.replication_bytes,
-            download_bytes=settings.budget.download_bytes,
-            idle_timeout_s=settings.gateway.idle_timeout_s,
-            approval_timeout_s=replication.approval_timeout_s,
-            batch_timeout_s=replication.batch_timeout_s,
-            retry_base_s=replication.retry_base_s,
-            retry_cap_s=replication.retry_cap_s,
-            deadline_s=replication.deadline_s,
-            ahead_after_bytes=replication.ahead_after_bytes,
+            cold_columns_bytes=budget.cold_columns_bytes,
+            replication_bytes=budget.replication_bytes,
+            rpc=_told(RpcSettings, chain),
+            signer=SignerSettings(_told(QueueSettings, chain), _told(WatchSettings, chain)),
+            p2p=_told(P2PSettings, replication),
+            receiver=_told(
+                ReceiverSettings,
+                settings.receiver,
+                patience=_told(PatienceSettings, chain.patience),
+            ),
+            gateway=_told(
+                GatewaySettings, settings.gateway, download_budget_bytes=budget.download_bytes
+            ),
+            uploader=_told(
+                UploaderSettings,
+                settings.uploader,
+                replication,
+                batch_segments=settings.batch_segments,
+                buffer_budget_bytes=budget.ingest_bytes,
+                hot_budget_bytes=budget.hot_columns_bytes,
+                # None on several nodes: a column that is slices of whole blocks would bring all of
+                # them to every node that takes a column.
+                spliced_budget_bytes=budget.payload_bytes // 2 if uploaders == 1 else 0,
+            ),
+            task_node=_told(
+                TaskNodeSettings,
+                replication,
+                driver=_told(
+                    DriverSettings,
+                    replication,
+                    replication=_told(ReplicationSettings, replication),
+                ),
+            ),
+            in_cluster=_told(InClusterSettings, replication),
+            http=_told(HttpSettings, replication.http),
         )
 
     @property
@@ -105,6 +132,18 @@ class NodeConfig:
 
     def served_by_receiver(self, index: int) -> tuple[str, ...]:
         return self.hosted[index :: self.receivers]
+
+
+def _told(wanted: type[T], *sections: object, **calculated: object) -> T:
+    """An actor's settings: a field is what a section has by its name, else what is calculated,
+    else its default."""
+    found = {
+        field.name: getattr(section, field.name)
+        for section in sections
+        for field in fields(wanted)
+        if hasattr(section, field.name)
+    }
+    return wanted(**(found | calculated))
 
 
 HOME_ACTORS = ("chain", "job_store", "signer", "p2p", "task_node")

@@ -1,7 +1,9 @@
 """The application's settings; ``greenray.cluster.config.settings_loading`` reads them.
 
-Consensus parameters are not here: they are read from the chain. Every default works with no file.
-docs/settings.md is made from this module (``python -m scripts.settings_table``).
+What an actor is told is told by the actor's settings, in ``greenray.actors``; here is which section
+it belongs to. What concerns the whole network is told here. Consensus parameters are not here: they
+are read from the chain. Every default works with no file. docs/settings.md is made from this module
+(``python -m scripts.settings_table``).
 """
 
 from __future__ import annotations
@@ -14,21 +16,34 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from greenray.actors.chain_view.settings import PatienceSettings
+from greenray.actors.gateway.settings import GatewaySettings
+from greenray.actors.p2p.settings import P2PSettings
+from greenray.actors.receiver.settings import ReceiverSettings
+from greenray.actors.replication.settings import (
+    HttpSettings,
+    InClusterSettings,
+    ReplicationSettings,
+)
+from greenray.actors.settings import MIB, PositiveSeconds
+from greenray.actors.signer.settings import QueueSettings, WatchSettings
+from greenray.actors.task_node.settings import DriverSettings, TaskNodeSettings
+from greenray.actors.uploader.settings import UploaderSettings
 from greenray.chain.dialects import DEFAULT_DIALECT, check_dialect
 from greenray.chain.local.ledger.params import chain_params
+from greenray.chain.rpc.settings import RpcSettings
 from greenray.cluster.config.told_settings import with_settings_of
 from greenray.protocol.errors import InvalidInput, InvalidSetting
+from greenray.protocol.layout import DEFAULT_BATCH_SEGMENTS
 from greenray.protocol.objects import providers_needed
 from greenray.storage.file_location import FileLocation, FileOptions
 from greenray.storage.piece_kinds import PIECE_KINDS, piece_location
 from greenray.storage.piece_location import PieceLocation
 from greenray.storage.s3_location import PREFIX_PATTERN, S3Location, S3Options
 
-MIB = 1024 * 1024
 VARIABLE_PREFIX = "GREENRAY_"
 VARIABLE_SEPARATOR = "__"
 
-PositiveSeconds = Annotated[float, Field(gt=0)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 
 
@@ -44,7 +59,15 @@ class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class ChainSettings(_Section):
+@with_settings_of(PatienceSettings, names=["blocks", "limit_s", "poll_interval_s"])
+class PatienceSection(_Section):
+    """How long what is said about an object may be ahead of the chain that one sees."""
+
+
+@with_settings_of(RpcSettings)
+@with_settings_of(QueueSettings, names=["seal_timeout_blocks", "settle_blocks", "send_attempts"])
+@with_settings_of(WatchSettings, names=["poll_interval_s", "resend_after_blocks"])
+class ChainSection(_Section):
     """The embedded chain, or an existing node."""
 
     endpoint: str | None = None
@@ -60,22 +83,32 @@ class ChainSettings(_Section):
     """Consensus parameters that a new embedded chain starts with, e.g. max_segment_size."""
     dialect: Annotated[str, AfterValidator(_known_dialect)] = DEFAULT_DIALECT
     """The wire dialect that the chain speaks."""
-    seal_timeout_blocks: Annotated[int, Field(ge=5)] = 100
-    """timeout_height of a seal transaction, counted from the current height."""
+    patience: PatienceSection = PatienceSection()
 
 
-class GatewaySettings(_Section):
+@with_settings_of(
+    GatewaySettings, names=["idle_timeout_s", "keepalive_timeout_s", "download_threads"]
+)
+class GatewaySection(_Section):
     host: str = "127.0.0.1"
     """What gateways listen on: an address of every node, or 0.0.0.0 for all of a node's addresses;
     clients are then told the address by which Ray knows the node."""
     port: Port = 9033
     """Of the first SP, the others follow; 0 takes any free ones."""
-    idle_timeout_s: PositiveSeconds = 60.0
-    """How long a client may be silent in the middle of a payload."""
+
+
+@with_settings_of(UploaderSettings, names=["hash_threads", "io_threads", "hot_idle_s"])
+class UploaderSection(_Section):
+    """Of each Uploader."""
+
+
+@with_settings_of(ReceiverSettings, names=["threads", "max_open_groups"])
+class ReceiverSection(_Section):
+    """Of each Receiver."""
 
 
 @with_settings_of(*(kind.options_type for kind in PIECE_KINDS.values()))
-class PieceSettings(_Section):
+class PieceSection(_Section):
     """Where segments and EC pieces are stored; below: the options of all kinds of PieceStore."""
 
     url: str | None = None
@@ -91,14 +124,14 @@ class PieceSettings(_Section):
     """Instead of url: what keys in the bucket begin with."""
 
     @model_validator(mode="after")
-    def _kind_fits(self) -> PieceSettings:
+    def _kind_fits(self) -> PieceSection:
         if self.url is not None:
             twice = sorted(self.model_fields_set & _INSTEAD_OF_URL)
             if twice:
                 raise ValueError(f"url says it all. Remove {' and '.join(twice)}, or url")
         elif self.kind == "s3" and not self.bucket:
             raise ValueError("kind s3 needs a bucket")
-        elif foreign := self._given(set(PieceSettings.model_fields) - _WORDS_OF[self.kind]):
+        elif foreign := self._given(set(PieceSection.model_fields) - _WORDS_OF[self.kind]):
             raise ValueError(f"kind {self.kind} has no {', '.join(foreign)}")
         try:
             self.location(Path("/"), durable=True)
@@ -138,10 +171,10 @@ _WORDS_OF = {
     "file": {"kind", "directory", *(field.name for field in fields(FileOptions))},
     "s3": {"kind", "bucket", "prefix", *(field.name for field in fields(S3Options))},
 }
-_OPTIONS = set(PieceSettings.model_fields) - _INSTEAD_OF_URL - {"url"}
+_OPTIONS = set(PieceSection.model_fields) - _INSTEAD_OF_URL - {"url"}
 
 
-class BudgetSettings(_Section):
+class BudgetSection(_Section):
     """Where the one memory budget goes. Of 2 GiB: three batches of four segments are on their way
     to secondaries with their parity, beside room for what Ray frees late; two are received, four
     with slow clients; and one is read back."""
@@ -167,7 +200,7 @@ class BudgetSettings(_Section):
     """Buffers that downloads are read and verified in."""
 
     @model_validator(mode="after")
-    def _columns_fit(self) -> BudgetSettings:
+    def _columns_fit(self) -> BudgetSection:
         if self.hot_columns_share + self.replication_share > 0.9 * self.object_store_share:
             raise ValueError(
                 "hot_columns_share and replication_share must leave a tenth of object_store_share"
@@ -199,25 +232,26 @@ class BudgetSettings(_Section):
         return int(self.memory_bytes * self.download_share)
 
 
-class ReplicationSettings(_Section):
+@with_settings_of(HttpSettings, names=["idle_timeout_s", "connect_timeout_s"])
+class HttpSection(_Section):
+    """To secondaries outside of this cluster."""
+
+
+@with_settings_of(UploaderSettings, names=["deadline_s", "ahead_after_bytes", "lease_s"])
+@with_settings_of(TaskNodeSettings, names=["parallel_jobs", "poll_s"])
+@with_settings_of(InClusterSettings, names=["call_timeout_s", "restart_wait_s"])
+@with_settings_of(ReplicationSettings, names=["batch_timeout_s", "window_batches"])
+@with_settings_of(
+    DriverSettings, names=["approval_timeout_s", "retry_base_s", "retry_cap_s", "seal_timeout_s"]
+)
+@with_settings_of(P2PSettings, names=["spare_grace_s"])
+class ReplicationSection(_Section):
     receivers: Annotated[int, Field(ge=1)] = 1
-    """Receiver processes on each node; each serves some of the hosted SPs, with four threads. More
-    than one may help on a node with many cores."""
-    approval_timeout_s: PositiveSeconds = 10.0
-    """How long to wait for the approvals of the other SPs."""
-    batch_timeout_s: PositiveSeconds = 60.0
-    """How long a secondary may take for one batch before it is replaced."""
-    retry_base_s: PositiveSeconds = 1.0
-    """Pause before the first retry of a failed job; doubled for each further one."""
-    retry_cap_s: PositiveSeconds = 300.0
-    """The longest pause between two retries."""
-    deadline_s: PositiveSeconds = 24 * 3600.0
-    """After this time since its upload a job is given up, and its object rejected."""
-    ahead_after_bytes: Annotated[int, Field(ge=0)] = 256 * MIB
-    """When so much of a payload is stored, what is stored goes to the secondaries while the rest
-    still arrives. A shorter upload has the cores to itself and is answered a third sooner."""
+    """Receiver processes on each node; each serves some of the hosted SPs, with
+    receiver.threads threads. More than one may help on a node with many cores."""
     unfinished_group_lifetime_s: PositiveSeconds = 3600.0
     """When a secondary removes a group that no primary finished."""
+    http: HttpSection = HttpSection()
 
 
 class Settings(BaseSettings):
@@ -245,13 +279,15 @@ class Settings(BaseSettings):
     """The erasure coder; auto takes the fastest that is there."""
     durable: bool = True
     """Whether every acknowledged byte is synced to disk first."""
-    batch_segments: Annotated[int, Field(ge=1, le=64)] = 4
+    batch_segments: Annotated[int, Field(ge=1, le=64)] = DEFAULT_BATCH_SEGMENTS
     """Segments that are stored, encoded and sent together."""
-    chain: ChainSettings = ChainSettings()
-    gateway: GatewaySettings = GatewaySettings()
-    pieces: PieceSettings = PieceSettings()
-    budget: BudgetSettings = BudgetSettings()
-    replication: ReplicationSettings = ReplicationSettings()
+    chain: ChainSection = ChainSection()
+    gateway: GatewaySection = GatewaySection()
+    pieces: PieceSection = PieceSection()
+    budget: BudgetSection = BudgetSection()
+    uploader: UploaderSection = UploaderSection()
+    receiver: ReceiverSection = ReceiverSection()
+    replication: ReplicationSection = ReplicationSection()
 
     @model_validator(mode="after")
     def _runtime_is_ours_or_not(self) -> Settings:

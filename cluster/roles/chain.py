@@ -13,7 +13,7 @@ from greenray.seam.finder import offered
 
 
 def build(config: NodeConfig, host: HostServices) -> RpcChainClient:
-    return RpcChainClient(config.chain_endpoint, get_dialect(config.dialect))
+    return RpcChainClient(config.chain_endpoint, get_dialect(config.dialect), config.rpc.timeout_s)
 
 
 OFFERS = (offered(names.CHAIN, build), offered(launch_names.CHAIN_IDENTITY, build))

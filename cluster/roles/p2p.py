@@ -20,6 +20,7 @@ def build(config: NodeConfig, host: HostServices) -> P2P:
         signer=host.finder.find(names.SIGNER),
         dialect=get_dialect(config.dialect),
         clock=time.time,
+        settings=config.p2p,
     )
 
 

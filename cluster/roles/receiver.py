@@ -22,6 +22,7 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Receiver:
         signer=host.finder.find(names.SIGNER),
         dialect=get_dialect(config.dialect),
         clock=time.time,
+        settings=config.receiver,
     )
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import os
 
 from greenray.actors import names
-from greenray.actors.signer.actor import Signer, SignerSettings
-from greenray.actors.signer.seal_queue import QueueSettings
+from greenray.actors.signer.actor import Signer
 from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import KeyRing
 from greenray.cluster.config.node_config import NodeConfig
@@ -20,7 +19,7 @@ def build(config: NodeConfig, host: HostServices) -> Signer:
         store=host.finder.find(names.JOB_STORE),
         keys=KeyRing.open(config.keys, os.environ).only(config.hosted),
         dialect=get_dialect(config.dialect),
-        settings=SignerSettings(queue=QueueSettings(timeout_blocks=config.seal_timeout_blocks)),
+        settings=config.signer,
     )
 
 

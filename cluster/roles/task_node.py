@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import replace
 
 from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.credit.buffers import BufferPool
 from greenray.actors.credit.byte_budget import ByteBudget
-from greenray.actors.replication.run import ReplicationSettings
-from greenray.actors.replication.secondaries import Directory, InClusterSettings
-from greenray.actors.task_node.actor import TaskNode, TaskNodeSettings
-from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
+from greenray.actors.replication.secondaries import Directory
+from greenray.actors.task_node.actor import TaskNode
+from greenray.actors.task_node.driver_ports import DriverPorts
 from greenray.actors.uploader.directory import UploaderDirectory
 from greenray.chain.dialects import get_dialect
 from greenray.cluster.config.node_config import NodeConfig
@@ -28,14 +28,12 @@ def build(config: NodeConfig, host: HostServices) -> TaskNode:
     uploaders = UploaderDirectory(
         [find(names.uploader(index)) for index in range(config.uploaders)]
     )
-    in_cluster = InClusterSettings(
-        restart_wait_s=config.restart_wait_s, whole_group_bytes=host.small_column_bytes
-    )
+    in_cluster = replace(config.in_cluster, whole_group_bytes=host.small_column_bytes)
     ports = DriverPorts(
         job_store=find(names.JOB_STORE),
         piece_stores=config.pieces.open(config.hosted),
         approvals=find(names.APPROVALS),
-        secondaries=Directory(receivers, space, in_cluster=in_cluster),
+        secondaries=Directory(receivers, space, in_cluster=in_cluster, http=config.http),
         sealer=find(names.SEALER),
         encoder=host.encoder(get_codec(config.codec).name),
         object_space=space,
@@ -47,20 +45,12 @@ def build(config: NodeConfig, host: HostServices) -> TaskNode:
         dialect=get_dialect(config.dialect),
         clock=time.time,
     )
-    settings = TaskNodeSettings(driver=_driver_settings(config, host))
+    keeps_hot = config.uploader.hot_budget_bytes or config.uploader.spliced_budget_bytes
+    # With nothing kept hot, nobody is asked for hot columns of any size.
+    hot_from_bytes = host.small_column_bytes if keeps_hot else sys.maxsize
+    driver = replace(config.task_node.driver, hot_from_bytes=hot_from_bytes)
+    settings = replace(config.task_node, driver=driver)
     return TaskNode(owner=host.process_name, ports=ports, settings=settings)
-
-
-def _driver_settings(config: NodeConfig, host: HostServices) -> DriverSettings:
-    keeps_hot = config.hot_columns_bytes or config.spliced_columns_bytes
-    return DriverSettings(
-        approval_timeout_s=config.approval_timeout_s,
-        # With nothing kept hot, nobody is asked for hot columns of any size.
-        hot_from_bytes=host.small_column_bytes if keeps_hot else sys.maxsize,
-        retry_base_s=config.retry_base_s,
-        retry_cap_s=config.retry_cap_s,
-        replication=ReplicationSettings(batch_timeout_s=config.batch_timeout_s),
-    )
 
 
 OFFERS = (

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from greenray.actors import names
 from greenray.actors.gateway.node import UploaderNode
-from greenray.actors.gateway.server import Binding, Gateway, GatewaySettings
+from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.receiver.directory import ReceiverDirectory
-from greenray.actors.uploader.actor import Uploader, UploaderSettings
+from greenray.actors.uploader.actor import Uploader
 from greenray.chain.dialects import get_dialect
 from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.roles import launch_names
@@ -28,15 +29,7 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
         signer=find(names.SIGNER),
         waker=find(names.TASK_WAKER),
         owner=host.process_name,
-        settings=UploaderSettings(
-            batch_segments=config.batch_segments,
-            buffer_budget_bytes=config.ingest_bytes,
-            hot_budget_bytes=config.hot_columns_bytes,
-            spliced_budget_bytes=config.spliced_columns_bytes,
-            hot_from_bytes=host.small_column_bytes,
-            deadline_s=config.deadline_s,
-            ahead_after_bytes=config.ahead_after_bytes,
-        ),
+        settings=replace(config.uploader, hot_from_bytes=host.small_column_bytes),
     )
 
     def make_gateway(bindings: Sequence[Binding]) -> Gateway:
@@ -51,9 +44,7 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
             receiver=ReceiverDirectory(receivers),
             receiver_space=space,
             traces={name.actor: find(name) for name in traces},
-            settings=GatewaySettings(
-                idle_timeout_s=config.idle_timeout_s, download_budget_bytes=config.download_bytes
-            ),
+            settings=config.gateway,
         )
 
     return UploaderNode(uploader, make_gateway, space)

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from greenray.actors.replication.secondaries import InClusterSettings
+from greenray.actors.replication.settings import InClusterSettings
 from greenray.protocol.errors import NoTrace
 from greenray.protocol.job import JobState
 from tests.support.whole_network import SEGMENT_SIZE_BYTES, WholeNetwork, whole_network

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from greenray.actors.chain_view.provider_book import ProviderBook
-from greenray.actors.p2p.actor import APPROVAL_VALIDITY_S, P2P, P2PSettings, PeerTransport
+from greenray.actors.p2p.actor import APPROVAL_VALIDITY_S, P2P, PeerTransport
+from greenray.actors.p2p.settings import P2PSettings
 from greenray.actors.ports import ApprovalRound
 from greenray.chain.crypto import sign_bytes
 from greenray.chain.dialects import get_dialect

@@ -11,8 +11,7 @@ import pytest
 
 from greenray.actors.ports import SealOrder, SealOutcome, SealTicket
 from greenray.actors.signer.actor import Signer
-from greenray.actors.signer.seal_queue import QueueSettings
-from greenray.actors.signer.seal_watcher import WatchSettings
+from greenray.actors.signer.settings import QueueSettings, WatchSettings
 from greenray.chain.crypto import address_of, recover_signer
 from greenray.protocol.errors import (
     ChainUnavailable,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from greenray.actors.ports import ReceiverPort
-from greenray.actors.replication.run import ReplicationSettings
+from greenray.actors.replication.settings import ReplicationSettings
 from greenray.client.storage_client import WaitFor
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import StorageProvider

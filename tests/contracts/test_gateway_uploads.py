@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from greenray.actors.gateway.server import GatewaySettings
+from greenray.actors.gateway.settings import GatewaySettings
 from greenray.chain.crypto import address_of
 from greenray.protocol.job import JobState
 from greenray.protocol.layout import SEGMENTS

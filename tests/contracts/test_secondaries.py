@@ -11,8 +11,8 @@ import pytest
 
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort, SecondaryClient
-from greenray.actors.replication.secondaries import Directory, InClusterSettings
-from greenray.actors.replication.secondary_http import HttpSettings
+from greenray.actors.replication.secondaries import Directory
+from greenray.actors.replication.settings import HttpSettings, InClusterSettings
 from greenray.actors.uploader.actor import Uploader
 from greenray.chain.dialects import get_dialect
 from greenray.cluster.in_process import LocalSpace

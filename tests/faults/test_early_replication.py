@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import pytest
 
 from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort
-from greenray.actors.replication.secondaries import InClusterSettings
+from greenray.actors.replication.settings import InClusterSettings
 from greenray.protocol.errors import ComponentUnavailable, GreenrayError, UnreadableFile
 from greenray.protocol.job import JobState
 from greenray.storage.ports import GroupKey, GroupRow

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from greenray.actors.ports import ReceiverPort
-from greenray.actors.replication.secondaries import InClusterSettings
+from greenray.actors.replication.settings import InClusterSettings
 from greenray.client.storage_client import WaitFor
 from greenray.protocol.job import JobState
 from tests.support.faulty_secondaries import PassingReceiver

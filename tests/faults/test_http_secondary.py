@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from greenray.actors.replication.secondaries import Directory
-from greenray.actors.replication.secondary_http import HttpSettings
+from greenray.actors.replication.settings import HttpSettings
 from greenray.cluster.in_process import LocalSpace
 from greenray.protocol.errors import ApprovalError, SecondaryFailed, SecondaryTimeout
 from greenray.protocol.integrity import UnverifiedReceipt

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from greenray.actors.signer.actor import Signer, SignerSettings
+from greenray.actors.signer.actor import Signer
+from greenray.actors.signer.settings import SignerSettings
 from greenray.chain.dialects import get_dialect
 from greenray.protocol.job import JobContext, JobState
 from greenray.storage.ports import TransactionState

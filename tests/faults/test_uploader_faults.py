@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from greenray.actors.uploader.actor import Uploader, UploaderSettings, choose_batch_segments
+from greenray.actors.uploader.actor import Uploader, choose_batch_segments
 from greenray.actors.uploader.payload_source import ChunkedPayload
+from greenray.actors.uploader.settings import UploaderSettings
 from greenray.coding.checksums import hash_payload
 from greenray.coding.codec import get_codec
 from greenray.protocol.errors import (
@@ -93,7 +94,7 @@ class Bench:
             signer=signer([self.sp]),
             waker=self.waker,
             owner="uploader",
-            settings=settings or UploaderSettings(buffer_budget_bytes=1 << 20),
+            settings=settings or UploaderSettings(buffer_budget_bytes=1 << 20, ahead_after_bytes=0),
         )
 
     def create_object(self, payload: bytes = PAYLOAD) -> ObjectInfo:
@@ -215,7 +216,7 @@ async def test_an_upload_that_is_cancelled_cleans_up_to_the_end(tmp_path: Path) 
 
 
 async def test_the_lease_of_a_slow_upload_is_renewed(tmp_path: Path) -> None:
-    settings = UploaderSettings(buffer_budget_bytes=1 << 20, lease_s=0.03)
+    settings = UploaderSettings(buffer_budget_bytes=1 << 20, ahead_after_bytes=0, lease_s=0.03)
     bench = Bench(tmp_path, settings=settings)
     info = bench.create_object()
 
@@ -235,7 +236,8 @@ async def test_the_lease_of_a_slow_upload_is_renewed(tmp_path: Path) -> None:
 
 
 async def test_nothing_is_read_from_the_sender_without_credit(tmp_path: Path) -> None:
-    settings = UploaderSettings(buffer_budget_bytes=64 * 1024)  # one buffer of the smallest size
+    # One buffer of the smallest size.
+    settings = UploaderSettings(buffer_budget_bytes=64 * 1024, ahead_after_bytes=0)
     release, appending = threading.Event(), threading.Event()
 
     class SlowStore(MemoryPieceStore):

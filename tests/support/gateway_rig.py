@@ -12,9 +12,11 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
-from greenray.actors.gateway.server import Binding, Gateway, GatewaySettings
+from greenray.actors.gateway.server import Binding, Gateway
+from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.ports import ReceiverPort, TaskWaker
-from greenray.actors.uploader.actor import Uploader, UploaderSettings
+from greenray.actors.uploader.actor import Uploader
+from greenray.actors.uploader.settings import UploaderSettings
 from greenray.chain.crypto import address_of, keccak256, sign_digest
 from greenray.chain.dialects import get_dialect
 from greenray.coding.checksums import hash_payload
@@ -110,7 +112,8 @@ class GatewayRig:
             signer=signer,
             waker=rig.waker,
             owner="test",
-            settings=uploader_settings or UploaderSettings(buffer_budget_bytes=1 << 20),
+            settings=uploader_settings
+            or UploaderSettings(buffer_budget_bytes=1 << 20, ahead_after_bytes=0),
         )
         rig.receiver = make_receiver(rig) if make_receiver else None
         rig.gateway = Gateway(

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from greenray.actors.chain_view.object_finder import PatienceSettings
-from greenray.actors.receiver.actor import Receiver, ReceiverSettings
+from greenray.actors.chain_view.settings import PatienceSettings
+from greenray.actors.receiver.actor import Receiver
+from greenray.actors.receiver.settings import ReceiverSettings
 from greenray.chain.dialects import get_dialect
 from greenray.protocol.objects import StorageParams
 from greenray.storage.memory_store import MemoryPieceStore

@@ -7,9 +7,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from greenray.actors.ports import SealOrder
-from greenray.actors.signer.actor import Signer, SignerSettings
-from greenray.actors.signer.seal_queue import QueueSettings
-from greenray.actors.signer.seal_watcher import WatchSettings
+from greenray.actors.signer.actor import Signer
+from greenray.actors.signer.settings import QueueSettings, SignerSettings, WatchSettings
 from greenray.chain import keystore
 from greenray.chain.crypto import address_of, sign_bytes
 from greenray.chain.dialects import get_dialect

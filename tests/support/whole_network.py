@@ -26,8 +26,7 @@ from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding
 from greenray.actors.p2p.actor import P2P, PeerTransport
 from greenray.actors.ports import ReceiverPort, UploaderPort
-from greenray.actors.replication.run import ReplicationSettings
-from greenray.actors.replication.secondaries import InClusterSettings
+from greenray.actors.replication.settings import InClusterSettings, ReplicationSettings
 from greenray.actors.task_node.actor import TaskNode
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import get_dialect, get_local_dialect
@@ -256,19 +255,27 @@ class WholeNetwork:
             hosted=tuple(sp.address for sp in self.sps),
             pieces=self._pieces(),
         )
+        driver = replace(
+            config.task_node.driver,
+            approval_timeout_s=1.0,
+            retry_base_s=0.2,
+            retry_cap_s=0.5,
+            replication=self.replication,
+        )
+        uploader = replace(
+            config.uploader,
+            buffer_budget_bytes=1 << 22,
+            hot_budget_bytes=1 << 22,
+            ahead_after_bytes=0,
+        )
         return replace(
             config,
             receivers=len(self.sps),
-            ingest_bytes=1 << 22,
-            hot_columns_bytes=1 << 22,
             cold_columns_bytes=1 << 20,
             replication_bytes=1 << 18,
-            approval_timeout_s=1.0,
-            batch_timeout_s=self.replication.batch_timeout_s,
-            retry_base_s=0.2,
-            retry_cap_s=0.5,
-            restart_wait_s=self.in_cluster.restart_wait_s,
-            ahead_after_bytes=0,
+            uploader=uploader,
+            task_node=replace(config.task_node, driver=driver),
+            in_cluster=self.in_cluster,
         )
 
     def _key_file(self) -> Path:

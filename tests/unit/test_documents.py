@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import pytest
 
-from greenray.cluster.config.settings import BudgetSettings
+from greenray.cluster.config.settings import BudgetSection
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -49,8 +49,8 @@ def test_none_of_the_six_walks_touches_more_than_four_files() -> None:
 
 def test_the_cluster_document_quotes_the_sizes_of_the_object_store() -> None:
     text = (ROOT / "docs" / "cluster.md").read_text()
-    budget = BudgetSettings()
-    least = BudgetSettings(memory_bytes=1 << 30)
+    budget = BudgetSection()
+    least = BudgetSection(memory_bytes=1 << 30)
     assert f"{budget.object_store_share:.0%}".replace("%", " %") + " of it" in text
     assert f"{budget.object_store_bytes >> 20} MiB with the default budget" in text
     assert f"at least 1 GiB, which needs {least.object_store_bytes >> 20} MiB" in text

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from greenray.cluster.config.settings import PieceSettings, Settings
+from greenray.cluster.config.settings import PieceSection, Settings
 from greenray.cluster.config.settings_loading import load_settings, settings_by_name, variable_of
 from greenray.protocol.errors import InvalidSetting
 from greenray.storage.file_location import FileLocation, FileOptions
@@ -278,7 +278,7 @@ def test_the_url_of_pieces_and_their_options_are_set_by_variables(
 def test_settings_go_into_another_process_and_come_out_the_same() -> None:
     settings = load_settings(written("pieces: {url: s3://b/p, attempts: 2}"), sps=8)
     assert Settings(**settings.model_dump(exclude_unset=True)) == Settings(
-        sps=8, pieces=PieceSettings.model_validate({"url": "s3://b/p", "attempts": 2})
+        sps=8, pieces=PieceSection.model_validate({"url": "s3://b/p", "attempts": 2})
     )
 
 

@@ -16,8 +16,9 @@ from greenray.chain import wire
 from greenray.chain.crypto import address_of_public_key, recover_digest
 from greenray.chain.dialect import Coin, Dialect, SealSignature, TransactionTerms
 from greenray.chain.dialects import get_dialect
-from greenray.chain.rpc.client import DEFAULT_TIMEOUT_S, RpcChainClient
+from greenray.chain.rpc.client import RpcChainClient
 from greenray.chain.rpc.json_rpc import JsonRpc
+from greenray.chain.rpc.settings import DEFAULT_TIMEOUT_S
 from greenray.client.network_file import NetworkFile
 from greenray.cluster.config.state_dir import StateDir
 from greenray.coding.codec import get_codec

@@ -17,7 +17,7 @@ from greenray.chain.dialect import NEVER_EXPIRES, Dialect
 from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import KeyRing
 from greenray.chain.rpc.client import RpcChainClient
-from greenray.cluster.config.settings import ChainSettings
+from greenray.cluster.config.settings import ChainSection
 from greenray.cluster.local_chain import keys as local_keys
 from greenray.cluster.local_chain.genesis import write_local_genesis
 from greenray.cluster.local_chain.process import ChainOptions, ChainProcess
@@ -53,7 +53,7 @@ class SealWorld:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, root: Path, settings: ChainSettings) -> AsyncIterator[SealWorld]:
+    async def opened(cls, root: Path, settings: ChainSection) -> AsyncIterator[SealWorld]:
         """Raises ChainUnavailable, InvalidInput."""
         keys_file, genesis_file = root / "keys.json", root / "genesis.json"
         endpoints = ["http://127.0.0.1:1"] * _SPS
