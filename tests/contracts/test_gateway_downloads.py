@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from greenray.actors.gateway.server import GatewaySettings
+from greenray.actors.gateway.settings import GatewaySettings
 from greenray.protocol.objects import ActionType, Visibility
 from tests.support.gateway_rig import GatewayRig, code_of
 

@@ -11,6 +11,8 @@ import pytest
 
 from greenray.cli.app import COMMANDS
 
+ROOT = Path(__file__).parents[2]
+
 _CLIENT = Path(__file__).parents[2] / "src" / "greenray" / "client"
 _PROGRAM = """
 import json, sys
@@ -86,6 +88,18 @@ def test_a_client_loads_nothing_of_the_embedded_chain() -> None:
         "from greenray.chain.dialects import get_dialect\n"
         "get_dialect()\n"
         "print([name for name in sys.modules if '.local' in name])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
+
+
+def test_what_runs_actors_does_not_load_pydantic() -> None:
+    roles = sorted(path.stem for path in (ROOT / "cluster" / "roles").glob("[a-z]*.py"))
+    program = (
+        "import sys\n"
+        f"from greenray.cluster.roles import {', '.join(roles)}\n"
+        "from greenray.cluster.on_ray import hosts\n"
+        "print([name for name in sys.modules if name.startswith('pydantic')])"
     )
     ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr

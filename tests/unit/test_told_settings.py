@@ -5,8 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from importlib import import_module
@@ -167,15 +165,3 @@ def test_every_setting_that_a_message_or_a_document_advises_exists() -> None:
     }
     assert {"budget.memory_bytes", "receiver.max_open_groups"} <= advised
     assert (advised | documented) - known == {"chain.chain_id"}  # a field of key files
-
-
-def test_what_runs_actors_does_not_load_pydantic() -> None:
-    roles = sorted(path.stem for path in (ROOT / "cluster" / "roles").glob("[a-z]*.py"))
-    program = (
-        "import sys\n"
-        f"from greenray.cluster.roles import {', '.join(roles)}\n"
-        "from greenray.cluster.on_ray import hosts\n"
-        "print([name for name in sys.modules if name.startswith('pydantic')])"
-    )
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
