@@ -1,10 +1,11 @@
-"""Writes the job's transition table, as the code has it, into docs/architecture.md."""
+"""Writes the tables of the job's states and transitions, as the code has them, into
+docs/architecture.md."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from greenray.protocol.job import transition_table_markdown
+from greenray.protocol.job_table import state_table_markdown, transition_table_markdown
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "architecture.md"
 BEGIN = "<!-- state table: begin -->"
@@ -12,10 +13,11 @@ END = "<!-- state table: end -->"
 
 
 def with_table(text: str) -> str:
-    """``text`` with the table between its two marks."""
+    """``text`` with the tables between its two marks."""
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n{transition_table_markdown()}{END}{after}"
+    tables = f"{state_table_markdown()}\n{transition_table_markdown()}"
+    return f"{before}{BEGIN}\n{tables}{END}{after}"
 
 
 if __name__ == "__main__":

@@ -53,10 +53,10 @@ from greenray.protocol.errors import (
 from greenray.protocol.gateway_request import GatewayRequest
 from greenray.protocol.http_auth import decode_path
 from greenray.protocol.job import JobContext
+from greenray.protocol.job_table import progress_text
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams
-from greenray.protocol.progress import progress_text
 from greenray.storage.ports import Buffer, JobStore, PieceStore
 from greenray.timeline.collection import TraceCollector
 from greenray.timeline.job_timeline import job_timeline

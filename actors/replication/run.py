@@ -30,7 +30,8 @@ from greenray.protocol.errors import (
     SecondaryTimeout,
     StaleJob,
 )
-from greenray.protocol.job import JobContext, JobEvent, SecondaryReceipt
+from greenray.protocol.job import JobContext, SecondaryReceipt
+from greenray.protocol.job_events import JobEvent, SecondaryFinished, SecondaryReplaced
 from greenray.protocol.layout import PayloadLayout
 from greenray.protocol.objects import StorageProvider
 from greenray.timeline.stage_trace import ObjectStages, Stage, StageTrace
@@ -328,11 +329,11 @@ class ReplicationRun:
             raise SecondaryTimeout(f"no answer to {step} within {timeout_s:g} s") from None
 
     async def _finished(self, receipt: SecondaryReceipt) -> None:
-        await self._commit(JobEvent.secondary_finished(receipt))
+        await self._commit(SecondaryFinished(receipt))
 
     async def _replace(self, assignment: _Assignment, error: GreenrayError) -> None:
         await self._admitted.wait()
-        event = JobEvent.secondary_replaced(
+        event = SecondaryReplaced(
             assignment.redundancy_index,
             assignment.provider.operator_address,
             error.reason,
@@ -352,4 +353,4 @@ class ReplicationRun:
 
 
 async def _not_admitted(*events: JobEvent) -> JobContext:
-    raise IllegalTransition(f"{events[0].kind.value} before the run was admitted")
+    raise IllegalTransition(f"{events[0].name} before the run was admitted")

@@ -96,6 +96,13 @@ class TaskNode:
         self._woken.set()
 
     async def _drive(self, job: JobContext) -> None:
+        if not await self._run_driver(job):
+            # Nothing on record holds the job back: what was in the way must not be met at once.
+            await asyncio.sleep(self._settings.poll_s)
+        await self._release(job)
+
+    async def _run_driver(self, job: JobContext) -> bool:
+        """Whether the journal says how it ended."""
         try:
             with self._ports.trace.cpu.working():
                 await JobDriver(job, self._ports, self._settings.driver, self._early).run()
@@ -105,7 +112,9 @@ class TaskNode:
             log.warning("%s: the journal could not be written: %s", job.object_info.name, error)
         except Exception:
             log.exception("%s could not be driven", job.where)
-        await self._release(job)
+        else:
+            return True
+        return False
 
     async def _release(self, job: JobContext) -> None:
         """Give the job back; a job store that is away is asked until it answers, because a lease

@@ -21,7 +21,8 @@ from greenray.actors.replication.batch_source import BatchSource, StoredObject
 from greenray.actors.replication.run import ReplicationRun
 from greenray.actors.task_node.settings import DriverSettings
 from greenray.chain.dialect import Dialect
-from greenray.protocol.job import JobContext, JobEvent
+from greenray.protocol.job import JobContext
+from greenray.protocol.job_events import ApprovalsCollected, JobEvent
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.storage.ports import JobStore, JobUpdate, PieceStore
 from greenray.timeline.stage_trace import Stage, StageTrace
@@ -67,7 +68,7 @@ async def collect_approvals(
             job.object_info, job.sp_address, job.params.n, settings.approval_timeout_s
         )
     ports.dialect.secondaries.plan_with(job, answers.accepted, answers.not_accepted)
-    return JobEvent.approvals_collected(answers.accepted)
+    return ApprovalsCollected(answers.accepted)
 
 
 def new_run(

@@ -15,7 +15,8 @@ from greenray.actors.replication.run import ReplicationRun
 from greenray.actors.task_node.driver_ports import DriverPorts, collect_approvals, new_run, record
 from greenray.actors.task_node.settings import DriverSettings
 from greenray.protocol.errors import ComponentUnavailable, GreenrayError
-from greenray.protocol.job import UPLOADER_STATES, JobContext
+from greenray.protocol.job import JobContext
+from greenray.protocol.job_table import UPLOADER_STATES
 
 log = logging.getLogger(__name__)
 

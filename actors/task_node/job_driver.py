@@ -8,33 +8,31 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from typing import assert_never
 
 from greenray.actors.ports import SealOrder
 from greenray.actors.task_node.driver_ports import DriverPorts, collect_approvals, new_run, record
 from greenray.actors.task_node.early_replication import EarlyReplications
 from greenray.actors.task_node.settings import DriverSettings
-from greenray.protocol.errors import GreenrayError, StaleJob
-from greenray.protocol.job import (
-    EventKind,
-    JobContext,
-    JobError,
+from greenray.protocol.errors import GreenrayError, IllegalTransition, StaleJob
+from greenray.protocol.job import JobContext, JobError
+from greenray.protocol.job_claims import next_attempt_at
+from greenray.protocol.job_events import (
+    GivenUp,
     JobEvent,
-    JobState,
-    next_attempt_at,
+    ReplicateFinished,
+    ReplicateStarted,
+    RetryDue,
+    SealFinished,
+    SealWatchStarted,
+    SignFinished,
+    SignStarted,
 )
+from greenray.protocol.job_table import STATES, Step, TaskNodeState
 from greenray.protocol.layout import PayloadLayout
 from greenray.timeline.stage_trace import Stage
 
 log = logging.getLogger(__name__)
-
-
-_FAILURE_EVENTS = {
-    JobState.UPLOAD_OBJECT_DONE: EventKind.REPLICATE_FAILED,
-    JobState.REPLICATE_OBJECT_DOING: EventKind.REPLICATE_FAILED,
-    JobState.SIGN_OBJECT_DOING: EventKind.SIGN_FAILED,
-    JobState.SEAL_OBJECT_TX_DOING: EventKind.SEAL_FAILED,
-}
 
 
 class JobDriver:
@@ -53,26 +51,18 @@ class JobDriver:
         self._ports = ports
         self._settings = settings
         self._stages = ports.trace.of(job.object_id, job.sp_address)
-        self._steps: dict[JobState, Callable[[], Awaitable[None]]] = {
-            JobState.UPLOAD_OBJECT_DONE: self._start_replicating,
-            JobState.REPLICATE_OBJECT_DOING: self._replicate,
-            JobState.REPLICATE_OBJECT_DONE: self._start_signing,
-            JobState.REPLICATE_OBJECT_ERROR: self._retry,
-            JobState.SIGN_OBJECT_DOING: self._sign,
-            JobState.SIGN_OBJECT_DONE: self._start_watching,
-            JobState.SIGN_OBJECT_ERROR: self._retry,
-            JobState.SEAL_OBJECT_TX_DOING: self._watch,
-            JobState.SEAL_OBJECT_ERROR: self._retry,
-        }
 
     async def run(self) -> JobContext:
         """The job after this claim: sealed, given up, or waiting for its next attempt.
 
-        Raises StaleJob when somebody else owns the job now; nothing more is written then.
+        Raises:
+            StaleJob: somebody else owns the job now; nothing more is written then.
+            IllegalTransition: the job is in a state that is not the task node's.
         """
         while not self._job.final:
+            step = self._row().step
             try:
-                await self._steps[self._job.state]()
+                await self._take(step)
             except StaleJob:
                 raise
             except Exception as error:
@@ -82,8 +72,32 @@ class JobDriver:
 
     # --- steps ---------------------------------------------------------------------------------
 
-    async def _start_replicating(self) -> None:
-        await self._record(JobEvent(EventKind.REPLICATE_STARTED))
+    def _row(self) -> TaskNodeState:
+        row = STATES[self._job.state]
+        if not isinstance(row, TaskNodeState):
+            raise IllegalTransition(
+                f"a task node has nothing to do in state {self._job.state.name}", self._job.where
+            )
+        return row
+
+    async def _take(self, step: Step) -> None:
+        match step:
+            case Step.START_REPLICATING:
+                await self._record(ReplicateStarted())
+            case Step.REPLICATE:
+                await self._replicate()
+            case Step.START_SIGNING:
+                await self._record(SignStarted())
+            case Step.SIGN:
+                await self._sign()
+            case Step.START_WATCHING:
+                await self._record(SealWatchStarted())
+            case Step.WATCH:
+                await self._watch()
+            case Step.RETRY:
+                await self._record(RetryDue())
+            case _:
+                assert_never(step)
 
     async def _replicate(self) -> None:
         if not self._has_usable_approvals():
@@ -97,7 +111,7 @@ class JobDriver:
             run = new_run(job, self._ports, self._settings, uploading=False)
             run.admit(job, self._record)
             await run.run()
-        await self._record(JobEvent(EventKind.REPLICATE_FINISHED), JobEvent(EventKind.SIGN_STARTED))
+        await self._record(ReplicateFinished(), SignStarted())
         layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         if layout.pieces.batch_size_bytes(0) >= self._settings.hot_from_bytes:
             await self._ports.hot_columns.release_object(job.sp_address, job.object_id)
@@ -113,28 +127,17 @@ class JobDriver:
     async def _collect_approvals(self) -> None:
         await self._record(await collect_approvals(self._job, self._ports, self._settings))
 
-    async def _start_signing(self) -> None:
-        await self._record(JobEvent(EventKind.SIGN_STARTED))
-
     async def _sign(self) -> None:
         with self._stages.during(Stage.SUBMITTED):
             ticket = await self._ports.sealer.submit_seal(self._seal_order())
-        await self._record(
-            JobEvent.sign_finished(ticket.tx_hash), JobEvent(EventKind.SEAL_WATCH_STARTED)
-        )
-
-    async def _start_watching(self) -> None:
-        await self._record(JobEvent(EventKind.SEAL_WATCH_STARTED))
+        await self._record(SignFinished(ticket.tx_hash), SealWatchStarted())
 
     async def _watch(self) -> None:
         with self._stages.during(Stage.SEALED):
             outcome = await self._ports.sealer.watch_seal(
                 self._seal_order(), self._settings.seal_timeout_s
             )
-        await self._record(JobEvent.seal_finished(outcome.height, outcome.tx_hash))
-
-    async def _retry(self) -> None:
-        await self._record(JobEvent(EventKind.RETRY_DUE))
+        await self._record(SealFinished(outcome.height, outcome.tx_hash))
 
     # --- recording -----------------------------------------------------------------------------
 
@@ -150,10 +153,7 @@ class JobDriver:
 
     async def _fail(self, error: Exception) -> None:
         """Write why the step failed and when it is tried again, or that it never will be."""
-        job = self._job
-        kind = _FAILURE_EVENTS.get(job.state)
-        if kind is None:
-            raise error
+        job, failure = self._job, self._row().failure
         if isinstance(error, GreenrayError):
             job_error = JobError.of(error)
         else:
@@ -167,12 +167,12 @@ class JobDriver:
             self._settings.retry_base_s,
             self._settings.retry_cap_s,
         )
-        await self._record(JobEvent.failed(kind, job_error, due))
+        await self._record(failure(job_error, due))
         log.warning("%s: %s (%s)", job.object_info.name, job_error.message, job_error.reason)
         if due is None or not job_error.retryable:
             await self._give_up()
 
     async def _give_up(self) -> None:
-        await self._record(JobEvent(EventKind.GIVEN_UP))
+        await self._record(GivenUp())
         log.error("%s is given up: %s", self._job.object_info.name, self._job.error)
         await self._ports.sealer.reject_seal(self._seal_order())

@@ -33,7 +33,8 @@ from greenray.protocol.errors import (
     StaleJob,
 )
 from greenray.protocol.integrity import integrity_hash, secondary_sign_bytes
-from greenray.protocol.job import EventKind, JobContext, JobError, JobEvent, JobState
+from greenray.protocol.job import JobContext, JobError, JobState
+from greenray.protocol.job_events import JobEvent, UploadFailed, UploadFinished
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.storage.ports import (
@@ -253,7 +254,7 @@ class Uploader:
         )
         await run_in(self._io_pool, writer.finish)
         return await self._jobs.finish_upload(
-            _update(job, JobEvent(EventKind.UPLOAD_FINISHED)),
+            _update(job, UploadFinished()),
             IntegrityRecord(job.sp_address, job.object_id, SEGMENTS, checksums, digest, signature),
         )
 
@@ -274,7 +275,7 @@ class Uploader:
         await self.release_object(job.sp_address, job.object_id)
         if writer is not None:
             await run_in(self._io_pool, writer.abort)
-        event = JobEvent.failed(EventKind.UPLOAD_FAILED, _job_error(error))
+        event = UploadFailed(_job_error(error))
         try:
             await self._jobs.apply(_update(job, event))
         except (StaleJob, IllegalTransition, NoSuchJob, ComponentUnavailable) as refusal:

@@ -17,14 +17,24 @@ from greenray.protocol.errors import (
     StaleJob,
     TooFewApprovals,
 )
-from greenray.protocol.job import (
-    EventKind,
-    JobContext,
-    JobError,
+from greenray.protocol.job import JobContext, JobError, JobState, SecondaryReceipt
+from greenray.protocol.job_claims import is_claimable
+from greenray.protocol.job_events import (
+    ApprovalsCollected,
     JobEvent,
-    JobState,
-    SecondaryReceipt,
-    is_claimable,
+    ReplicateFailed,
+    ReplicateFinished,
+    ReplicateStarted,
+    RetryDue,
+    SealFailed,
+    SealFinished,
+    SealWatchStarted,
+    SecondaryFinished,
+    SecondaryReplaced,
+    SignFinished,
+    SignStarted,
+    UploadFailed,
+    UploadFinished,
 )
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.storage.ports import (
@@ -43,6 +53,7 @@ OTHER_SP = SECONDARIES[0]
 SIGNER = "0x6f1C7ECc2E3E3F2C1eBc2c19bd4C4F0F1A4fE6b1"
 LEASE_S = 30.0
 DEADLINE_S = 86_400.0
+FAILURE = JobError.of(TooFewApprovals("5 of 6"))
 SEGMENT = 16 * 1024 * 1024
 LARGE = replace(HELLO, id=2, object_name="large", payload_size=9 * SEGMENT + 1)
 """Ten segments: batches of 4, 4 and 2."""
@@ -70,13 +81,8 @@ def group(
     return GroupRow(GroupKey(sp, info.id, index, attempt), info, PARAMS, 4, 0, (), 0.0)
 
 
-def update(job: JobContext, event: JobEvent | EventKind) -> JobUpdate:
-    event = event if isinstance(event, JobEvent) else JobEvent(event)
+def update(job: JobContext, event: JobEvent) -> JobUpdate:
     return JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event)
-
-
-def failed(kind: EventKind, next_attempt_at: float | None = None) -> JobEvent:
-    return JobEvent.failed(kind, JobError.of(TooFewApprovals("5 of 6")), next_attempt_at)
 
 
 def receipt(index: int) -> SecondaryReceipt:
@@ -91,11 +97,11 @@ async def begin(
 
 async def uploaded(store: JobStore, info: ObjectInfo = HELLO, sp: str = PRIMARY) -> JobContext:
     job = await begin(store, info, sp=sp)
-    done = update(job, EventKind.UPLOAD_FINISHED)
+    done = update(job, UploadFinished())
     return await store.finish_upload(done, record(info.id, sp=sp))
 
 
-async def after(store: JobStore, job: JobContext, *events: JobEvent | EventKind) -> JobContext:
+async def after(store: JobStore, job: JobContext, *events: JobEvent) -> JobContext:
     for event in events:
         job = await store.apply(update(job, event))
     return job
@@ -107,10 +113,10 @@ async def signing(store: JobStore, info: ObjectInfo = HELLO) -> JobContext:
     return await after(
         store,
         job,
-        EventKind.REPLICATE_STARTED,
-        *(JobEvent.secondary_finished(receipt(i)) for i in range(6)),
-        EventKind.REPLICATE_FINISHED,
-        EventKind.SIGN_STARTED,
+        ReplicateStarted(),
+        *(SecondaryFinished(receipt(i)) for i in range(6)),
+        ReplicateFinished(),
+        SignStarted(),
     )
 
 
@@ -142,8 +148,8 @@ class JobStoreContract:
     async def test_events_of_one_update_are_recorded_together(self, store: JobStore) -> None:
         job = await uploaded(store)
         (job,) = await store.claim_jobs("node", LEASE_S, 1)
-        job = await after(store, job, EventKind.REPLICATE_STARTED)
-        receipts = tuple(JobEvent.secondary_finished(receipt(index)) for index in range(3))
+        job = await after(store, job, ReplicateStarted())
+        receipts = tuple(SecondaryFinished(receipt(index)) for index in range(3))
         told = await store.apply(replace(update(job, receipts[0]), then=receipts[1:]))
         assert [r.redundancy_index for r in told.secondaries] == [0, 1, 2]
         assert await store.get_job(PRIMARY, job.object_id) == told
@@ -151,9 +157,9 @@ class JobStoreContract:
     async def test_an_event_that_is_illegal_undoes_those_before_it(self, store: JobStore) -> None:
         job = await uploaded(store)
         (job,) = await store.claim_jobs("node", LEASE_S, 1)
-        wrong = update(job, EventKind.REPLICATE_STARTED)
+        wrong = update(job, ReplicateStarted())
         with pytest.raises(IllegalTransition):
-            await store.apply(replace(wrong, then=(JobEvent(EventKind.SIGN_STARTED),)))
+            await store.apply(replace(wrong, then=(SignStarted(),)))
         assert await store.get_job(PRIMARY, job.object_id) == job
 
     async def test_a_new_upload_makes_an_owned_job(self, store: JobStore, clock: Clock) -> None:
@@ -196,7 +202,7 @@ class JobStoreContract:
     async def test_a_failed_upload_is_resumed_by_the_next(
         self, store: JobStore, clock: Clock
     ) -> None:
-        job = await after(store, await begin(store), failed(EventKind.UPLOAD_FAILED))
+        job = await after(store, await begin(store), UploadFailed(FAILURE))
         clock.now += 100_000
         resumed = await begin(store, owner="second")
         assert (resumed.job_id, resumed.epoch) == (job.job_id, job.epoch + 1)
@@ -213,7 +219,7 @@ class JobStoreContract:
         assert (job.job_id, job.owner) == (lost.job_id, "second")
         assert states(job)[-2:] == [JobState.UPLOAD_OBJECT_ERROR, JobState.UPLOAD_OBJECT_DOING]
         with pytest.raises(StaleJob):
-            await store.finish_upload(update(lost, EventKind.UPLOAD_FINISHED), record())
+            await store.finish_upload(update(lost, UploadFinished()), record())
         assert await store.get_integrity(PRIMARY, HELLO.id, -1) is None
 
     async def test_finishing_an_upload_records_its_integrity_and_gives_up_the_lease(
@@ -241,10 +247,10 @@ class JobStoreContract:
         job = await after(
             store,
             job,
-            JobEvent.sign_finished("AB" * 32),
-            EventKind.SEAL_WATCH_STARTED,
-            failed(EventKind.SEAL_FAILED, clock.now + 0.125),
-            EventKind.RETRY_DUE,
+            SignFinished("AB" * 32),
+            SealWatchStarted(),
+            SealFailed(FAILURE, clock.now + 0.125),
+            RetryDue(),
         )
         assert await store.get_job(PRIMARY, HELLO.id) == job
         second = await uploaded(store, other := replace(other, id=77))
@@ -252,10 +258,10 @@ class JobStoreContract:
         second = await after(
             store,
             second,
-            EventKind.REPLICATE_STARTED,
-            JobEvent.approvals_collected((approval_of(PRIMARY, other), foreign)),
-            JobEvent.secondary_replaced(1, OTHER_SP, "secondary-failed", "line\nbreak\0"),
-            failed(EventKind.REPLICATE_FAILED, 5.5),
+            ReplicateStarted(),
+            ApprovalsCollected((approval_of(PRIMARY, other), foreign)),
+            SecondaryReplaced(1, OTHER_SP, "secondary-failed", "line\nbreak\0"),
+            ReplicateFailed(FAILURE, 5.5),
         )
         assert await store.get_job(PRIMARY, 77) == second
         assert second.approvals[1].object_info != second.object_info
@@ -268,21 +274,21 @@ class JobStoreContract:
         clock.now += LEASE_S
         (job,) = await store.claim_jobs("node", LEASE_S, 1)
         with pytest.raises(StaleJob):
-            await store.apply(update(zombie, EventKind.REPLICATE_STARTED))
+            await store.apply(update(zombie, ReplicateStarted()))
         assert await store.get_job(PRIMARY, HELLO.id) == job
 
     async def test_an_event_expected_in_another_state_is_stale(self, store: JobStore) -> None:
         job = await begin(store)
-        await after(store, job, failed(EventKind.UPLOAD_FAILED))
+        await after(store, job, UploadFailed(FAILURE))
         with pytest.raises(StaleJob):
-            await store.apply(update(job, EventKind.UPLOAD_FINISHED))
+            await store.apply(update(job, UploadFinished()))
 
     async def test_an_event_outside_the_table_is_refused_and_changes_nothing(
         self, store: JobStore
     ) -> None:
         job = await begin(store)
         with pytest.raises(IllegalTransition):
-            await store.apply(update(job, EventKind.SIGN_STARTED))
+            await store.apply(update(job, SignStarted()))
         assert await store.get_job(PRIMARY, HELLO.id) == job
 
     async def test_an_event_for_no_job_or_another_providers_job_says_so(
@@ -291,15 +297,14 @@ class JobStoreContract:
         job = await begin(store)
         for stranger in (replace(job, job_id=99), replace(job, sp_address=OTHER_SP)):
             with pytest.raises(NoSuchJob):
-                await store.apply(update(stranger, EventKind.UPLOAD_FINISHED))
+                await store.apply(update(stranger, UploadFinished()))
 
     async def test_an_illegal_event_does_not_affect_those_that_arrive_with_it(
         self, store: JobStore
     ) -> None:
         jobs = [await begin(store, replace(HELLO, id=i)) for i in range(1, 31)]
-        events = [
-            EventKind.SIGN_STARTED if job.object_id % 3 == 0 else EventKind.UPLOAD_FINISHED
-            for job in jobs
+        events: list[JobEvent] = [
+            SignStarted() if job.object_id % 3 == 0 else UploadFinished() for job in jobs
         ]
         outcomes = await asyncio.gather(
             *(
@@ -322,9 +327,9 @@ class JobStoreContract:
         self, store: JobStore
     ) -> None:
         job = await uploaded(store)
-        job = await after(store, job, EventKind.REPLICATE_STARTED)
+        job = await after(store, job, ReplicateStarted())
         answers = await asyncio.gather(
-            *(store.apply(update(job, JobEvent.secondary_finished(receipt(i)))) for i in range(6))
+            *(store.apply(update(job, SecondaryFinished(receipt(i)))) for i in range(6))
         )
         assert [len(a.secondaries) for a in answers] == [1, 2, 3, 4, 5, 6]
         assert await store.get_job(PRIMARY, HELLO.id) == answers[-1]
@@ -373,7 +378,7 @@ class JobStoreContract:
     ) -> None:
         await sealed_job(store)
         await begin(store, LARGE)
-        await after(store, await begin(store, sp=OTHER_SP), failed(EventKind.UPLOAD_FAILED))
+        await after(store, await begin(store, sp=OTHER_SP), UploadFailed(FAILURE))
         clock.now += 1_000_000
         assert await store.claim_jobs("node", LEASE_S, 5) == ()
         assert await store.next_due_in_s() is None
@@ -383,7 +388,7 @@ class JobStoreContract:
     ) -> None:
         await uploaded(store)
         (job,) = await store.claim_jobs("node", LEASE_S, 1)
-        job = await after(store, job, failed(EventKind.REPLICATE_FAILED, clock.now + 60))
+        job = await after(store, job, ReplicateFailed(FAILURE, clock.now + 60))
         await store.release_job(PRIMARY, job.job_id, job.epoch)
         assert await store.next_due_in_s() == 60
         assert await store.claim_jobs("node", LEASE_S, 1) == ()
@@ -439,10 +444,11 @@ class JobStoreContract:
         assert lost.error is not None
         assert lost.error.reason == "owner-lost"
         assert await store.get_job(PRIMARY, 50) == idle
-        for zombie, event in (
-            (claimed, EventKind.REPLICATE_STARTED),
-            (upload, EventKind.UPLOAD_FINISHED),
-        ):
+        zombies: list[tuple[JobContext, JobEvent]] = [
+            (claimed, ReplicateStarted()),
+            (upload, UploadFinished()),
+        ]
+        for zombie, event in zombies:
             with pytest.raises(StaleJob):
                 await store.apply(update(zombie, event))
         assert len(await store.claim_jobs("node", LEASE_S, 5)) == 2
@@ -459,10 +465,10 @@ class JobStoreContract:
         (part,) = await store.claim_jobs("node-1/upload-7", 1e6, 1)
         assert await store.release_process("node-1") == 2
         with pytest.raises(StaleJob):
-            await store.apply(update(dead, EventKind.REPLICATE_STARTED))
+            await store.apply(update(dead, ReplicateStarted()))
         with pytest.raises(StaleJob):
-            await store.apply(update(part, EventKind.REPLICATE_STARTED))
-        await store.apply(update(alive, EventKind.REPLICATE_STARTED))
+            await store.apply(update(part, ReplicateStarted()))
+        await store.apply(update(alive, ReplicateStarted()))
         assert len(await store.claim_jobs("node-2", LEASE_S, 5)) == 2
 
     # --- integrity records -----------------------------------------------------------------------
@@ -653,9 +659,9 @@ async def sealed_job(store: JobStore) -> JobContext:
     job = await after(
         store,
         job,
-        JobEvent.sign_finished("AB" * 32),
-        EventKind.SEAL_WATCH_STARTED,
-        JobEvent.seal_finished(17, "CD" * 32),
+        SignFinished("AB" * 32),
+        SealWatchStarted(),
+        SealFinished(17, "CD" * 32),
     )
     assert job.final
     await store.release_job(PRIMARY, job.job_id, job.epoch)

@@ -36,13 +36,18 @@ from greenray.protocol.errors import (
     UnreadableFile,
     WrongObjectStatus,
 )
-from greenray.protocol.job import (
-    EventKind,
-    JobContext,
-    JobError,
+from greenray.protocol.job import JobContext, JobError, JobState, SecondaryReceipt
+from greenray.protocol.job_events import (
+    GivenUp,
     JobEvent,
-    JobState,
-    SecondaryReceipt,
+    ReplicateFailed,
+    ReplicateFinished,
+    ReplicateStarted,
+    SealFinished,
+    SealWatchStarted,
+    SecondaryFinished,
+    SignFinished,
+    SignStarted,
 )
 from greenray.protocol.objects import RedundancyType
 from greenray.storage.ports import JobUpdate
@@ -95,26 +100,26 @@ class SealingTaskNode:
     async def seal(self, job: JobContext) -> None:
         rig, info = self._rig, job.object_info
         (job,) = await rig.job_store.claim_jobs("task-node", 60.0, 1)
-        job = await self._event(job, JobEvent(EventKind.REPLICATE_STARTED))
+        job = await self._event(job, ReplicateStarted())
         addresses = tuple(f"0x{index:040x}" for index in range(PARAMS.n))
         for index, address in enumerate(addresses):
             receipt = SecondaryReceipt(index, address, info.checksums[index + 1], bytes(65))
-            job = await self._event(job, JobEvent.secondary_finished(receipt))
+            job = await self._event(job, SecondaryFinished(receipt))
         rig.chain.seal_object(info.bucket_name, info.object_name, addresses)
         for event in (
-            JobEvent(EventKind.REPLICATE_FINISHED),
-            JobEvent(EventKind.SIGN_STARTED),
-            JobEvent.sign_finished("AB" * 32),
-            JobEvent(EventKind.SEAL_WATCH_STARTED),
-            JobEvent.seal_finished(7, "AB" * 32),
+            ReplicateFinished(),
+            SignStarted(),
+            SignFinished("AB" * 32),
+            SealWatchStarted(),
+            SealFinished(7, "AB" * 32),
         ):
             job = await self._event(job, event)
 
     async def give_up(self, job: JobContext) -> None:
         (job,) = await self._rig.job_store.claim_jobs("task-node", 60.0, 1)
         error = JobError(SecondariesExhausted.reason, "no secondary is left", True)
-        job = await self._event(job, JobEvent.failed(EventKind.REPLICATE_FAILED, error))
-        await self._event(job, JobEvent(EventKind.GIVEN_UP, error=error))
+        job = await self._event(job, ReplicateFailed(error))
+        await self._event(job, GivenUp())
 
     async def _event(self, job: JobContext, event: JobEvent) -> JobContext:
         update = JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event)

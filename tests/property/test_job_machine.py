@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 from hypothesis import settings
@@ -9,51 +10,77 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from greenray.protocol.errors import IllegalTransition
-from greenray.protocol.job import (
-    ERROR_STATES,
-    TRANSITIONS,
-    EventKind,
-    JobError,
+from greenray.protocol.job import JobError, JobState, SecondaryReceipt
+from greenray.protocol.job_events import (
+    EVENTS,
+    ApprovalsCollected,
+    GivenUp,
     JobEvent,
-    JobState,
-    SecondaryReceipt,
-    apply,
+    OwnerLost,
+    ReplicateFailed,
+    ReplicateFinished,
+    ReplicateStarted,
+    RetryDue,
+    SealFailed,
+    SealFinished,
+    SealWatchStarted,
+    SecondaryFinished,
+    SecondaryReplaced,
+    SignFailed,
+    SignFinished,
+    SignStarted,
+    UploadFailed,
+    UploadFinished,
+    UploadResumed,
+    UploadStarted,
 )
+from greenray.protocol.job_table import TRANSITIONS, apply
 from tests.support.protocol_values import approval_of, new_job
 
 _ADDRESSES = st.sampled_from([f"sp{number}" for number in range(9)])
 _INDICES = st.integers(-1, 6)
 _ERROR = JobError("store-error", "disk", True)
+_ERROR_STATES = frozenset(state for state in JobState if state.name.endswith("_ERROR"))
 _AFTER_REPLICATION = frozenset(s for s in JobState if s >= JobState.REPLICATE_OBJECT_DONE) - {
     JobState.REPLICATE_OBJECT_ERROR
 }
 
 
-@st.composite
-def events(draw: st.DrawFn, kinds: st.SearchStrategy[EventKind]) -> JobEvent:
-    kind = draw(kinds)
-    match kind:
-        case EventKind.APPROVALS_COLLECTED:
-            addresses = draw(st.lists(_ADDRESSES, min_size=1, max_size=9))
-            return JobEvent.approvals_collected(tuple(approval_of(a) for a in addresses))
-        case EventKind.SECONDARY_FINISHED:
-            receipt = SecondaryReceipt(draw(_INDICES), draw(_ADDRESSES), b"", b"")
-            return JobEvent.secondary_finished(receipt)
-        case EventKind.SECONDARY_REPLACED:
-            return JobEvent.secondary_replaced(draw(_INDICES), draw(_ADDRESSES), "reason")
-        case EventKind.SIGN_FINISHED:
-            return JobEvent.sign_finished(draw(st.sampled_from(["AA", "BB"])))
-        case EventKind.SEAL_FINISHED:
-            return JobEvent.seal_finished(draw(st.integers(1, 9)), None)
-        case (
-            EventKind.UPLOAD_FAILED
-            | EventKind.REPLICATE_FAILED
-            | EventKind.SIGN_FAILED
-            | EventKind.SEAL_FAILED
-        ):
-            return JobEvent.failed(kind, _ERROR, draw(st.none() | st.floats(0, 100)))
-        case _:
-            return JobEvent(kind)
+_BARE = (
+    UploadStarted,
+    UploadFinished,
+    UploadResumed,
+    OwnerLost,
+    ReplicateStarted,
+    ReplicateFinished,
+    SignStarted,
+    SealWatchStarted,
+    RetryDue,
+    GivenUp,
+)
+_DUE = st.none() | st.floats(0, 100)
+_STRATEGIES: dict[type[JobEvent], st.SearchStrategy[JobEvent]] = {
+    **{kind: st.just(kind()) for kind in _BARE},
+    UploadFailed: st.just(UploadFailed(_ERROR)),
+    ApprovalsCollected: st.lists(_ADDRESSES, min_size=1, max_size=9).map(
+        lambda addresses: ApprovalsCollected(tuple(map(approval_of, addresses)))
+    ),
+    SecondaryFinished: st.builds(
+        lambda index, address: SecondaryFinished(SecondaryReceipt(index, address, b"", b"")),
+        _INDICES,
+        _ADDRESSES,
+    ),
+    SecondaryReplaced: st.builds(SecondaryReplaced, _INDICES, _ADDRESSES, st.just("reason")),
+    ReplicateFailed: st.builds(ReplicateFailed, st.just(_ERROR), _DUE),
+    SignFinished: st.builds(SignFinished, st.sampled_from(["AA", "BB"])),
+    SignFailed: st.builds(SignFailed, st.just(_ERROR), _DUE),
+    SealFinished: st.builds(SealFinished, st.integers(1, 9), st.none()),
+    SealFailed: st.builds(SealFailed, st.just(_ERROR), _DUE),
+}
+
+
+def events(kinds: Sequence[type[JobEvent]]) -> st.SearchStrategy[JobEvent]:
+    return st.one_of([_STRATEGIES[kind] for kind in kinds])
 
 
 class Job(RuleBasedStateMachine):
@@ -65,7 +92,7 @@ class Job(RuleBasedStateMachine):
 
     def happen(self, event: JobEvent) -> None:
         self.before, self.now = self.job, self.now + 1.0
-        target = TRANSITIONS.get((self.job.state, event.kind))
+        target = TRANSITIONS.get((self.job.state, type(event)))
         try:
             self.job = apply(self.job, event, self.now)
         except IllegalTransition:
@@ -77,16 +104,16 @@ class Job(RuleBasedStateMachine):
 
     def contradicts(self, event: JobEvent) -> bool:
         held = {r.redundancy_index: r.operator_address for r in self.job.secondaries}
-        if event.receipt is not None:
+        if isinstance(event, SecondaryFinished):
             index, address = event.receipt.redundancy_index, event.receipt.operator_address
             others = [a for i, a in held.items() if i != index]
             return not 0 <= index < self.job.params.n or address in others
-        if event.replaced is not None:
-            index = event.replaced.redundancy_index
+        if isinstance(event, SecondaryReplaced):
+            index = event.redundancy_index
             return not 0 <= index < self.job.params.n or index in held
-        return event.kind is EventKind.REPLICATE_FINISHED and len(held) < self.job.params.n
+        return isinstance(event, ReplicateFinished) and len(held) < self.job.params.n
 
-    @rule(event=events(st.sampled_from(EventKind)))
+    @rule(event=events(list(EVENTS.values())))
     def anything_happens(self, event: JobEvent) -> None:
         self.happen(event)
 
@@ -94,7 +121,7 @@ class Job(RuleBasedStateMachine):
     @rule(data=st.data())
     def something_legal_happens(self, data: st.DataObject) -> None:
         legal = [kind for state, kind in TRANSITIONS if state is self.job.state]
-        self.happen(data.draw(events(st.sampled_from(legal))))
+        self.happen(data.draw(events(legal)))
 
     @precondition(lambda self: self.job.state is JobState.REPLICATE_OBJECT_DOING)
     @rule()
@@ -102,10 +129,8 @@ class Job(RuleBasedStateMachine):
         free = [f"free{number}" for number in range(6)]
         for index in range(self.job.params.n):
             if self.job.receipt(index) is None:
-                self.happen(
-                    JobEvent.secondary_finished(SecondaryReceipt(index, free[index], b"", b""))
-                )
-        self.happen(JobEvent(EventKind.REPLICATE_FINISHED))
+                self.happen(SecondaryFinished(SecondaryReceipt(index, free[index], b"", b"")))
+        self.happen(ReplicateFinished())
 
     @invariant()
     def history_ends_in_the_state_and_has_legal_steps_only(self) -> None:
@@ -130,12 +155,12 @@ class Job(RuleBasedStateMachine):
 
     @invariant()
     def an_error_is_known_exactly_in_the_error_states(self) -> None:
-        assert (self.job.error is not None) is (self.job.state in ERROR_STATES)
+        assert (self.job.error is not None) is (self.job.state in _ERROR_STATES)
 
     @invariant()
     def only_sealed_and_given_up_jobs_are_final(self) -> None:
         if self.job.final:
-            assert self.job.state in ERROR_STATES | {JobState.SEAL_OBJECT_DONE}
+            assert self.job.state in _ERROR_STATES | {JobState.SEAL_OBJECT_DONE}
         assert self.job.final or self.job.state is not JobState.SEAL_OBJECT_DONE
 
     @invariant()

@@ -14,15 +14,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenray.protocol.errors import GreenrayError, NoSpaceLeft
-from greenray.protocol.job import (
-    EventKind,
-    JobContext,
-    JobError,
+from greenray.protocol.job import JobContext, JobError
+from greenray.protocol.job_claims import admit_upload, is_claimable
+from greenray.protocol.job_events import (
+    GivenUp,
     JobEvent,
-    admit_upload,
-    check_and_apply,
-    is_claimable,
+    OwnerLost,
+    ReplicateFailed,
+    ReplicateStarted,
+    RetryDue,
+    UploadFailed,
+    UploadFinished,
+    UploadResumed,
+    UploadStarted,
 )
+from greenray.protocol.job_table import check_and_apply
 from greenray.protocol.objects import StorageParams
 from greenray.storage.ports import IntegrityRecord, JobStore, JobUpdate
 from greenray.storage.sqlite_store import SqliteJobStore
@@ -52,9 +58,9 @@ class Model:
         if job is None:
             info = replace(HELLO, id=object_id)
             job = JobContext(len(self.jobs) + 1, PRIMARY, info, StorageParams(), 4, now, now + 100)
-        started = EventKind.UPLOAD_STARTED if admission == "create" else EventKind.UPLOAD_RESUMED
+        started: JobEvent = UploadStarted() if admission == "create" else UploadResumed()
         if admission == "take-over":
-            job = self.changed(job, EventKind.OWNER_LOST)
+            job = self.changed(job, OwnerLost())
         job = self.owned(replace(job, deadline_at=now + 100), owner)
         return self.kept(self.changed(job, started))
 
@@ -92,8 +98,8 @@ class Model:
         lease = self.clock() + LEASE_S
         return replace(job, owner=owner, lease_expires_at=lease, epoch=job.epoch + 1)
 
-    def changed(self, job: JobContext, kind: EventKind) -> JobContext:
-        return check_and_apply(job, job.epoch, job.state, JobEvent(kind), self.clock())
+    def changed(self, job: JobContext, event: JobEvent) -> JobContext:
+        return check_and_apply(job, job.epoch, job.state, event, self.clock())
 
     def kept(self, job: JobContext) -> JobContext:
         self.jobs[job.object_id] = job
@@ -101,19 +107,16 @@ class Model:
 
 
 def random_event(generator: random.Random, now: float) -> JobEvent:
-    kind = generator.choice(
-        [
-            EventKind.UPLOAD_FINISHED,
-            EventKind.UPLOAD_FAILED,
-            EventKind.REPLICATE_STARTED,
-            EventKind.REPLICATE_FAILED,
-            EventKind.RETRY_DUE,
-            EventKind.GIVEN_UP,
-        ]
-    )
-    if kind in (EventKind.UPLOAD_FAILED, EventKind.REPLICATE_FAILED):
-        return JobEvent.failed(kind, ERROR, now + generator.choice([0, 5, 20]))
-    return JobEvent(kind)
+    due_at = now + generator.choice([0, 5, 20])
+    events: list[JobEvent] = [
+        UploadFinished(),
+        UploadFailed(ERROR),
+        ReplicateStarted(),
+        ReplicateFailed(ERROR, due_at),
+        RetryDue(),
+        GivenUp(),
+    ]
+    return generator.choice(events)
 
 
 def random_call(

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from greenray.protocol.errors import SecondariesExhausted, TooFewApprovals
-from greenray.protocol.job import EventKind, JobContext, JobError, JobEvent, apply
+from greenray.protocol.job import JobContext, JobError
+from greenray.protocol.job_events import (
+    ApprovalsCollected,
+    JobEvent,
+    ReplicateFailed,
+    ReplicateStarted,
+    RetryDue,
+    SecondaryFinished,
+    SecondaryReplaced,
+    UploadFinished,
+    UploadStarted,
+)
+from greenray.protocol.job_table import apply
 from greenray.protocol.objects import StorageParams
 from greenray.protocol.replication_plan import ReplicationPlan
 from tests.support.protocol_values import approval_of, job_after, new_job, receipt_of
@@ -39,9 +51,9 @@ class Replication(RuleBasedStateMachine):
     def start(self, k: int, m: int) -> None:
         params = StorageParams(redundant_data_chunk_num=k, redundant_parity_chunk_num=m)
         self.job = job_after(
-            EventKind.UPLOAD_STARTED,
-            EventKind.UPLOAD_FINISHED,
-            EventKind.REPLICATE_STARTED,
+            UploadStarted(),
+            UploadFinished(),
+            ReplicateStarted(),
             job=new_job(params),
         )
 
@@ -60,7 +72,7 @@ class Replication(RuleBasedStateMachine):
             raise AssertionError("too few approvals made a plan")
         if not approvals:
             return
-        self.record(JobEvent.approvals_collected(approvals))
+        self.record(ApprovalsCollected(approvals))
         self.holders = dict(zip(open_indices, fresh, strict=False))
         self.spares = fresh[len(open_indices) :]
         self.exhausted = set()
@@ -70,7 +82,7 @@ class Replication(RuleBasedStateMachine):
     @rule(data=st.data())
     def secondary_finishes(self, data: st.DataObject) -> None:
         index = data.draw(st.sampled_from(sorted(self.holders)))
-        self.record(JobEvent.secondary_finished(receipt_of(index, self.holders.pop(index))))
+        self.record(SecondaryFinished(receipt_of(index, self.holders.pop(index))))
 
     @precondition(lambda self: self.holders)
     @rule(data=st.data(), twice=st.booleans())
@@ -78,7 +90,7 @@ class Replication(RuleBasedStateMachine):
         index = data.draw(st.sampled_from(sorted(self.holders)))
         failed = self.holders.pop(index)
         for _ in range(1 + twice):
-            self.record(JobEvent.secondary_replaced(index, failed, "secondary-timeout"))
+            self.record(SecondaryReplaced(index, failed, "secondary-timeout"))
         if self.spares:
             self.holders[index] = self.spares.pop(0)
             self.asked_in_round.append(self.holders[index])
@@ -89,8 +101,8 @@ class Replication(RuleBasedStateMachine):
     @rule()
     def replication_is_retried(self) -> None:
         error = JobError("secondaries-exhausted", "", True)
-        self.record(JobEvent.failed(EventKind.REPLICATE_FAILED, error, 1.0))
-        self.record(JobEvent(EventKind.RETRY_DUE))
+        self.record(ReplicateFailed(error, 1.0))
+        self.record(RetryDue())
         self.holders, self.spares, self.exhausted = {}, [], set()
 
     @precondition(lambda self: self.job.approvals)

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from greenray.protocol.approvals import Approval
-from greenray.protocol.job import EventKind, JobContext, JobEvent, SecondaryReceipt, apply
+from greenray.protocol.job import JobContext, SecondaryReceipt
+from greenray.protocol.job_events import JobEvent, ReplicateStarted, UploadFinished, UploadStarted
+from greenray.protocol.job_table import apply
 from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider, Visibility
 
 HELLO_CHECKSUMS = tuple(
@@ -83,19 +85,17 @@ def new_job(params: StorageParams | None = None) -> JobContext:
     return JobContext(1, PRIMARY, HELLO, params or StorageParams(), 4, 0.0, 86400.0)
 
 
-def job_after(*events: JobEvent | EventKind, job: JobContext | None = None) -> JobContext:
+def job_after(*events: JobEvent, job: JobContext | None = None) -> JobContext:
     """A job after these events, one second apart."""
     job = job or new_job()
     for second, event in enumerate(events, start=1):
-        job = apply(job, event if isinstance(event, JobEvent) else JobEvent(event), float(second))
+        job = apply(job, event, float(second))
     return job
 
 
-def replicating_job(*events: JobEvent | EventKind) -> JobContext:
+def replicating_job(*events: JobEvent) -> JobContext:
     """A job in REPLICATE_OBJECT_DOING, after these further events."""
-    return job_after(
-        EventKind.UPLOAD_STARTED, EventKind.UPLOAD_FINISHED, EventKind.REPLICATE_STARTED, *events
-    )
+    return job_after(UploadStarted(), UploadFinished(), ReplicateStarted(), *events)
 
 
 def renamed(name: str) -> ObjectInfo:

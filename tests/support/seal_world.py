@@ -15,14 +15,20 @@ from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import KeyRing
 from greenray.protocol.errors import GreenrayError, StaleJob
 from greenray.protocol.integrity import secondary_sign_bytes
-from greenray.protocol.job import (
-    EventKind,
-    JobContext,
-    JobError,
+from greenray.protocol.job import JobContext, JobError, JobState, SecondaryReceipt
+from greenray.protocol.job_events import (
     JobEvent,
-    JobState,
-    SecondaryReceipt,
+    ReplicateFinished,
+    ReplicateStarted,
+    RetryDue,
+    SealFinished,
+    SealWatchStarted,
+    SecondaryFinished,
+    SignFinished,
+    SignStarted,
+    UploadFinished,
 )
+from greenray.protocol.job_table import STATES, TaskNodeState
 from greenray.protocol.objects import ObjectInfo, StorageParams, Visibility
 from greenray.storage.ports import IntegrityRecord, JobStore, JobUpdate
 from greenray.storage.sqlite_store import SqliteJobStore
@@ -126,17 +132,17 @@ class SealWorld:
             self.sp_address, info, PARAMS, 4, "uploader", 3600.0, 86400.0
         )
         record = IntegrityRecord(self.sp_address, info.id, -1, (), info.checksums[0], b"s" * 65)
-        event = JobEvent(EventKind.UPLOAD_FINISHED)
-        update = JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event)
+        update = JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, UploadFinished())
         await self.store.finish_upload(update, record)
 
     async def _replicate(self, job: JobContext) -> JobContext:
-        for event in (
-            JobEvent(EventKind.REPLICATE_STARTED),
-            *(JobEvent.secondary_finished(receipt) for receipt in self.receipts(job.object_info)),
-            JobEvent(EventKind.REPLICATE_FINISHED),
-            JobEvent(EventKind.SIGN_STARTED),
-        ):
+        events: tuple[JobEvent, ...] = (
+            ReplicateStarted(),
+            *map(SecondaryFinished, self.receipts(job.object_info)),
+            ReplicateFinished(),
+            SignStarted(),
+        )
+        for event in events:
             job = await self.record(job, event)
         return job
 
@@ -166,13 +172,10 @@ class SealWorld:
             except StaleJob:
                 raise
             except GreenrayError as error:
-                kind = (
-                    EventKind.SIGN_FAILED
-                    if job.state is JobState.SIGN_OBJECT_DOING
-                    else EventKind.SEAL_FAILED
-                )
                 job = await self.get_job(job)
-                job = await self.record(job, JobEvent(kind, error=JobError.of(error)))
+                row = STATES[job.state]
+                assert isinstance(row, TaskNodeState), job.state
+                job = await self.record(job, row.failure(JobError.of(error)))
                 await (pause or _no_pause)()
         raise AssertionError(f"not sealed after {tries} tries: {job.error}")
 
@@ -184,17 +187,15 @@ class SealWorld:
     async def _step(self, signer: Signer, job: JobContext) -> JobContext:
         match job.state:
             case JobState.SIGN_OBJECT_ERROR | JobState.SEAL_OBJECT_ERROR:
-                return await self.record(job, JobEvent(EventKind.RETRY_DUE))
+                return await self.record(job, RetryDue())
             case JobState.SIGN_OBJECT_DOING:
                 ticket = await signer.submit_seal(order_of(job))
-                return await self.record(job, JobEvent.sign_finished(ticket.tx_hash))
+                return await self.record(job, SignFinished(ticket.tx_hash))
             case JobState.SIGN_OBJECT_DONE:
-                return await self.record(job, JobEvent(EventKind.SEAL_WATCH_STARTED))
+                return await self.record(job, SealWatchStarted())
             case JobState.SEAL_OBJECT_TX_DOING:
                 outcome = await signer.watch_seal(order_of(job), 60.0)
-                return await self.record(
-                    job, JobEvent.seal_finished(outcome.height, outcome.tx_hash)
-                )
+                return await self.record(job, SealFinished(outcome.height, outcome.tx_hash))
             case _:
                 raise AssertionError(f"a signer has nothing to do in {job.state.name}")
 

@@ -15,7 +15,18 @@ import threading
 from dataclasses import replace
 from pathlib import Path
 
-from greenray.protocol.job import EventKind, JobContext, JobEvent, SecondaryReceipt
+from greenray.protocol.job import JobContext, SecondaryReceipt
+from greenray.protocol.job_events import (
+    JobEvent,
+    ReplicateFinished,
+    ReplicateStarted,
+    SealFinished,
+    SealWatchStarted,
+    SecondaryFinished,
+    SignFinished,
+    SignStarted,
+    UploadFinished,
+)
 from greenray.protocol.layout import ColumnLayout
 from greenray.protocol.objects import StorageParams
 from greenray.storage.file_store import FilePieceStore
@@ -69,8 +80,7 @@ def store_columns(root: Path, seed: int) -> None:
 # --- journal -------------------------------------------------------------------------------------
 
 
-def update(job: JobContext, event: JobEvent | EventKind) -> JobUpdate:
-    event = event if isinstance(event, JobEvent) else JobEvent(event)
+def update(job: JobContext, event: JobEvent) -> JobUpdate:
     return JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event)
 
 
@@ -86,14 +96,14 @@ async def go_through(store: SqliteJobStore, object_id: int, owner: str = "child"
         await store.begin_upload(PRIMARY, info, StorageParams(), 4, owner, 60, 86_400)
     )
     record = IntegrityRecord(PRIMARY, object_id, -1, (b"\1" * 32,), b"hash", b"signature")
-    await answered(await store.finish_upload(update(job, EventKind.UPLOAD_FINISHED), record))
+    await answered(await store.finish_upload(update(job, UploadFinished()), record))
     job = next(j for j in await store.claim_jobs(owner, 60, 1000) if j.object_id == object_id)
     await answered(job)
-    job = await answered(await store.apply(update(job, EventKind.REPLICATE_STARTED)))
+    job = await answered(await store.apply(update(job, ReplicateStarted())))
     for index, address in enumerate(SECONDARIES):
         receipt = SecondaryReceipt(index, address, b"hash", b"signature")
-        job = await answered(await store.apply(update(job, JobEvent.secondary_finished(receipt))))
-    for kind in (EventKind.REPLICATE_FINISHED, EventKind.SIGN_STARTED):
+        job = await answered(await store.apply(update(job, SecondaryFinished(receipt))))
+    for kind in (ReplicateFinished(), SignStarted()):
         job = await answered(await store.apply(update(job, kind)))
     reserved = TransactionState.RESERVED
     tx_hash = f"HASH{object_id}"
@@ -101,10 +111,10 @@ async def go_through(store: SqliteJobStore, object_id: int, owner: str = "child"
         tx_hash, PRIMARY, job.job_id, SIGNER, object_id, b"bytes", 100, reserved, 0.0
     )
     await store.reserve_transaction(row, job.epoch, job.state)
-    job = await answered(await store.apply(update(job, JobEvent.sign_finished(tx_hash))))
-    job = await answered(await store.apply(update(job, EventKind.SEAL_WATCH_STARTED)))
+    job = await answered(await store.apply(update(job, SignFinished(tx_hash))))
+    job = await answered(await store.apply(update(job, SealWatchStarted())))
     await store.mark_transaction(tx_hash, TransactionState.COMMITTED)
-    job = await answered(await store.apply(update(job, JobEvent.seal_finished(7, tx_hash))))
+    job = await answered(await store.apply(update(job, SealFinished(7, tx_hash))))
     await store.release_job(PRIMARY, job.job_id, job.epoch)
 
 
@@ -125,7 +135,7 @@ async def upload_only(store: SqliteJobStore, object_id: int) -> None:
     job = await store.begin_upload(PRIMARY, info, StorageParams(), 4, "child", 60, 86_400)
     say("ANSWER", object_id, job.epoch, int(job.state))
     record = IntegrityRecord(PRIMARY, object_id, -1, (b"\1" * 32,), b"hash", b"signature")
-    job = await store.finish_upload(update(job, EventKind.UPLOAD_FINISHED), record)
+    job = await store.finish_upload(update(job, UploadFinished()), record)
     say("ANSWER", object_id, job.epoch, int(job.state))
 
 

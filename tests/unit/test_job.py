@@ -14,22 +14,52 @@ from greenray.protocol.errors import (
     StaleJob,
 )
 from greenray.protocol.job import (
-    TRANSITIONS,
-    UPLOADER_STATES,
-    EventKind,
     JobContext,
     JobError,
-    JobEvent,
     JobState,
     ReplacedSecondary,
     StateChange,
+)
+from greenray.protocol.job_claims import (
     UploadAdmission,
     admit_upload,
-    apply,
-    check_and_apply,
     is_claimable,
     next_attempt_at,
     retry_delay_s,
+)
+from greenray.protocol.job_events import (
+    EVENTS,
+    ApprovalsCollected,
+    GivenUp,
+    JobEvent,
+    OwnerLost,
+    ReplicateFailed,
+    ReplicateFinished,
+    ReplicateStarted,
+    RetryDue,
+    SealFailed,
+    SealFinished,
+    SealWatchStarted,
+    SecondaryFinished,
+    SecondaryReplaced,
+    SignFailed,
+    SignFinished,
+    SignStarted,
+    UploadFailed,
+    UploadFinished,
+    UploadResumed,
+    UploadStarted,
+)
+from greenray.protocol.job_table import (
+    STATES,
+    TASK_NODE_STATES,
+    TRANSITIONS,
+    UPLOADER_STATES,
+    EndState,
+    Step,
+    TaskNodeState,
+    apply,
+    check_and_apply,
     transition_table_markdown,
 )
 from tests.support.protocol_values import (
@@ -42,35 +72,36 @@ from tests.support.protocol_values import (
 )
 
 _ERROR = JobError("store-error", "the disk is gone", True)
-_ALL_RECEIPTS = tuple(
-    JobEvent.secondary_finished(receipt_of(r, address)) for r, address in enumerate(SECONDARIES)
-)
+_RECEIPTS_OF_ALL = tuple(receipt_of(r, address) for r, address in enumerate(SECONDARIES))
+_ALL_RECEIPTS = tuple(map(SecondaryFinished, _RECEIPTS_OF_ALL))
 
 
 def _in_state(state: JobState, **fields: Any) -> JobContext:
     return replace(new_job(), state=state, **fields)
 
 
-def _complete(kind: EventKind) -> JobEvent:
-    """An event of the kind with all the fields that it needs."""
-    match kind:
-        case EventKind.APPROVALS_COLLECTED:
-            return JobEvent.approvals_collected((approval_of("sp"),))
-        case EventKind.SECONDARY_FINISHED:
-            return JobEvent.secondary_finished(receipt_of(0, "sp"))
-        case EventKind.SECONDARY_REPLACED:
-            return JobEvent.secondary_replaced(0, "sp", "secondary-timeout")
-        case EventKind.SIGN_FINISHED:
-            return JobEvent.sign_finished("AB12")
-        case (
-            EventKind.UPLOAD_FAILED
-            | EventKind.REPLICATE_FAILED
-            | EventKind.SIGN_FAILED
-            | EventKind.SEAL_FAILED
-        ):
-            return JobEvent.failed(kind, _ERROR)
-        case _:
-            return JobEvent(kind)
+_EXAMPLES: tuple[JobEvent, ...] = (
+    UploadStarted(),
+    UploadFinished(),
+    UploadFailed(_ERROR),
+    UploadResumed(),
+    OwnerLost(),
+    ReplicateStarted(),
+    ApprovalsCollected((approval_of("sp"),)),
+    SecondaryFinished(receipt_of(0, "sp")),
+    SecondaryReplaced(0, "sp", "secondary-timeout"),
+    ReplicateFinished(),
+    ReplicateFailed(_ERROR, 99.0),
+    SignStarted(),
+    SignFinished("AB12"),
+    SignFailed(_ERROR, 99.0),
+    SealWatchStarted(),
+    SealFinished(77, "AB12"),
+    SealFailed(_ERROR, 99.0),
+    RetryDue(),
+    GivenUp(),
+)
+_each_event = pytest.mark.parametrize("event", _EXAMPLES, ids=lambda event: event.name)
 
 
 # --- the way of a job -----------------------------------------------------------------------------
@@ -78,13 +109,13 @@ def _complete(kind: EventKind) -> JobEvent:
 
 def test_job_goes_from_upload_to_sealed_and_is_final() -> None:
     job = replicating_job(
-        JobEvent.approvals_collected(tuple(approval_of(a) for a in SECONDARIES)),
+        ApprovalsCollected(tuple(approval_of(a) for a in SECONDARIES)),
         *_ALL_RECEIPTS,
-        EventKind.REPLICATE_FINISHED,
-        EventKind.SIGN_STARTED,
-        JobEvent.sign_finished("AB12"),
-        EventKind.SEAL_WATCH_STARTED,
-        JobEvent.seal_finished(77, "AB12"),
+        ReplicateFinished(),
+        SignStarted(),
+        SignFinished("AB12"),
+        SealWatchStarted(),
+        SealFinished(77, "AB12"),
     )
     assert [change.state.value for change in job.history] == [1, 2, 7, 8, 10, 11, 13, 14]
     assert (job.final, job.seal_tx_hash, job.seal_height) == (True, "AB12", 77)
@@ -92,23 +123,23 @@ def test_job_goes_from_upload_to_sealed_and_is_final() -> None:
 
 
 def test_history_says_when_each_state_began() -> None:
-    job = apply(new_job(), JobEvent(EventKind.UPLOAD_STARTED), 12.5)
+    job = apply(new_job(), UploadStarted(), 12.5)
     assert job.history == (StateChange(JobState.UPLOAD_OBJECT_DOING, 12.5),)
 
 
 def test_event_outside_the_table_is_refused_in_every_state() -> None:
     for state in JobState:
-        for kind in EventKind:
-            if (state, kind) not in TRANSITIONS:
-                with pytest.raises(IllegalTransition, match=kind.value):
-                    apply(_in_state(state), _complete(kind), 0.0)
+        for event in _EXAMPLES:
+            if (state, type(event)) not in TRANSITIONS:
+                with pytest.raises(IllegalTransition, match=event.name):
+                    apply(_in_state(state), event, 0.0)
 
 
-@pytest.mark.parametrize("kind", EventKind)
-def test_final_job_takes_no_event(kind: EventKind) -> None:
-    for state in (s for s, k in TRANSITIONS if k is kind):
+@_each_event
+def test_final_job_takes_no_event(event: JobEvent) -> None:
+    for state in (s for s, kind in TRANSITIONS if kind is type(event)):
         with pytest.raises(IllegalTransition, match="final"):
-            apply(_in_state(state, final=True), _complete(kind), 0.0)
+            apply(_in_state(state, final=True), event, 0.0)
 
 
 def test_every_state_but_the_first_can_be_reached() -> None:
@@ -117,8 +148,8 @@ def test_every_state_but_the_first_can_be_reached() -> None:
 
 def test_sealed_transaction_may_be_an_earlier_one() -> None:
     watching = _in_state(JobState.SEAL_OBJECT_TX_DOING, seal_tx_hash="NEW")
-    assert apply(watching, JobEvent.seal_finished(5, "OLD"), 0.0).seal_tx_hash == "OLD"
-    assert apply(watching, JobEvent.seal_finished(5, None), 0.0).seal_tx_hash == "NEW"
+    assert apply(watching, SealFinished(5, "OLD"), 0.0).seal_tx_hash == "OLD"
+    assert apply(watching, SealFinished(5, None), 0.0).seal_tx_hash == "NEW"
 
 
 # --- errors and retries ---------------------------------------------------------------------------
@@ -126,17 +157,17 @@ def test_sealed_transaction_may_be_an_earlier_one() -> None:
 
 def test_failure_keeps_its_reason_and_its_schedule() -> None:
     timeout = JobError.of(SecondaryTimeout("no answer within 5 s", "sp1"))
-    job = replicating_job(JobEvent.failed(EventKind.REPLICATE_FAILED, timeout, 99.0))
+    job = replicating_job(ReplicateFailed(timeout, 99.0))
     assert job.error == JobError("secondary-timeout", "sp1: no answer within 5 s", True)
     assert job.next_attempt_at == 99.0
 
 
 def test_retry_clears_the_error_counts_the_attempt_and_asks_for_new_approvals() -> None:
     job = replicating_job(
-        JobEvent.approvals_collected((approval_of("a"),)),
-        JobEvent.secondary_finished(receipt_of(3, "a")),
-        JobEvent.failed(EventKind.REPLICATE_FAILED, _ERROR, 99.0),
-        EventKind.RETRY_DUE,
+        ApprovalsCollected((approval_of("a"),)),
+        SecondaryFinished(receipt_of(3, "a")),
+        ReplicateFailed(_ERROR, 99.0),
+        RetryDue(),
     )
     assert job.state is JobState.REPLICATE_OBJECT_DOING
     assert (job.attempt, job.error, job.next_attempt_at, job.approvals) == (1, None, 0.0, ())
@@ -146,24 +177,24 @@ def test_retry_clears_the_error_counts_the_attempt_and_asks_for_new_approvals() 
 @pytest.mark.parametrize("state", [JobState.SIGN_OBJECT_ERROR, JobState.SEAL_OBJECT_ERROR])
 def test_failed_seal_is_signed_again(state: JobState) -> None:
     approvals = (approval_of("a"),)
-    job = apply(_in_state(state, approvals=approvals), JobEvent(EventKind.RETRY_DUE), 0.0)
+    job = apply(_in_state(state, approvals=approvals), RetryDue(), 0.0)
     assert (job.state, job.attempt) == (JobState.SIGN_OBJECT_DOING, 1)
     assert job.approvals == approvals
 
 
 def test_given_up_job_is_final_and_keeps_its_error() -> None:
     job = _in_state(JobState.SEAL_OBJECT_ERROR, error=_ERROR, next_attempt_at=9.0)
-    given_up = apply(job, JobEvent(EventKind.GIVEN_UP), 0.0)
+    given_up = apply(job, GivenUp(), 0.0)
     assert (given_up.state, given_up.final) == (JobState.SEAL_OBJECT_ERROR, True)
     assert (given_up.error, given_up.next_attempt_at) == (_ERROR, 0.0)
 
 
 def test_upload_without_an_owner_says_so_and_can_be_resumed() -> None:
-    job = job_after(EventKind.UPLOAD_STARTED, EventKind.OWNER_LOST)
+    job = job_after(UploadStarted(), OwnerLost())
     assert job.state is JobState.UPLOAD_OBJECT_ERROR
     assert job.error is not None
     assert job.error.reason == "owner-lost"
-    resumed = apply(job, JobEvent(EventKind.UPLOAD_RESUMED), 0.0)
+    resumed = apply(job, UploadResumed(), 0.0)
     assert (resumed.state, resumed.error) == (JobState.UPLOAD_OBJECT_DOING, None)
 
 
@@ -191,9 +222,9 @@ def test_next_attempt_ends_at_the_deadline() -> None:
 
 def test_receipts_are_kept_in_index_order_and_written_again_they_replace() -> None:
     job = replicating_job(
-        JobEvent.secondary_finished(receipt_of(4, "a")),
-        JobEvent.secondary_finished(receipt_of(1, "b")),
-        JobEvent.secondary_finished(receipt_of(4, "c")),
+        SecondaryFinished(receipt_of(4, "a")),
+        SecondaryFinished(receipt_of(1, "b")),
+        SecondaryFinished(receipt_of(4, "c")),
     )
     assert job.secondaries == (receipt_of(1, "b"), receipt_of(4, "c"))
     assert job.receipt(1) == receipt_of(1, "b")
@@ -201,33 +232,33 @@ def test_receipts_are_kept_in_index_order_and_written_again_they_replace() -> No
 
 
 def test_one_provider_cannot_hold_two_indices() -> None:
-    job = replicating_job(JobEvent.secondary_finished(receipt_of(0, "a")))
+    job = replicating_job(SecondaryFinished(receipt_of(0, "a")))
     with pytest.raises(IllegalTransition, match="holds redundancy index 0 already"):
-        apply(job, JobEvent.secondary_finished(receipt_of(1, "a")), 0.0)
+        apply(job, SecondaryFinished(receipt_of(1, "a")), 0.0)
 
 
 @pytest.mark.parametrize("index", [-1, 6])
 def test_redundancy_index_outside_the_object_is_refused(index: int) -> None:
     with pytest.raises(IllegalTransition, match="outside"):
-        replicating_job(JobEvent.secondary_finished(receipt_of(index, "a")))
+        replicating_job(SecondaryFinished(receipt_of(index, "a")))
     with pytest.raises(IllegalTransition, match="outside"):
-        replicating_job(JobEvent.secondary_replaced(index, "a", "secondary-lied"))
+        replicating_job(SecondaryReplaced(index, "a", "secondary-lied"))
 
 
 def test_finished_index_cannot_fail() -> None:
-    job = replicating_job(JobEvent.secondary_finished(receipt_of(0, "a")))
+    job = replicating_job(SecondaryFinished(receipt_of(0, "a")))
     with pytest.raises(IllegalTransition, match="is finished"):
-        apply(job, JobEvent.secondary_replaced(0, "a", "secondary-lied"), 0.0)
+        apply(job, SecondaryReplaced(0, "a", "secondary-lied"), 0.0)
 
 
 def test_replication_is_not_finished_before_all_receipts_are_there() -> None:
     with pytest.raises(IllegalTransition, match=r"\[5\]"):
-        replicating_job(*_ALL_RECEIPTS[:5], EventKind.REPLICATE_FINISHED)
+        replicating_job(*_ALL_RECEIPTS[:5], ReplicateFinished())
 
 
 def test_replaced_secondary_belongs_to_the_approval_round_it_failed_in() -> None:
-    first = JobEvent.approvals_collected((approval_of("a"),))
-    job = replicating_job(first, JobEvent.secondary_replaced(2, "a", "secondary-timeout", "late"))
+    first = ApprovalsCollected((approval_of("a"),))
+    job = replicating_job(first, SecondaryReplaced(2, "a", "secondary-timeout", "late"))
     assert job.replaced_in_round == (ReplacedSecondary(2, "a", "secondary-timeout", "late", 1),)
 
     again = apply(job, first, 0.0)
@@ -238,32 +269,63 @@ def test_replaced_secondary_belongs_to_the_approval_round_it_failed_in() -> None
 # --- events ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", EventKind)
-def test_event_with_what_it_needs_survives_pickling(kind: EventKind) -> None:
-    event = _complete(kind)
+def test_events_are_known_by_the_names_that_are_in_journals() -> None:
+    assert {name: kind.__name__ for name, kind in EVENTS.items()} == {
+        event.name: type(event).__name__ for event in _EXAMPLES
+    }
+    assert len({event.name for event in _EXAMPLES}) == len(EVENTS) == 19
+
+
+@_each_event
+def test_event_survives_pickling(event: JobEvent) -> None:
     assert pickle.loads(pickle.dumps(event)) == event
 
 
-@pytest.mark.parametrize(
-    ("kind", "field"),
-    [
-        (EventKind.UPLOAD_FAILED, "error"),
-        (EventKind.REPLICATE_FAILED, "error"),
-        (EventKind.APPROVALS_COLLECTED, "approvals"),
-        (EventKind.SECONDARY_FINISHED, "receipt"),
-        (EventKind.SECONDARY_REPLACED, "replaced"),
-    ],
-)
-def test_event_without_what_it_needs_is_refused(kind: EventKind, field: str) -> None:
-    with pytest.raises(InvalidInput, match=f"{kind.value} needs {field}"):
-        JobEvent(kind)
+@_each_event
+def test_event_leaves_the_state_to_the_table(event: JobEvent) -> None:
+    job = _in_state(JobState.REPLICATE_OBJECT_DOING, secondaries=_RECEIPTS_OF_ALL)
+    if isinstance(event, SecondaryReplaced):
+        job = replace(job, secondaries=())
+    after = event.effect(job)
+    assert (after.state, after.history) == (job.state, job.history)
 
 
-def test_event_with_a_field_of_another_kind_is_refused() -> None:
-    with pytest.raises(InvalidInput, match="has no use for seal_height"):
-        JobEvent(EventKind.UPLOAD_STARTED, seal_height=1)
-    with pytest.raises(InvalidInput, match="has no use for next_attempt_at"):
-        JobEvent(EventKind.GIVEN_UP, next_attempt_at=0.0)
+def test_approval_round_without_an_approval_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="approvals_collected needs approvals"):
+        ApprovalsCollected(())
+
+
+# --- the rows of the states -----------------------------------------------------------------------
+
+
+def test_state_has_exactly_one_owner() -> None:
+    done = {JobState.SEAL_OBJECT_DONE}
+    assert UPLOADER_STATES | TASK_NODE_STATES | done == set(STATES) == set(JobState)
+    assert len(UPLOADER_STATES) + len(TASK_NODE_STATES) + len(done) == len(JobState)
+
+
+def test_state_from_which_nothing_follows_is_the_end() -> None:
+    followed = {state for state, _ in TRANSITIONS}
+    assert {s for s, row in STATES.items() if isinstance(row, EndState)} == set(JobState) - followed
+
+
+@pytest.mark.parametrize("state", sorted(TASK_NODE_STATES))
+def test_failure_in_a_state_of_the_task_node_waits_in_an_error_state(state: JobState) -> None:
+    row = STATES[state]
+    assert isinstance(row, TaskNodeState)
+    failed = apply(_in_state(state), row.failure(_ERROR, 99.0), 0.0)
+    then = STATES[failed.state]
+    assert isinstance(then, TaskNodeState)
+    assert (then.step, then.failure) == (Step.RETRY, row.failure)
+    assert (failed.error, failed.next_attempt_at, failed.final) == (_ERROR, 99.0, False)
+    assert not is_claimable(failed, 98.9)
+    assert is_claimable(failed, 99.0)
+
+
+def test_retry_that_cannot_begin_counts_as_one() -> None:
+    job = _in_state(JobState.SIGN_OBJECT_ERROR, error=_ERROR, attempt=2)
+    failed = apply(job, SignFailed(_ERROR, 99.0), 0.0)
+    assert (failed.state, failed.attempt) == (JobState.SIGN_OBJECT_ERROR, 3)
 
 
 # --- claims and admission -------------------------------------------------------------------------
@@ -271,7 +333,7 @@ def test_event_with_a_field_of_another_kind_is_refused() -> None:
 
 def test_write_of_an_earlier_owner_is_refused() -> None:
     job = _in_state(JobState.UPLOAD_OBJECT_DONE, epoch=3)
-    event = JobEvent(EventKind.REPLICATE_STARTED)
+    event = ReplicateStarted()
     assert check_and_apply(job, 3, JobState.UPLOAD_OBJECT_DONE, event, 0.0).epoch == 3
     with pytest.raises(StaleJob, match="epoch 2"):
         check_and_apply(job, 2, JobState.UPLOAD_OBJECT_DONE, event, 0.0)
@@ -280,8 +342,8 @@ def test_write_of_an_earlier_owner_is_refused() -> None:
 
 
 @pytest.mark.parametrize("state", JobState)
-def test_unowned_due_job_is_claimable_unless_it_is_the_uploaders(state: JobState) -> None:
-    assert is_claimable(_in_state(state), 0.0) is (state not in UPLOADER_STATES)
+def test_unowned_due_job_is_claimable_when_it_is_the_task_nodes(state: JobState) -> None:
+    assert is_claimable(_in_state(state), 0.0) is (state in TASK_NODE_STATES)
 
 
 def test_job_is_claimable_when_due_and_not_held() -> None:

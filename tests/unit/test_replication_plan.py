@@ -6,7 +6,14 @@ import pytest
 
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import SecondariesExhausted, TooFewApprovals
-from greenray.protocol.job import EventKind, JobError, JobEvent, ReplacedSecondary
+from greenray.protocol.job import JobError, ReplacedSecondary
+from greenray.protocol.job_events import (
+    ApprovalsCollected,
+    ReplicateFailed,
+    RetryDue,
+    SecondaryFinished,
+    SecondaryReplaced,
+)
 from greenray.protocol.replication_plan import ReplicationPlan
 from tests.support.protocol_values import HELLO, approval_of, receipt_of, replicating_job
 
@@ -103,19 +110,19 @@ def test_complete_object_needs_nobody() -> None:
 
 def test_provider_that_failed_is_used_again_only_when_a_new_round_lists_it() -> None:
     job = replicating_job(
-        JobEvent.approvals_collected(_approvals("abcdef")),
-        JobEvent.secondary_finished(receipt_of(0, "a")),
-        JobEvent.secondary_replaced(1, "b", "secondary-timeout"),
+        ApprovalsCollected(_approvals("abcdef")),
+        SecondaryFinished(receipt_of(0, "a")),
+        SecondaryReplaced(1, "b", "secondary-timeout"),
     )
     with pytest.raises(SecondariesExhausted, match=HELLO.name):
         ReplicationPlan.of(job).assignments()
 
     retried = replicating_job(
-        JobEvent.approvals_collected(_approvals("abcdef")),
-        JobEvent.secondary_finished(receipt_of(0, "a")),
-        JobEvent.secondary_replaced(1, "b", "secondary-timeout"),
-        JobEvent.failed(EventKind.REPLICATE_FAILED, JobError("r", "m", True), 9.0),
-        EventKind.RETRY_DUE,
-        JobEvent.approvals_collected(_approvals("fedcba")),
+        ApprovalsCollected(_approvals("abcdef")),
+        SecondaryFinished(receipt_of(0, "a")),
+        SecondaryReplaced(1, "b", "secondary-timeout"),
+        ReplicateFailed(JobError("r", "m", True), 9.0),
+        RetryDue(),
+        ApprovalsCollected(_approvals("fedcba")),
     )
     assert _holders(ReplicationPlan.of(retried)) == "-fedcb"

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from greenray.protocol.errors import GreenrayError, IllegalTransition, NoSpaceLeft, StoreError
-from greenray.protocol.job import EventKind, JobContext, JobEvent, JobState
+from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.job_events import JobEvent, SealFinished, UploadFinished, UploadStarted
 from greenray.protocol.objects import StorageParams
 from greenray.storage.group_commit import GroupCommitter
 from greenray.storage.ports import JobUpdate
@@ -23,8 +24,8 @@ async def begin(store: SqliteJobStore, object_id: int = 1) -> JobContext:
     return await store.begin_upload(PRIMARY, info, StorageParams(), 4, "uploader", 30, 86_400)
 
 
-def update(job: JobContext, kind: EventKind) -> JobUpdate:
-    return JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, JobEvent(kind))
+def update(job: JobContext, event: JobEvent) -> JobUpdate:
+    return JobUpdate(job.sp_address, job.job_id, job.epoch, job.state, event)
 
 
 def spoil_all_but_the_header(path: Path) -> None:
@@ -128,14 +129,14 @@ async def test_every_event_is_in_the_audit_trail_and_refused_ones_are_not(path: 
     store = SqliteJobStore.open(path, lambda: float(next(times)))
     job = await begin(store)
     with pytest.raises(IllegalTransition):
-        await store.apply(update(job, EventKind.SEAL_FINISHED))
-    await store.apply(update(job, EventKind.UPLOAD_FINISHED))
+        await store.apply(update(job, SealFinished(None, None)))
+    await store.apply(update(job, UploadFinished()))
     events = await store.list_events(PRIMARY, job.job_id)
     await store.close()
     doing, done = JobState.UPLOAD_OBJECT_DOING, JobState.UPLOAD_OBJECT_DONE
     assert [(e.job_id, e.epoch, e.event, e.from_state, e.to_state, e.at) for e in events] == [
-        (1, 1, EventKind.UPLOAD_STARTED, JobState.INIT_UNSPECIFIED, doing, 100.0),
-        (1, 1, EventKind.UPLOAD_FINISHED, doing, done, 102.0),
+        (1, 1, UploadStarted, JobState.INIT_UNSPECIFIED, doing, 100.0),
+        (1, 1, UploadFinished, doing, done, 102.0),
     ]
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from greenray.protocol.errors import ComponentUnavailable, NoTrace
-from greenray.protocol.job import JobEvent
+from greenray.protocol.job_events import SecondaryFinished
 from greenray.timeline.collection import CollectedTrace, TraceCollector
 from greenray.timeline.cpu_samples import CpuSample
 from greenray.timeline.job_timeline import job_timeline
@@ -170,7 +170,7 @@ def test_processes_of_another_machine_are_placed_by_unix_time() -> None:
 
 def test_only_what_the_journal_says_has_happened_is_missed() -> None:
     receipts = [receipt_of(i, SECONDARIES[i]) for i in (0, 4)]
-    job = replicating_job(*map(JobEvent.secondary_finished, receipts))
+    job = replicating_job(*map(SecondaryFinished, receipts))
     parts = {"uploader-0": part(interval(Stage.RECEIVED, 1, 2), interval(Stage.HASHED, 2, 3))}
     trace = CollectedTrace(parts, ("receiver-1",))
     document = job_timeline(HELLO, job, trace, HERE, {SECONDARIES[0]})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenray.protocol.job import JobState
-from greenray.protocol.progress import progress_text
+from greenray.protocol.job_table import progress_text
 
 _STATES = {
     0: "INIT_UNSPECIFIED",

@@ -25,7 +25,18 @@ from greenray.bench.site import SPARE_BYTES
 from greenray.bench.work_dir import file_system_of, work_dir
 from greenray.capacity.environment import describe_environment
 from greenray.cluster.config.settings import Settings
-from greenray.protocol.job import EventKind, JobContext, JobEvent
+from greenray.protocol.job import JobContext
+from greenray.protocol.job_events import (
+    JobEvent,
+    ReplicateFinished,
+    ReplicateStarted,
+    SealFinished,
+    SealWatchStarted,
+    SecondaryFinished,
+    SignFinished,
+    SignStarted,
+    UploadFinished,
+)
 from greenray.protocol.objects import ObjectInfo
 from greenray.storage.ports import IntegrityRecord, JobStore, JobUpdate
 from greenray.storage.sqlite_store import SqliteJobStore
@@ -144,10 +155,10 @@ async def _prepared_signer(
             job.sp_address, job.job_id, job.epoch, job.object_info, job.params, job.secondaries
         )
         ticket = await signer.submit_seal(order)
-        job = await _applied(store, job, JobEvent.sign_finished(ticket.tx_hash))
-        job = await _applied(store, job, JobEvent(EventKind.SEAL_WATCH_STARTED))
+        job = await _applied(store, job, SignFinished(ticket.tx_hash))
+        job = await _applied(store, job, SealWatchStarted())
         outcome = await signer.watch_seal(order, _WATCH_S)
-        await _applied(store, job, JobEvent.seal_finished(outcome.height, outcome.tx_hash))
+        await _applied(store, job, SealFinished(outcome.height, outcome.tx_hash))
 
     return lambda: asyncio.gather(*(seal_all() for _ in range(_AT_ONCE)))
 
@@ -163,19 +174,18 @@ async def _replicated_jobs(
             sp_address, info, world.params, 4, "bench", _LEASE_S, _LEASE_S
         )
         record = IntegrityRecord(sp_address, info.id, -1, (), info.checksums[0], bytes(65))
-        event = JobEvent(EventKind.UPLOAD_FINISHED)
-        await store.finish_upload(
-            JobUpdate(sp_address, job.job_id, job.epoch, job.state, event), record
-        )
+        update = JobUpdate(sp_address, job.job_id, job.epoch, job.state, UploadFinished())
+        await store.finish_upload(update, record)
 
     async def replicate(job: JobContext) -> JobContext:
         receipts = world.receipts(_SIGNER, job.object_info)
-        for event in (
-            JobEvent(EventKind.REPLICATE_STARTED),
-            *map(JobEvent.secondary_finished, receipts),
-            JobEvent(EventKind.REPLICATE_FINISHED),
-            JobEvent(EventKind.SIGN_STARTED),
-        ):
+        events: tuple[JobEvent, ...] = (
+            ReplicateStarted(),
+            *map(SecondaryFinished, receipts),
+            ReplicateFinished(),
+            SignStarted(),
+        )
+        for event in events:
             job = await _applied(store, job, event)
         return job
 

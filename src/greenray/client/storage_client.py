@@ -43,6 +43,7 @@ from greenray.protocol.errors import (
     WrongObjectStatus,
 )
 from greenray.protocol.job import JobState
+from greenray.protocol.job_table import UPLOADER_STATES
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import (
     BucketInfo,
@@ -470,11 +471,7 @@ def _check_same_payload(existing: ObjectInfo, checksums: PayloadChecksums) -> No
 
 
 def _needs_payload(status: Mapping[str, Any]) -> bool:
-    return status["state_number"] in (
-        JobState.INIT_UNSPECIFIED,
-        JobState.UPLOAD_OBJECT_DOING,
-        JobState.UPLOAD_OBJECT_ERROR,
-    )
+    return status["state_number"] in UPLOADER_STATES
 
 
 def _reached(status: Mapping[str, Any], wait: WaitFor) -> bool:

@@ -14,18 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenray.protocol.errors import NoSuchJob
-from greenray.protocol.job import (
-    UPLOADER_STATES,
-    EventKind,
-    JobContext,
-    JobEvent,
-    JobState,
-    UploadAdmission,
-    admit_upload,
-    apply,
-    check_and_apply,
-    is_claimable,
-)
+from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.job_claims import UploadAdmission, admit_upload, is_claimable
+from greenray.protocol.job_events import EVENTS, JobEvent, OwnerLost, UploadResumed, UploadStarted
+from greenray.protocol.job_table import TASK_NODE_STATES, apply, check_and_apply
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.storage.integrity_rows import put_integrity
 from greenray.storage.job_codec import JOB_COLUMNS, decode_job, encode_value, job_columns
@@ -42,7 +34,7 @@ _INSERT = (
     f"INSERT INTO jobs ({', '.join(_INSERT_COLUMNS)}) "
     f"VALUES ({', '.join(f':{c}' for c in _INSERT_COLUMNS)})"
 )
-_TASK_NODE = f"final = 0 AND state NOT IN ({', '.join(str(int(s)) for s in UPLOADER_STATES)})"
+_TASK_NODE = f"final = 0 AND state IN ({', '.join(str(int(s)) for s in TASK_NODE_STATES)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +43,7 @@ class RecordedEvent:
 
     job_id: int
     epoch: int
-    event: EventKind
+    event: type[JobEvent]
     from_state: JobState
     to_state: JobState
     at: float
@@ -73,16 +65,16 @@ class NewUpload:
 def begin_upload(db: sqlite3.Connection, upload: NewUpload, now: float) -> JobContext:
     existing = get_job(db, upload.sp_address, upload.object_info.id)
     admission = admit_upload(existing, now)
-    started = EventKind.UPLOAD_RESUMED
+    started: JobEvent = UploadResumed()
     if existing is None:
         existing = _insert(db, upload, now)
-        started = EventKind.UPLOAD_STARTED
+        started = UploadStarted()
     elif admission is UploadAdmission.TAKE_OVER:
-        existing = _applied(db, existing, JobEvent(EventKind.OWNER_LOST), now)
+        existing = _applied(db, existing, OwnerLost(), now)
     job = _owned(existing, upload.owner, now + upload.lease_s)
     # A resumed upload is a new attempt of the client: it gets the whole time again.
     job = replace(job, deadline_at=now + upload.deadline_s)
-    return _save(db, _applied(db, job, JobEvent(started), now))
+    return _save(db, _applied(db, job, started, now))
 
 
 def apply_update(db: sqlite3.Connection, update: JobUpdate, now: float) -> JobContext:
@@ -169,7 +161,7 @@ def _release(db: sqlite3.Connection, where: str, values: tuple[Any, ...], now: f
     for job in map(decode_job, rows):
         after = job
         if job.state in (JobState.INIT_UNSPECIFIED, JobState.UPLOAD_OBJECT_DOING):
-            after = _applied(db, job, JobEvent(EventKind.OWNER_LOST), now)
+            after = _applied(db, job, OwnerLost(), now)
         # The new epoch fences whoever of the old owners may still be alive.
         _save(db, _owned(after, "", 0.0))
     return len(rows)
@@ -185,7 +177,7 @@ def list_events(db: sqlite3.Connection, sp_address: str, job_id: int) -> tuple[R
         RecordedEvent(
             row["job_id"],
             row["epoch"],
-            EventKind(row["event"]),
+            EVENTS[row["event"]],
             JobState(row["from_state"]),
             JobState(row["to_state"]),
             row["at"],
@@ -226,7 +218,7 @@ def _record(
     db.execute(
         "INSERT INTO events (job_id, epoch, event, from_state, to_state, at) "
         "VALUES (?, ?, ?, ?, ?, ?)",
-        (before.job_id, before.epoch, event.kind.value, before.state, after.state, now),
+        (before.job_id, before.epoch, event.name, before.state, after.state, now),
     )
 
 

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-from greenray.protocol.job import JobContext, JobEvent, JobState
+from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.job_events import JobEvent
 from greenray.protocol.layout import SEGMENTS, ColumnLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.seam.travel import alone, grouped
@@ -262,8 +263,8 @@ class JobStore(Protocol):
 
     @grouped
     async def claim_jobs(self, owner: str, lease_s: float, limit: int) -> tuple[JobContext, ...]:
-        """Take up to ``limit`` claimable jobs (``greenray.protocol.job.is_claimable``), oldest
-        first; each gets a new epoch, this owner and a lease."""
+        """Take up to ``limit`` claimable jobs, oldest first; each gets a new epoch, this owner and
+        a lease (``greenray.protocol.job_claims.is_claimable``)."""
 
     @grouped
     async def next_due_in_s(self) -> float | None:

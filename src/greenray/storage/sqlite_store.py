@@ -7,7 +7,7 @@ import sqlite3
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
+from typing import Self, TypeVar
 
 from greenray.protocol.job import JobContext, JobState
 from greenray.protocol.objects import ObjectInfo, StorageParams
@@ -45,7 +45,7 @@ class SqliteJobStore:
         path: Path,
         clock: Callable[[], float] = time.time,
         after_commit: AfterCommit | None = None,
-    ) -> SqliteJobStore:
+    ) -> Self:
         """Open or make the journal at ``path``; the caller sees to it that nobody else has it open.
 
         ``clock`` gives unix seconds. ``after_commit(count, description)`` is for fault tests: see
@@ -82,7 +82,7 @@ class SqliteJobStore:
     async def apply(self, update: JobUpdate) -> JobContext:
         events = (update.event, *update.then)
         return await self._call(
-            ", ".join(f"apply {event.kind.value} {update.job_id}" for event in events),
+            ", ".join(f"apply {event.name} {update.job_id}" for event in events),
             lambda db: job_rows.apply_update(db, update, self._clock()),
         )
 

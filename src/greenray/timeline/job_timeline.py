@@ -8,7 +8,8 @@ from itertools import chain, zip_longest
 from typing import Any
 
 from greenray.protocol.errors import NoTrace
-from greenray.protocol.job import UPLOADER_STATES, JobContext, JobState
+from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.job_table import UPLOADER_STATES
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo
 from greenray.timeline.collection import CollectedTrace

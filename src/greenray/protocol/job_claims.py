@@ -1,0 +1,85 @@
+"""Who may have a job, and when: uploads, claims and the pauses between retries. Time arrives as an
+argument (unix seconds)."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+from greenray.protocol.errors import AlreadyUploaded, InvalidInput
+from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.job_table import TASK_NODE_STATES, UPLOADER_STATES
+
+
+def is_claimable(job: JobContext, now: float) -> bool:
+    """Whether a task node may take the job: in a state of its own, not final, due, and nobody's or
+    its lease ran out."""
+    if job.final or job.state not in TASK_NODE_STATES:
+        return False
+    return job.next_attempt_at <= now and not is_owned(job, now)
+
+
+def is_owned(job: JobContext, now: float) -> bool:
+    """Whether some process holds the job: it has an owner and the lease has not run out."""
+    return bool(job.owner) and now < job.lease_expires_at
+
+
+class UploadAdmission(Enum):
+    """How an upload of an object may begin."""
+
+    CREATE = "create"
+    """There is no job: make one in INIT_UNSPECIFIED, then UploadStarted."""
+    RESUME = "resume"
+    """The last upload failed: UploadResumed."""
+    TAKE_OVER = "take-over"
+    """The last upload's owner is gone: OwnerLost, then UploadResumed."""
+
+
+def admit_upload(existing: JobContext | None, now: float) -> UploadAdmission:
+    """How an upload may begin, given the job that the object has (protocol 02 §3.3).
+
+    Raises:
+        AlreadyUploaded: the payload is stored, another upload of it is running, or it was given up.
+    """
+    if existing is None:
+        return UploadAdmission.CREATE
+    if existing.state not in UPLOADER_STATES:
+        raise AlreadyUploaded(
+            f"the payload is stored already (state {existing.state.name})", existing.where
+        )
+    if existing.final:
+        raise AlreadyUploaded(
+            "the upload was given up", existing.where, "Create the object again under a new id"
+        )
+    if existing.state is JobState.UPLOAD_OBJECT_ERROR:
+        return UploadAdmission.RESUME
+    if is_owned(existing, now):
+        raise AlreadyUploaded(
+            "another upload of this object is running",
+            existing.where,
+            "Wait for it to end, then put the object again",
+        )
+    return UploadAdmission.TAKE_OVER
+
+
+def retry_delay_s(attempt: int, jitter: float, base_s: float = 1.0, cap_s: float = 300.0) -> float:
+    """Seconds before attempt ``attempt + 1``: exponential, ``jitter`` in [0, 1) spreads it over the
+    upper half, so that many jobs that failed together do not come back together.
+
+    Raises:
+        InvalidInput: a negative attempt, a jitter outside [0, 1), or a base or cap of 0 or less.
+    """
+    if attempt < 0 or not 0.0 <= jitter < 1.0 or base_s <= 0 or cap_s <= 0:
+        raise InvalidInput(
+            f"no retry delay for attempt {attempt}, jitter {jitter}, {base_s} s to {cap_s} s"
+        )
+    # Beyond 2**30 the cap has long been reached; the bound keeps the power finite.
+    full_s = min(cap_s, base_s * 2.0 ** min(attempt, 30))
+    return full_s * (0.5 + jitter / 2)
+
+
+def next_attempt_at(
+    job: JobContext, now: float, jitter: float, base_s: float = 1.0, cap_s: float = 300.0
+) -> float | None:
+    """When to try the failed step again (unix seconds); None: past the deadline, give up."""
+    at = now + retry_delay_s(job.attempt, jitter, base_s, cap_s)
+    return at if at < job.deadline_at else None
