@@ -17,7 +17,7 @@ from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider
 from greenray.seam.travel import alone, grouped, with_column
-from greenray.storage.ports import GroupKey
+from greenray.storage.ports import Fence, GroupKey
 from greenray.timeline.stage_trace import WorkTime
 
 Column = NDArray[np.uint8]
@@ -75,13 +75,13 @@ class GroupOrder:
     params: StorageParams
     redundancy_index: int
     batch_segments: int
-    attempt: int
-    """The approval round: groups of another round are other groups."""
+    fence: Fence
+    """Of the approval round: groups of another round are other groups."""
     approval: Approval
 
     def key_at(self, sp_address: str) -> GroupKey:
         """Of this group at the SP that holds it."""
-        return GroupKey(sp_address, self.object_info.id, self.redundancy_index, self.attempt)
+        return GroupKey(sp_address, self.object_info.id, self.redundancy_index, self.fence)
 
 
 class ReceiverPort(Protocol):
@@ -96,7 +96,7 @@ class ReceiverPort(Protocol):
         self, sp_address: str, approval: Approval, redundancy_index: int
     ) -> GroupOrder:
         """Complete what replicate-piece does not carry: the chain's parameters, a batch size, and
-        an attempt of its own, so that no two requests ever write into one column."""
+        a fence of its own, so that no two requests ever write into one column."""
 
     @alone
     async def open(self, sp_address: str, order: GroupOrder) -> int:

@@ -30,7 +30,7 @@ def job_status(object_info: ObjectInfo, job: JobContext | None) -> dict[str, Any
         "state_number": int(state),
         "final": job.final if job else sealed,
         "sealed": sealed,
-        "attempt": job.attempt if job else 0,
+        "attempt": job.retries if job else 0,
         "history": _history(job) if job else [],
         "secondaries": secondaries,
         "replaced": [

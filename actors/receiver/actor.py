@@ -44,6 +44,7 @@ from greenray.protocol.receiving import check_group, check_received
 from greenray.storage.ports import (
     ColumnKey,
     ColumnWriter,
+    Fence,
     GroupKey,
     GroupRow,
     IntegrityRecord,
@@ -99,7 +100,7 @@ class Receiver:
         self._locks: WeakValueDictionary[GroupKey, asyncio.Lock] = WeakValueDictionary()
         self._running: set[asyncio.Task[Any]] = set()
         self._trace = StageTrace()
-        self._last_wire_attempt = 0
+        self._last_wire_fence = Fence(0)
 
     # --- the port --------------------------------------------------------------------------------
 
@@ -112,9 +113,9 @@ class Receiver:
         layout = PayloadLayout.of(approval.object_info, params).pieces
         pieces = self._settings.wire_batch_bytes // max(1, layout.piece_size_bytes)
         batch_segments = max(1, min(pieces, layout.piece_count))
-        attempt = self._next_wire_attempt()
+        fence = self._next_wire_fence()
         return GroupOrder(
-            approval.object_info, params, redundancy_index, batch_segments, attempt, approval
+            approval.object_info, params, redundancy_index, batch_segments, fence, approval
         )
 
     async def open(self, sp_address: str, order: GroupOrder) -> int:
@@ -153,7 +154,7 @@ class Receiver:
 
     async def sweep(self, idle_for_s: float) -> int:
         """Remove what no primary will come back for: groups idle for ``idle_for_s`` seconds,
-        groups of superseded attempts, and unfinished columns that no group owns.
+        groups whose fence a higher one supersedes, and unfinished columns that no group owns.
 
         Returns how many groups and columns were removed. Raises StoreError.
         """
@@ -209,7 +210,7 @@ class Receiver:
         return object_info
 
     async def _is_held(self, store: PieceStore, key: GroupKey, object_info: ObjectInfo) -> bool:
-        """Whether this group was finished before, in whatever attempt, and is still there."""
+        """Whether this group was finished before, under whatever fence, and is still there."""
         record = await self._jobs.get_integrity(key.sp_address, key.object_id, key.redundancy_index)
         expected = expected_integrity_hash(object_info, key.redundancy_index)
         if record is None or record.integrity_hash != expected:
@@ -222,7 +223,7 @@ class Receiver:
         if row.batches_acknowledged:
             size_bytes = layout.prefix_size_bytes(row.batches_acknowledged)
             try:
-                writer = await self._in_pool(store.resume, column, layout, size_bytes, key.attempt)
+                writer = await self._in_pool(store.resume, column, layout, size_bytes, key.fence)
                 return _OpenGroup(row, layout, writer)
             except NoSuchPiece:
                 complete = row.batches_acknowledged == layout.batch_count
@@ -234,7 +235,7 @@ class Receiver:
             row = await self._jobs.open_group(
                 replace(row, batches_acknowledged=0, piece_checksums=())
             )
-        writer = await self._in_pool(store.create, column, layout, key.attempt)
+        writer = await self._in_pool(store.create, column, layout, key.fence)
         return _OpenGroup(row, layout, writer)
 
     async def _make_room(self) -> None:
@@ -392,7 +393,7 @@ class Receiver:
                 )
                 name = _column_key(key)
                 write = stages.timed(Stage.WRITTEN, 0, column.size_bytes, store_whole)
-                await self._in_pool(write, store, name, layout, key.attempt, column)
+                await self._in_pool(write, store, name, layout, key.fence, column)
             with stages.during(Stage.SIGNED):
                 return await self._vouch(key, checksums, digest)
 
@@ -408,7 +409,7 @@ class Receiver:
         if group is not None and group.writer is not None:
             await self._in_pool(group.writer.abort)
         store = self._store_of(key.sp_address)
-        await self._in_pool(store.delete_unfinished, _column_key(key), key.attempt)
+        await self._in_pool(store.delete_unfinished, _column_key(key), key.fence)
         await self._jobs.drop_group(key)
 
     async def _set_aside(self, key: GroupKey) -> None:
@@ -423,8 +424,8 @@ class Receiver:
         newest: dict[ColumnKey, int] = {}
         for key in keys:
             column = _column_key(key)
-            newest[column] = max(key.attempt, newest.get(column, key.attempt))
-        stale = [k for k in keys if k in idle or k.attempt < newest[_column_key(k)]]
+            newest[column] = max(key.fence, newest.get(column, key.fence))
+        stale = [k for k in keys if k in idle or k.fence < newest[_column_key(k)]]
         stale = [k for k in stale if not self._lock(k).locked()]
         for key in stale:
             await self._abort(key)
@@ -436,13 +437,13 @@ class Receiver:
         columns = await self._in_pool(lambda: list(store.list_unfinished()))
         owned = {row.key for row in await self._jobs.list_groups(sp_address)}
         removed = 0
-        for column, attempt in columns:
-            key = GroupKey(sp_address, column.object_id, column.redundancy_index, attempt)
+        for column, fence in columns:
+            key = GroupKey(sp_address, column.object_id, column.redundancy_index, fence)
             if column.redundancy_index == SEGMENTS or key in owned:
                 continue
             async with self._lock(key):
                 if key not in self._groups:
-                    await self._in_pool(store.delete_unfinished, column, attempt)
+                    await self._in_pool(store.delete_unfinished, column, fence)
                     removed += 1
         return removed
 
@@ -469,10 +470,11 @@ class Receiver:
             lock = self._locks[key] = asyncio.Lock()
         return lock
 
-    def _next_wire_attempt(self) -> int:
-        """Newer than every attempt before it, here and before a restart (microseconds)."""
-        self._last_wire_attempt = max(self._last_wire_attempt + 1, int(self._clock() * 1e6))
-        return self._last_wire_attempt
+    def _next_wire_fence(self) -> Fence:
+        """Higher than every one before it, here and before a restart (microseconds)."""
+        at_us = int(self._clock() * 1e6)
+        self._last_wire_fence = Fence(max(self._last_wire_fence + 1, at_us))
+        return self._last_wire_fence
 
     async def _in_pool(self, function: Callable[..., T], *arguments: Any) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, function, *arguments)
@@ -512,7 +514,7 @@ def _check_same_batches(row: GroupRow, order: GroupOrder) -> None:
             f"the group was opened with {row.batch_segments} segments per batch, "
             f"now {order.batch_segments}, or with other parameters",
             _where(row.key),
-            "Abort it, or use a new attempt",
+            "Abort it, or use a new fence",
         )
 
 

@@ -14,7 +14,7 @@ from greenray.actors.ports import Column, ColumnRuns
 from greenray.coding.hashing import hash_pieces
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.layout import ColumnLayout
-from greenray.storage.ports import ColumnKey, ColumnWriter, PieceStore
+from greenray.storage.ports import ColumnKey, ColumnWriter, Fence, PieceStore
 from greenray.timeline.stage_trace import ObjectStages, Stage
 
 _OVERLAP_FROM_BYTES = 1024 * 1024
@@ -72,10 +72,10 @@ async def store_batch(
 
 
 def store_whole(
-    store: PieceStore, key: ColumnKey, layout: ColumnLayout, attempt: int, column: IncomingColumn
+    store: PieceStore, key: ColumnKey, layout: ColumnLayout, fence: Fence, column: IncomingColumn
 ) -> None:
     """A finished column, or nothing of it. Raises: NoSpaceLeft, StoreError."""
-    writer = store.create(key, layout, attempt)
+    writer = store.create(key, layout, fence)
     try:
         writer.append(column.runs)
         writer.finish()

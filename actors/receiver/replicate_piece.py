@@ -87,7 +87,7 @@ async def receive_group(
             order.object_info.name,
         )
     batches_held = await receiver.open(sp_address, order)
-    key = GroupKey(sp_address, claims.object_id, claims.redundancy_index, order.attempt)
+    key = GroupKey(sp_address, claims.object_id, claims.redundancy_index, order.fence)
     body_writer = _BodyWriter(receiver, key, layout, batches_held, space)
     finished = False
     try:

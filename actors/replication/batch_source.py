@@ -20,7 +20,7 @@ from greenray.protocol.errors import ComponentUnavailable, CorruptPiece, NoSuchP
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.piece_keys import segment_key
 from greenray.protocol.placement import BatchPlacement, place_batch
-from greenray.storage.ports import Buffer, ColumnKey, PieceStore
+from greenray.storage.ports import Buffer, ColumnKey, Fence, PieceStore
 from greenray.timeline.stage_trace import ObjectStages, Stage, WorkTime
 
 log = logging.getLogger(__name__)
@@ -33,7 +33,7 @@ class StoredObject:
     sp_address: str
     object_id: int
     layout: PayloadLayout
-    upload_epoch: int | None = None
+    upload_fence: Fence | None = None
     """Of the upload that may still be writing the segments; None: they are finished."""
 
 
@@ -176,10 +176,10 @@ class BatchSource:
             self._read_run(key, offset, views)
 
     def _read_run(self, key: ColumnKey, offset: int, views: Sequence[Buffer]) -> None:
-        segments, epoch = self._layout.segments, self._stored.upload_epoch
-        if epoch is not None:
+        segments, fence = self._layout.segments, self._stored.upload_fence
+        if fence is not None:
             # Not there: finished by now, or not readable before it is.
             with suppress(NoSuchPiece):
-                self._store.read_unfinished_into(key, segments, epoch, offset, views)
+                self._store.read_unfinished_into(key, segments, fence, offset, views)
                 return
         self._store.read_into(key, segments, offset, views)

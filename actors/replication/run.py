@@ -34,6 +34,7 @@ from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.job_events import JobEvent, SecondaryFinished, SecondaryReplaced
 from greenray.protocol.layout import PayloadLayout
 from greenray.protocol.objects import StorageProvider
+from greenray.storage.ports import Fence
 from greenray.timeline.stage_trace import ObjectStages, Stage, StageTrace
 
 T = TypeVar("T")
@@ -182,7 +183,7 @@ class ReplicationRun:
             job.params,
             assignment.redundancy_index,
             job.batch_segments,
-            job.approval_round,
+            Fence(job.approval_round),
             assignment.approval,
         )
         client = self._secondaries.client(assignment.provider)

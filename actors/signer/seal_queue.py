@@ -346,7 +346,7 @@ class SealQueue:
         """Send transactions that no node has seen. Those on their way are done, those whose first
         sending was refused are dead, and all others stay: they may be living."""
         try:
-            answers, attempts = await self._broadcast([item.row for item in reserved])
+            answers, tries = await self._broadcast([item.row for item in reserved])
         except GreenrayError as error:
             self.stale = True
             for item in reserved:
@@ -357,7 +357,7 @@ class SealQueue:
             answer = _read(answered)
             if answer.kind is AnswerKind.ACCEPTED:
                 item.request.succeed(item.row)
-            elif attempts == 1:
+            elif tries == 1:
                 refused.append((item, answered))
             elif resend_verdict(item.row.nonce, answer) is ResendVerdict.CONTINUE:
                 item.request.succeed(item.row)
@@ -414,14 +414,14 @@ class SealQueue:
         self, rows: Sequence[TransactionRow]
     ) -> tuple[tuple[BroadcastResult, ...], int]:
         """The node's answers, and how often the bytes were sent until they came."""
-        attempt = 1
+        tried = 1
         while True:
             try:
-                return await self._chain.broadcast_all([row.tx_bytes for row in rows]), attempt
+                return await self._chain.broadcast_all([row.tx_bytes for row in rows]), tried
             except ChainError:
-                if attempt == self._settings.send_attempts:
+                if tried == self._settings.send_tries:
                     raise
-                attempt += 1
+                tried += 1
 
     # --- errors --------------------------------------------------------------------------------
 

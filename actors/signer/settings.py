@@ -21,7 +21,7 @@ class QueueSettings:
     """How many transactions are reserved in one go; a refusal signs at most these again."""
     plan_rounds: int = 5
     """How often one batch is planned again before its jobs are told to come back."""
-    send_attempts: AtLeastOne = 3
+    send_tries: AtLeastOne = 3
     """How often the bytes of a transaction are sent when no answer comes."""
     cached_gas_up_to_size_bytes: int = 30_000
     """From half of the chain's 65536 byte limit on, gas depends on the size (protocol 04 §7.1)."""

@@ -24,7 +24,7 @@ from greenray.chain.dialect import Dialect
 from greenray.protocol.job import JobContext
 from greenray.protocol.job_events import ApprovalsCollected, JobEvent
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
-from greenray.storage.ports import JobStore, JobUpdate, PieceStore
+from greenray.storage.ports import Fence, JobStore, JobUpdate, PieceStore
 from greenray.timeline.stage_trace import Stage, StageTrace
 
 
@@ -77,7 +77,9 @@ def new_run(
     """``uploading``: the payload of ``job``, whose row has the approvals, still arrives."""
     layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
     source = BatchSource(
-        StoredObject(job.sp_address, job.object_id, layout, job.epoch if uploading else None),
+        StoredObject(
+            job.sp_address, job.object_id, layout, Fence(job.epoch) if uploading else None
+        ),
         piece_store=ports.piece_stores[job.sp_address],
         hot_columns=ports.hot_columns,
         object_space=ports.object_space,

@@ -16,7 +16,7 @@ from greenray.actors.task_node.early_replication import EarlyReplications
 from greenray.actors.task_node.settings import DriverSettings
 from greenray.protocol.errors import GreenrayError, IllegalTransition, StaleJob
 from greenray.protocol.job import JobContext, JobError
-from greenray.protocol.job_claims import next_attempt_at
+from greenray.protocol.job_claims import next_retry_at
 from greenray.protocol.job_events import (
     GivenUp,
     JobEvent,
@@ -53,7 +53,7 @@ class JobDriver:
         self._stages = ports.trace.of(job.object_id, job.sp_address)
 
     async def run(self) -> JobContext:
-        """The job after this claim: sealed, given up, or waiting for its next attempt.
+        """The job after this claim: sealed, given up, or waiting for its next retry.
 
         Raises:
             StaleJob: somebody else owns the job now; nothing more is written then.
@@ -160,7 +160,7 @@ class JobDriver:
             log.exception("a step of %s broke", job.where)
             message = f"{type(error).__name__}: {error}"
             job_error = JobError(GreenrayError.reason, message, retryable=True)
-        due = next_attempt_at(
+        due = next_retry_at(
             job,
             self._ports.clock(),
             random.random(),

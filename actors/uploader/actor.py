@@ -41,6 +41,7 @@ from greenray.storage.ports import (
     Buffer,
     ColumnKey,
     ColumnWriter,
+    Fence,
     IntegrityRecord,
     JobStore,
     JobUpdate,
@@ -213,7 +214,9 @@ class Uploader:
         writer: ColumnWriter | None = None
         ingest: PayloadIngest | None = None
         try:
-            writer = await run_in(self._io_pool, store.create, key, layout.segments, job.epoch)
+            writer = await run_in(
+                self._io_pool, store.create, key, layout.segments, Fence(job.epoch)
+            )
             ingest = PayloadIngest(
                 self._tools,
                 layout,
@@ -355,13 +358,13 @@ class Uploader:
         """Remove unfinished columns of uploads that no process continues; returns how many."""
         removed = 0
         for sp_address, store in self._stores.items():
-            for key, attempt in await run_in(self._io_pool, _list_unfinished, store):
+            for key, fence in await run_in(self._io_pool, _list_unfinished, store):
                 if key.redundancy_index != SEGMENTS:
                     continue
                 job = await self._jobs.get_job(sp_address, key.object_id)
                 running = job is not None and job.state is JobState.UPLOAD_OBJECT_DOING
-                if job is None or not running or job.epoch != attempt:
-                    await run_in(self._io_pool, store.delete_unfinished, key, attempt)
+                if job is None or not running or job.epoch != fence:
+                    await run_in(self._io_pool, store.delete_unfinished, key, fence)
                     removed += 1
         return removed
 
@@ -381,7 +384,7 @@ class Uploader:
             ) from None
 
 
-def _list_unfinished(store: PieceStore) -> list[tuple[ColumnKey, int]]:
+def _list_unfinished(store: PieceStore) -> list[tuple[ColumnKey, Fence]]:
     return list(store.list_unfinished())
 
 

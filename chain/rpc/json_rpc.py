@@ -21,7 +21,7 @@ from greenray.protocol.errors import ChainAnswerInvalid, ChainUnavailable
 if TYPE_CHECKING:
     from greenray.chain.rpc.web3_provider import OneSessionProvider
 
-ATTEMPTS = 3
+TRIES = 3
 FIRST_RETRY_DELAY_S = 0.1
 MAX_BATCH = 64
 """Requests of one array."""
@@ -104,7 +104,7 @@ class JsonRpc:
         Raises:
             ChainUnavailable, ChainAnswerInvalid: as ``request``; any of them may have taken effect.
         """
-        answers = await self._post([(method, one) for one in params], attempts=1)
+        answers = await self._post([(method, one) for one in params], tries=1)
         return [self._result_or_refusal(method, answer) for answer in answers]
 
     def _result_or_refusal(self, method: str, answer: Any) -> Any:
@@ -187,7 +187,7 @@ class JsonRpc:
         # Who gave up waiting needs no answer.
         asked = [one for one in waiting if not one.answer.done()]
         try:
-            answers = await self._post([(one.method, one.params) for one in asked], ATTEMPTS)
+            answers = await self._post([(one.method, one.params) for one in asked], TRIES)
         except Exception as error:
             for one in asked:
                 if not one.answer.done():
@@ -198,22 +198,22 @@ class JsonRpc:
                 one.answer.set_result(answer)
 
     async def _post(
-        self, requests: Sequence[tuple[str, dict[str, Any] | list[Any]]], attempts: int
+        self, requests: Sequence[tuple[str, dict[str, Any] | list[Any]]], tries: int
     ) -> list[Any]:
-        """The answers in the order of the requests; a lost connection is tried ``attempts`` times
+        """The answers in the order of the requests; a lost connection is tried ``tries`` times
         in all."""
         if not requests:
             return []
         method = requests[0][0]
-        for attempt in range(1, attempts + 1):
+        for tried in range(1, tries + 1):
             try:
                 if len(requests) == 1:
                     return [await self._connected().make_request(*requests[0])]
                 return await self._connected().make_batch(requests)
             except aiohttp.ClientConnectionError as error:
-                if attempt == attempts or isinstance(error, TimeoutError):
+                if tried == tries or isinstance(error, TimeoutError):
                     raise self._unavailable(method, error) from error
-                await asyncio.sleep(FIRST_RETRY_DELAY_S * 2 ** (attempt - 1))
+                await asyncio.sleep(FIRST_RETRY_DELAY_S * 2 ** (tried - 1))
             except aiohttp.ClientResponseError as error:
                 if error.status >= 500:
                     raise self._unavailable(method, error) from error
@@ -222,7 +222,7 @@ class JsonRpc:
                 raise self._unavailable(method, error) from error
             except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
                 raise self.invalid(f"{method}: the answer is not JSON") from error
-        raise AssertionError("every attempt returns or raises")
+        raise AssertionError("every try returns or raises")
 
     def _connected(self) -> OneSessionProvider:
         if self._provider is None:

@@ -34,8 +34,8 @@ VALID_FOR_BLOCKS = 100
 """Timeout height over the current height: after it a silent transaction is certainly lost."""
 
 _SEQUENCE_MISMATCH = re.compile(r"account sequence mismatch, expected (\d+), got (\d+)")
-_SEQUENCE_ATTEMPTS = 3
-_SEND_ATTEMPTS = 3
+_SEQUENCE_TRIES = 3
+_SEND_TRIES = 3
 
 
 class TransactionSender:
@@ -131,7 +131,7 @@ class TransactionSender:
         """Sign with the sequence that the chain expects; another program may use the account."""
         account = await self._chain.account(self.address)
         sequence = account.sequence
-        for attempt in range(1, _SEQUENCE_ATTEMPTS + 1):
+        for tried in range(1, _SEQUENCE_TRIES + 1):
             try:
                 signed = await self._prepare(message, memo, account, sequence)
                 answer = await self._send_until_answered(signed.tx_bytes)
@@ -140,14 +140,14 @@ class TransactionSender:
                 raise _refused(answer)
             except TransactionRefused as error:
                 expected = _expected_sequence(error)
-                if expected is None or attempt == _SEQUENCE_ATTEMPTS:
+                if expected is None or tried == _SEQUENCE_TRIES:
                     raise
                 sequence = expected
-        raise AssertionError("every attempt returns or raises")
+        raise AssertionError("every try returns or raises")
 
     async def _send_until_answered(self, tx_bytes: bytes) -> BroadcastResult:
         """Identical bytes are one transaction: they may be sent again when no answer came."""
-        for _ in range(1, _SEND_ATTEMPTS):
+        for _ in range(1, _SEND_TRIES):
             try:
                 return await self._chain.broadcast_sync(tx_bytes)
             except ChainUnavailable:

@@ -65,7 +65,7 @@ class PatienceSection(_Section):
 
 
 @with_settings_of(RpcSettings)
-@with_settings_of(QueueSettings, names=["seal_timeout_blocks", "settle_blocks", "send_attempts"])
+@with_settings_of(QueueSettings, names=["seal_timeout_blocks", "settle_blocks", "send_tries"])
 @with_settings_of(WatchSettings, names=["poll_interval_s", "resend_after_blocks"])
 class ChainSection(_Section):
     """The embedded chain, or an existing node."""

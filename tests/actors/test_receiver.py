@@ -28,7 +28,7 @@ from greenray.protocol.errors import (
 from greenray.protocol.integrity import UnverifiedReceipt, verify_receipt
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import ObjectInfo
-from greenray.storage.ports import ColumnKey
+from greenray.storage.ports import LONE_WRITER, ColumnKey, Fence
 from tests.support.fake_chain import FakeChain
 from tests.support.groups import SMALL_SEGMENTS, ObjectGroups
 from tests.support.naughty import naughty_piece_store
@@ -254,7 +254,7 @@ async def test_group_whose_bytes_are_gone_starts_from_nothing(
     await first.open(rig.secondary.address, order)
     await write(first, rig, groups, order, 0, 1)
     await first.close()
-    rig.store.delete_unfinished(ColumnKey(groups.info.id, 0), 0)
+    rig.store.delete_unfinished(ColumnKey(groups.info.id, 0), LONE_WRITER)
     second = rig.start()
     assert await second.open(rig.secondary.address, order) == 0
     await write(second, rig, groups, order)
@@ -268,7 +268,7 @@ async def test_group_whose_finished_column_is_gone_is_taken_again(
     receiver = rig.start()
     first = await take(receiver, rig, groups, groups.order(rig.secondary, 0))
     rig.store.delete(ColumnKey(groups.info.id, 0))
-    second = await take(receiver, rig, groups, groups.order(rig.secondary, 0, attempt=1))
+    second = await take(receiver, rig, groups, groups.order(rig.secondary, 0, fence=Fence(1)))
     assert second == first
     assert rig.stored(groups, 0) == groups.columns[0]
 
@@ -439,16 +439,16 @@ async def test_sweep_removes_groups_that_stand_still_and_keeps_the_others(
     assert await receiver.open(rig.secondary.address, moving.order(rig.secondary, 0)) == 2
 
 
-async def test_sweep_removes_superseded_attempts(rig: ReceiverRig, groups: ObjectGroups) -> None:
+async def test_sweep_removes_superseded_fences(rig: ReceiverRig, groups: ObjectGroups) -> None:
     receiver = rig.start()
-    for attempt in range(3):
-        order = groups.order(rig.secondary, 0, attempt=attempt)
+    for fence in range(3):
+        order = groups.order(rig.secondary, 0, fence=Fence(fence))
         await receiver.open(rig.secondary.address, order)
         await write(receiver, rig, groups, order, 0)
     assert await receiver.sweep(1000.0) == 2
     _, unfinished, rows = await rig.leftovers()
     assert unfinished == [(ColumnKey(groups.info.id, 0), 2)]
-    assert [row.key.attempt for row in rows] == [2]
+    assert [row.key.fence for row in rows] == [2]
 
 
 async def test_sweep_removes_columns_without_a_group_but_not_an_upload(
@@ -469,11 +469,11 @@ async def test_sweep_never_touches_finished_groups(rig: ReceiverRig, groups: Obj
     assert rig.stored(groups, 0) == groups.columns[0]
 
 
-async def test_older_attempt_that_is_still_running_is_told_to_open_again(
+async def test_older_fence_that_is_still_running_is_told_to_open_again(
     rig: ReceiverRig, groups: ObjectGroups
 ) -> None:
     receiver = rig.start()
-    old, new = groups.order(rig.secondary, 0), groups.order(rig.secondary, 0, attempt=1)
+    old, new = groups.order(rig.secondary, 0), groups.order(rig.secondary, 0, fence=Fence(1))
     await receiver.open(rig.secondary.address, old)
     await take(receiver, rig, groups, new)
     with pytest.raises(GroupNotOpen):

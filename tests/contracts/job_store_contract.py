@@ -38,6 +38,8 @@ from greenray.protocol.job_events import (
 )
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.storage.ports import (
+    LONE_WRITER,
+    Fence,
     GroupKey,
     GroupRow,
     IntegrityRecord,
@@ -76,9 +78,9 @@ def record(object_id: int = 1, index: int = -1, sp: str = PRIMARY) -> IntegrityR
 
 
 def group(
-    attempt: int = 0, index: int = 3, sp: str = OTHER_SP, info: ObjectInfo = LARGE
+    fence: Fence = LONE_WRITER, index: int = 3, sp: str = OTHER_SP, info: ObjectInfo = LARGE
 ) -> GroupRow:
-    return GroupRow(GroupKey(sp, info.id, index, attempt), info, PARAMS, 4, 0, (), 0.0)
+    return GroupRow(GroupKey(sp, info.id, index, fence), info, PARAMS, 4, 0, (), 0.0)
 
 
 def update(job: JobContext, event: JobEvent) -> JobUpdate:
@@ -533,23 +535,23 @@ class JobStoreContract:
                 await store.acknowledge_batch(key, batch_index, sums(1, count))
 
     async def test_a_batch_for_no_open_group_is_refused(self, store: JobStore) -> None:
-        await store.open_group(group(attempt=0))
+        await store.open_group(group(fence=Fence(0)))
         with pytest.raises(GroupNotOpen):
-            await store.acknowledge_batch(group(attempt=1).key, 0, sums(1, 4))
+            await store.acknowledge_batch(group(fence=Fence(1)).key, 0, sums(1, 4))
 
-    async def test_finishing_a_group_records_it_and_removes_older_attempts(
+    async def test_finishing_a_group_records_it_and_removes_older_fences(
         self, store: JobStore
     ) -> None:
-        rows = [await store.open_group(group(attempt)) for attempt in (0, 1, 2)]
-        neighbour = await store.open_group(group(0, index=4))
+        rows = [await store.open_group(group(Fence(fence))) for fence in (0, 1, 2)]
+        neighbour = await store.open_group(group(index=4))
         own = record(LARGE.id, 3, OTHER_SP)
         await store.finish_group(rows[1].key, own)
         assert await store.get_integrity(OTHER_SP, LARGE.id, 3) == own
         assert await store.list_groups(OTHER_SP) == (rows[2], neighbour)
 
     async def test_a_dropped_group_is_gone_and_others_stay(self, store: JobStore) -> None:
-        row = await store.open_group(group(0))
-        other = await store.open_group(group(1))
+        row = await store.open_group(group())
+        other = await store.open_group(group(fence=Fence(1)))
         await store.drop_group(row.key)
         await store.drop_group(row.key)
         assert await store.list_groups(OTHER_SP) == (other,)
@@ -557,9 +559,9 @@ class JobStoreContract:
     async def test_idle_groups_of_one_provider_are_listed(
         self, store: JobStore, clock: Clock
     ) -> None:
-        idle = await store.open_group(group(0))
-        busy = await store.open_group(group(1))
-        await store.open_group(group(0, sp=PRIMARY))
+        idle = await store.open_group(group())
+        busy = await store.open_group(group(fence=Fence(1)))
+        await store.open_group(group(sp=PRIMARY))
         clock.now += 100
         await store.acknowledge_batch(busy.key, 0, sums(1, 4))
         clock.now += 50

@@ -10,7 +10,7 @@ import pytest
 
 from greenray.protocol.errors import InvalidInput, NoSuchPiece, StoreError
 from greenray.protocol.layout import ColumnLayout
-from greenray.storage.ports import ColumnKey, PieceStore
+from greenray.storage.ports import ColumnKey, Fence, PieceStore
 from tests.support.aligned import aligned_copy
 
 KEY = ColumnKey(7, 2)
@@ -137,7 +137,7 @@ class PieceStoreContract:
     # --- what is not finished --------------------------------------------------------------------
 
     def test_an_unfinished_column_is_not_there(self, store: PieceStore) -> None:
-        writer = store.create(KEY, LAYOUT, attempt=3)
+        writer = store.create(KEY, LAYOUT, fence=Fence(3))
         writer.append([view(CONTENT)])
         writer.sync()
         assert not store.exists(KEY)
@@ -153,18 +153,18 @@ class PieceStoreContract:
     ) -> None:
         layout = ColumnLayout(4, 4096, 100, batch_pieces=2)
         content = random.Random(9).randbytes(layout.size_bytes)
-        writer = store.create(KEY, layout, 3)
+        writer = store.create(KEY, layout, Fence(3))
         writer.append([view(content[:8192])])
         first, second = bytearray(1000), bytearray(7000)
-        store.read_unfinished_into(KEY, layout, 3, 100, [view(first), view(second)])
+        store.read_unfinished_into(KEY, layout, Fence(3), 100, [view(first), view(second)])
         assert first + second == content[100:8100]
-        for attempt, offset in ((3, 8192), (4, 0)):
+        for fence, offset in ((3, 8192), (4, 0)):
             with pytest.raises(NoSuchPiece):
-                store.read_unfinished_into(KEY, layout, attempt, offset, [view(bytearray(1))])
+                store.read_unfinished_into(KEY, layout, Fence(fence), offset, [view(bytearray(1))])
         writer.append([view(content[8192:])])
         writer.finish()
         with pytest.raises(NoSuchPiece):
-            store.read_unfinished_into(KEY, layout, 3, 0, [view(bytearray(1))])
+            store.read_unfinished_into(KEY, layout, Fence(3), 0, [view(bytearray(1))])
 
     def test_a_column_of_the_wrong_size_cannot_be_finished(self, store: PieceStore) -> None:
         writer = store.create(KEY, LAYOUT)
@@ -181,7 +181,7 @@ class PieceStoreContract:
     def test_a_finished_column_is_replaced_in_one_step(self, store: PieceStore) -> None:
         put(store, KEY, LAYOUT, CONTENT)
         other = bytes(reversed(CONTENT))
-        writer = store.create(KEY, LAYOUT, attempt=1)
+        writer = store.create(KEY, LAYOUT, fence=Fence(1))
         writer.append([view(other)])
         assert read(store, KEY, LAYOUT) == CONTENT
         writer.finish()
@@ -190,7 +190,7 @@ class PieceStoreContract:
 
     def test_abort_removes_the_unfinished_column_and_nothing_else(self, store: PieceStore) -> None:
         put(store, KEY, LAYOUT, CONTENT)
-        writer = store.create(KEY, LAYOUT, attempt=1)
+        writer = store.create(KEY, LAYOUT, fence=Fence(1))
         writer.append([view(CONTENT[:5000])])
         writer.abort()
         writer.abort()
@@ -241,12 +241,12 @@ class PieceStoreContract:
     def test_a_resumed_column_continues_after_its_acknowledged_bytes(
         self, store: PieceStore, acknowledged: int
     ) -> None:
-        writer = store.create(KEY, LAYOUT, attempt=2)
+        writer = store.create(KEY, LAYOUT, fence=Fence(2))
         writer.append([view(CONTENT[:acknowledged])])
         writer.sync()
         writer.append([view(b"\xff" * min(3000, LAYOUT.size_bytes - acknowledged))])
         writer.close()
-        resumed = store.resume(KEY, LAYOUT, acknowledged, attempt=2)
+        resumed = store.resume(KEY, LAYOUT, acknowledged, fence=Fence(2))
         assert resumed.size_bytes == acknowledged
         resumed.append([view(CONTENT[acknowledged:])])
         resumed.finish()
@@ -272,13 +272,13 @@ class PieceStoreContract:
     def test_resuming_more_than_is_there_is_refused(self, store: PieceStore) -> None:
         with pytest.raises(NoSuchPiece):
             store.resume(KEY, LAYOUT, 0)
-        writer = store.create(KEY, LAYOUT, attempt=1)
+        writer = store.create(KEY, LAYOUT, fence=Fence(1))
         writer.append([view(CONTENT[:4096])])
         writer.close()
         with pytest.raises(NoSuchPiece):
-            store.resume(KEY, LAYOUT, 4097, attempt=1)
+            store.resume(KEY, LAYOUT, 4097, fence=Fence(1))
         with pytest.raises(NoSuchPiece):
-            store.resume(KEY, LAYOUT, 0, attempt=2)
+            store.resume(KEY, LAYOUT, 0, fence=Fence(2))
         assert list(store.list_unfinished()) == [(KEY, 1)]
 
     # --- listing and deleting --------------------------------------------------------------------
@@ -288,8 +288,8 @@ class PieceStoreContract:
         layout = ColumnLayout(1, 1, 1)
         for key in keys:
             put(store, key, layout, b"x")
-        for attempt in (10, 9):
-            store.create(ColumnKey(5), layout, attempt).close()
+        for fence in (10, 9):
+            store.create(ColumnKey(5), layout, Fence(fence)).close()
         store.create(ColumnKey(5, 1), layout).close()
         assert list(store.list_columns()) == sorted(keys)
         assert list(store.list_unfinished()) == [
@@ -302,7 +302,7 @@ class PieceStoreContract:
         other = ColumnKey(KEY.object_id, KEY.redundancy_index + 1)
         for key in (KEY, other):
             put(store, key, LAYOUT, CONTENT)
-            store.create(key, LAYOUT, attempt=1).close()
+            store.create(key, LAYOUT, fence=Fence(1)).close()
         store.delete(KEY)
         store.delete(KEY)
         assert list(store.list_columns()) == [other]
@@ -310,17 +310,17 @@ class PieceStoreContract:
 
     def test_delete_unfinished_removes_one_attempt(self, store: PieceStore) -> None:
         put(store, KEY, LAYOUT, CONTENT)
-        for attempt in (1, 2):
-            store.create(KEY, LAYOUT, attempt).close()
-        store.delete_unfinished(KEY, 1)
-        store.delete_unfinished(KEY, 1)
+        for fence in (1, 2):
+            store.create(KEY, LAYOUT, Fence(fence)).close()
+        store.delete_unfinished(KEY, Fence(1))
+        store.delete_unfinished(KEY, Fence(1))
         assert list(store.list_unfinished()) == [(KEY, 2)]
         assert store.exists(KEY)
 
     def test_keys_that_no_piece_has_are_refused(self, store: PieceStore) -> None:
-        for key, attempt in ((ColumnKey(-1), 0), (ColumnKey(1, -2), 0), (ColumnKey(1), -1)):
+        for key, fence in ((ColumnKey(-1), 0), (ColumnKey(1, -2), 0), (ColumnKey(1), -1)):
             with pytest.raises(InvalidInput):
-                store.create(key, LAYOUT, attempt)
+                store.create(key, LAYOUT, Fence(fence))
 
     def test_probe_leaves_nothing_behind(self, store: PieceStore) -> None:
         store.probe()

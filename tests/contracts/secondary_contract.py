@@ -21,6 +21,7 @@ from greenray.protocol.errors import (
 )
 from greenray.protocol.integrity import UnverifiedReceipt, verify_receipt
 from greenray.protocol.objects import StorageParams
+from greenray.storage.ports import Fence
 from tests.support.faulty_secondaries import (
     DyingReceiver,
     HangingReceiver,
@@ -189,7 +190,7 @@ class SecondaryContract:
         client = await self.connect(rig, rig.start())
         order = groups.order(rig.secondary, 1)
         first = await self.send(client, order, groups.batches(1))
-        again = await self.send(client, replace(order, attempt=1), groups.batches(1))
+        again = await self.send(client, replace(order, fence=Fence(1)), groups.batches(1))
         assert again == first
         assert rig.stored(groups, 1) == groups.columns[1]
         assert (await rig.leftovers())[1:] == ([], [])

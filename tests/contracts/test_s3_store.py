@@ -15,6 +15,7 @@ import pytest
 
 from greenray.protocol.errors import NoSpaceLeft, StoreError
 from greenray.protocol.layout import ColumnLayout
+from greenray.storage.ports import LONE_WRITER, Fence
 from greenray.storage.s3_bucket import S3Bucket
 from greenray.storage.s3_location import S3Location, S3Options
 from greenray.storage.s3_names import FinishedColumn
@@ -108,9 +109,9 @@ def test_a_replaced_and_a_deleted_column_leave_no_object_behind(
 ) -> None:
     put(store, KEY, LAYOUT, CONTENT)
     once = names(server, root)
-    writer = store.create(KEY, LAYOUT, attempt=7)
+    writer = store.create(KEY, LAYOUT, fence=Fence(7))
     writer.append([view(CONTENT)])
-    other = store.create(KEY, LAYOUT, attempt=8)
+    other = store.create(KEY, LAYOUT, fence=Fence(8))
     other.append([view(CONTENT)])
     writer.finish()
     assert read(store, KEY, LAYOUT) == CONTENT
@@ -196,7 +197,7 @@ def test_a_damaged_record_is_named(server: S3Server, store: S3PieceStore, root: 
 
 
 def test_ranges_of_a_column_are_those_of_its_parts() -> None:
-    column = FinishedColumn(0, "w", (10, 30, 31))
+    column = FinishedColumn(LONE_WRITER, "w", (10, 30, 31))
     assert list(column.ranges(5, 31, 8)) == [
         (0, 5, 10),
         (10, 0, 8),
@@ -205,7 +206,7 @@ def test_ranges_of_a_column_are_those_of_its_parts() -> None:
         (30, 0, 1),
     ]
     assert list(column.ranges(10, 10, 8)) == []
-    assert FinishedColumn(0, "w", ()).size_bytes == 0
+    assert FinishedColumn(LONE_WRITER, "w", ()).size_bytes == 0
 
 
 # --- errors --------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from greenray.cluster.in_process import LocalSpace
 from greenray.protocol.errors import ComponentUnavailable, InvalidInput, SecondaryFailed
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext
-from greenray.storage.ports import GroupKey
+from greenray.storage.ports import Fence, GroupKey
 from tests.contracts.secondary_contract import SecondaryContract
 from tests.support.faulty_secondaries import DyingReceiver, PassingReceiver
 from tests.support.receiver_rig import NOTHING, ReceiverRig
@@ -98,8 +98,8 @@ class TestInCluster(SecondaryContract):
         group = await (await self.connect(rig, moving)).open(groups.order(rig.secondary, 0))
         await group.write_batch(0, batches[0])
         await moving.restart()
-        for column, attempt in list(rig.store.list_unfinished()):
-            rig.store.delete_unfinished(column, attempt)
+        for column, fence in list(rig.store.list_unfinished()):
+            rig.store.delete_unfinished(column, fence)
         with pytest.raises(SecondaryFailed, match="lost"):
             await group.write_batch(1, batches[1])
 
@@ -145,7 +145,9 @@ class TestInClusterAsAWhole(SecondaryContract):
         order, column = groups.order(rig.secondary, 0), groups.batches(0)[0]
         first = await receiver.hold_group(rig.secondary.address, order, column)
         restarted = rig.start()
-        again = await restarted.hold_group(rig.secondary.address, replace(order, attempt=1), column)
+        again = await restarted.hold_group(
+            rig.secondary.address, replace(order, fence=Fence(1)), column
+        )
         assert again == first
         assert (await rig.leftovers())[1:] == ([], [])
 
@@ -277,8 +279,8 @@ class _Watched(PassingReceiver):
 
     async def open(self, sp_address: str, order: GroupOrder) -> int:
         acknowledged = await super().open(sp_address, order)
-        index, attempt = order.redundancy_index, order.attempt
-        self._busy.add(GroupKey(sp_address, order.object_info.id, index, attempt))
+        index, fence = order.redundancy_index, order.fence
+        self._busy.add(GroupKey(sp_address, order.object_info.id, index, fence))
         self.idle.clear()
         return acknowledged
 

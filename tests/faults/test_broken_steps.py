@@ -171,7 +171,7 @@ async def test_an_unexpected_error_backs_off_in_every_state_of_the_task_node(
         await settled(journal)
         assert journal.claims == dict.fromkeys(TASK_NODE_STATES, 1)
         for job in await journal.list_jobs():
-            assert clock.now + _BASE_S / 2 <= job.next_attempt_at <= clock.now + _BASE_S
+            assert clock.now + _BASE_S / 2 <= job.retry_at <= clock.now + _BASE_S
             assert job.error is not None
             assert "is broken" in job.error.message
         for _ in range(25):

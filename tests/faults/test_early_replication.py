@@ -284,7 +284,7 @@ async def _crash_after(commits: int, folder: Path) -> bool:
         sent = watch_batches(network)
         await network.start(task_node=False)
         held = {
-            (row.key.sp_address, row.key.redundancy_index, row.key.attempt): row
+            (row.key.sp_address, row.key.redundancy_index, row.key.fence): row
             for row in await groups(network)
         }
         network.start_task_node()
@@ -297,13 +297,13 @@ async def _crash_after(commits: int, folder: Path) -> bool:
         assert await network.get() == PAYLOAD
         [seal] = await network.seal_transactions()
         assert seal["tx_result"]["code"] == 0
-        rounds = {order.attempt for r in sent.values() for order in r.opened}
+        rounds = {order.fence for r in sent.values() for order in r.opened}
         again = {
             (sp_address, index, batch)
             for sp_address, receiver in sent.items()
             for index, batch in receiver.batches
-            for attempt in rounds
-            if (row := held.get((sp_address, index, attempt))) and batch < row.batches_acknowledged
+            for fence in rounds
+            if (row := held.get((sp_address, index, fence))) and batch < row.batches_acknowledged
         }
         assert again == set()
         return crashed

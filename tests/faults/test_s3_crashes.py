@@ -11,7 +11,7 @@ import pytest
 
 from greenray.protocol.errors import NoSuchPiece
 from greenray.protocol.layout import ColumnLayout
-from greenray.storage.ports import ColumnKey
+from greenray.storage.ports import ColumnKey, Fence
 from greenray.storage.s3_bucket import S3Bucket
 from greenray.storage.s3_store import S3PieceStore
 from tests.contracts.piece_store_contract import put, read, view
@@ -23,7 +23,7 @@ BATCH_BYTES = 1000
 LAYOUT = ColumnLayout(3, BATCH_BYTES, 10, batch_pieces=1)
 BEFORE = random.Random(1).randbytes(LAYOUT.size_bytes)
 AFTER = random.Random(2).randbytes(LAYOUT.size_bytes)
-ATTEMPT = 4
+FENCE = Fence(4)
 
 
 class MortalBucket:
@@ -63,7 +63,7 @@ class Crashing:
 
     def write(self) -> None:
         """What a Uploader or a Receiver does with one column."""
-        writer = self.mortal.create(KEY, LAYOUT, ATTEMPT)
+        writer = self.mortal.create(KEY, LAYOUT, FENCE)
         while writer.size_bytes < LAYOUT.size_bytes:
             start = writer.size_bytes
             writer.append([view(AFTER)[start : start + BATCH_BYTES]])
@@ -118,9 +118,7 @@ def test_a_column_is_old_or_new_and_goes_on_where_it_was_acknowledged(
         assert found in ((BEFORE, AFTER) if replacing else (None, AFTER))
         if found != AFTER:
             try:
-                writer = crashed.next.resume(
-                    KEY, LAYOUT, crashed.acknowledged_bytes, attempt=ATTEMPT
-                )
+                writer = crashed.next.resume(KEY, LAYOUT, crashed.acknowledged_bytes, fence=FENCE)
             except NoSuchPiece:
                 assert crashed.acknowledged_bytes == 0
                 continue
@@ -138,9 +136,9 @@ def test_what_a_crash_leaves_is_swept_and_the_finished_column_stays(
             crashed.write()
         finished = crashed.next.exists(KEY)
         before = read(crashed.next, KEY, LAYOUT) if finished else b""
-        for key, attempt in list(crashed.next.list_unfinished()):
-            assert (key, attempt) == (KEY, ATTEMPT)
-            crashed.next.delete_unfinished(key, attempt)
+        for key, fence in list(crashed.next.list_unfinished()):
+            assert (key, fence) == (KEY, FENCE)
+            crashed.next.delete_unfinished(key, fence)
         assert crashed.next.exists(KEY) is finished
         if finished:
             assert read(crashed.next, KEY, LAYOUT) == before
@@ -152,7 +150,7 @@ def test_a_writer_that_gives_up_after_a_failed_finish_does_not_remove_what_is_fi
     bucket: S3Bucket,
 ) -> None:
     crashed = Crashing(bucket, None)
-    writer = crashed.mortal.create(KEY, LAYOUT, ATTEMPT)
+    writer = crashed.mortal.create(KEY, LAYOUT, FENCE)
     writer.append([view(AFTER)])
     crashed.switch.kill_at = crashed.switch.steps + 1  # the record is there, we do not know
     with pytest.raises(Killed):
@@ -168,7 +166,7 @@ def test_a_deletion_that_was_broken_off_is_done_again(bucket: S3Bucket) -> None:
     while True:
         crashed = Crashing(bucket, None)
         crashed.write()
-        unfinished = crashed.next.create(KEY, LAYOUT, attempt=9)
+        unfinished = crashed.next.create(KEY, LAYOUT, fence=Fence(9))
         unfinished.append([view(AFTER)])
         crashed.switch.kill_at = crashed.switch.steps + kill_at
         try:

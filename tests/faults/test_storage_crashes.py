@@ -14,7 +14,7 @@ import pytest
 
 from greenray.protocol.job import JobState
 from greenray.storage.file_store import FilePieceStore
-from greenray.storage.ports import ColumnKey, TransactionState
+from greenray.storage.ports import ColumnKey, Fence, TransactionState
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.protocol_values import PRIMARY
 from tests.support.storage_child import content_of, layout_of
@@ -98,7 +98,7 @@ def test_columns_have_all_acknowledged_bytes_after_kill_9(tmp_path: Path, seed: 
         size_bytes = acknowledged[object_id]
         rest = content_of(object_id)[size_bytes:]
         key, layout = ColumnKey(object_id), layout_of(object_id)
-        writer = store.resume(key, layout, size_bytes, attempt=1)
+        writer = store.resume(key, layout, size_bytes, fence=Fence(1))
         writer.append([memoryview(rest)])
         writer.finish()
         listed.add(object_id)

@@ -26,7 +26,14 @@ from greenray.protocol.job import JobContext, JobState
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.storage.memory_store import MemoryPieceStore
-from greenray.storage.ports import Buffer, ColumnKey, ColumnWriter, IntegrityRecord, JobUpdate
+from greenray.storage.ports import (
+    Buffer,
+    ColumnKey,
+    ColumnWriter,
+    Fence,
+    IntegrityRecord,
+    JobUpdate,
+)
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.gateway_rig import SwitchableWaker, stream
@@ -289,8 +296,8 @@ async def test_the_sweep_removes_what_dead_uploads_have_left_and_nothing_else(
     bench = Bench(tmp_path)
     info = bench.create_object()
     layout = PayloadLayout.of(info, PARAMS).segments
-    bench.store.create(ColumnKey(99), layout, attempt=3).append([memoryview(b"x")])
-    bench.store.create(ColumnKey(99, 2), layout, attempt=3).append([memoryview(b"x")])
+    bench.store.create(ColumnKey(99), layout, fence=Fence(3)).append([memoryview(b"x")])
+    bench.store.create(ColumnKey(99, 2), layout, fence=Fence(3)).append([memoryview(b"x")])
     swept: list[int] = []
 
     async def sweeping() -> AsyncIterator[bytes]:

@@ -165,7 +165,7 @@ class Job(RuleBasedStateMachine):
 
     @invariant()
     def nothing_on_record_is_lost_or_counted_back(self) -> None:
-        assert self.job.attempt >= self.before.attempt
+        assert self.job.retries >= self.before.retries
         assert self.job.approval_round >= self.before.approval_round
         assert self.job.replaced[: len(self.before.replaced)] == self.before.replaced
         assert {r.redundancy_index for r in self.before.secondaries} <= {

@@ -21,6 +21,7 @@ from greenray.protocol.approvals import Approval, approval_sign_bytes
 from greenray.protocol.integrity import integrity_hash
 from greenray.protocol.layout import ColumnLayout, PayloadLayout
 from greenray.protocol.objects import ObjectInfo, RedundancyType, StorageParams
+from greenray.storage.ports import LONE_WRITER, Fence
 from tests.support.fake_chain import FakeChain
 from tests.support.sps import SpKeys
 
@@ -42,11 +43,16 @@ class ObjectGroups:
         return PayloadLayout.of(self.info, self.params, self.batch_segments).pieces
 
     def order(
-        self, sp: SpKeys, redundancy_index: int, *, attempt: int = 0, expired_time: int = NOW + 3600
+        self,
+        sp: SpKeys,
+        redundancy_index: int,
+        *,
+        fence: Fence = LONE_WRITER,
+        expired_time: int = NOW + 3600,
     ) -> GroupOrder:
         approval = approve(sp, self.info, expired_time)
         return GroupOrder(
-            self.info, self.params, redundancy_index, self.batch_segments, attempt, approval
+            self.info, self.params, redundancy_index, self.batch_segments, fence, approval
         )
 
     def batches(self, redundancy_index: int) -> list[Column]:

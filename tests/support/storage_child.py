@@ -32,6 +32,7 @@ from greenray.protocol.objects import StorageParams
 from greenray.storage.file_store import FilePieceStore
 from greenray.storage.ports import (
     ColumnKey,
+    Fence,
     IntegrityRecord,
     JobUpdate,
     TransactionRow,
@@ -65,7 +66,7 @@ def store_columns(root: Path, seed: int) -> None:
     store = FilePieceStore(root)
     for object_id in range(1, 1000):
         content = content_of(object_id)
-        writer = store.create(ColumnKey(object_id), layout_of(object_id), attempt=1)
+        writer = store.create(ColumnKey(object_id), layout_of(object_id), fence=Fence(1))
         while writer.size_bytes < len(content):
             start = writer.size_bytes
             end = min(len(content), start + generator.choice([1, 4096, 10_001, 65_536]))

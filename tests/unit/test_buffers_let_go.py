@@ -14,7 +14,7 @@ from greenray.actors.uploader.ingest import IngestTools, PayloadIngest
 from greenray.actors.uploader.payload_source import ChunkedPayload
 from greenray.protocol.layout import PayloadLayout
 from greenray.storage.memory_store import MemoryPieceStore
-from greenray.storage.ports import ColumnKey
+from greenray.storage.ports import ColumnKey, Fence
 from greenray.timeline.stage_trace import StageTrace
 from tests.support.spaces import MemorySpace
 
@@ -51,7 +51,7 @@ async def test_an_upload_that_waits_for_its_next_buffer_has_let_go_of_the_last()
     with ThreadPoolExecutor(2) as threads:
         hot = HotColumnCache(0, 60.0, clock=lambda: 0.0)
         tools = IngestTools(pool, hot, hot, MemorySpace(), threads, threads)
-        writer = MemoryPieceStore().create(ColumnKey(1), layout.segments, 1)
+        writer = MemoryPieceStore().create(ColumnKey(1), layout.segments, Fence(1))
         stages = StageTrace().of(1, "sp")
         ingest = PayloadIngest(tools, layout, "sp", 1, writer, stages)
         receiving = asyncio.create_task(ingest.receive(ChunkedPayload(chunks())))

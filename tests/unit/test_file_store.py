@@ -19,7 +19,7 @@ from greenray.storage import append_file, direct_io
 from greenray.storage.column_paths import parse_finished, parse_unfinished
 from greenray.storage.direct_io import BLOCK_SIZE_BYTES, StagingPool, address_of, probe_direct_io
 from greenray.storage.file_store import FilePieceStore
-from greenray.storage.ports import ColumnKey
+from greenray.storage.ports import ColumnKey, Fence
 from tests.support.aligned import aligned_copy
 
 KEY = ColumnKey(7, 2)
@@ -48,7 +48,7 @@ def test_a_column_is_one_file_and_an_unfinished_one_lies_elsewhere(
     root: Path, store: FilePieceStore
 ) -> None:
     content = bytes(4 * MIB)
-    writer = store.create(KEY, LAYOUT, attempt=3)
+    writer = store.create(KEY, LAYOUT, fence=Fence(3))
     writer.append([memoryview(content)])
     assert files(root) == {"unfinished/e7_p2.a3": 4 * MIB}
     writer.finish()
@@ -348,8 +348,8 @@ def test_a_probe_notices_that_reading_gives_other_bytes(
 
 def test_a_dropped_writer_gives_its_file_back(store: FilePieceStore) -> None:
     before = len(os.listdir("/proc/self/fd"))
-    for attempt in range(20):
-        store.create(KEY, LAYOUT, attempt)
+    for fence in range(20):
+        store.create(KEY, LAYOUT, Fence(fence))
     assert len(os.listdir("/proc/self/fd")) == before
 
 
@@ -405,8 +405,8 @@ def test_what_is_synced_is_not_synced_again_and_what_came_later_is(
     writer.append(content)
     writer.finish()
     assert len(syncs) == 3
-    reopened = store.create(KEY, layout, attempt=2)
+    reopened = store.create(KEY, layout, fence=Fence(2))
     reopened.append(content)
     reopened.close()
-    store.resume(KEY, layout, size_bytes, 2).sync()
+    store.resume(KEY, layout, size_bytes, Fence(2)).sync()
     assert len(syncs) == 4  # nobody knows whether the process before had synced

@@ -24,7 +24,7 @@ from greenray.protocol.job_claims import (
     UploadAdmission,
     admit_upload,
     is_claimable,
-    next_attempt_at,
+    next_retry_at,
     retry_delay_s,
 )
 from greenray.protocol.job_events import (
@@ -159,10 +159,10 @@ def test_failure_keeps_its_reason_and_its_schedule() -> None:
     timeout = JobError.of(SecondaryTimeout("no answer within 5 s", "sp1"))
     job = replicating_job(ReplicateFailed(timeout, 99.0))
     assert job.error == JobError("secondary-timeout", "sp1: no answer within 5 s", True)
-    assert job.next_attempt_at == 99.0
+    assert job.retry_at == 99.0
 
 
-def test_retry_clears_the_error_counts_the_attempt_and_asks_for_new_approvals() -> None:
+def test_retry_clears_the_error_counts_itself_and_asks_for_new_approvals() -> None:
     job = replicating_job(
         ApprovalsCollected((approval_of("a"),)),
         SecondaryFinished(receipt_of(3, "a")),
@@ -170,7 +170,7 @@ def test_retry_clears_the_error_counts_the_attempt_and_asks_for_new_approvals() 
         RetryDue(),
     )
     assert job.state is JobState.REPLICATE_OBJECT_DOING
-    assert (job.attempt, job.error, job.next_attempt_at, job.approvals) == (1, None, 0.0, ())
+    assert (job.retries, job.error, job.retry_at, job.approvals) == (1, None, 0.0, ())
     assert job.secondaries == (receipt_of(3, "a"),)
 
 
@@ -178,15 +178,15 @@ def test_retry_clears_the_error_counts_the_attempt_and_asks_for_new_approvals() 
 def test_failed_seal_is_signed_again(state: JobState) -> None:
     approvals = (approval_of("a"),)
     job = apply(_in_state(state, approvals=approvals), RetryDue(), 0.0)
-    assert (job.state, job.attempt) == (JobState.SIGN_OBJECT_DOING, 1)
+    assert (job.state, job.retries) == (JobState.SIGN_OBJECT_DOING, 1)
     assert job.approvals == approvals
 
 
 def test_given_up_job_is_final_and_keeps_its_error() -> None:
-    job = _in_state(JobState.SEAL_OBJECT_ERROR, error=_ERROR, next_attempt_at=9.0)
+    job = _in_state(JobState.SEAL_OBJECT_ERROR, error=_ERROR, retry_at=9.0)
     given_up = apply(job, GivenUp(), 0.0)
     assert (given_up.state, given_up.final) == (JobState.SEAL_OBJECT_ERROR, True)
-    assert (given_up.error, given_up.next_attempt_at) == (_ERROR, 0.0)
+    assert (given_up.error, given_up.retry_at) == (_ERROR, 0.0)
 
 
 def test_upload_without_an_owner_says_so_and_can_be_resumed() -> None:
@@ -199,7 +199,7 @@ def test_upload_without_an_owner_says_so_and_can_be_resumed() -> None:
 
 
 def test_retry_delays_double_up_to_the_cap_and_jitter_spreads_the_upper_half() -> None:
-    assert [retry_delay_s(attempt, 0.0) for attempt in range(4)] == [0.5, 1.0, 2.0, 4.0]
+    assert [retry_delay_s(retries, 0.0) for retries in range(4)] == [0.5, 1.0, 2.0, 4.0]
     assert retry_delay_s(0, 0.5) == 0.75
     assert retry_delay_s(10**6, 0.0) == 150.0
     assert retry_delay_s(3, 0.0, base_s=0.1, cap_s=0.4) == 0.2
@@ -211,10 +211,10 @@ def test_retry_delay_of_nonsense_is_refused(wrong: tuple[int, float, float, floa
         retry_delay_s(*wrong)
 
 
-def test_next_attempt_ends_at_the_deadline() -> None:
-    job = replace(new_job(), attempt=3, deadline_at=100.0)
-    assert next_attempt_at(job, 90.0, 0.0) == 94.0
-    assert next_attempt_at(job, 96.0, 0.0) is None
+def test_next_retry_ends_at_the_deadline() -> None:
+    job = replace(new_job(), retries=3, deadline_at=100.0)
+    assert next_retry_at(job, 90.0, 0.0) == 94.0
+    assert next_retry_at(job, 96.0, 0.0) is None
 
 
 # --- secondaries ----------------------------------------------------------------------------------
@@ -317,15 +317,15 @@ def test_failure_in_a_state_of_the_task_node_waits_in_an_error_state(state: JobS
     then = STATES[failed.state]
     assert isinstance(then, TaskNodeState)
     assert (then.step, then.failure) == (Step.RETRY, row.failure)
-    assert (failed.error, failed.next_attempt_at, failed.final) == (_ERROR, 99.0, False)
+    assert (failed.error, failed.retry_at, failed.final) == (_ERROR, 99.0, False)
     assert not is_claimable(failed, 98.9)
     assert is_claimable(failed, 99.0)
 
 
 def test_retry_that_cannot_begin_counts_as_one() -> None:
-    job = _in_state(JobState.SIGN_OBJECT_ERROR, error=_ERROR, attempt=2)
+    job = _in_state(JobState.SIGN_OBJECT_ERROR, error=_ERROR, retries=2)
     failed = apply(job, SignFailed(_ERROR, 99.0), 0.0)
-    assert (failed.state, failed.attempt) == (JobState.SIGN_OBJECT_ERROR, 3)
+    assert (failed.state, failed.retries) == (JobState.SIGN_OBJECT_ERROR, 3)
 
 
 # --- claims and admission -------------------------------------------------------------------------
@@ -350,7 +350,7 @@ def test_job_is_claimable_when_due_and_not_held() -> None:
     held = _in_state(JobState.SIGN_OBJECT_DONE, owner="a", lease_expires_at=10.0)
     assert not is_claimable(held, 9.9)
     assert is_claimable(held, 10.0)
-    due = _in_state(JobState.SEAL_OBJECT_ERROR, next_attempt_at=5.0)
+    due = _in_state(JobState.SEAL_OBJECT_ERROR, retry_at=5.0)
     assert not is_claimable(due, 4.9)
     assert is_claimable(due, 5.0)
     assert not is_claimable(replace(due, final=True), 5.0)

@@ -13,7 +13,7 @@ from greenray.protocol.job import JobError, JobState, ReplacedSecondary, Seconda
 from greenray.protocol.job_events import EVENTS, RetryDue
 from greenray.protocol.job_table import STATES, TASK_NODE_STATES, TaskNodeState
 from greenray.protocol.objects import StorageParams
-from greenray.storage.ports import GroupKey, TransactionState
+from greenray.storage.ports import Fence, GroupKey, TransactionState
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.contracts.job_store_contract import Clock, update
 from tests.support.protocol_values import PRIMARY, SECONDARIES
@@ -47,7 +47,7 @@ async def test_every_state_is_read(store: SqliteJobStore) -> None:
 async def test_every_field_of_a_job_is_read(store: SqliteJobStore) -> None:
     job = await store.get_job(PRIMARY, 107)
     assert job is not None
-    assert (job.state, job.attempt, job.epoch) == (JobState.REPLICATE_OBJECT_DOING, 1, 2)
+    assert (job.state, job.retries, job.epoch) == (JobState.REPLICATE_OBJECT_DOING, 1, 2)
     assert (job.owner, job.approval_round) == ("task-node-1", 2)
     assert job.params == StorageParams()
     assert job.secondaries == (SecondaryReceipt(0, SECONDARIES[0], bytes(32), bytes(65)),)
@@ -57,7 +57,7 @@ async def test_every_field_of_a_job_is_read(store: SqliteJobStore) -> None:
     failed = await store.get_job(PRIMARY, int(JobState.SIGN_OBJECT_ERROR))
     assert failed is not None
     assert failed.error == JobError("chain-unavailable", "no answer", True)
-    assert failed.next_attempt_at == 1_700_000_623.25
+    assert failed.retry_at == 1_700_000_623.25
     sealed = await store.get_job(PRIMARY, int(JobState.SEAL_OBJECT_DONE))
     assert sealed is not None
     assert (sealed.seal_height, sealed.seal_tx_hash) == (77, f"HASH-{sealed.job_id}")
@@ -75,7 +75,7 @@ async def test_every_event_of_the_audit_trail_is_read(store: SqliteJobStore) -> 
 
 async def test_what_receivers_and_the_signer_keep_is_read(store: SqliteJobStore) -> None:
     (group,) = await store.list_groups(SECONDARIES[0])
-    assert group.key == GroupKey(SECONDARIES[0], 1000, 3, 2)
+    assert group.key == GroupKey(SECONDARIES[0], 1000, 3, Fence(2))
     assert (group.batches_acknowledged, len(group.piece_checksums)) == (1, 4)
     record = await store.get_integrity(SECONDARIES[0], 1001, 3)
     assert record is not None
@@ -115,4 +115,4 @@ async def test_its_jobs_go_on_from_where_they_were(store: SqliteJobStore) -> Non
         failed = await store.apply(update(job, row.failure(_ERROR, _LATER + 60)))
         assert await store.get_job(PRIMARY, job.object_id) == failed
         retried = await store.apply(update(failed, RetryDue()))
-        assert (retried.error, retried.attempt > job.attempt) == (None, True)
+        assert (retried.error, retried.retries > job.retries) == (None, True)

@@ -22,6 +22,7 @@ from greenray.protocol.approvals import approval_from_header
 from greenray.protocol.errors import ApprovalError, IntegrityHashMismatch
 from greenray.protocol.objects import StorageProvider
 from greenray.storage.memory_store import MemoryPieceStore
+from greenray.storage.ports import LONE_WRITER
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.sps import KeySigner, SpKeys
@@ -50,7 +51,9 @@ class Exchange:
     def order(self) -> GroupOrder:
         approval = approval_from_header(self.headers["X-Gnfd-Replicate-Approval"])
         params = FakeChain().params
-        return GroupOrder(approval.object_info, params, self.redundancy_index, 4, 0, approval)
+        return GroupOrder(
+            approval.object_info, params, self.redundancy_index, 4, LONE_WRITER, approval
+        )
 
 
 def _headers(head: list[str]) -> dict[str, str]:

@@ -94,8 +94,8 @@ class JobContext:
     epoch: int = 0
     owner: str = ""
     lease_expires_at: float = 0.0
-    attempt: int = 0
-    next_attempt_at: float = 0.0
+    retries: int = 0
+    retry_at: float = 0.0
     final: bool = False
     error: JobError | None = None
     approval_round: int = 0

@@ -15,7 +15,7 @@ def is_claimable(job: JobContext, now: float) -> bool:
     its lease ran out."""
     if job.final or job.state not in TASK_NODE_STATES:
         return False
-    return job.next_attempt_at <= now and not is_owned(job, now)
+    return job.retry_at <= now and not is_owned(job, now)
 
 
 def is_owned(job: JobContext, now: float) -> bool:
@@ -61,25 +61,26 @@ def admit_upload(existing: JobContext | None, now: float) -> UploadAdmission:
     return UploadAdmission.TAKE_OVER
 
 
-def retry_delay_s(attempt: int, jitter: float, base_s: float = 1.0, cap_s: float = 300.0) -> float:
-    """Seconds before attempt ``attempt + 1``: exponential, ``jitter`` in [0, 1) spreads it over the
-    upper half, so that many jobs that failed together do not come back together.
+def retry_delay_s(retries: int, jitter: float, base_s: float = 1.0, cap_s: float = 300.0) -> float:
+    """Seconds before the next retry, after ``retries`` of them: exponential, ``jitter`` in [0, 1)
+    spreads it over the upper half, so that many jobs that failed together do not come back
+    together.
 
     Raises:
-        InvalidInput: a negative attempt, a jitter outside [0, 1), or a base or cap of 0 or less.
+        InvalidInput: a negative count, a jitter outside [0, 1), or a base or cap of 0 or less.
     """
-    if attempt < 0 or not 0.0 <= jitter < 1.0 or base_s <= 0 or cap_s <= 0:
+    if retries < 0 or not 0.0 <= jitter < 1.0 or base_s <= 0 or cap_s <= 0:
         raise InvalidInput(
-            f"no retry delay for attempt {attempt}, jitter {jitter}, {base_s} s to {cap_s} s"
+            f"no retry delay after {retries} retries, jitter {jitter}, {base_s} s to {cap_s} s"
         )
     # Beyond 2**30 the cap has long been reached; the bound keeps the power finite.
-    full_s = min(cap_s, base_s * 2.0 ** min(attempt, 30))
+    full_s = min(cap_s, base_s * 2.0 ** min(retries, 30))
     return full_s * (0.5 + jitter / 2)
 
 
-def next_attempt_at(
+def next_retry_at(
     job: JobContext, now: float, jitter: float, base_s: float = 1.0, cap_s: float = 300.0
 ) -> float | None:
     """When to try the failed step again (unix seconds); None: past the deadline, give up."""
-    at = now + retry_delay_s(job.attempt, jitter, base_s, cap_s)
+    at = now + retry_delay_s(job.retries, jitter, base_s, cap_s)
     return at if at < job.deadline_at else None

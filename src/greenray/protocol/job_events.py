@@ -56,7 +56,7 @@ class UploadFailed(_Event):
     error: JobError
 
     def effect(self, job: JobContext) -> JobContext:
-        return replace(job, error=self.error, next_attempt_at=0.0)
+        return replace(job, error=self.error, retry_at=0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,7 @@ class UploadResumed(_Event):
 
     def effect(self, job: JobContext) -> JobContext:
         # What was sent ahead under the old approvals may be bytes of another payload.
-        return replace(job, error=None, next_attempt_at=0.0, approvals=())
+        return replace(job, error=None, retry_at=0.0, approvals=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class OwnerLost(_Event):
         lost = OwnerLostError(
             f"{job.owner or 'the upload'} ended", job.where, "Put the object again"
         )
-        return replace(job, error=JobError.of(lost), next_attempt_at=0.0)
+        return replace(job, error=JobError.of(lost), retry_at=0.0)
 
 
 # --- steps of the task node ----------------------------------------------------------------------
@@ -86,18 +86,18 @@ class OwnerLost(_Event):
 class StepFailed(_Event):
     """What every failed step of the task node says.
 
-    ``next_attempt_at``: when it is tried again (unix seconds); None when it will not be, and the
+    ``retry_at``: when it is tried again (unix seconds); None when it will not be, and the
     job is given up next.
     """
 
     error: JobError
-    next_attempt_at: float | None = None
+    retry_at: float | None = None
 
     def effect(self, job: JobContext) -> JobContext:
         # A retry that could not even begin has been one: the next pause is longer.
-        attempt = job.attempt if job.error is None else job.attempt + 1
-        at = self.next_attempt_at or 0.0
-        return replace(job, attempt=attempt, error=self.error, next_attempt_at=at)
+        retries = job.retries if job.error is None else job.retries + 1
+        at = self.retry_at or 0.0
+        return replace(job, retries=retries, error=self.error, retry_at=at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,9 +232,7 @@ class RetryDue(_Event):
         # Old approvals may have expired and their SPs have just failed: ask again.
         replicates = job.state is JobState.REPLICATE_OBJECT_ERROR
         approvals = () if replicates else job.approvals
-        return replace(
-            job, attempt=job.attempt + 1, error=None, next_attempt_at=0.0, approvals=approvals
-        )
+        return replace(job, retries=job.retries + 1, error=None, retry_at=0.0, approvals=approvals)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +242,7 @@ class GivenUp(_Event):
     name = "given_up"
 
     def effect(self, job: JobContext) -> JobContext:
-        return replace(job, final=True, next_attempt_at=0.0)
+        return replace(job, final=True, retry_at=0.0)
 
 
 JobEvent = (

@@ -23,7 +23,7 @@ from greenray.storage.direct_io import (
     store_errors,
     sync_directory,
 )
-from greenray.storage.ports import Buffer, ColumnKey, ColumnWriter
+from greenray.storage.ports import LONE_WRITER, Buffer, ColumnKey, ColumnWriter, Fence
 from greenray.storage.range_reader import read_range
 
 DIRECT_WRITE_MIN_BYTES = 64 * 1024
@@ -51,8 +51,10 @@ class FilePieceStore:
             self._make_directory(directory)
         self._direct = probe_direct_io(self._paths.unfinished_root)
 
-    def create(self, key: ColumnKey, layout: ColumnLayout, attempt: int = 0) -> ColumnWriter:
-        path = self._paths.unfinished(key, attempt)
+    def create(
+        self, key: ColumnKey, layout: ColumnLayout, fence: Fence = LONE_WRITER
+    ) -> ColumnWriter:
+        path = self._paths.unfinished(key, fence)
         with store_errors(path, "create a column"):
             # A new file, not the old one emptied: whoever still writes to that is harmless then.
             with suppress(FileNotFoundError):
@@ -62,10 +64,10 @@ class FilePieceStore:
         return _FileWriter(self, key, layout, path, file)
 
     def resume(
-        self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, attempt: int = 0
+        self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, fence: Fence = LONE_WRITER
     ) -> ColumnWriter:
         piece_ranges.check_room(key, layout, size_bytes, 0)
-        path = self._paths.unfinished(key, attempt)
+        path = self._paths.unfinished(key, fence)
         with store_errors(path, "continue a column"):
             try:
                 fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
@@ -102,11 +104,11 @@ class FilePieceStore:
         self,
         key: ColumnKey,
         layout: ColumnLayout,
-        attempt: int,
+        fence: Fence,
         offset: int,
         buffers: Sequence[Buffer],
     ) -> None:
-        self._read(self._paths.unfinished(key, attempt), key, layout, offset, buffers)
+        self._read(self._paths.unfinished(key, fence), key, layout, offset, buffers)
 
     def _read(
         self,
@@ -144,21 +146,21 @@ class FilePieceStore:
             keys = map(parse_finished, self._names(root / directory))
             yield from sorted(key for key in keys if key is not None)
 
-    def list_unfinished(self) -> Iterator[tuple[ColumnKey, int]]:
+    def list_unfinished(self) -> Iterator[tuple[ColumnKey, Fence]]:
         keys = map(parse_unfinished, self._names(self._paths.unfinished_root))
         yield from sorted(key for key in keys if key is not None)
 
     def delete(self, key: ColumnKey) -> None:
-        for other, attempt in self.list_unfinished():
+        for other, fence in self.list_unfinished():
             if other == key:
-                self.delete_unfinished(key, attempt)
+                self.delete_unfinished(key, fence)
         path = self._paths.finished(key)
         with store_errors(path, "remove a column"), suppress(FileNotFoundError):
             path.unlink()
             self._sync_name(path)
 
-    def delete_unfinished(self, key: ColumnKey, attempt: int) -> None:
-        path = self._paths.unfinished(key, attempt)
+    def delete_unfinished(self, key: ColumnKey, fence: Fence) -> None:
+        path = self._paths.unfinished(key, fence)
         with store_errors(path, "remove an unfinished column"):
             path.unlink(missing_ok=True)
 

@@ -15,7 +15,7 @@ from greenray.storage.job_codec import (
     encode_checksums,
     encode_value,
 )
-from greenray.storage.ports import GroupKey, GroupRow, IntegrityRecord
+from greenray.storage.ports import Fence, GroupKey, GroupRow, IntegrityRecord
 
 _COLUMN = "sp_address = ? AND object_id = ? AND redundancy_index = ?"
 _GROUP_KEY = f"{_COLUMN} AND attempt = ?"
@@ -148,7 +148,9 @@ def _get_group(db: sqlite3.Connection, key: GroupKey) -> GroupRow | None:
 
 def _decode_group(row: sqlite3.Row) -> GroupRow:
     return GroupRow(
-        GroupKey(row["sp_address"], int(row["object_id"]), row["redundancy_index"], row["attempt"]),
+        GroupKey(
+            row["sp_address"], int(row["object_id"]), row["redundancy_index"], Fence(row["attempt"])
+        ),
         decode_object_info(row["object_info"]),
         decode_params(row["params"]),
         row["batch_segments"],
@@ -159,11 +161,11 @@ def _decode_group(row: sqlite3.Row) -> GroupRow:
 
 
 def _key_values(key: GroupKey) -> tuple[str, str, int, int]:
-    return key.sp_address, str(key.object_id), key.redundancy_index, key.attempt
+    return key.sp_address, str(key.object_id), key.redundancy_index, key.fence
 
 
 def _group_text(key: GroupKey) -> str:
     return (
         f"group of object {key.object_id}, redundancy index {key.redundancy_index}, "
-        f"attempt {key.attempt}"
+        f"fence {key.fence}"
     )

@@ -26,25 +26,29 @@ from greenray.storage.json_values import (
 VERSION = 1
 """Of the texts. Fields with defaults may come without a new one; nothing else may."""
 
-JOB_COLUMNS = (
-    "job_id",
-    "sp_address",
-    "batch_segments",
-    "created_at",
-    "deadline_at",
-    "state",
-    "epoch",
-    "owner",
-    "lease_expires_at",
-    "attempt",
-    "next_attempt_at",
-    "final",
-)
-"""Fields of JobContext that are columns of the same name."""
+_FIELDS_IN_COLUMNS = {
+    "job_id": "job_id",
+    "sp_address": "sp_address",
+    "batch_segments": "batch_segments",
+    "created_at": "created_at",
+    "deadline_at": "deadline_at",
+    "state": "state",
+    "epoch": "epoch",
+    "owner": "owner",
+    "lease_expires_at": "lease_expires_at",
+    "attempt": "retries",
+    "next_attempt_at": "retry_at",
+    "final": "final",
+}
+"""By column: the field of JobContext. Columns keep the names that journals have."""
+
+JOB_COLUMNS = tuple(_FIELDS_IN_COLUMNS)
 
 _OWN_TEXT = ("object_info", "params")
 _DETAILS = tuple(
-    f.name for f in fields(JobContext) if f.name not in (*JOB_COLUMNS, *_OWN_TEXT, "approvals")
+    f.name
+    for f in fields(JobContext)
+    if f.name not in (*_FIELDS_IN_COLUMNS.values(), *_OWN_TEXT, "approvals")
 )
 _APPROVAL_FIELDS = tuple(f.name for f in fields(Approval) if f.name != "object_info")
 
@@ -62,7 +66,7 @@ Value = TypeVar("Value", ObjectInfo, StorageParams)
 
 def job_columns(job: JobContext) -> dict[str, Any]:
     """What changes of a job, by column name."""
-    columns = {name: getattr(job, name) for name in JOB_COLUMNS}
+    columns = {column: getattr(job, field) for column, field in _FIELDS_IN_COLUMNS.items()}
     columns["state"] = int(job.state)
     columns["final"] = int(job.final)
     columns["details"] = _encode_details(job)
@@ -74,13 +78,13 @@ def decode_job(row: Row) -> JobContext:
 
     Raises: StoreError.
     """
-    columns = {name: row[name] for name in JOB_COLUMNS}
-    columns["final"] = bool(row["final"])
+    values = {field: row[column] for column, field in _FIELDS_IN_COLUMNS.items()}
+    values["final"] = bool(row["final"])
     object_info = decode_object_info(row["object_info"])
     try:
-        columns["state"] = JobState(row["state"])
+        values["state"] = JobState(row["state"])
         return JobContext(
-            **columns,
+            **values,
             object_info=object_info,
             params=decode_params(row["params"]),
             **_decode_details(row["details"], object_info),

@@ -72,7 +72,7 @@ def begin_upload(db: sqlite3.Connection, upload: NewUpload, now: float) -> JobCo
     elif admission is UploadAdmission.TAKE_OVER:
         existing = _applied(db, existing, OwnerLost(), now)
     job = _owned(existing, upload.owner, now + upload.lease_s)
-    # A resumed upload is a new attempt of the client: it gets the whole time again.
+    # A resumed upload begins anew for the client: it gets the whole time again.
     job = replace(job, deadline_at=now + upload.deadline_s)
     return _save(db, _applied(db, job, started, now))
 

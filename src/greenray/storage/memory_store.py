@@ -10,7 +10,7 @@ from greenray.protocol.layout import ColumnLayout
 from greenray.storage import piece_ranges
 from greenray.storage.column_paths import check_column
 from greenray.storage.direct_io import flat
-from greenray.storage.ports import Buffer, ColumnKey, ColumnWriter
+from greenray.storage.ports import LONE_WRITER, Buffer, ColumnKey, ColumnWriter, Fence
 
 
 class MemoryPieceStore:
@@ -19,28 +19,30 @@ class MemoryPieceStore:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._finished: dict[ColumnKey, bytes] = {}
-        self._unfinished: dict[tuple[ColumnKey, int], bytearray] = {}
+        self._unfinished: dict[tuple[ColumnKey, Fence], bytearray] = {}
 
-    def create(self, key: ColumnKey, layout: ColumnLayout, attempt: int = 0) -> ColumnWriter:
-        check_column(key, attempt)
+    def create(
+        self, key: ColumnKey, layout: ColumnLayout, fence: Fence = LONE_WRITER
+    ) -> ColumnWriter:
+        check_column(key, fence)
         with self._lock:
-            data = self._unfinished[key, attempt] = bytearray()
-        return _MemoryWriter(self, key, layout, attempt, data)
+            data = self._unfinished[key, fence] = bytearray()
+        return _MemoryWriter(self, key, layout, fence, data)
 
     def resume(
-        self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, attempt: int = 0
+        self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, fence: Fence = LONE_WRITER
     ) -> ColumnWriter:
-        check_column(key, attempt)
+        check_column(key, fence)
         piece_ranges.check_room(key, layout, size_bytes, 0)
         with self._lock:
-            before = self._unfinished.get((key, attempt))
+            before = self._unfinished.get((key, fence))
             if before is None or len(before) < size_bytes:
                 raise NoSuchPiece(
                     f"the unfinished column has {len(before or b'')} of {size_bytes} bytes",
                     piece_ranges.column_text(key),
                 )
-            data = self._unfinished[key, attempt] = before[:size_bytes]
-        return _MemoryWriter(self, key, layout, attempt, data)
+            data = self._unfinished[key, fence] = before[:size_bytes]
+        return _MemoryWriter(self, key, layout, fence, data)
 
     def exists(self, key: ColumnKey) -> bool:
         return key in self._finished
@@ -54,11 +56,11 @@ class MemoryPieceStore:
         self,
         key: ColumnKey,
         layout: ColumnLayout,
-        attempt: int,
+        fence: Fence,
         offset: int,
         buffers: Sequence[Buffer],
     ) -> None:
-        _read(self._unfinished.get((key, attempt)), key, layout, offset, buffers)
+        _read(self._unfinished.get((key, fence)), key, layout, offset, buffers)
 
     def read_piece(
         self,
@@ -75,7 +77,7 @@ class MemoryPieceStore:
             keys = sorted(self._finished)
         yield from keys
 
-    def list_unfinished(self) -> Iterator[tuple[ColumnKey, int]]:
+    def list_unfinished(self) -> Iterator[tuple[ColumnKey, Fence]]:
         with self._lock:
             keys = sorted(self._unfinished)
         yield from keys
@@ -83,34 +85,34 @@ class MemoryPieceStore:
     def delete(self, key: ColumnKey) -> None:
         with self._lock:
             self._finished.pop(key, None)
-            for other, attempt in list(self._unfinished):
+            for other, fence in list(self._unfinished):
                 if other == key:
-                    del self._unfinished[other, attempt]
+                    del self._unfinished[other, fence]
 
-    def delete_unfinished(self, key: ColumnKey, attempt: int) -> None:
+    def delete_unfinished(self, key: ColumnKey, fence: Fence) -> None:
         with self._lock:
-            self._unfinished.pop((key, attempt), None)
+            self._unfinished.pop((key, fence), None)
 
     def probe(self) -> None:
         """Memory needs no looking after."""
 
-    def _owns(self, key: ColumnKey, attempt: int, data: bytearray) -> bool:
-        return self._unfinished.get((key, attempt)) is data
+    def _owns(self, key: ColumnKey, fence: Fence, data: bytearray) -> bool:
+        return self._unfinished.get((key, fence)) is data
 
-    def _finish(self, key: ColumnKey, attempt: int, data: bytearray) -> None:
+    def _finish(self, key: ColumnKey, fence: Fence, data: bytearray) -> None:
         with self._lock:
-            if not self._owns(key, attempt, data):
+            if not self._owns(key, fence, data):
                 raise StoreError(
                     "the unfinished column was removed or begun anew",
                     piece_ranges.column_text(key),
                 )
             self._finished[key] = bytes(data)
-            del self._unfinished[key, attempt]
+            del self._unfinished[key, fence]
 
-    def _abort(self, key: ColumnKey, attempt: int, data: bytearray) -> None:
+    def _abort(self, key: ColumnKey, fence: Fence, data: bytearray) -> None:
         with self._lock:
-            if self._owns(key, attempt, data):
-                del self._unfinished[key, attempt]
+            if self._owns(key, fence, data):
+                del self._unfinished[key, fence]
 
 
 class _MemoryWriter:
@@ -121,13 +123,13 @@ class _MemoryWriter:
         store: MemoryPieceStore,
         key: ColumnKey,
         layout: ColumnLayout,
-        attempt: int,
+        fence: Fence,
         data: bytearray,
     ) -> None:
         self._store = store
         self._key = key
         self._layout = layout
-        self._attempt = attempt
+        self._fence = fence
         self._data = data
         self._open = True
 
@@ -148,7 +150,7 @@ class _MemoryWriter:
     def finish(self) -> None:
         self._check_open()
         piece_ranges.check_complete(self._key, self._layout, len(self._data))
-        self._store._finish(self._key, self._attempt, self._data)
+        self._store._finish(self._key, self._fence, self._data)
         self._open = False
 
     def close(self) -> None:
@@ -156,7 +158,7 @@ class _MemoryWriter:
 
     def abort(self) -> None:
         self._open = False
-        self._store._abort(self._key, self._attempt, self._data)
+        self._store._abort(self._key, self._fence, self._data)
 
     def _check_open(self) -> None:
         if not self._open:

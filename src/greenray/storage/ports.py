@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import NewType, Protocol
 
 from greenray.protocol.job import JobContext, JobState
 from greenray.protocol.job_events import JobEvent
@@ -24,12 +24,21 @@ Buffer = memoryview
 # --- pieces ------------------------------------------------------------------------------------
 
 
+Fence = NewType("Fence", int)
+"""What keeps two writers of one column or group apart (0 or more): each writes under a fence of its
+own, and a higher one supersedes a lower. It is the job's epoch for the segments of an upload, the
+approval round for a replicate group, the receiver's clock for one that comes by replicate-piece."""
+
+LONE_WRITER = Fence(0)
+"""Of a column that only one writer can have."""
+
+
 @dataclass(frozen=True, slots=True, order=True)
 class ColumnKey:
     """One column of one object in one SP's store.
 
-    ``redundancy_index`` is ``SEGMENTS`` (-1) for whole segments. Unfinished columns additionally
-    carry the ``attempt`` (encode run) they belong to; a finished column has none.
+    ``redundancy_index`` is ``SEGMENTS`` (-1) for whole segments. Unfinished columns
+    additionally carry the ``fence`` of their writer; a finished column has none.
     """
 
     object_id: int
@@ -58,7 +67,7 @@ class ColumnWriter(Protocol):
         """Sync, and make the column visible under its key. The size must equal the layout's.
 
         An existing finished column of the same key is replaced in one step. Raises: NoSpaceLeft,
-        StoreError (also when a later writer has begun the same key and attempt anew).
+        StoreError (also when a later writer has begun the same key and fence anew).
         """
 
     def close(self) -> None:
@@ -74,11 +83,13 @@ class ColumnWriter(Protocol):
 class PieceStore(Protocol):
     """Columns of pieces of ONE storage provider."""
 
-    def create(self, key: ColumnKey, layout: ColumnLayout, attempt: int = 0) -> ColumnWriter:
-        """Start a column from nothing; an unfinished one of the same key and attempt is removed."""
+    def create(
+        self, key: ColumnKey, layout: ColumnLayout, fence: Fence = LONE_WRITER
+    ) -> ColumnWriter:
+        """Start a column from nothing; an unfinished one of the same key and fence is removed."""
 
     def resume(
-        self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, attempt: int = 0
+        self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, fence: Fence = LONE_WRITER
     ) -> ColumnWriter:
         """Continue an unfinished column after its first ``size_bytes`` (what was acknowledged);
         anything behind is dropped. Raises NoSuchPiece when fewer bytes are there."""
@@ -98,7 +109,7 @@ class PieceStore(Protocol):
         self,
         key: ColumnKey,
         layout: ColumnLayout,
-        attempt: int,
+        fence: Fence,
         offset: int,
         buffers: Sequence[Buffer],
     ) -> None:
@@ -122,13 +133,13 @@ class PieceStore(Protocol):
     def list_columns(self) -> Iterator[ColumnKey]:
         """Finished columns, in key order."""
 
-    def list_unfinished(self) -> Iterator[tuple[ColumnKey, int]]:
-        """Unfinished columns with their attempt, in key order."""
+    def list_unfinished(self) -> Iterator[tuple[ColumnKey, Fence]]:
+        """Unfinished columns with their fence, in key order."""
 
     def delete(self, key: ColumnKey) -> None:
         """Remove the finished column and every unfinished one of the key. Idempotent."""
 
-    def delete_unfinished(self, key: ColumnKey, attempt: int) -> None:
+    def delete_unfinished(self, key: ColumnKey, fence: Fence) -> None:
         """Remove one unfinished column. Idempotent."""
 
     def probe(self) -> None:
@@ -155,12 +166,12 @@ class IntegrityRecord:
 
 @dataclass(frozen=True, slots=True)
 class GroupKey:
-    """One replicate group at one receiver, in one encode run (attempt) of the primary."""
+    """One replicate group at one receiver, under one fence of the primary."""
 
     sp_address: str
     object_id: int
     redundancy_index: int
-    attempt: int
+    fence: Fence
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +326,8 @@ class JobStore(Protocol):
 
     @grouped
     async def finish_group(self, key: GroupKey, record: IntegrityRecord) -> None:
-        """Write the integrity record and remove this and older attempts' rows, in one commit."""
+        """Write the integrity record and remove the rows of this fence and of lower ones, in one
+        commit."""
 
     @grouped
     async def drop_group(self, key: GroupKey) -> None: ...

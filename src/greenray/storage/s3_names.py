@@ -4,8 +4,8 @@ Keys below an SP's root::
 
     columns/<object id>_s                                     record of finished whole segments
     columns/<object id>_p<index>                              ... of EC pieces of one index
-    unfinished/<column>.a<attempt>                            name of the writer that has begun it
-    parts/<column>.a<attempt>/<writer>/<offset>               the bytes of one append
+    unfinished/<column>.a<fence>                            name of the writer that has begun it
+    parts/<column>.a<fence>/<writer>/<offset>               the bytes of one append
 
 Object ids and offsets have 20 digits, so that S3's listings, which are ordered by bytes, come in
 the order of objects and of bytes in a column.
@@ -21,13 +21,13 @@ from itertools import pairwise
 
 from greenray.protocol.layout import SEGMENTS
 from greenray.storage.column_paths import check_column
-from greenray.storage.ports import ColumnKey
+from greenray.storage.ports import ColumnKey, Fence
 
 FINISHED = "columns/"
 UNFINISHED = "unfinished/"
 
 _COLUMN = re.compile(r"([0-9]{20})_(?:s|p(0|[1-9][0-9]*))", re.ASCII)
-_ATTEMPT = re.compile(r"(0|[1-9][0-9]*)", re.ASCII)
+_FENCE = re.compile(r"(0|[1-9][0-9]*)", re.ASCII)
 
 
 def finished_key(key: ColumnKey) -> str:
@@ -35,33 +35,33 @@ def finished_key(key: ColumnKey) -> str:
     return f"{FINISHED}{_column(key)}"
 
 
-def unfinished_key(key: ColumnKey, attempt: int) -> str:
+def unfinished_key(key: ColumnKey, fence: Fence) -> str:
     """Raises: InvalidInput."""
-    check_column(key, attempt)
-    return f"{unfinished_prefix(key)}{attempt}"
+    check_column(key, fence)
+    return f"{unfinished_prefix(key)}{fence}"
 
 
 def unfinished_prefix(key: ColumnKey) -> str:
-    """What the unfinished keys of all attempts of a column begin with; the attempt follows."""
+    """What the unfinished keys of all fences of a column begin with; the fence follows."""
     return f"{UNFINISHED}{_column(key)}.a"
 
 
 def parts_prefix(key: ColumnKey) -> str:
-    """What the parts of all attempts of a column begin with."""
+    """What the parts of all fences of a column begin with."""
     return f"parts/{_column(key)}.a"
 
 
-def part_key(key: ColumnKey, attempt: int, writer: str, offset: int) -> str:
-    return f"{writer_prefix(key, attempt, writer)}{offset:020d}"
+def part_key(key: ColumnKey, fence: Fence, writer: str, offset: int) -> str:
+    return f"{writer_prefix(key, fence, writer)}{offset:020d}"
 
 
-def writer_prefix(key: ColumnKey, attempt: int, writer: str) -> str:
+def writer_prefix(key: ColumnKey, fence: Fence, writer: str) -> str:
     """What the parts of one writer begin with; the offset (bytes) follows."""
-    return f"{parts_prefix(key)}{attempt}/{writer}/"
+    return f"{parts_prefix(key)}{fence}/{writer}/"
 
 
 def writer_of(part: str) -> tuple[int, str]:
-    """(attempt, writer) of the key of a part."""
+    """(fence, writer) of the key of a part."""
     _, column, writer, _ = part.split("/")
     return int(column.rpartition(".a")[2]), writer
 
@@ -71,13 +71,13 @@ def parse_finished(name: str) -> ColumnKey | None:
     return _parse(name.removeprefix(FINISHED))
 
 
-def parse_unfinished(name: str) -> tuple[ColumnKey, int] | None:
-    """The column and attempt of an unfinished key; None for any other."""
-    column, _, attempt = name.removeprefix(UNFINISHED).rpartition(".a")
+def parse_unfinished(name: str) -> tuple[ColumnKey, Fence] | None:
+    """The column and fence of an unfinished key; None for any other."""
+    column, _, fence = name.removeprefix(UNFINISHED).rpartition(".a")
     key = _parse(column)
-    if key is None or not _ATTEMPT.fullmatch(attempt):
+    if key is None or not _FENCE.fullmatch(fence):
         return None
-    return key, int(attempt)
+    return key, Fence(int(fence))
 
 
 def _column(key: ColumnKey) -> str:
@@ -97,7 +97,7 @@ def _parse(name: str) -> ColumnKey | None:
 class FinishedColumn:
     """The record of a finished column: whose parts it consists of, and where they end."""
 
-    attempt: int
+    fence: Fence
     writer: str
     ends: tuple[int, ...]
     """Where each part ends in the column, in bytes; the next one begins there."""
@@ -117,7 +117,7 @@ class FinishedColumn:
 
     def to_bytes(self) -> bytes:
         return json.dumps(
-            {"attempt": self.attempt, "writer": self.writer, "ends": self.ends}
+            {"attempt": self.fence, "writer": self.writer, "ends": self.ends}
         ).encode()
 
     @classmethod
@@ -125,6 +125,8 @@ class FinishedColumn:
         """Raises: ValueError, for anything that ``to_bytes`` does not make."""
         try:
             document = json.loads(data)
-            return cls(int(document["attempt"]), str(document["writer"]), tuple(document["ends"]))
+            return cls(
+                Fence(int(document["attempt"])), str(document["writer"]), tuple(document["ends"])
+            )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a record of a column: {error}") from error

@@ -14,7 +14,7 @@ from greenray.protocol.errors import NoSuchPiece, StoreError
 from greenray.protocol.layout import ColumnLayout
 from greenray.storage import piece_ranges, s3_names
 from greenray.storage.direct_io import flat
-from greenray.storage.ports import Buffer, ColumnKey, ColumnWriter
+from greenray.storage.ports import LONE_WRITER, Buffer, ColumnKey, ColumnWriter, Fence
 from greenray.storage.s3_bucket import S3Bucket
 from greenray.storage.s3_names import FinishedColumn
 
@@ -34,21 +34,23 @@ class S3PieceStore:
         self._bucket = bucket
         self._root = f"{root}/"
 
-    def create(self, key: ColumnKey, layout: ColumnLayout, attempt: int = 0) -> ColumnWriter:
-        self.delete_unfinished(key, attempt)
+    def create(
+        self, key: ColumnKey, layout: ColumnLayout, fence: Fence = LONE_WRITER
+    ) -> ColumnWriter:
+        self.delete_unfinished(key, fence)
         writer = uuid.uuid4().hex
-        self._put(s3_names.unfinished_key(key, attempt), writer.encode())
-        return _S3Writer(self, key, layout, attempt, writer, [])
+        self._put(s3_names.unfinished_key(key, fence), writer.encode())
+        return _S3Writer(self, key, layout, fence, writer, [])
 
     def resume(
-        self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, attempt: int = 0
+        self, key: ColumnKey, layout: ColumnLayout, size_bytes: int, fence: Fence = LONE_WRITER
     ) -> ColumnWriter:
         piece_ranges.check_room(key, layout, size_bytes, 0)
-        writer = self._begun_by(key, attempt)
+        writer = self._begun_by(key, fence)
         if writer is None or self._is_finished(key, writer):
             raise NoSuchPiece("the unfinished column is not there", self._where(key))
-        ends = self._cut(key, attempt, writer, size_bytes)
-        return _S3Writer(self, key, layout, attempt, writer, ends)
+        ends = self._cut(key, fence, writer, size_bytes)
+        return _S3Writer(self, key, layout, fence, writer, ends)
 
     def exists(self, key: ColumnKey) -> bool:
         return self._finished(key) is not None
@@ -72,16 +74,16 @@ class S3PieceStore:
         self,
         key: ColumnKey,
         layout: ColumnLayout,
-        attempt: int,
+        fence: Fence,
         offset: int,
         buffers: Sequence[Buffer],
     ) -> None:
         views = flat(buffers)
-        writer = self._begun_by(key, attempt)
+        writer = self._begun_by(key, fence)
         if writer is None:
             raise NoSuchPiece("no unfinished column", self._where(key))
-        ends = _contiguous_ends(self._parts(key, attempt, writer))
-        column = FinishedColumn(attempt, writer, tuple(ends))
+        ends = _contiguous_ends(self._parts(key, fence, writer))
+        column = FinishedColumn(fence, writer, tuple(ends))
         piece_ranges.check_range(key, layout, offset, views, ends[-1] if ends else 0)
         if not self._read(key, column, offset, views):
             raise NoSuchPiece("a part of the column is gone", self._where(key))
@@ -102,7 +104,7 @@ class S3PieceStore:
         for _, of_object in groupby(columns, key=lambda key: key.object_id):
             yield from sorted(of_object)
 
-    def list_unfinished(self) -> Iterator[tuple[ColumnKey, int]]:
+    def list_unfinished(self) -> Iterator[tuple[ColumnKey, Fence]]:
         found = map(s3_names.parse_unfinished, self._names(s3_names.UNFINISHED))
         yield from sorted(key for key in found if key is not None)
 
@@ -112,9 +114,9 @@ class S3PieceStore:
             for name in self._names(prefix):
                 self._delete(name)
 
-    def delete_unfinished(self, key: ColumnKey, attempt: int) -> None:
-        if self._begun_by(key, attempt) is not None:
-            self._forget(key, attempt, self._finished(key))
+    def delete_unfinished(self, key: ColumnKey, fence: Fence) -> None:
+        if self._begun_by(key, fence) is not None:
+            self._forget(key, fence, self._finished(key))
 
     def probe(self) -> None:
         name, content = f"probe-{uuid.uuid4().hex}", uuid.uuid4().bytes
@@ -126,27 +128,27 @@ class S3PieceStore:
     # --- for the writer --------------------------------------------------------------------------
 
     def _append(
-        self, key: ColumnKey, attempt: int, writer: str, offset: int, views: list[memoryview]
+        self, key: ColumnKey, fence: Fence, writer: str, offset: int, views: list[memoryview]
     ) -> None:
-        self._put(s3_names.part_key(key, attempt, writer, offset), b"".join(views))
+        self._put(s3_names.part_key(key, fence, writer, offset), b"".join(views))
 
     def _publish(self, key: ColumnKey, column: FinishedColumn) -> None:
-        if self._begun_by(key, column.attempt) != column.writer:
+        if self._begun_by(key, column.fence) != column.writer:
             raise StoreError("the unfinished column was removed or begun anew", self._where(key))
         replaced = self._finished(key)
         self._put(s3_names.finished_key(key), column.to_bytes())
         if replaced is None:
-            self._delete(s3_names.unfinished_key(key, column.attempt))
+            self._delete(s3_names.unfinished_key(key, column.fence))
         else:
-            self._forget(key, column.attempt, column)
+            self._forget(key, column.fence, column)
 
-    def _abort(self, key: ColumnKey, attempt: int, writer: str) -> None:
+    def _abort(self, key: ColumnKey, fence: Fence, writer: str) -> None:
         # A ``finish`` that failed may have finished the column nevertheless.
         if not self._is_finished(key, writer):
-            for name in self._names(s3_names.writer_prefix(key, attempt, writer)):
+            for name in self._names(s3_names.writer_prefix(key, fence, writer)):
                 self._delete(name)
-        if self._begun_by(key, attempt) == writer:
-            self._delete(s3_names.unfinished_key(key, attempt))
+        if self._begun_by(key, fence) == writer:
+            self._delete(s3_names.unfinished_key(key, fence))
 
     # --- columns ---------------------------------------------------------------------------------
 
@@ -161,29 +163,29 @@ class S3PieceStore:
         column = self._finished(key)
         return column is not None and column.writer == writer
 
-    def _begun_by(self, key: ColumnKey, attempt: int) -> str | None:
+    def _begun_by(self, key: ColumnKey, fence: Fence) -> str | None:
         """The writer of the unfinished column."""
-        data = self._bucket.get(self._root + s3_names.unfinished_key(key, attempt))
+        data = self._bucket.get(self._root + s3_names.unfinished_key(key, fence))
         return None if data is None else data.decode()
 
-    def _forget(self, key: ColumnKey, attempt: int, column: FinishedColumn | None) -> None:
+    def _forget(self, key: ColumnKey, fence: Fence, column: FinishedColumn | None) -> None:
         """Remove the unfinished column, and all parts that belong neither to the finished one
         (``column``) nor to another unfinished one. The unfinished key goes last: whatever a crash
         leaves is still listed."""
         unfinished = map(s3_names.parse_unfinished, self._names(s3_names.unfinished_prefix(key)))
-        others = {found[1] for found in unfinished if found is not None} - {attempt}
+        others = {found[1] for found in unfinished if found is not None} - {fence}
         for name in self._names(s3_names.parts_prefix(key)):
-            part_attempt, writer = s3_names.writer_of(name)
-            if part_attempt not in others and (column is None or column.writer != writer):
+            part_fence, writer = s3_names.writer_of(name)
+            if part_fence not in others and (column is None or column.writer != writer):
                 self._delete(name)
-        self._delete(s3_names.unfinished_key(key, attempt))
+        self._delete(s3_names.unfinished_key(key, fence))
 
-    def _cut(self, key: ColumnKey, attempt: int, writer: str, size_bytes: int) -> list[int]:
+    def _cut(self, key: ColumnKey, fence: Fence, writer: str, size_bytes: int) -> list[int]:
         """Leave the first ``size_bytes`` of an unfinished column; returns where its parts end.
 
         Raises: NoSuchPiece (less is there), with everything left as it is.
         """
-        parts = self._parts(key, attempt, writer)
+        parts = self._parts(key, fence, writer)
         ends = _contiguous_ends(parts)
         if (ends[-1] if ends else 0) < size_bytes:
             raise NoSuchPiece(
@@ -192,7 +194,7 @@ class S3PieceStore:
             )
         # From the end, so that a crash leaves no gap.
         for offset, part_bytes in reversed(parts):
-            name = s3_names.part_key(key, attempt, writer, offset)
+            name = s3_names.part_key(key, fence, writer, offset)
             if offset >= size_bytes:
                 self._delete(name)
             elif offset + part_bytes > size_bytes:
@@ -202,9 +204,9 @@ class S3PieceStore:
                 self._put(name, kept)
         return [end for end in ends if end < size_bytes] + [size_bytes] * (size_bytes > 0)
 
-    def _parts(self, key: ColumnKey, attempt: int, writer: str) -> list[tuple[int, int]]:
+    def _parts(self, key: ColumnKey, fence: Fence, writer: str) -> list[tuple[int, int]]:
         """(offset, bytes) of everything that a writer has appended, in order."""
-        listed = self._bucket.list(self._root + s3_names.writer_prefix(key, attempt, writer))
+        listed = self._bucket.list(self._root + s3_names.writer_prefix(key, fence, writer))
         return [(int(name.rpartition("/")[2]), size_bytes) for name, size_bytes in listed]
 
     def _read(
@@ -214,7 +216,7 @@ class S3PieceStore:
         filler = _Filler(views)
         end = offset + sum(map(len, views))
         for part_offset, first, until in column.ranges(offset, end, READ_BYTES):
-            name = s3_names.part_key(key, column.attempt, column.writer, part_offset)
+            name = s3_names.part_key(key, column.fence, column.writer, part_offset)
             data = self._bucket.get_range(self._root + name, first, until)
             if data is None:
                 return False
@@ -246,14 +248,14 @@ class _S3Writer:
         store: S3PieceStore,
         key: ColumnKey,
         layout: ColumnLayout,
-        attempt: int,
+        fence: Fence,
         writer: str,
         ends: list[int],
     ) -> None:
         self._store = store
         self._key = key
         self._layout = layout
-        self._attempt = attempt
+        self._fence = fence
         self._writer = writer
         self._ends = ends
         self._usable = True
@@ -270,7 +272,7 @@ class _S3Writer:
         piece_ranges.check_room(self._key, self._layout, self.size_bytes, added_bytes)
         if added_bytes:
             with self._failing():
-                self._store._append(self._key, self._attempt, self._writer, self.size_bytes, views)
+                self._store._append(self._key, self._fence, self._writer, self.size_bytes, views)
             self._ends.append(self.size_bytes + added_bytes)
 
     def sync(self) -> None:
@@ -281,7 +283,7 @@ class _S3Writer:
         piece_ranges.check_complete(self._key, self._layout, self.size_bytes)
         with self._failing():
             self._store._publish(
-                self._key, FinishedColumn(self._attempt, self._writer, tuple(self._ends))
+                self._key, FinishedColumn(self._fence, self._writer, tuple(self._ends))
             )
         self._usable = False
         self._finished = True
@@ -292,7 +294,7 @@ class _S3Writer:
     def abort(self) -> None:
         self._usable = False
         if not self._finished:
-            self._store._abort(self._key, self._attempt, self._writer)
+            self._store._abort(self._key, self._fence, self._writer)
 
     def _check_usable(self) -> None:
         if not self._usable:

@@ -13,6 +13,7 @@ APPLICATION_ID = 0x67726179
 
 SCHEMA_VERSION = 1
 
+# ``attempt`` is a job's retries and a group's fence, ``next_attempt_at`` a job's ``retry_at``.
 # Object ids are unsigned 64-bit numbers on chain; SQLite's integers are signed: hence TEXT.
 _SCHEMA = """
 CREATE TABLE jobs (
