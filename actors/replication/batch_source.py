@@ -27,8 +27,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class StoredObject:
-    """An object whose segments the primary has stored."""
+class SourceObject:
+    """The object whose segments are read: stored by the primary, or about to be."""
 
     sp_address: str
     object_id: int
@@ -42,7 +42,7 @@ class BatchSource:
 
     def __init__(
         self,
-        stored: StoredObject,
+        stored: SourceObject,
         *,
         piece_store: PieceStore,
         hot_columns: HotColumns,

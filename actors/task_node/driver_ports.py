@@ -17,7 +17,7 @@ from greenray.actors.ports import (
     SealerPort,
     SecondaryDirectory,
 )
-from greenray.actors.replication.batch_source import BatchSource, StoredObject
+from greenray.actors.replication.batch_source import BatchSource, SourceObject
 from greenray.actors.replication.run import ReplicationRun
 from greenray.actors.task_node.settings import DriverSettings
 from greenray.chain.dialect import Dialect
@@ -77,7 +77,7 @@ def new_run(
     """``uploading``: the payload of ``job``, whose row has the approvals, still arrives."""
     layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
     source = BatchSource(
-        StoredObject(
+        SourceObject(
             job.sp_address, job.object_id, layout, Fence(job.epoch) if uploading else None
         ),
         piece_store=ports.piece_stores[job.sp_address],
