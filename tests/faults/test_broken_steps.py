@@ -14,8 +14,9 @@ import pytest
 
 from greenray.actors.credit.buffers import BufferPool
 from greenray.actors.credit.byte_budget import ByteBudget
-from greenray.actors.task_node.actor import TaskNode, TaskNodeSettings
-from greenray.actors.task_node.driver_ports import DriverPorts, DriverSettings
+from greenray.actors.task_node.actor import TaskNode
+from greenray.actors.task_node.driver_ports import DriverPorts
+from greenray.actors.task_node.settings import DriverSettings, TaskNodeSettings
 from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.job_events import (
     JobEvent,
@@ -146,7 +147,7 @@ async def running_task_node(
     try:
         yield node
     finally:
-        await node.stop()
+        await node.close()
         await running
 
 
