@@ -102,12 +102,11 @@ def _timeline_text(document: Mapping[str, Any], perfetto: Path | None) -> str:
 
 
 def _network_status(state_dir: Path, as_json: bool) -> None:
-    from dataclasses import asdict
 
     from greenray.client.network_file import read_network
 
     network = read_network(state_dir)
-    document = asdict(network)
+    document = network.to_json()
     lines = [
         f"running as process {network.pid}, chain {network.chain_id} at {network.chain_endpoint}"
     ]

@@ -7,7 +7,6 @@ import json
 import signal
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -95,7 +94,7 @@ async def _until_stopped(settings: Settings, as_json: bool) -> None:
 def _announce(network: NetworkFile, as_json: bool) -> None:
     lines = [f"chain {network.chain_id} at {network.chain_endpoint}"]
     lines += [f"storage provider {g.operator_address} at {g.endpoint}" for g in network.gateways]
-    print_result(asdict(network), "\n".join(lines), as_json)
+    print_result(network.to_json(), "\n".join(lines), as_json)
     sys.stdout.flush()
 
 
