@@ -66,7 +66,7 @@ def check_dialect(name: str, where: str = "chain dialect") -> None:
     """Without loading it. Raises InvalidSetting when there is none of that name."""
     if name not in _DIALECTS:
         known = ", ".join(sorted(_DIALECTS))
-        raise InvalidSetting(f"there is no chain dialect {name!r}", where, f"Use one of {known}.")
+        raise InvalidSetting(f"there is no chain dialect {name!r}", where, f"Use one of {known}")
 
 
 def _entry(name: str) -> _Entry:

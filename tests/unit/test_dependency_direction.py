@@ -6,12 +6,11 @@ import ast
 import sys
 from collections.abc import Sequence
 from fnmatch import fnmatch
-from functools import cache
 from graphlib import TopologicalSorter
 
 import pytest
 
-from tests.support.sources import SOURCE, source_files
+from tests.support.sources import SOURCE, source_files, tree_of
 
 _MAY_IMPORT = {
     "protocol": "",
@@ -60,12 +59,11 @@ _IMPURE = {
 """Standard modules with I/O, a clock, randomness or processes; the core takes none of them."""
 
 
-@cache
-def _imports(source: str) -> Sequence[tuple[int, str]]:
+def _imports(tree: ast.Module) -> Sequence[tuple[int, str]]:
     """(line, module) of every import, also of those inside functions; for what may be a module of
     ours, the module's name with the imported one."""
     found = []
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.level:
@@ -75,11 +73,11 @@ def _imports(source: str) -> Sequence[tuple[int, str]]:
     return found
 
 
-def _violations(path: str, source: str) -> list[str]:
+def _violations(path: str, tree: ast.Module) -> list[str]:
     """``path``: below ``src/greenray``."""
     package = path.split("/")[0].removesuffix(".py")
     found = []
-    for line, module in _imports(source):
+    for line, module in _imports(tree):
         top, _, below = module.partition(".")
         ours = below.split(".")[0] if top == "greenray" else None
         if module.startswith("."):
@@ -108,9 +106,7 @@ def test_package_imports_only_what_lies_below_it(package: str) -> None:
     violations = [
         violation
         for path in mine
-        for violation in _violations(
-            path.as_posix(), (SOURCE / "greenray" / path).read_text(encoding="utf-8")
-        )
+        for violation in _violations(path.as_posix(), tree_of(SOURCE / "greenray" / path))
     ]
     assert violations == []
 
@@ -126,7 +122,7 @@ def test_rooms_form_no_circle() -> None:
     for path in source_files():
         inside = path.relative_to(SOURCE / "greenray")
         room = inside.parent.as_posix()
-        for _, module in _imports(path.read_text(encoding="utf-8")):
+        for _, module in _imports(tree_of(path)):
             name, *parts = module.split(".")
             while parts and not _exists(parts):
                 parts.pop()
@@ -157,7 +153,7 @@ def _exists(parts: Sequence[str]) -> bool:
     ],
 )
 def test_wrong_import_is_found(path: str, source: str, why: str) -> None:
-    [violation] = _violations(path, source)
+    [violation] = _violations(path, ast.parse(source))
     assert why in violation
 
 
@@ -171,4 +167,4 @@ def test_wrong_import_is_found(path: str, source: str, why: str) -> None:
     ],
 )
 def test_right_import_is_left_alone(path: str, source: str) -> None:
-    assert _violations(path, source) == []
+    assert _violations(path, ast.parse(source)) == []

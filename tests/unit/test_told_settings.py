@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ast
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
@@ -17,6 +16,7 @@ from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.config.settings_loading import load_settings, settings_by_name, variable_of
 from greenray.storage.file_location import FileLocation
+from tests.support.sources import source_files, tree_of
 
 ROOT = Path(__file__).parents[2]
 ROOMS = sorted(path.parent.name for path in (ROOT / "actors").glob("*/settings.py"))
@@ -133,7 +133,7 @@ def test_every_setting_has_a_text() -> None:
 
 def _sentences(path: Path) -> Iterator[str]:
     """What is said to people: strings with a space in them that are no docstrings."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = tree_of(path)
     docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):
         match node:
@@ -145,15 +145,9 @@ def test_every_setting_that_a_message_or_a_document_advises_exists() -> None:
     known = {name for name, _ in settings_by_name()}
     sections = "|".join(sorted({name.split(".")[0] for name in known if "." in name}))
     setting = rf"(?<![\w./-])(?:{sections})(?:\.[a-z_0-9]+)+"
-    sources = [
-        Path(folder, name)
-        for folder, _, names in os.walk(ROOT / "src" / "greenray", followlinks=True)
-        for name in names
-        if name.endswith(".py")
-    ]
     advised = {
         found
-        for path in sources
+        for path in source_files()
         for sentence in _sentences(path)
         for found in re.findall(setting, sentence)
     }
