@@ -37,7 +37,8 @@ class UploaderNode:
         self._closed = asyncio.Event()
 
     async def listen(self, bindings: Sequence[Binding]) -> tuple[Binding, ...]:
-        """Open the gateways' ports, once; returns where they listen. Raises PortInUse."""
+        """Open the gateways' ports, once; returns where they listen. Raises PortInUse,
+        InvalidSetting."""
         if self._gateway is None:
             gateway = self._make_gateway(bindings)
             await gateway.start()

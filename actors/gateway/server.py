@@ -44,6 +44,7 @@ from greenray.protocol.errors import (
     GreenrayError,
     InvalidInput,
     InvalidName,
+    InvalidSetting,
     NoSuchObject,
     NoSuchPiece,
     PayloadInterrupted,
@@ -125,7 +126,7 @@ class Gateway:
     async def start(self) -> None:
         """Open the ports of all bindings; once they are open it does nothing.
 
-        Raises: PortInUse; nothing is left open then.
+        Raises: PortInUse, InvalidSetting; nothing is left open then.
         """
         if self._runners:
             return
@@ -169,7 +170,12 @@ class Gateway:
             await site.start()
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
-                raise
+                raise InvalidSetting(
+                    f"nothing can listen there ({error.strerror})",
+                    f"{binding.host}:{binding.port}",
+                    "Set gateway.host to an address of every node or to 0.0.0.0, and gateway.port "
+                    "to ports that you may use",
+                ) from error
             if binding.any_port:
                 await runner.cleanup()
                 self._runners.remove(runner)

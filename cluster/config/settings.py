@@ -56,7 +56,9 @@ def _known_dialect(name: str) -> str:
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
 
 @with_settings_of(PatienceSettings, names=["blocks", "limit_s", "poll_interval_s"])
@@ -134,7 +136,7 @@ class PieceSection(_Section):
         elif foreign := self._given(set(PieceSection.model_fields) - _WORDS_OF[self.kind]):
             raise ValueError(f"kind {self.kind} has no {', '.join(foreign)}")
         try:
-            self.location(Path("/"), durable=True)
+            self.location(_SOME_DIRECTORY, durable=True)
         except InvalidSetting as error:
             raise ValueError(f"{error.what}. {error.next_step}") from None
         return self
@@ -142,7 +144,7 @@ class PieceSection(_Section):
     @property
     def scheme(self) -> str:
         """Of the location's URL."""
-        return self.location(Path("/"), durable=True).scheme
+        return self.location(_SOME_DIRECTORY, durable=True).scheme
 
     def location(self, default_directory: Path, durable: bool) -> PieceLocation:
         """``default_directory``: for files, when the settings name none."""
@@ -166,6 +168,8 @@ class PieceSection(_Section):
         ]
 
 
+_SOME_DIRECTORY = Path("/pieces")
+"""For questions that do not depend on the default."""
 _INSTEAD_OF_URL = {"kind", "directory", "bucket", "prefix"}
 _WORDS_OF = {
     "file": {"kind", "directory", *(field.name for field in fields(FileOptions))},
@@ -263,6 +267,7 @@ class Settings(BaseSettings):
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,
+        allow_inf_nan=False,
     )
 
     state_dir: Path = Path("~/.greenray")

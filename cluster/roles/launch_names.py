@@ -45,7 +45,7 @@ class Gateways(Protocol):
 
     @alone
     async def listen(self, bindings: Sequence[Binding]) -> tuple[Binding, ...]:
-        """Open their ports, once; returns where they listen. Raises PortInUse."""
+        """Open their ports, once; returns where they listen. Raises PortInUse, InvalidSetting."""
 
     @alone
     async def run(self, bindings: Sequence[Binding]) -> None:

@@ -111,6 +111,7 @@ def test_variables_that_other_parts_read_are_no_settings(monkeypatch: pytest.Mon
         ("chain: {prot: 1}", "did you mean chain.port?"),
         ("sps: 1", "sps: Input should be greater than or equal to 2"),
         ("gateway: {port: 65536}", "gateway.port: Input should be less than or equal to 65535"),
+        ("chain: {timeout_s: .inf}", "chain.timeout_s: Input should be a finite number"),
         ("chain: x", "chain: "),
         ("chain: [", "is not YAML"),
         (b"\xff\xfe\x00", "is not YAML"),

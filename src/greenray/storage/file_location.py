@@ -46,10 +46,8 @@ class FileLocation:
                 "Write three slashes before an absolute path: file:///srv/pieces",
             )
         directory = Path(unquote(url.path))
-        if not directory.is_absolute():
-            raise InvalidSetting(
-                "the path is not absolute", "pieces.url", "Write file:///srv/pieces"
-            )
+        if wrong := _wrong_with(directory):
+            raise InvalidSetting(wrong, "pieces.url", f"Write {cls.example}")
         return cls(directory, options, durable)
 
     @property
@@ -88,3 +86,13 @@ class FileLocation:
 
     def _root_of(self, sp_address: str) -> Path:
         return self.directory / sp_address.lower()
+
+
+def _wrong_with(directory: Path) -> str:
+    if not directory.is_absolute():
+        return "the path is not absolute"
+    if directory == directory.parent:
+        return "the path is the root of all files"
+    if "\0" in str(directory):
+        return "no character NUL can be in a path"
+    return ""

@@ -78,6 +78,11 @@ class S3Location:
             raise InvalidSetting(
                 f"the prefix {prefix!r} has an empty part", "pieces.url", "Write s3://BUCKET/PREFIX"
             )
+        # Keys are no paths: some servers take these for other keys, some refuse them.
+        for part in {".", ".."}.intersection(prefix.split("/")):
+            raise InvalidSetting(
+                f"the prefix {prefix!r} has a part {part!r}", "pieces.url", f"Write {cls.example}"
+            )
         return cls(unquote(url.netloc), prefix, options)
 
     @property
