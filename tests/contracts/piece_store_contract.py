@@ -214,7 +214,7 @@ class PieceStoreContract:
             with pytest.raises(StoreError, match="closed"):
                 call()
 
-    def test_create_begins_the_same_attempt_anew(self, store: PieceStore) -> None:
+    def test_create_under_the_same_fence_begins_anew(self, store: PieceStore) -> None:
         first = store.create(KEY, LAYOUT)
         first.append([view(CONTENT[:30_000])])
         first.close()
@@ -308,7 +308,7 @@ class PieceStoreContract:
         assert list(store.list_columns()) == [other]
         assert list(store.list_unfinished()) == [(other, 1)]
 
-    def test_delete_unfinished_removes_one_attempt(self, store: PieceStore) -> None:
+    def test_delete_unfinished_removes_what_one_fence_began(self, store: PieceStore) -> None:
         put(store, KEY, LAYOUT, CONTENT)
         for fence in (1, 2):
             store.create(KEY, LAYOUT, Fence(fence)).close()

@@ -2,7 +2,7 @@
 moved; what happens without it is tested beside.
 
 Two uses need a running Ray: ``tests/actors/test_spill_count.py`` counts what was spilled, and
-``tests/actors/test_ray_ports.py`` looks where columns come to lie in the object store.
+``tests/actors/test_what_crosses_ray.py`` looks where columns come to lie in the object store.
 """
 
 from __future__ import annotations

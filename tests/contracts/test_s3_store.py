@@ -313,7 +313,7 @@ def test_a_server_that_asks_to_slow_down_is_asked_again(
     assert [m for m, _ in asked(server, store.probe)] == ["PUT"] * 3 + ["GET"] * 3 + ["DELETE"]
 
 
-def test_after_so_many_attempts_it_is_an_error(server: S3Server) -> None:
+def test_after_so_many_tries_it_is_an_error(server: S3Server) -> None:
     server.refuse_next("PUT", "503 Slow Down", "SlowDown", times=2)
     store = S3PieceStore(server.bucket("pieces", attempts=2), "sp")
     with pytest.raises(StoreError, match="SlowDown"):

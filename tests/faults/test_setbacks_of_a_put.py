@@ -42,7 +42,7 @@ class Liar(LyingReceiver):
 
 
 class NetworkWithALiar:
-    """Until it is converted every attempt at an object fails."""
+    """Until it is converted every try at an object fails."""
 
     def __init__(self, network: WholeNetwork) -> None:
         self.network = network
