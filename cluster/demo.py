@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from greenray.client.progress import OnProgress, Stage
+from greenray.client.progress import Activity, OnProgress
 from greenray.client.storage_client import StorageClient
 from greenray.client.user import open_client
 from greenray.cluster.config.settings import Settings
@@ -133,10 +133,10 @@ async def _put_and_get(
     replicated_at = reached[JobState.REPLICATE_OBJECT_DONE.name]
     stored_at = reached[JobState.UPLOAD_OBJECT_DONE.name]
     sealed_at = reached[JobState.SEAL_OBJECT_DONE.name]
-    upload_s = put.seconds[Stage.UPLOAD]
+    upload_s = put.seconds[Activity.UPLOAD]
     upload_began_at = stored_at - upload_s
     stages = {
-        "prepare_s": put.seconds[Stage.HASHING] + put.seconds[Stage.CREATING],
+        "prepare_s": put.seconds[Activity.HASHING] + put.seconds[Activity.CREATING],
         "upload_s": upload_s,
         "replicate_s": replicated_at - stored_at,
         "seal_s": sealed_at - replicated_at,

@@ -25,7 +25,7 @@ _NON_CRITICAL_BIT = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
+class SignerInfo:
     """``public_key`` is None when the transaction does not carry it; ``mode`` None when unset."""
 
     public_key: bytes | None
@@ -42,7 +42,7 @@ class DecodedTransaction:
     messages: tuple[tuple[str, Message], ...]
     memo: str
     timeout_height: int
-    signers: tuple[Signer, ...]
+    signers: tuple[SignerInfo, ...]
     signatures: tuple[bytes, ...]
     fee: tuple[tuple[str, int], ...]
     gas_limit: int
@@ -82,14 +82,14 @@ def decode_transaction(tx_bytes: bytes, local_dialect: LocalDialect) -> DecodedT
     )
 
 
-def _signer(info: Any, local_dialect: LocalDialect) -> Signer:
+def _signer(info: Any, local_dialect: LocalDialect) -> SignerInfo:
     public_key = None
     if info.HasField("public_key") and info.public_key.type_url:
         public_key = _unpack(info.public_key, local_dialect).key
     mode = None
     if info.HasField("mode_info") and info.mode_info.HasField("single"):
         mode = info.mode_info.single.mode
-    return Signer(public_key, mode, info.sequence)
+    return SignerInfo(public_key, mode, info.sequence)
 
 
 def _message(any_: Any, local_dialect: LocalDialect) -> Message:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from greenray.chain.local.app import Application
 from greenray.chain.local.mempool import Mempool, MempoolLimits
-from greenray.chain.local.queries import Queries
+from greenray.chain.local.queries import QueryRouter
 from greenray.chain.local.tx_result import TxResult
 
 
@@ -35,7 +35,7 @@ class Node:
     ) -> None:
         self.app = app
         self.mempool = Mempool(app, limits or MempoolLimits())
-        self.queries = Queries(app)
+        self.queries = QueryRouter(app)
         self.broadcast_timeout_s = broadcast_timeout_s
         self._clock_ns = clock_ns
         self._waiting: dict[bytes, asyncio.Future[Inclusion]] = {}

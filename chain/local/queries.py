@@ -39,7 +39,7 @@ class QueryAnswer:
     height: int = 0
 
 
-class Queries:
+class QueryRouter:
     """Answers abci_query over one application."""
 
     def __init__(self, app: Application) -> None:

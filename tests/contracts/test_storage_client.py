@@ -15,7 +15,7 @@ import pytest
 from greenray.chain.crypto import address_of
 from greenray.client.creation import PutOptions
 from greenray.client.gateway_session import GatewaySession, answer_error
-from greenray.client.progress import Progress, Stage
+from greenray.client.progress import Activity, Progress
 from greenray.client.storage_client import ClientSettings, StorageClient, WaitFor
 from greenray.coding.codec import get_codec
 from greenray.protocol.errors import (
@@ -164,16 +164,17 @@ async def test_put_creates_bucket_and_object_and_waits_until_sealed(
 
 
 def _check_progress(seen: list[Progress]) -> None:
-    """Every series only grows, ends complete, and the stages come in their order."""
-    series: dict[tuple[Stage, int | None], list[Progress]] = {}
+    """Every series only grows, ends complete, and the activities come in their order."""
+    series: dict[tuple[Activity, int | None], list[Progress]] = {}
     for progress in seen:
-        series.setdefault((progress.stage, progress.redundancy_index), []).append(progress)
+        series.setdefault((progress.activity, progress.redundancy_index), []).append(progress)
     for steps in series.values():
         done = [step.done for step in steps]
         assert done == sorted(done)
         assert steps[-1].done == steps[-1].total
-    assert {stage for stage, _ in series} == set(Stage) - {Stage.DOWNLOAD}
-    assert {index for stage, index in series if stage is Stage.REPLICATION} == set(range(6))
+    assert {activity for activity, _ in series} == set(Activity) - {Activity.DOWNLOAD}
+    secondaries = {index for activity, index in series if activity is Activity.REPLICATION}
+    assert secondaries == set(range(6))
 
 
 async def test_put_returns_after_the_upload_when_asked_to(
@@ -313,7 +314,7 @@ async def test_a_file_on_disk_that_changes_before_it_is_sent_is_noticed(
     rig: GatewayRig, client: StorageClient, file: Path, size_bytes: int
 ) -> None:
     def change(progress: Progress) -> None:
-        if progress.stage is Stage.UPLOAD:
+        if progress.activity is Activity.UPLOAD:
             os.truncate(file, size_bytes)
 
     with pytest.raises(PayloadSizeMismatch, match="another size now"):
@@ -363,7 +364,7 @@ async def test_get_writes_a_verified_copy(
     target = tmp_path / "copy.bin"
     await client.get("album", "photo", target, on_progress=seen.append)
     assert target.read_bytes() == PAYLOAD
-    assert seen[-1] == Progress(Stage.DOWNLOAD, len(PAYLOAD), len(PAYLOAD))
+    assert seen[-1] == Progress(Activity.DOWNLOAD, len(PAYLOAD), len(PAYLOAD))
     assert _names(tmp_path, ".copy") == []
 
 

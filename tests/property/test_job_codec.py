@@ -13,7 +13,7 @@ from greenray.protocol.job import (
     JobContext,
     JobError,
     JobState,
-    ReplacedSecondary,
+    Replacement,
     SecondaryReceipt,
     StateChange,
 )
@@ -68,7 +68,7 @@ def jobs(draw: st.DrawFn) -> JobContext:
         Approval, st.just(info) | object_infos, texts, counts, texts, st.binary(max_size=65)
     )
     receipts = st.builds(SecondaryReceipt, st.integers(0, 5), texts, hashes, hashes)
-    replaced = st.builds(ReplacedSecondary, st.integers(0, 5), texts, texts, texts, counts)
+    replaced = st.builds(Replacement, st.integers(0, 5), texts, texts, texts, counts)
     values = {
         "job_id": draw(counts),
         "sp_address": draw(texts),

@@ -19,7 +19,7 @@ from greenray.chain.local.ledger.accounts import get_balance
 from greenray.chain.local.ledger.signatures import recover_public_key
 from greenray.chain.local.ledger.state import ChainDatabase
 from greenray.chain.local.mempool import Mempool, MempoolLimits, MempoolRefusal
-from greenray.chain.local.queries import Queries
+from greenray.chain.local.queries import QueryRouter
 from greenray.chain.proto_json import Effect, PrincipalType
 from greenray.protocol.objects import ActionType, ObjectStatus
 from tests.support.local_chain import (
@@ -150,9 +150,9 @@ def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain: Chain) -> None
         )
 
     stranger = dataclasses.replace(create_object("theirs"), creator=address("sp-5-gc"))
-    attempt = ("sp-5-gc", approved(stranger, 0))
-    refused = chain.run(attempt)
-    allowed = chain.run(("user", policy(Effect.EFFECT_ALLOW)), attempt)
+    creation = ("sp-5-gc", approved(stranger, 0))
+    refused = chain.run(creation)
+    allowed = chain.run(("user", policy(Effect.EFFECT_ALLOW)), creation)
     again = dataclasses.replace(stranger, object_name="more")
     denied = chain.run(("user", policy(Effect.EFFECT_DENY)), ("sp-5-gc", approved(again, 0)))
     assert (refused, allowed) == ([("storage", 1107)], [("", 0), ("", 0)])
@@ -243,7 +243,7 @@ def test_a_policy_on_a_bucket_speaks_of_the_objects_that_it_names(
         operator=address("sp-5-gc"), bucket_name=BUCKET, object_name="o", action_type=action
     )
     path = "/greenfield.storage.Query/VerifyPermission"
-    answer = Queries(chain.app).answer(path, request.SerializeToString(), 0)
+    answer = QueryRouter(chain.app).answer(path, request.SerializeToString(), 0)
     effect = wire.storage.QueryVerifyPermissionResponse.FromString(answer.value or b"").effect
     assert effect == (Effect.EFFECT_ALLOW if allowed else Effect.EFFECT_DENY)
 
@@ -360,7 +360,7 @@ def test_a_refused_transaction_takes_the_place_of_the_oldest_known(chain: Chain)
 def test_lists_are_paged_without_losing_or_repeating_objects(chain: Chain) -> None:
     names = [f"page-{i}" for i in range(7)]
     chain.run(*(("user", create_object(name)) for name in names))
-    queries, seen, key = Queries(chain.app), [], b""
+    queries, seen, key = QueryRouter(chain.app), [], b""
     while True:
         request = wire.storage.QueryListObjectsRequest(bucket_name=BUCKET)
         request.pagination.limit = 3
@@ -382,7 +382,7 @@ def test_a_query_of_a_past_height_sees_the_past(chain: Chain) -> None:
     request = wire.storage.QueryHeadObjectRequest(bucket_name=BUCKET, object_name="o")
     statuses = []
     for at in (height, 0):
-        answer = Queries(chain.app).answer(
+        answer = QueryRouter(chain.app).answer(
             "/greenfield.storage.Query/HeadObject", request.SerializeToString(), at
         )
         response = wire.storage.QueryHeadObjectResponse.FromString(answer.value or b"")

@@ -13,7 +13,7 @@ from greenray.chain.dialects.v0_2.local_rules.records import put_bucket
 from greenray.chain.local.app import Application
 from greenray.chain.local.gogoproto import WireError, check
 from greenray.chain.local.ledger.state import ChainDatabase, Overlay, StoredBlock
-from greenray.chain.local.queries import Queries, QueryAnswer
+from greenray.chain.local.queries import QueryAnswer, QueryRouter
 from tests.support.local_chain import address, small_genesis
 
 HEAD_BUCKET = "/greenfield.storage.Query/HeadBucket"
@@ -53,12 +53,12 @@ def app() -> Iterator[Application]:
 def test_a_path_that_is_no_method_is_refused_at_height_0(
     app: Application, path: str, code: int, log: str
 ) -> None:
-    answer = Queries(app).answer(path, b"", 0)
+    answer = QueryRouter(app).answer(path, b"", 0)
     assert (answer.code, answer.codespace, answer.log, answer.height) == (code, "sdk", log, 0)
 
 
 def test_the_first_slash_of_an_app_path_may_be_missing(app: Application) -> None:
-    assert Queries(app).answer("app/version", b"", 0).value == b"v0.2.0"
+    assert QueryRouter(app).answer("app/version", b"", 0).value == b"v0.2.0"
 
 
 @pytest.mark.parametrize(
@@ -72,13 +72,13 @@ def test_the_first_slash_of_an_app_path_may_be_missing(app: Application) -> None
 def test_a_height_that_cannot_be_asked_is_refused(
     app: Application, height: int, prove: bool, code: int, log: str
 ) -> None:
-    answer = Queries(app).answer(HEAD_BUCKET, b"", height, prove=prove)
+    answer = QueryRouter(app).answer(HEAD_BUCKET, b"", height, prove=prove)
     assert (answer.code, answer.height) == (code, 0)
     assert answer.log.startswith(log)
 
 
 def test_a_refused_query_of_a_past_height_names_that_height(app: Application) -> None:
-    answer = Queries(app).answer(HEAD_BUCKET, b"", 2)
+    answer = QueryRouter(app).answer(HEAD_BUCKET, b"", 2)
     assert (answer.code, answer.log, answer.height) == (6, "No such bucket: unknown request", 2)
 
 
@@ -99,7 +99,7 @@ def test_a_refused_query_of_a_past_height_names_that_height(app: Application) ->
 def test_bytes_that_are_no_request_are_refused_in_the_decoders_words(
     app: Application, data: bytes, log: str
 ) -> None:
-    answer = Queries(app).answer(HEAD_BUCKET, data, 0)
+    answer = QueryRouter(app).answer(HEAD_BUCKET, data, 0)
     assert (answer.code, answer.codespace) == (18, "sdk")
     assert answer.log.startswith(log)
     assert answer.log.endswith(": invalid request")
@@ -108,7 +108,7 @@ def test_bytes_that_are_no_request_are_refused_in_the_decoders_words(
 def test_unknown_fields_of_every_wire_type_are_skipped(app: Application) -> None:
     unknown = b"\x48\x01" + b"\x49" + bytes(8) + b"\x4a\x01x" + b"\x4b\x48\x01\x4c" + b"\x4d" * 5
     request = wire.auth.QueryAccountRequest(address=address("user")).SerializeToString()
-    answer = Queries(app).answer(ACCOUNT, request + unknown, 0)
+    answer = QueryRouter(app).answer(ACCOUNT, request + unknown, 0)
     assert answer.code == 0
 
 
@@ -116,7 +116,7 @@ LIST_BUCKETS = "/greenfield.storage.Query/ListBuckets"
 
 
 @pytest.fixture(scope="module")
-def many_buckets() -> Iterator[Queries]:
+def many_buckets() -> Iterator[QueryRouter]:
     """Buckets 1 to 300, of names whose hashes have another order."""
     database = ChainDatabase(Path(":memory:"))
     app = Application(database, get_local_dialect(), small_genesis(), 10**18)
@@ -124,11 +124,11 @@ def many_buckets() -> Iterator[Queries]:
     for number in range(1, 301):
         put_bucket(state, wire.storage.BucketInfo(bucket_name=f"bucket-{number}", id=str(number)))
     database.commit(StoredBlock(2, b"", b"", ""), state.writes(), [])
-    yield Queries(app)
+    yield QueryRouter(app)
     database.close()
 
 
-def _listed(queries: Queries, **page: object) -> tuple[list[str], wire.query.PageResponse]:
+def _listed(queries: QueryRouter, **page: object) -> tuple[list[str], wire.query.PageResponse]:
     request = wire.storage.QueryListBucketsRequest(pagination=wire.query.PageRequest(**page))
     answer = queries.answer(LIST_BUCKETS, request.SerializeToString(), 0)
     assert answer.code == 0, answer.log
@@ -136,13 +136,17 @@ def _listed(queries: Queries, **page: object) -> tuple[list[str], wire.query.Pag
     return [bucket.id for bucket in response.bucket_infos], response.pagination
 
 
-def test_buckets_are_listed_in_the_order_of_the_bytes_of_their_ids(many_buckets: Queries) -> None:
+def test_buckets_are_listed_in_the_order_of_the_bytes_of_their_ids(
+    many_buckets: QueryRouter,
+) -> None:
     ids, page = _listed(many_buckets, limit=4, count_total=True)
     assert ids == ["1", "256", "257", "258"]
     assert (page.next_key, page.total) == (b"\x01\x03", 300)
 
 
-def test_pages_of_buckets_go_on_at_the_key_and_hold_each_bucket_once(many_buckets: Queries) -> None:
+def test_pages_of_buckets_go_on_at_the_key_and_hold_each_bucket_once(
+    many_buckets: QueryRouter,
+) -> None:
     found, page = _listed(many_buckets, limit=77)
     while page.next_key:
         ids, page = _listed(many_buckets, limit=77, key=page.next_key)
@@ -151,7 +155,7 @@ def test_pages_of_buckets_go_on_at_the_key_and_hold_each_bucket_once(many_bucket
     assert found[-1] == "255"
 
 
-def test_pages_of_buckets_backwards_begin_with_the_last(many_buckets: Queries) -> None:
+def test_pages_of_buckets_backwards_begin_with_the_last(many_buckets: QueryRouter) -> None:
     ids, page = _listed(many_buckets, limit=2, reverse=True)
     assert (ids, page.next_key) == (["255", "254"], b"\xfd")
 
@@ -160,7 +164,7 @@ def test_pages_of_buckets_backwards_begin_with_the_last(many_buckets: Queries) -
     "text", ["200", "+200", "0xc8", "0XC8", "0310", "0o310", "0b11001000", "2_00"]
 )
 def test_an_id_is_read_as_go_reads_a_number_that_chooses_its_base(
-    many_buckets: Queries, text: str
+    many_buckets: QueryRouter, text: str
 ) -> None:
     answer = _bucket_by_id(many_buckets, text)
     bucket = wire.storage.QueryHeadBucketResponse.FromString(answer.value or b"").bucket_info
@@ -176,12 +180,12 @@ def test_an_id_is_read_as_go_reads_a_number_that_chooses_its_base(
     ],
 )
 def test_an_id_that_is_no_number_is_refused_and_others_are_missing(
-    many_buckets: Queries, text: str, code: int
+    many_buckets: QueryRouter, text: str, code: int
 ) -> None:
     assert _bucket_by_id(many_buckets, text).code == code
 
 
-def _bucket_by_id(queries: Queries, text: str) -> QueryAnswer:
+def _bucket_by_id(queries: QueryRouter, text: str) -> QueryAnswer:
     request = wire.storage.QueryHeadBucketByIdRequest(bucket_id=text)
     path = "/greenfield.storage.Query/HeadBucketById"
     return queries.answer(path, request.SerializeToString(), 0)
@@ -196,7 +200,7 @@ def test_pages_of_providers_hold_each_once_in_both_directions(
     while not found or key:
         page = wire.query.PageRequest(limit=3, key=key, reverse=reverse)
         request = wire.sp.QueryStorageProvidersRequest(pagination=page)
-        answer = Queries(app).answer(
+        answer = QueryRouter(app).answer(
             "/greenfield.sp.Query/StorageProviders", request.SerializeToString(), 0
         )
         response = wire.sp.QueryStorageProvidersResponse.FromString(answer.value or b"")
@@ -206,7 +210,7 @@ def test_pages_of_providers_hold_each_once_in_both_directions(
     assert found == sorted(addresses, key=str.lower, reverse=reverse)
 
 
-def test_a_page_has_a_key_or_an_offset(many_buckets: Queries) -> None:
+def test_a_page_has_a_key_or_an_offset(many_buckets: QueryRouter) -> None:
     page = wire.query.PageRequest(key=b"\x01", offset=1)
     request = wire.storage.QueryListBucketsRequest(pagination=page)
     answer = many_buckets.answer(LIST_BUCKETS, request.SerializeToString(), 0)

@@ -17,7 +17,7 @@ from greenray.protocol.job import (
     JobContext,
     JobError,
     JobState,
-    ReplacedSecondary,
+    Replacement,
     StateChange,
 )
 from greenray.protocol.job_claims import (
@@ -259,7 +259,7 @@ def test_replication_is_not_finished_before_all_receipts_are_there() -> None:
 def test_replaced_secondary_belongs_to_the_approval_round_it_failed_in() -> None:
     first = ApprovalsCollected((approval_of("a"),))
     job = replicating_job(first, SecondaryReplaced(2, "a", "secondary-timeout", "late"))
-    assert job.replaced_in_round == (ReplacedSecondary(2, "a", "secondary-timeout", "late", 1),)
+    assert job.replaced_in_round == (Replacement(2, "a", "secondary-timeout", "late", 1),)
 
     again = apply(job, first, 0.0)
     assert again.replaced_in_round == ()

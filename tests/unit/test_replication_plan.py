@@ -6,7 +6,7 @@ import pytest
 
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import SecondariesExhausted, TooFewApprovals
-from greenray.protocol.job import JobError, ReplacedSecondary
+from greenray.protocol.job import JobError, Replacement
 from greenray.protocol.job_events import (
     ApprovalsCollected,
     ReplicateFailed,
@@ -40,7 +40,7 @@ def _plan(
         _approvals(addresses),
         _N,
         [receipt_of(int(text[0]), text[1]) for text in receipts],
-        [ReplacedSecondary(int(text[0]), text[1], "secondary-timeout") for text in failures],
+        [Replacement(int(text[0]), text[1], "secondary-timeout") for text in failures],
     )
 
 

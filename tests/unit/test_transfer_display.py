@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from greenray.cli.transfer import transfer_display
-from greenray.client.progress import Progress, Stage
+from greenray.client.progress import Activity, Progress
 
 LINE = "photos/cat.jpg: replaced at 3: 0xab, secondary-lied: [red] " + "x" * 200
 
@@ -20,7 +20,7 @@ class Terminal(io.StringIO):
 
 def transfer() -> None:
     with transfer_display() as display:
-        display.show(Progress(Stage.UPLOAD, 1, 4))
+        display.show(Progress(Activity.UPLOAD, 1, 4))
         display.note(LINE)
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from greenray.protocol.job import JobError, JobState, ReplacedSecondary, SecondaryReceipt
+from greenray.protocol.job import JobError, JobState, Replacement, SecondaryReceipt
 from greenray.protocol.job_events import EVENTS, RetryDue
 from greenray.protocol.job_table import STATES, TASK_NODE_STATES, TaskNodeState
 from greenray.protocol.objects import StorageParams
@@ -51,7 +51,7 @@ async def test_every_field_of_a_job_is_read(store: SqliteJobStore) -> None:
     assert (job.owner, job.approval_round) == ("task-node-1", 2)
     assert job.params == StorageParams()
     assert job.secondaries == (SecondaryReceipt(0, SECONDARIES[0], bytes(32), bytes(65)),)
-    assert job.replaced == (ReplacedSecondary(1, SECONDARIES[1], "secondary-timeout", "", 1),)
+    assert job.replaced == (Replacement(1, SECONDARIES[1], "secondary-timeout", "", 1),)
     assert [a.sp_operator_address for a in job.approvals] == [*SECONDARIES, _SPARE]
     assert [a.object_info == job.object_info for a in job.approvals] == 6 * [True] + [False]
     failed = await store.get_job(PRIMARY, int(JobState.SIGN_OBJECT_ERROR))

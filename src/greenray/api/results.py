@@ -8,15 +8,7 @@ from typing import Any
 
 from greenray.client.setbacks import ReplacedSecondary, Setback
 from greenray.display.html_table import html_table
-from greenray.protocol.job import JobState
-
-
-@dataclass(frozen=True, slots=True)
-class StateChange:
-    """``at``: seconds since the epoch."""
-
-    state: JobState
-    at: float
+from greenray.protocol.job import JobState, StateChange
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ class Transfer:
 
 
 @dataclass(frozen=True, slots=True)
-class Round:
+class GatewayRound:
     put: Transfer
     get: Transfer
     floor_put: Transfer
@@ -115,7 +115,7 @@ class _Side:
         self._floor_endpoint: str = floor.ask(GatewayFloorQuestion.ENDPOINT)
         self._floor_trees = ProcessTrees([floor.pid])
 
-    def run(self, on_step: OnStep, number: int) -> Round:
+    def run(self, on_step: OnStep, number: int) -> GatewayRound:
         """A put is waited for until it is sealed, so that nothing of it goes on beside the rest."""
         [name] = self._network.new_names(1)
         put = self._network.put(self._source, [name], at_once=1, warm_up=number == 0)
@@ -129,7 +129,7 @@ class _Side:
             f"{what}: PUT {mb / put.put_answered_s:.0f} MB/s, GET {mb / seconds:.0f} MB/s"
             f", floor {mb / floor_put.seconds:.0f} and {mb / floor_get.seconds:.0f} MB/s"
         )
-        return Round(
+        return GatewayRound(
             Transfer(put.put_answered_s, put.answered_cpu_s, put.peak_memory_bytes),
             Transfer(seconds, cpu_s),
             floor_put,
@@ -152,7 +152,7 @@ class _Side:
             raise IntegrityHashMismatch("what came back is not what went in", "bench gateway")
 
 
-def gateway_rows(size_bytes: int, durable: bool, rounds: Sequence[Round]) -> list[Row]:
+def gateway_rows(size_bytes: int, durable: bool, rounds: Sequence[GatewayRound]) -> list[Row]:
     """The first of ``rounds`` is the warm-up, which does not count."""
     mb, gb = size_bytes / 1e6, size_bytes / 1e9
     timed = rounds[1:]

@@ -20,7 +20,7 @@ from greenray.cluster.demo import make_payload
 
 
 @dataclass(frozen=True, slots=True)
-class MemoryOptions:
+class MemoryBenchOptions:
     """``object_sizes_bytes``: from small to large; the ratio is of the last to the first."""
 
     settings: Settings
@@ -30,7 +30,7 @@ class MemoryOptions:
     quick: bool = False
 
 
-def run_memory(options: MemoryOptions, on_step: OnStep) -> BenchResult:
+def run_memory(options: MemoryBenchOptions, on_step: OnStep) -> BenchResult:
     environment = describe_environment({})
     rows: list[Row] = []
     settings: dict[str, Any] = {}
@@ -66,7 +66,9 @@ def _peaks(site: Site, size_bytes: int, repeats: int, on_step: OnStep) -> tuple[
     return tuple(peaks)
 
 
-def _summary(options: MemoryOptions, rows: Sequence[Row], spilled_bytes: int) -> dict[str, Any]:
+def _summary(
+    options: MemoryBenchOptions, rows: Sequence[Row], spilled_bytes: int
+) -> dict[str, Any]:
     medians = [statistics.median(row.values) for row in rows]
     return {
         "object_sizes_bytes": list(options.object_sizes_bytes),

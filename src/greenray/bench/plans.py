@@ -11,7 +11,7 @@ from greenray.bench.by_segment_size import SegmentOptions
 from greenray.bench.ec import WORKER_KINDS, EcOptions, run_ec
 from greenray.bench.gateway import GatewayOptions, gateway_on
 from greenray.bench.hash import run_hash
-from greenray.bench.memory import MemoryOptions
+from greenray.bench.memory import MemoryBenchOptions
 from greenray.bench.pipeline import PipelineOptions, pipeline_on
 from greenray.bench.records import BenchResult
 from greenray.bench.runner import OnStep, Repeats
@@ -106,9 +106,9 @@ class Plan:
         repeats = Repeats(self.count, 0.1 if self.quick else 0.5)
         return ScalingOptions(self.settings, size_bytes, repeats, self.work_dir, self.quick)
 
-    def memory(self) -> MemoryOptions:
+    def memory(self) -> MemoryBenchOptions:
         sizes = (64 * _MIB, 256 * _MIB) if self.quick else (256 * _MIB, 2 * _GIB)
-        return MemoryOptions(self.settings, sizes, self.count, self.work_dir, self.quick)
+        return MemoryBenchOptions(self.settings, sizes, self.count, self.work_dir, self.quick)
 
     def timeline(self) -> TimelineOptions:
         size_bytes = 256 * _MIB if self.quick else _GIB

@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from greenray.cli.output import note, terminal_progress
-from greenray.client.progress import OnProgress, Progress, Stage
+from greenray.client.progress import Activity, OnProgress, Progress
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
 _LABELS = {
-    Stage.HASHING: "hashing",
-    Stage.CREATING: "creating on chain",
-    Stage.UPLOAD: "upload",
-    Stage.REPLICATION: "secondary",
-    Stage.SEAL: "sealing",
-    Stage.DOWNLOAD: "download",
+    Activity.HASHING: "hashing",
+    Activity.CREATING: "creating on chain",
+    Activity.UPLOAD: "upload",
+    Activity.REPLICATION: "secondary",
+    Activity.SEAL: "sealing",
+    Activity.DOWNLOAD: "download",
 }
 
 
@@ -48,15 +48,15 @@ def transfer_display() -> Iterator[TransferDisplay]:
 
 
 class _Rows:
-    """One row per stage, and one per secondary."""
+    """One row per activity, and one per secondary."""
 
     def __init__(self, display: RichProgress) -> None:
         self._display = display
-        self._rows: dict[tuple[Stage, int | None], TaskID] = {}
+        self._rows: dict[tuple[Activity, int | None], TaskID] = {}
 
     def show(self, progress: Progress) -> None:
-        key = (progress.stage, progress.redundancy_index)
-        label = _LABELS[progress.stage]
+        key = (progress.activity, progress.redundancy_index)
+        label = _LABELS[progress.activity]
         if progress.redundancy_index is not None:
             label = f"{label} {progress.redundancy_index}"
         if progress.detail:

@@ -10,7 +10,9 @@ from typing import Any
 from greenray.client.setbacks import OnSetback, Setback, Setbacks
 
 
-class Stage(Enum):
+class Activity(Enum):
+    """What a transfer is at, for whoever waits for it."""
+
     HASHING = "hashing"
     CREATING = "creating"
     UPLOAD = "upload"
@@ -27,7 +29,7 @@ class Progress:
     for, or why something is tried again.
     """
 
-    stage: Stage
+    activity: Activity
     done: int
     total: int
     redundancy_index: int | None = None
@@ -43,7 +45,7 @@ class ProgressReporter:
     def __init__(self, on_progress: OnProgress | None, on_setback: OnSetback | None = None) -> None:
         self._on_progress = on_progress
         self._on_setback = on_setback
-        self._latest: dict[tuple[Stage, int | None], Progress] = {}
+        self._latest: dict[tuple[Activity, int | None], Progress] = {}
         self._setbacks = Setbacks()
 
     @property
@@ -53,17 +55,17 @@ class ProgressReporter:
 
     def report(
         self,
-        stage: Stage,
+        activity: Activity,
         done: int,
         total: int,
         redundancy_index: int | None = None,
         detail: str = "",
     ) -> None:
-        progress = Progress(stage, done, total, redundancy_index, detail)
-        latest = self._latest.get((stage, redundancy_index))
+        progress = Progress(activity, done, total, redundancy_index, detail)
+        latest = self._latest.get((activity, redundancy_index))
         if latest is not None and (done < latest.done or progress == latest):
             return
-        self._latest[stage, redundancy_index] = progress
+        self._latest[activity, redundancy_index] = progress
         if self._on_progress is not None:
             self._on_progress(progress)
 
@@ -76,5 +78,5 @@ class ProgressReporter:
         finished = {entry["redundancy_index"] for entry in status["secondaries"]}
         for index in range(secondary_count):
             # A secondary may be replaced after it finished; what was reported stays reported.
-            self.report(Stage.REPLICATION, int(index in finished), 1, index, detail)
-        self.report(Stage.SEAL, int(status["sealed"]), 1, detail=detail)
+            self.report(Activity.REPLICATION, int(index in finished), 1, index, detail)
+        self.report(Activity.SEAL, int(status["sealed"]), 1, detail=detail)

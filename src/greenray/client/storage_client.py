@@ -25,7 +25,7 @@ from greenray.client.payload_io import (
     opened,
     size_of,
 )
-from greenray.client.progress import OnProgress, ProgressReporter, Stage
+from greenray.client.progress import Activity, OnProgress, ProgressReporter
 from greenray.client.setbacks import OnSetback, Setback
 from greenray.coding.checksums import PayloadChecksums, hash_payload
 from greenray.coding.codec import Codec, get_codec
@@ -75,7 +75,7 @@ class PutResult:
 
     object_info: ObjectInfo
     status: Mapping[str, Any]
-    seconds: Mapping[Stage, float]
+    seconds: Mapping[Activity, float]
     setbacks: tuple[Setback, ...] = ()
 
 
@@ -159,24 +159,24 @@ class StorageClient:
             existing = await self._existing(bucket_name, object_name, size_bytes, name)
             kind = existing.redundancy_type if existing else options.redundancy_type
             checksums = await self._hash(file, size_bytes, params, kind, reporter)
-            watch.lap(Stage.HASHING)
+            watch.lap(Activity.HASHING)
             bucket = await self._bucket(bucket_name, options, reporter)
             session = await self._session(bucket)
             if existing is None:
-                reporter.report(Stage.CREATING, 1, 2, detail=f"object {object_name}")
+                reporter.report(Activity.CREATING, 1, 2, detail=f"object {object_name}")
                 existing = await self._creator.create_object(
                     session, bucket_name, object_name, checksums, options
                 )
-                reporter.report(Stage.CREATING, 2, 2)
+                reporter.report(Activity.CREATING, 2, 2)
             else:
                 _check_same_payload(existing, checksums)
-            watch.lap(Stage.CREATING)
+            watch.lap(Activity.CREATING)
             if _needs_payload(await self._status(session, existing)):
                 await self._upload(session, bucket.primary_sp_address, existing, file, reporter)
-        reporter.report(Stage.UPLOAD, size_bytes, size_bytes)
-        watch.lap(Stage.UPLOAD)
+        reporter.report(Activity.UPLOAD, size_bytes, size_bytes)
+        watch.lap(Activity.UPLOAD)
         status = await self._wait(session, existing, wait, params.n, reporter)
-        watch.lap(Stage.SEAL)
+        watch.lap(Activity.SEAL)
         return PutResult(existing, status, watch.seconds, reporter.setbacks)
 
     async def _existing(
@@ -211,7 +211,7 @@ class StorageClient:
         loop = asyncio.get_running_loop()
 
         def on_progress(done_bytes: int) -> None:
-            loop.call_soon_threadsafe(reporter.report, Stage.HASHING, done_bytes, size_bytes)
+            loop.call_soon_threadsafe(reporter.report, Activity.HASHING, done_bytes, size_bytes)
 
         checksums = await asyncio.to_thread(
             lambda: hash_payload(
@@ -224,7 +224,7 @@ class StorageClient:
                 on_progress=on_progress,
             )
         )
-        reporter.report(Stage.HASHING, size_bytes, size_bytes)
+        reporter.report(Activity.HASHING, size_bytes, size_bytes)
         return checksums
 
     async def _bucket(
@@ -233,7 +233,7 @@ class StorageClient:
         try:
             return await self._chain.head_bucket(bucket_name)
         except NoSuchBucket:
-            reporter.report(Stage.CREATING, 0, 2, detail=f"bucket {bucket_name}")
+            reporter.report(Activity.CREATING, 0, 2, detail=f"bucket {bucket_name}")
         return await self._creator.create_bucket(
             self._gateway, bucket_name, await self._own_sp(), options
         )
@@ -247,7 +247,7 @@ class StorageClient:
         reporter: ProgressReporter,
     ) -> None:
         size_bytes = info.payload_size
-        reporter.report(Stage.UPLOAD, 0, size_bytes)
+        reporter.report(Activity.UPLOAD, 0, size_bytes)
         headers = {"Content-Length": str(size_bytes), "Content-Type": info.content_type}
         if isinstance(file, DirectPayload):
             request = session.signed_request(sp_address, "PUT", f"/{info.name}", headers)
@@ -255,7 +255,7 @@ class StorageClient:
             return
         # The last byte counts once the gateway has stored everything.
         payload = OutgoingPayload(
-            file, size_bytes, lambda sent: reporter.report(Stage.UPLOAD, sent - 1, size_bytes)
+            file, size_bytes, lambda sent: reporter.report(Activity.UPLOAD, sent - 1, size_bytes)
         )
         try:
             async with session.request("PUT", f"/{info.name}", "", headers, payload):
@@ -367,11 +367,11 @@ class StorageClient:
         download: VerifiedDownload,
         reporter: ProgressReporter,
     ) -> None:
-        reporter.report(Stage.DOWNLOAD, 0, info.payload_size)
+        reporter.report(Activity.DOWNLOAD, 0, info.payload_size)
         async with session.request("GET", f"/{info.name}") as answer:
             async for block in answer.content.iter_any():
                 await asyncio.to_thread(download.write, block)
-                reporter.report(Stage.DOWNLOAD, download.size_bytes, info.payload_size)
+                reporter.report(Activity.DOWNLOAD, download.size_bytes, info.payload_size)
         if download.size_bytes != info.payload_size:
             raise PayloadSizeMismatch(
                 f"{download.size_bytes} bytes arrived of {info.payload_size}",
@@ -423,11 +423,11 @@ class _StopWatch:
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._last = clock()
-        self.seconds: dict[Stage, float] = {}
+        self.seconds: dict[Activity, float] = {}
 
-    def lap(self, stage: Stage) -> None:
+    def lap(self, activity: Activity) -> None:
         now = self._clock()
-        self.seconds[stage] = now - self._last
+        self.seconds[activity] = now - self._last
         self._last = now
 
 

@@ -186,7 +186,7 @@ class StaleJob(GreenrayError):
     reason = "stale-job"
 
 
-class OwnerLost(GreenrayError):
+class UploadOwnerLost(GreenrayError):
     """The process that received the payload is gone; the client may put it again."""
 
     reason = "owner-lost"

@@ -54,7 +54,7 @@ class SecondaryReceipt:
 
 
 @dataclass(frozen=True, slots=True)
-class ReplacedSecondary:
+class Replacement:
     """A secondary that failed at its index, and why.
 
     ``approval_round`` is stamped by ``apply``: the round whose approval the secondary failed.
@@ -69,6 +69,8 @@ class ReplacedSecondary:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
+    """``at``: seconds since the epoch."""
+
     state: JobState
     at: float
 
@@ -101,7 +103,7 @@ class JobContext:
     approval_round: int = 0
     approvals: tuple[Approval, ...] = ()
     secondaries: tuple[SecondaryReceipt, ...] = ()
-    replaced: tuple[ReplacedSecondary, ...] = ()
+    replaced: tuple[Replacement, ...] = ()
     seal_tx_hash: str | None = None
     seal_height: int | None = None
     history: tuple[StateChange, ...] = field(default=())
@@ -111,7 +113,7 @@ class JobContext:
         return self.object_info.id
 
     @property
-    def replaced_in_round(self) -> tuple[ReplacedSecondary, ...]:
+    def replaced_in_round(self) -> tuple[Replacement, ...]:
         """Those that failed under the present approvals, in the order of their failures."""
         return tuple(r for r in self.replaced if r.approval_round == self.approval_round)
 

@@ -11,13 +11,12 @@ from types import MappingProxyType
 from typing import ClassVar, get_args
 
 from greenray.protocol.approvals import Approval
-from greenray.protocol.errors import IllegalTransition, InvalidInput
-from greenray.protocol.errors import OwnerLost as OwnerLostError
+from greenray.protocol.errors import IllegalTransition, InvalidInput, UploadOwnerLost
 from greenray.protocol.job import (
     JobContext,
     JobError,
     JobState,
-    ReplacedSecondary,
+    Replacement,
     SecondaryReceipt,
 )
 
@@ -73,7 +72,7 @@ class OwnerLost(_Event):
     name = "owner_lost"
 
     def effect(self, job: JobContext) -> JobContext:
-        lost = OwnerLostError(
+        lost = UploadOwnerLost(
             f"{job.owner or 'the upload'} ended", job.where, "Put the object again"
         )
         return replace(job, error=JobError.of(lost), retry_at=0.0)
@@ -146,7 +145,7 @@ class SecondaryReplaced(_Event):
             raise IllegalTransition(
                 f"redundancy index {index} is finished and cannot fail", job.where
             )
-        replaced = ReplacedSecondary(
+        replaced = Replacement(
             index, self.operator_address, self.reason, self.message, job.approval_round
         )
         return replace(job, replaced=(*job.replaced, replaced))

@@ -12,7 +12,7 @@ from types import MappingProxyType
 
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import SecondariesExhausted, TooFewApprovals
-from greenray.protocol.job import JobContext, ReplacedSecondary, SecondaryReceipt
+from greenray.protocol.job import JobContext, Replacement, SecondaryReceipt
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class ReplicationPlan:
         approvals: Sequence[Approval],
         n: int,
         receipts: Iterable[SecondaryReceipt] = (),
-        replaced: Iterable[ReplacedSecondary] = (),
+        replaced: Iterable[Replacement] = (),
         *,
         not_accepted: Iterable[tuple[str, str]] = (),
         where: str = "",

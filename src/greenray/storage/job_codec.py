@@ -53,7 +53,7 @@ _DETAILS = tuple(
 _APPROVAL_FIELDS = tuple(f.name for f in fields(Approval) if f.name != "object_info")
 
 
-class Row(Protocol):
+class JobRow(Protocol):
     """A row of a database, by column name."""
 
     def __getitem__(self, column: str, /) -> Any: ...
@@ -73,7 +73,7 @@ def job_columns(job: JobContext) -> dict[str, Any]:
     return columns
 
 
-def decode_job(row: Row) -> JobContext:
+def decode_job(row: JobRow) -> JobContext:
     """The job of a row (``JOB_COLUMNS``, ``object_info``, ``params``, ``details``).
 
     Raises: StoreError.
