@@ -14,6 +14,8 @@ ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+PATH = re.compile(r"`((?:[a-z0-9_.]+/)+[a-z0-9_]+\.(?:py|md|c|sql))`")
+"""Of a source, from the top of the repository or of the package."""
 CODE = re.compile(r"```.*?```|`[^`\n]*`", re.DOTALL)
 
 
@@ -37,6 +39,13 @@ def test_every_link_of_a_document_leads_somewhere_inside_the_repository(document
         assert target.exists(), link
         if anchor:
             assert anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_file_that_a_document_names_is_there(document: Path) -> None:
+    tops = (ROOT, ROOT / "src" / "greenray", document.parent)
+    named = PATH.findall(document.read_text())
+    assert [path for path in named if not any((top / path).exists() for top in tops)] == []
 
 
 def test_none_of_the_six_walks_touches_more_than_four_files() -> None:
