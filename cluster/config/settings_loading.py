@@ -169,7 +169,12 @@ def _source_of(error: ErrorDetails, given: Mapping[str, Any], file: Path) -> str
         variable = variable_of(".".join(path[:length]))
         if variable in present:
             return present[variable]
-    return str(file)
+    # About several settings of a section: those may stand in both.
+    section = variable_of(".".join(path)) + VARIABLE_SEPARATOR
+    of_section = [present[name] for name in sorted(present) if name.startswith(section)]
+    if of_section and not file.exists():
+        return ", ".join(of_section)
+    return ", ".join([str(file), *of_section])
 
 
 def _explain(error: ErrorDetails) -> str:

@@ -149,6 +149,16 @@ def test_a_shape_takes_a_primary_and_a_secondary_for_each_of_its_columns(
         assert f"sps is {sps - 1}: set sps to {sps} or more" in error.what
 
 
+def test_what_does_not_fit_together_is_looked_for_in_the_file_and_in_variables(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    file = written("pieces: {bucket: b}")
+    assert refusal(file).where == "some.yaml"
+    monkeypatch.setenv("GREENRAY_PIECES__PREFIX", "p")
+    assert refusal(file).where == "some.yaml, GREENRAY_PIECES__PREFIX"
+    assert refusal().where == "GREENRAY_PIECES__PREFIX"
+
+
 def test_the_shape_of_a_variable_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENRAY_CHAIN__GENESIS_PARAMS__REDUNDANT_DATA_CHUNK_NUM", "8")
     assert "8+2 needs 11 storage providers" in refusal().what
