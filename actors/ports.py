@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 from greenray.protocol.approvals import Approval
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext, SecondaryReceipt
+from greenray.protocol.layout import ColumnLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider
 from greenray.seam.travel import alone, grouped, with_column
-from greenray.storage.ports import Fence, GroupKey
+from greenray.storage.ports import ColumnKey, Fence, GroupKey
 from greenray.timeline.stage_trace import WorkTime
 
 Column = NDArray[np.uint8]
@@ -84,6 +85,15 @@ class GroupOrder:
         return GroupKey(sp_address, self.object_info.id, self.redundancy_index, self.fence)
 
 
+@dataclass(frozen=True, slots=True)
+class HeldPiece:
+    """A piece as its holder gives it, unverified."""
+
+    piece: Column
+    checksums: tuple[bytes, ...]
+    """Of all pieces of its column, in segment order."""
+
+
 class ReceiverPort(Protocol):
     """Takes replicate groups for the SPs hosted here. Every call names the SP it is meant for.
 
@@ -139,6 +149,28 @@ class ReceiverPort(Protocol):
     @alone
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         """Forget the unfinished group and its bytes. Idempotent; a finished group stays."""
+
+    @alone
+    async def read_piece(
+        self, sp_address: str, key: ColumnKey, layout: ColumnLayout, piece_index: int
+    ) -> HeldPiece:
+        """A piece of a finished group. Raises NoSuchPiece (also without a record of its checksums),
+        InvalidInput (outside the layout), StoreError."""
+
+
+class PieceSource(Protocol):
+    """The way to the pieces that other storage providers hold."""
+
+    async def read_piece(
+        self,
+        sp_address: str,
+        holder: str,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        piece_index: int,
+    ) -> HeldPiece:
+        """``sp_address`` asks ``holder`` (operator addresses). Raises GreenrayError, whatever is
+        the matter with the holder."""
 
 
 class SecondaryGroup(Protocol):

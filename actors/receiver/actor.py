@@ -14,8 +14,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from greenray.actors.chain_view.object_finder import ObjectFinder
-from greenray.actors.ports import Column, ColumnRuns, GroupOrder, SignerPort
+from greenray.actors.ports import Column, ColumnRuns, GroupOrder, HeldPiece, SignerPort
 from greenray.actors.receiver.column_intake import (
     IncomingColumn,
     piece_checksums,
@@ -147,6 +149,22 @@ class Receiver:
         """See ``ReceiverPort.abort``."""
         self._check_key(sp_address, key)
         await self._uncancelled(self._abort(key))
+
+    async def read_piece(
+        self, sp_address: str, key: ColumnKey, layout: ColumnLayout, piece_index: int
+    ) -> HeldPiece:
+        """See ``ReceiverPort.read_piece``."""
+        store = self._store_of(sp_address)
+        record = await self._jobs.get_integrity(sp_address, key.object_id, key.redundancy_index)
+        if record is None:
+            raise NoSuchPiece(
+                "no checksums are recorded of the group",
+                f"object {key.object_id}, redundancy index {key.redundancy_index} at {sp_address}",
+            )
+        piece = np.empty(layout.piece_length(piece_index), np.uint8)
+        offset = layout.piece_offset(piece_index)
+        await self._in_pool(store.read_into, key, layout, offset, [piece.data])
+        return HeldPiece(piece, record.piece_checksums)
 
     async def trace_of(self, object_id: int) -> TracePart:
         """See ``greenray.timeline.stage_trace.TraceSource``."""

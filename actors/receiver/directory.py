@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort
+from greenray.actors.ports import ColumnRef, GroupOrder, HeldPiece, ReceiverPort
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.integrity import UnverifiedReceipt
-from greenray.storage.ports import GroupKey
+from greenray.protocol.layout import ColumnLayout
+from greenray.storage.ports import ColumnKey, GroupKey
 
 
 class ReceiverDirectory:
@@ -47,3 +48,8 @@ class ReceiverDirectory:
 
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         await self._of(sp_address).abort(sp_address, key)
+
+    async def read_piece(
+        self, sp_address: str, key: ColumnKey, layout: ColumnLayout, piece_index: int
+    ) -> HeldPiece:
+        return await self._of(sp_address).read_piece(sp_address, key, layout, piece_index)

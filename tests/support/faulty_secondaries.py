@@ -11,11 +11,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort
+from greenray.actors.ports import ColumnRef, GroupOrder, HeldPiece, ReceiverPort
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.integrity import UnverifiedReceipt
-from greenray.storage.ports import GroupKey
+from greenray.protocol.layout import ColumnLayout
+from greenray.storage.ports import ColumnKey, GroupKey
 
 
 class PassingReceiver(ReceiverPort):
@@ -58,6 +59,11 @@ class PassingReceiver(ReceiverPort):
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         await self.honest.abort(sp_address, key)
         self.aborted.append(key)
+
+    async def read_piece(
+        self, sp_address: str, key: ColumnKey, layout: ColumnLayout, piece_index: int
+    ) -> HeldPiece:
+        return await self.honest.read_piece(sp_address, key, layout, piece_index)
 
 
 class _FaultyAt(PassingReceiver):
