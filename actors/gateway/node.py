@@ -1,4 +1,5 @@
-"""One process of a node: the Uploader with its Gateway in front (design §3, "Who hosts whom")."""
+"""One process of a node: Uploader and Downloader with the Gateway in front (design §3, "Who hosts
+whom")."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from greenray.actors.downloader.actor import Downloader
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.ports import ColumnRef, ObjectSpace
 from greenray.actors.uploader.actor import Uploader
@@ -26,11 +28,13 @@ class UploaderNode:
     def __init__(
         self,
         uploader: Uploader,
+        downloader: Downloader,
         make_gateway: Callable[[Sequence[Binding]], Gateway],
         space: ObjectSpace,
     ) -> None:
         """``space``: where payloads lie that are put from within the cluster."""
         self._uploader = uploader
+        self._downloader = downloader
         self._space = space
         self._make_gateway = make_gateway
         self._gateway: Gateway | None = None
@@ -59,6 +63,7 @@ class UploaderNode:
         """Let running requests end, then stop. Not to be used again."""
         if self._gateway is not None:
             await self._gateway.close()
+        await self._downloader.close()
         await self._uploader.close()
         self._closed.set()
 

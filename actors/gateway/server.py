@@ -12,7 +12,6 @@ import json
 import logging
 import secrets
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,12 +20,13 @@ import aiohttp
 from aiohttp import web
 
 from greenray.actors.at_once import both
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.segment_reader import ByteRange
 from greenray.actors.gateway.approval import Approver
 from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
-from greenray.actors.gateway.download import ByteRange, SegmentReader, parse_range
 from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml, refusal_for
 from greenray.actors.gateway.job_status import job_status
+from greenray.actors.gateway.ranges import parse_range
 from greenray.actors.gateway.replicate import replicate_piece
 from greenray.actors.gateway.routes import Match, Route, match_route
 from greenray.actors.gateway.settings import GatewaySettings
@@ -46,7 +46,6 @@ from greenray.protocol.errors import (
     InvalidName,
     InvalidSetting,
     NoSuchObject,
-    NoSuchPiece,
     PayloadInterrupted,
     PortInUse,
     WrongObjectStatus,
@@ -55,10 +54,9 @@ from greenray.protocol.gateway_request import GatewayRequest
 from greenray.protocol.http_auth import decode_path
 from greenray.protocol.job import JobContext
 from greenray.protocol.job_table import progress_text
-from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams
-from greenray.storage.ports import Buffer, JobStore, PieceStore
+from greenray.storage.ports import Buffer, JobStore
 from greenray.timeline.collection import TraceCollector
 from greenray.timeline.job_timeline import job_timeline
 from greenray.timeline.stage_trace import TraceClock, TraceSource
@@ -93,8 +91,8 @@ class Gateway:
         bindings: Sequence[Binding],
         chain: ChainClient,
         uploader: Uploader,
+        downloader: Downloader,
         job_store: JobStore,
-        piece_stores: Mapping[str, PieceStore],
         signer: SignerPort,
         dialect: Dialect,
         receiver: ReceiverPort | None = None,
@@ -105,19 +103,17 @@ class Gateway:
         """``receiver``: None when this node takes no replicate groups; ``receiver_space``: where
         their columns go when the receiver is in another process; ``traces``: all processes that
         work on objects of these SPs, by name."""
-        self._settings = settings = settings or GatewaySettings()
+        self._settings = settings or GatewaySettings()
         self._bindings = tuple(bindings)
         self._chain = chain
         self._uploader = uploader
+        self._downloader = downloader
         self._jobs = job_store
-        self._stores = piece_stores
         self._receiver = receiver
         self._receiver_space = receiver_space
         self._traces = TraceCollector(traces or {})
         self._approver = Approver(chain, signer, dialect)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
-        self._read_pool = ThreadPoolExecutor(settings.download_threads, "gateway-read")
-        self._read_buffers = BufferPool(settings.download_budget_bytes)
         self._runners: list[web.ServerRunner] = []
         self._ports: dict[str, int] = {}
 
@@ -140,7 +136,6 @@ class Gateway:
     async def close(self) -> None:
         """Stop listening, let running requests end, close connections. Not to be used again."""
         await self._stop_listening()
-        self._read_pool.shutdown()
 
     async def _stop_listening(self) -> None:
         for runner in self._runners:
@@ -422,7 +417,7 @@ class Gateway:
         response = web.StreamResponse(status=206 if wanted else 200, headers=headers)
         wanted = wanted or ByteRange(0, size - 1)
         response.content_length = wanted.size_bytes
-        reader = await self._reader(request.sp_address, granted)
+        reader = await self._downloader.open(request.sp_address, granted.object)
         async with aclosing(reader.read(wanted)) as segments:
             # The first segment is verified before the status is sent.
             first = await anext(segments)
@@ -438,21 +433,6 @@ class Gateway:
                 log.error("request %s: %s breaks off: %s", request.request_id, raw.path, error)
                 _break_off(raw)
         return response
-
-    async def _reader(self, sp_address: str, granted: Granted) -> SegmentReader:
-        info = granted.object
-        record = await self._jobs.get_integrity(sp_address, info.id, SEGMENTS)
-        if record is None:
-            raise NoSuchPiece("this provider holds no payload of the object", info.name)
-        job = await self._jobs.get_job(sp_address, info.id)
-        return SegmentReader(
-            self._stores[sp_address],
-            record,
-            info,
-            job.params if job else await self._chain.storage_params(),
-            self._read_buffers,
-            self._read_pool,
-        )
 
     async def _write(
         self, response: web.StreamResponse, raw: web.BaseRequest, data: Buffer

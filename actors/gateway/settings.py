@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from greenray.actors.settings import MIB, AtLeastOne, PositiveSeconds
+from greenray.actors.settings import MIB, PositiveSeconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,3 @@ class GatewaySettings:
     read_bufsize_bytes: int = 1 * MIB
     max_header_bytes: int = 64 * 1024
     """Of one header: an unsigned message, or an approval, with its object name."""
-    download_budget_bytes: int = 128 * MIB
-    """Memory that segments are read and verified in."""
-    download_threads: AtLeastOne = 4
-    """Threads that read and verify what is downloaded."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from greenray.actors.chain_view.settings import PatienceSettings
+from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.p2p.settings import P2PSettings
 from greenray.actors.receiver.settings import ReceiverSettings
@@ -56,6 +57,7 @@ class NodeConfig:
     signer: SignerSettings
     p2p: P2PSettings
     receiver: ReceiverSettings
+    downloader: DownloaderSettings
     gateway: GatewaySettings
     uploader: UploaderSettings
     task_node: TaskNodeSettings
@@ -95,9 +97,10 @@ class NodeConfig:
                 settings.receiver,
                 patience=_told(PatienceSettings, chain.patience),
             ),
-            gateway=_told(
-                GatewaySettings, settings.gateway, download_budget_bytes=budget.download_bytes
+            downloader=_told(
+                DownloaderSettings, settings.gateway, download_budget_bytes=budget.download_bytes
             ),
+            gateway=_told(GatewaySettings, settings.gateway),
             uploader=_told(
                 UploaderSettings,
                 settings.uploader,

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from greenray.actors.chain_view.settings import PatienceSettings
+from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.p2p.settings import P2PSettings
 from greenray.actors.receiver.settings import ReceiverSettings
@@ -88,8 +89,10 @@ class ChainSection(_Section):
     patience: PatienceSection = PatienceSection()
 
 
+@with_settings_of(GatewaySettings, names=["idle_timeout_s", "keepalive_timeout_s"])
 @with_settings_of(
-    GatewaySettings, names=["idle_timeout_s", "keepalive_timeout_s", "download_threads"]
+    DownloaderSettings,
+    names=["download_threads", "hedge_s", "piece_timeout_s", "parallel_rebuilds"],
 )
 class GatewaySection(_Section):
     host: str = "127.0.0.1"

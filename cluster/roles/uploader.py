@@ -1,4 +1,4 @@
-"""The Uploader with the Gateways of all hosted SPs."""
+"""The Uploader and the Downloader with the Gateways of all hosted SPs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from greenray.actors import names
+from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.pieces import PieceDirectory
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.receiver.directory import ReceiverDirectory
@@ -14,6 +16,7 @@ from greenray.chain.dialects import get_dialect
 from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.roles import launch_names
 from greenray.cluster.roles.host_services import HostServices
+from greenray.coding.codec import get_codec
 from greenray.seam.finder import offered
 
 
@@ -32,13 +35,22 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
         settings=replace(config.uploader, hot_from_bytes=host.small_column_bytes),
     )
 
+    downloader = Downloader(
+        chain=find(names.CHAIN),
+        job_store=find(names.JOB_STORE),
+        piece_stores=piece_stores,
+        pieces=PieceDirectory(receivers),
+        codec=lambda: get_codec(config.codec),
+        settings=config.downloader,
+    )
+
     def make_gateway(bindings: Sequence[Binding]) -> Gateway:
         return Gateway(
             bindings=bindings,
             chain=find(names.CHAIN),
             uploader=uploader,
+            downloader=downloader,
             job_store=find(names.JOB_STORE),
-            piece_stores=piece_stores,
             signer=find(names.SIGNER),
             dialect=get_dialect(config.dialect),
             receiver=ReceiverDirectory(receivers),
@@ -47,7 +59,7 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
             settings=config.gateway,
         )
 
-    return UploaderNode(uploader, make_gateway, space)
+    return UploaderNode(uploader, downloader, make_gateway, space)
 
 
 OFFERS = (

@@ -9,7 +9,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from greenray.actors.gateway.settings import GatewaySettings
+from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.protocol.objects import ActionType, Visibility
 from tests.support.gateway_rig import GatewayRig, code_of
 
@@ -127,7 +127,9 @@ async def test_a_missing_payload_is_an_error_and_not_an_empty_answer(rig: Gatewa
 
 async def test_downloads_give_their_memory_back(tmp_path: Path) -> None:
     """There is memory for one segment: who kept it would keep the next download waiting."""
-    rig = await GatewayRig.create(tmp_path, settings=GatewaySettings(download_budget_bytes=1))
+    rig = await GatewayRig.create(
+        tmp_path, downloader_settings=DownloaderSettings(download_budget_bytes=1)
+    )
     await rig.stored_object(PAYLOAD)
     async with asyncio.timeout(30):
         for header in ("", "bytes=0-1", "bytes=900-3000", ""):

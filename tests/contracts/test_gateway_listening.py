@@ -23,8 +23,8 @@ async def test_an_address_of_another_machine_is_refused_and_nothing_is_left_open
         bindings=[Binding(rig.sp.address), Binding(rig.other_sp.address, host=_NOBODYS_ADDRESS)],
         chain=rig.chain,
         uploader=rig.uploader,
+        downloader=rig.downloader,
         job_store=rig.job_store,
-        piece_stores=rig.stores,
         signer=KeySigner([rig.sp, rig.other_sp]),
         dialect=get_dialect(),
     )

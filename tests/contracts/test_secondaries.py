@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.pieces import PieceDirectory
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort, SecondaryClient
 from greenray.actors.replication.secondaries import Directory
@@ -16,6 +18,7 @@ from greenray.actors.replication.settings import HttpSettings, InClusterSettings
 from greenray.actors.uploader.actor import Uploader
 from greenray.chain.dialects import get_dialect
 from greenray.cluster.in_process import LocalSpace
+from greenray.coding.codec import get_codec
 from greenray.protocol.errors import ComponentUnavailable, InvalidInput, SecondaryFailed
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext
@@ -166,7 +169,7 @@ class TestInClusterAsAWhole(SecondaryContract):
 class TestHttp(SecondaryContract):
     @pytest.fixture(autouse=True)
     async def _gateways(self, rig: ReceiverRig) -> AsyncIterator[None]:
-        self._open: list[Gateway | Uploader | Directory] = []
+        self._open: list[Gateway | Uploader | Downloader | Directory] = []
         self._watched: list[_Watched] = []
         yield
         for part in reversed(self._open):
@@ -184,19 +187,26 @@ class TestHttp(SecondaryContract):
             waker=_NoWork(),
             owner="test",
         )
+        downloader = Downloader(
+            chain=rig.chain,
+            job_store=rig.job_store,
+            piece_stores=rig.piece_stores,
+            pieces=PieceDirectory({}),
+            codec=get_codec,
+        )
         gateway = Gateway(
             bindings=[Binding(rig.secondary.address)],
             chain=rig.chain,
             uploader=uploader,
+            downloader=downloader,
             job_store=rig.job_store,
-            piece_stores=rig.piece_stores,
             signer=KeySigner([]),
             dialect=get_dialect(),
             receiver=watched,
         )
         await gateway.start()
         directory = Directory({}, LocalSpace(), http=HttpSettings(idle_timeout_s=timeout_s))
-        self._open += [uploader, gateway, directory]
+        self._open += [uploader, downloader, gateway, directory]
         self._watched.append(watched)
         endpoint = f"http://127.0.0.1:{gateway.port(rig.secondary.address)}"
         return directory.client(rig.secondary.provider(endpoint))

@@ -12,6 +12,9 @@ from typing import Any
 import aiohttp
 from yarl import URL
 
+from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.pieces import PieceDirectory
+from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.ports import ReceiverPort, TaskWaker
@@ -83,6 +86,7 @@ class GatewayRig:
     waker: SwitchableWaker = field(default_factory=SwitchableWaker)
     receiver: ReceiverPort | None = None
     uploader: Uploader = field(init=False)
+    downloader: Downloader = field(init=False)
     gateway: Gateway = field(init=False)
     http: aiohttp.ClientSession = field(init=False)
 
@@ -92,6 +96,7 @@ class GatewayRig:
         folder: Path,
         *,
         settings: GatewaySettings | None = None,
+        downloader_settings: DownloaderSettings | None = None,
         uploader_settings: UploaderSettings | None = None,
         domain: str = "",
         sp: SpKeys | None = None,
@@ -116,12 +121,20 @@ class GatewayRig:
             or UploaderSettings(buffer_budget_bytes=1 << 20, ahead_after_bytes=0),
         )
         rig.receiver = make_receiver(rig) if make_receiver else None
+        rig.downloader = Downloader(
+            chain=rig.chain,
+            job_store=rig.job_store,
+            piece_stores=rig.stores,
+            pieces=PieceDirectory({}),
+            codec=get_codec,
+            settings=downloader_settings,
+        )
         rig.gateway = Gateway(
             bindings=[Binding(sp.address, domain=domain) for sp in sps],
             chain=rig.chain,
             uploader=rig.uploader,
+            downloader=rig.downloader,
             job_store=rig.job_store,
-            piece_stores=rig.stores,
             signer=signer,
             dialect=get_dialect(),
             receiver=rig.receiver,
@@ -134,6 +147,7 @@ class GatewayRig:
     async def close(self) -> None:
         await self.http.close()
         await self.gateway.close()
+        await self.downloader.close()
         await self.uploader.close()
         await self.job_store.close()
 

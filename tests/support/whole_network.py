@@ -22,6 +22,7 @@ import aiohttp
 
 from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding
 from greenray.actors.p2p.actor import P2P, PeerTransport
@@ -145,6 +146,7 @@ class WholeNetwork:
         self.after_commit: Callable[[int, str], None] | None = None
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
         self.in_cluster = InClusterSettings()
+        self.downloader = DownloaderSettings(download_budget_bytes=1 << 20)
         self.processes: Processes | None = None
         self.frozen = asyncio.Event()
         self._thawed = threading.Event()
@@ -273,6 +275,7 @@ class WholeNetwork:
             receivers=len(self.sps),
             cold_columns_bytes=1 << 20,
             replication_bytes=1 << 18,
+            downloader=self.downloader,
             uploader=uploader,
             task_node=replace(config.task_node, driver=driver),
             in_cluster=self.in_cluster,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from greenray.actors.gateway.download import ByteRange, parse_range
+from greenray.actors.downloader.segment_reader import ByteRange
+from greenray.actors.gateway.ranges import parse_range
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +10,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from greenray.actors.credit.buffers import BufferPool
-from greenray.actors.gateway.download import ByteRange, SegmentReader
+from greenray.actors.downloader.pieces import PieceDirectory
+from greenray.actors.downloader.recovery import RecoveryTools, SegmentRecovery
+from greenray.actors.downloader.segment_reader import ByteRange, SegmentReader
+from greenray.actors.downloader.settings import DownloaderSettings
+from greenray.coding.codec import get_codec
 from greenray.protocol.errors import CorruptPiece
 from greenray.protocol.integrity import integrity_hash
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
@@ -41,7 +46,25 @@ class Stored:
         writer.finish()
 
     def reader(self) -> SegmentReader:
-        return SegmentReader(self.store, self.record, self.info, PARAMS, self.buffers, self.pool)
+        """Of an object that nobody else has a piece of."""
+        tools = RecoveryTools(
+            PieceDirectory({}),
+            get_codec,
+            self.pool,
+            asyncio.Semaphore(1),
+            DownloaderSettings(),
+        )
+        layout = PayloadLayout.of(self.info, PARAMS)
+        return SegmentReader(
+            self.store,
+            self.record,
+            self.info,
+            layout,
+            self.buffers,
+            self.pool,
+            SegmentRecovery("sp", self.info, layout, tools),
+            on_rebuilt=lambda: None,
+        )
 
     async def all_memory_is_back(self) -> None:
         """Return when the whole budget can be had at once."""

@@ -12,11 +12,14 @@ from typing import Any
 
 import pytest
 
+from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.pieces import PieceDirectory
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.receiver.actor import Receiver
 from greenray.actors.uploader.actor import Uploader
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import get_dialect
+from greenray.coding.codec import get_codec
 from greenray.protocol.approvals import approval_from_header
 from greenray.protocol.objects import ObjectInfo, ObjectStatus
 from greenray.storage.memory_store import MemoryPieceStore
@@ -77,12 +80,19 @@ class Recorded:
             waker=SwitchableWaker(),
             owner="test",
         )
+        self.downloader = Downloader(
+            chain=self.chain,
+            job_store=self.jobs,
+            piece_stores=stores,
+            pieces=PieceDirectory({}),
+            codec=get_codec,
+        )
         self.gateway = Gateway(
             bindings=[Binding(sp.address) for sp in SPS],
             chain=self.chain,
             uploader=self.uploader,
+            downloader=self.downloader,
             job_store=self.jobs,
-            piece_stores=stores,
             signer=signer,
             dialect=get_dialect(),
             receiver=self.receiver,
@@ -105,6 +115,7 @@ class Recorded:
 
     async def close(self) -> None:
         await self.gateway.close()
+        await self.downloader.close()
         await self.uploader.close()
         await self.receiver.close()
         await self.jobs.close()

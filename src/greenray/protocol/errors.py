@@ -83,6 +83,13 @@ class CorruptPiece(GreenrayError):
     reason = "corrupt-piece"
 
 
+class SegmentLost(CorruptPiece):
+    """The primary's segment is broken, and too few pieces of it came from the secondaries; which
+    ones did not, and why, is in ``what``."""
+
+    reason = "segment-lost"
+
+
 # --- redundancy coding -------------------------------------------------------------------------
 
 

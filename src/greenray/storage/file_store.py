@@ -55,6 +55,8 @@ class FilePieceStore:
         self, key: ColumnKey, layout: ColumnLayout, fence: Fence = LONE_WRITER
     ) -> ColumnWriter:
         path = self._paths.unfinished(key, fence)
+        if not path.parent.is_dir():
+            self._make_directory(path.parent)  # somebody has removed all that was there
         with store_errors(path, "create a column"):
             # A new file, not the old one emptied: whoever still writes to that is harmless then.
             with suppress(FileNotFoundError):

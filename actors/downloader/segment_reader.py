@@ -1,25 +1,26 @@
-"""Reading objects back from the primary's store (protocol 06 §3.2), never unverified."""
+"""Segments of a stored object, never unverified, and rebuilt where they are broken."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-import re
-from collections.abc import AsyncGenerator
+import logging
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.downloader.recovery import SegmentRecovery
 from greenray.actors.ports import Column
 from greenray.actors.uploader.ingest import run_in
-from greenray.protocol.errors import CorruptPiece
+from greenray.protocol.errors import CorruptPiece, GreenrayError, NoSuchPiece, StoreError
 from greenray.protocol.integrity import integrity_hash
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
-from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.protocol.objects import ObjectInfo
 from greenray.storage.ports import Buffer, ColumnKey, IntegrityRecord, PieceStore
 
-_RANGE = re.compile(r"bytes=([0-9]+)-([0-9]*)")
-_U64_MAX = 2**64 - 1
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,24 +35,14 @@ class ByteRange:
         return self.last - self.first + 1
 
 
-def parse_range(header: str, payload_size: int) -> ByteRange | None:
-    """The range of a ``Range`` header; None when it asks for the whole object (no header, or a
-    form that is not supported: suffixes, lists, other units).
+@dataclass(slots=True)
+class Sources:
+    """Where the segments of one download came from, in bytes."""
 
-    Raises:
-        ValueError: the range does not lie in the payload.
-    """
-    match = _RANGE.fullmatch(header.lower().replace(" ", ""))
-    if match is None:
-        return None
-    first = int(match[1])
-    last = int(match[2]) if match[2] else payload_size - 1
-    if first > _U64_MAX or last > _U64_MAX:
-        return None
-    last = min(last, payload_size - 1)
-    if first > last:
-        raise ValueError("the range begins behind its end")
-    return ByteRange(first, last)
+    primary_bytes: int = 0
+    rebuilt_bytes: int = 0
+    piece_bytes: Counter[str] = field(default_factory=Counter)
+    """By the secondary (operator address) that gave them."""
 
 
 class SegmentReader:
@@ -62,11 +53,16 @@ class SegmentReader:
         store: PieceStore,
         record: IntegrityRecord,
         object_info: ObjectInfo,
-        params: StorageParams,
+        layout: PayloadLayout,
         buffers: BufferPool,
         pool: Executor,
+        recovery: SegmentRecovery,
+        on_rebuilt: Callable[[], None],
     ) -> None:
-        """Raises CorruptPiece when the record is not the chain's object."""
+        """``on_rebuilt``: called at the end of a reading that met broken segments.
+
+        Raises CorruptPiece when the record is not the chain's object.
+        """
         if integrity_hash(record.piece_checksums) != object_info.checksums[0]:
             raise CorruptPiece(
                 "the recorded checksums are not those of the object on chain", object_info.name
@@ -75,9 +71,12 @@ class SegmentReader:
         self._record = record
         self._name = object_info.name
         self._key = ColumnKey(object_info.id, SEGMENTS)
-        self._layout = PayloadLayout.of(object_info, params)
+        self._layout = layout
         self._buffers = buffers
         self._pool = pool
+        self._recovery = recovery
+        self._on_rebuilt = on_rebuilt
+        self.sources = Sources()
         if len(record.piece_checksums) != self._layout.segment_count:
             raise CorruptPiece(
                 f"{len(record.piece_checksums)} checksums are recorded for "
@@ -88,7 +87,7 @@ class SegmentReader:
     async def read(self, wanted: ByteRange) -> AsyncGenerator[Buffer, None]:
         """The range's bytes, one view per segment; a view is valid until the next is asked for.
 
-        Raises: CorruptPiece, NoSuchPiece, StoreError; before anything of the bad segment is given.
+        Raises: SegmentLost, CodingError; before anything of the bad segment is given.
         """
         size = self._layout.segment_size_bytes
         segments = range(wanted.first // size, wanted.last // size + 1)
@@ -109,27 +108,38 @@ class SegmentReader:
             if ahead is not None:
                 # A thread may be writing into its buffer, so it cannot be cancelled.
                 ahead.add_done_callback(self._give_back)
+            if self.sources.rebuilt_bytes:
+                self._on_rebuilt()
 
     def _give_back(self, load: asyncio.Task[Column]) -> None:
         if not load.cancelled() and load.exception() is None:
             self._buffers.release(load.result())
 
     async def _load(self, segment: int) -> Column:
-        buffer = await self._buffers.acquire(self._layout.segment_length(segment))
+        length = self._layout.segment_length(segment)
+        buffer = await self._buffers.acquire(length)
         try:
-            await run_in(self._pool, self._read_verified, segment, buffer)
+            try:
+                await run_in(self._pool, self._read_verified, segment, buffer)
+                self.sources.primary_bytes += length
+            except (CorruptPiece, NoSuchPiece, StoreError) as broken:
+                await self._rebuild(segment, buffer, broken)
         except BaseException:
             self._buffers.release(buffer)
             raise
         return buffer
+
+    async def _rebuild(self, segment: int, buffer: Column, broken: GreenrayError) -> None:
+        if not self.sources.rebuilt_bytes:
+            log.warning("%s is rebuilt from segment %d on: %s", self._name, segment, broken)
+        checksum = self._record.piece_checksums[segment]
+        piece_bytes = await self._recovery.rebuild(segment, checksum, buffer)
+        self.sources.rebuilt_bytes += self._layout.segment_length(segment)
+        self.sources.piece_bytes.update(piece_bytes)
 
     def _read_verified(self, segment: int, buffer: Column) -> None:
         view = buffer.data[: self._layout.segment_length(segment)]
         segments = self._layout.segments
         self._store.read_into(self._key, segments, segments.piece_offset(segment), [view])
         if hashlib.sha256(view).digest() != self._record.piece_checksums[segment]:
-            raise CorruptPiece(
-                f"segment {segment} does not have its recorded checksum",
-                self._name,
-                "Restore it from the secondaries.",
-            )
+            raise CorruptPiece(f"segment {segment} does not have its recorded checksum", self._name)

@@ -1,0 +1,1 @@
+"""Reads stored objects, and makes whole again what it finds broken."""

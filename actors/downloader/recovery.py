@@ -1,0 +1,182 @@
+"""A broken segment, made again from the pieces of the object's secondaries."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+from collections import Counter
+from collections.abc import Callable, Collection, Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+
+from greenray.actors.downloader.settings import DownloaderSettings
+from greenray.actors.ports import Column, HeldPiece, PieceSource
+from greenray.actors.uploader.ingest import run_in
+from greenray.coding.codec import Codec
+from greenray.protocol.errors import CorruptPiece, GreenrayError, SecondaryLied, SegmentLost
+from greenray.protocol.integrity import expected_integrity_hash, integrity_hash
+from greenray.protocol.layout import PayloadLayout
+from greenray.protocol.objects import ObjectInfo
+from greenray.protocol.piece_race import PieceRace
+from greenray.storage.ports import ColumnKey
+
+log = logging.getLogger(__name__)
+
+
+class HolderFaults:
+    """What has gone wrong with the pieces of each holder since its last good one."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def count(self, holder: str, fault: str) -> None:
+        self._counts[holder] += 1
+        log.warning("%s, fault %d in a row: %s", holder, self._counts[holder], fault)
+
+    def forgive(self, holder: str) -> None:
+        self._counts.pop(holder, None)
+
+    def of(self, holder: str) -> int:
+        return self._counts[holder]
+
+
+@dataclass(frozen=True, slots=True)
+class RecoveryTools:
+    """What every recovery of a process shares."""
+
+    source: PieceSource
+    codec: Callable[[], Codec]
+    pool: Executor
+    slots: asyncio.Semaphore
+    settings: DownloaderSettings
+    faults: HolderFaults = field(default_factory=HolderFaults)
+
+
+class SegmentRecovery:
+    """Rebuilds segments of one sealed object."""
+
+    def __init__(
+        self, sp_address: str, info: ObjectInfo, layout: PayloadLayout, tools: RecoveryTools
+    ) -> None:
+        """``sp_address``: the primary, in whose name pieces are asked for."""
+        self._sp_address = sp_address
+        self._info = info
+        self._layout = layout
+        self._tools = tools
+        self._holders = dict(enumerate(info.secondary_sp_addresses))
+
+    async def rebuild(self, segment: int, checksum: bytes, into: Column) -> Mapping[str, int]:
+        """Write the segment to the start of ``into``; returns the bytes of pieces that it was made
+        of, by holder.
+
+        Raises: SegmentLost, CodingError; what is in ``into`` is undefined then.
+        """
+        async with self._tools.slots:
+            pieces = await self._collect(segment)
+            await run_in(self._tools.pool, self._join, segment, checksum, pieces, into)
+        return {self._holders[index]: piece.nbytes for index, piece in pieces.items()}
+
+    async def _collect(self, segment: int) -> dict[int, Column]:
+        """As many verified pieces as make the segment, by redundancy index."""
+        distrusted = [i for i, holder in self._holders.items() if self._tools.faults.of(holder)]
+        race = PieceRace.of(self._holders, self._layout.data_columns, distrusted)
+        fetches: dict[asyncio.Task[Column], int] = {}
+        pieces: dict[int, Column] = {}
+        reasons: dict[int, str] = {}
+        try:
+            while not race.is_won:
+                if race.is_lost:
+                    raise self._lost(segment, race, reasons)
+                for index in race.next_indices:
+                    fetches[asyncio.create_task(self._fetch(index, segment))] = index
+                    race = race.asked([index])
+                done, _ = await asyncio.wait(
+                    fetches,
+                    timeout=self._tools.settings.hedge_s,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+                if not done:
+                    self._blame(race.running - race.slow, "it is slow")
+                    race = race.stalled()
+                for fetch in done:
+                    index = fetches.pop(fetch)
+                    try:
+                        pieces[index] = fetch.result()
+                        race = race.came(index)
+                    except (GreenrayError, TimeoutError) as error:
+                        reasons[index] = _reason(error)
+                        self._blame([index], reasons[index])
+                        race = race.broke(index)
+        finally:
+            for fetch in fetches:
+                fetch.cancel()
+        return pieces
+
+    async def _fetch(self, index: int, segment: int) -> Column:
+        tools, holder = self._tools, self._holders[index]
+        async with asyncio.timeout(tools.settings.piece_timeout_s):
+            held = await tools.source.read_piece(
+                self._sp_address,
+                holder,
+                ColumnKey(self._info.id, index),
+                self._layout.pieces,
+                segment,
+            )
+        await run_in(tools.pool, self._check, held, index, segment)
+        tools.faults.forgive(holder)
+        return held.piece
+
+    def _check(self, held: HeldPiece, index: int, segment: int) -> None:
+        """Compare the piece with its checksum, and the checksums with the chain's."""
+        expected = expected_integrity_hash(self._info, index)
+        if len(held.checksums) != self._layout.segment_count:
+            raise SecondaryLied(f"it has checksums of {len(held.checksums)} pieces")
+        if integrity_hash(held.checksums) != expected:
+            raise SecondaryLied("its checksums are not those of the object on chain")
+        if held.piece.nbytes != self._layout.shard_size(segment):
+            raise CorruptPiece(f"the piece has {held.piece.nbytes} bytes")
+        if hashlib.sha256(held.piece.data).digest() != held.checksums[segment]:
+            raise CorruptPiece("the piece does not have its checksum")
+
+    def _join(
+        self, segment: int, checksum: bytes, pieces: Mapping[int, Column], into: Column
+    ) -> None:
+        layout = self._layout
+        view = into[: layout.segment_length(segment)]
+        shards = [pieces.get(index) for index in range(layout.n)]
+        if layout.replica:
+            data = [next(iter(pieces.values()))]
+        else:
+            codec = self._tools.codec()
+            data = codec.reconstruct(shards, layout.k, layout.m, range(layout.k))
+        size = layout.shard_size(segment)
+        for position, shard in enumerate(data):
+            place = view[position * size : (position + 1) * size]
+            place[:] = shard[: len(place)]
+        if hashlib.sha256(view.data).digest() != checksum:
+            raise SegmentLost(
+                f"segment {segment}, rebuilt from good pieces, does not have its checksum",
+                self._info.name,
+            )
+
+    def _blame(self, indices: Collection[int], fault: str) -> None:
+        for index in indices:
+            where = f"a piece of {self._info.name}, redundancy index {index}"
+            self._tools.faults.count(self._holders[index], f"{where}: {fault}")
+
+    def _lost(self, segment: int, race: PieceRace, reasons: Mapping[int, str]) -> SegmentLost:
+        failed = "; ".join(
+            f"index {index} at {self._holders[index]}: {reasons[index]}"
+            for index in sorted(reasons)
+        )
+        return SegmentLost(
+            f"segment {segment} is broken here, and of {len(race.order)} pieces {race.needed} are "
+            f"needed to rebuild it, but these did not come: {failed or 'none has a holder'}",
+            self._info.name,
+            "Try again when their holders answer",
+        )
+
+
+def _reason(error: Exception) -> str:
+    return error.what if isinstance(error, GreenrayError) else "no answer in time"
