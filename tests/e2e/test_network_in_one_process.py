@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +14,9 @@ import psutil
 import pytest
 
 import greenray
-from greenray.protocol.errors import InvalidSetting, NotRunning
+from greenray.protocol.errors import InvalidSetting, NotRunning, TooFewShards
 from greenray.protocol.job import JobState
+from greenray.protocol.layout import SEGMENTS
 
 SEGMENT_SIZE_BYTES = 65536
 CHAIN = {"block_interval_s": 0.1, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}}
@@ -68,6 +70,28 @@ def test_a_network_goes_on_where_it_stopped(tmp_path: Path) -> None:
         *_, last = network.watch("photos/one")
         assert last.state is JobState.SEAL_OBJECT_DONE
         assert network.get("photos/one") == PAYLOAD
+
+
+def test_what_is_missing_is_shown_and_rebuilt_from_what_is_left(tmp_path: Path) -> None:
+    with greenray.local_network(ray=False, chain=CHAIN, state_dir=tmp_path) as network:
+        network.put(PAYLOAD, "photos/one")
+        columns = network.pieces("photos/one").columns
+        for column in (columns[0], columns[3]):
+            (tmp_path / column.path).unlink()
+        segments = tuple(range(len(columns[0].piece_keys)))
+        table = network.pieces("photos/one")
+        assert [column.missing for column in table.columns if not column.intact] == [segments] * 2
+        assert "are missing" in table._repr_html_()
+        rebuilt = network.rebuild_segment("photos/one", 0, lost=())
+        assert PAYLOAD.startswith(rebuilt.payload)
+        assert rebuilt.missing == (SEGMENTS, 2)
+        with pytest.raises(TooFewShards):
+            network.rebuild_segment("photos/one", 0, lost=(0, 1))
+
+        assert network.get("photos/one") == PAYLOAD
+        while not network.pieces("photos/one").columns[0].intact:
+            time.sleep(0.05)
+        assert network.rebuild_segment("photos/one", 0, lost=()).same
 
 
 def test_pieces_may_be_in_the_memory_of_the_process(tmp_path: Path) -> None:

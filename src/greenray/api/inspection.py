@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -24,7 +24,7 @@ from greenray.cluster.config.state_dir import StateDir
 from greenray.coding.codec import get_codec
 from greenray.coding.segments import decode_segment
 from greenray.display.html_table import html_table
-from greenray.protocol.errors import NoSuchJob, NoSuchPiece
+from greenray.protocol.errors import NoSuchJob, NoSuchPiece, StoreError
 from greenray.protocol.integrity import integrity_hash
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo
@@ -38,7 +38,9 @@ class Column:
     """All pieces of one redundancy index at one SP; -1: the primary's whole segments.
 
     ``path`` is relative to the state directory if it is there, else absolute, or a URL.
-    ``intact``: the integrity hash of what is stored is the one on chain.
+    ``size_bytes`` of the pieces that can be read; ``missing`` are the segments whose pieces cannot.
+    Those have an empty checksum, and the integrity hash is empty then as well. ``intact``: the
+    integrity hash of what is stored is the one on chain.
     """
 
     redundancy_index: int
@@ -49,6 +51,14 @@ class Column:
     piece_checksums: tuple[bytes, ...]
     integrity_hash: bytes
     intact: bool
+    missing: tuple[int, ...]
+
+    @property
+    def condition(self) -> str:
+        """``intact`` for people."""
+        if self.missing:
+            return f"NO, {len(self.missing)} of {len(self.piece_keys)} are missing"
+        return "yes" if self.intact else "NO"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +82,8 @@ class PieceTable:
                     c.path,
                     f"{c.size_bytes:,}",
                     f"{c.piece_keys[0]} ... {c.piece_keys[-1]}",
-                    f"{c.integrity_hash.hex()[:16]}...",
-                    "yes" if c.intact else "NO",
+                    f"{c.integrity_hash.hex()[:16]}..." if c.integrity_hash else "",
+                    c.condition,
                 )
                 for c in self.columns
             ),
@@ -82,21 +92,26 @@ class PieceTable:
 
 @dataclass(frozen=True, slots=True)
 class RebuiltSegment:
-    """``same``: it is, byte for byte, the segment in the primary's store."""
+    """``same``: it is, byte for byte, the segment in the primary's store. ``missing``: redundancy
+    indices whose piece could not be read, with ``SEGMENTS`` (-1) for the primary's segment."""
 
     segment: int
     payload: bytes = field(repr=False)
     lost: tuple[int, ...]
     read: tuple[int, ...]
     same: bool
+    missing: tuple[int, ...]
 
     def _repr_html_(self) -> str:
+        primarys = "the same bytes" if self.same else "OTHER bytes"
+        missing = [index for index in self.missing if index != SEGMENTS]
         rows = (
             ("redundancy indices lost", ", ".join(map(str, self.lost)) or "none"),
+            ("not there", ", ".join(map(str, missing)) or "none"),
             ("read", ", ".join(map(str, self.read))),
             ("bytes", f"{len(self.payload):,}"),
             ("SHA-256", sha256(self.payload).hexdigest()),
-            ("the primary's segment", "the same bytes" if self.same else "OTHER bytes"),
+            ("the primary's segment", "missing" if SEGMENTS in self.missing else primarys),
         )
         return html_table(f"segment {self.segment}, rebuilt", ("", ""), rows)
 
@@ -183,7 +198,7 @@ class Inspector:
     # --- pieces ----------------------------------------------------------------------------------
 
     async def pieces(self, bucket_name: str, object_name: str) -> PieceTable:
-        """Raises NoSuchObject, NoSuchPiece."""
+        """Raises NoSuchObject, NoSuchPiece (it is not sealed)."""
         info, layout, holders = await self._placed(bucket_name, object_name)
         columns = [
             await asyncio.to_thread(self._column, info, layout, index, holder)
@@ -194,7 +209,7 @@ class Inspector:
     async def rebuild_segment(
         self, bucket_name: str, object_name: str, segment: int, lost: tuple[int, ...]
     ) -> RebuiltSegment:
-        """Raises NoSuchObject, NoSuchPiece, TooFewShards, InvalidInput."""
+        """Raises NoSuchObject, NoSuchPiece (it is not sealed), TooFewShards, InvalidInput."""
         info, layout, holders = await self._placed(bucket_name, object_name)
         return await asyncio.to_thread(self._rebuild, info, layout, holders, segment, lost)
 
@@ -217,27 +232,39 @@ class Inspector:
             self._stores[operator_address] = self._pieces.open_existing(operator_address)
         return self._stores[operator_address]
 
+    def _read(
+        self, info: ObjectInfo, layout: PayloadLayout, index: int, holder: str, segment: int
+    ) -> bytes | None:
+        """None when it is missing. Raises InvalidInput: the object has no such segment."""
+        key, column = ColumnKey(info.id, index), layout.column(index)
+        try:
+            return self._store(holder).read_piece(key, column, segment)
+        except (NoSuchPiece, StoreError):
+            return None
+
     def _column(self, info: ObjectInfo, layout: PayloadLayout, index: int, holder: str) -> Column:
-        key, pieces = ColumnKey(info.id, index), layout.column(index)
-        store = self._store(holder)
-        checksums = tuple(
-            sha256(store.read_piece(key, pieces, i)).digest() for i in range(pieces.piece_count)
-        )
-        digest = integrity_hash(checksums)
-        place = self._pieces.place(holder, key)
+        key, segments = ColumnKey(info.id, index), range(layout.segment_count)
+        checksums: list[bytes] = []
+        size_bytes = 0
+        for segment in segments:
+            piece = self._read(info, layout, index, holder, segment)
+            checksums.append(b"" if piece is None else sha256(piece).digest())
+            size_bytes += len(piece or b"")
+        missing = tuple(segment for segment in segments if not checksums[segment])
+        digest = b"" if missing else integrity_hash(checksums)
         whole = index == SEGMENTS or layout.replica
         return Column(
             redundancy_index=index,
             operator_address=holder,
-            path=place.removeprefix(f"{self._state.root}/"),
-            size_bytes=pieces.size_bytes,
+            path=self._pieces.place(holder, key).removeprefix(f"{self._state.root}/"),
+            size_bytes=size_bytes,
             piece_keys=tuple(
-                segment_key(info.id, i) if whole else piece_key(info.id, i, index)
-                for i in range(pieces.piece_count)
+                segment_key(info.id, i) if whole else piece_key(info.id, i, index) for i in segments
             ),
-            piece_checksums=checksums,
+            piece_checksums=tuple(checksums),
             integrity_hash=digest,
             intact=digest == info.checksums[index + 1],
+            missing=missing,
         )
 
     def _rebuild(
@@ -248,23 +275,22 @@ class Inspector:
         segment: int,
         lost: Sequence[int],
     ) -> RebuiltSegment:
-        def piece(index: int) -> bytes:
-            key, column = ColumnKey(info.id, index), layout.column(index)
-            return self._store(holders[index]).read_piece(key, column, segment)
-
-        length = layout.segment_length(segment)
-        kept = [index for index in range(layout.n) if index not in lost]
-        if layout.replica:
-            read = kept[:1]
-            payload = piece(read[0]) if read else b""
-        else:
-            read = kept[: layout.k]
-            shards: list[Any] = [None] * layout.n
-            for index in read:
-                shards[index] = np.frombuffer(piece(index), np.uint8)
-            payload = decode_segment(shards, length, layout.k, layout.m, get_codec()).tobytes()
+        pieces: dict[int, bytes] = {}
+        missing: list[int] = []
+        for index in range(layout.n):
+            if index in lost or len(pieces) == layout.data_columns:
+                continue
+            piece = self._read(info, layout, index, holders[index], segment)
+            if piece is None:
+                missing.append(index)
+            else:
+                pieces[index] = piece
+        payload = _joined(layout, segment, pieces)
+        stored = self._read(info, layout, SEGMENTS, holders[SEGMENTS], segment)
+        if stored is None:
+            missing.insert(0, SEGMENTS)
         return RebuiltSegment(
-            segment, payload, tuple(lost), tuple(read), payload == piece(SEGMENTS)
+            segment, payload, tuple(lost), tuple(pieces), payload == stored, tuple(missing)
         )
 
     # --- the transaction -------------------------------------------------------------------------
@@ -308,3 +334,15 @@ class Inspector:
             signer_address=address_of_public_key(recover_digest(digest, raw.signatures[0])),
             signatures=self._dialect.secondaries.seal_signatures(message, info),
         )
+
+
+def _joined(layout: PayloadLayout, segment: int, pieces: Mapping[int, bytes]) -> bytes:
+    """The segment from pieces by redundancy index. Raises TooFewShards."""
+    if layout.replica and pieces:
+        return next(iter(pieces.values()))
+    shards: list[Any] = [None] * layout.n
+    for index, piece in pieces.items():
+        shards[index] = np.frombuffer(piece, np.uint8)
+    length = layout.segment_length(segment)
+    needed = layout.data_columns
+    return decode_segment(shards, length, needed, layout.n - needed, get_codec()).tobytes()

@@ -244,16 +244,18 @@ class Network:
     # --- what lies beneath -----------------------------------------------------------------------
 
     def pieces(self, name: str) -> PieceTable:
-        """Every column of the object on this machine's disk, hashed and compared with the chain.
+        """Every column of the object on this machine's disk, hashed and compared with the chain;
+        what is missing, or with SPs elsewhere, is shown as missing.
 
-        Raises NoSuchObject, NoSuchPiece (it is not sealed, or its SPs are elsewhere).
+        Raises NoSuchObject, NoSuchPiece (it is not sealed).
         """
         return self._run(lambda: self._inspector.pieces(*split_name(name)))
 
     def rebuild_segment(self, name: str, segment: int, lost: tuple[int, ...]) -> RebuiltSegment:
         """Decode a segment from its EC pieces, without those of the redundancy indices ``lost``.
 
-        Raises TooFewShards when more than m are lost, NoSuchObject, NoSuchPiece, InvalidInput.
+        Raises TooFewShards when more than m are lost or missing, NoSuchObject, NoSuchPiece (it is
+        not sealed), InvalidInput.
         """
         return self._run(
             lambda: self._inspector.rebuild_segment(*split_name(name), segment, tuple(lost))
