@@ -172,6 +172,9 @@ class PieceSource(Protocol):
         """``sp_address`` asks ``holder`` (operator addresses). Raises GreenrayError, whatever is
         the matter with the holder."""
 
+    async def close(self) -> None:
+        """Close what is open to holders."""
+
 
 class SecondaryGroup(Protocol):
     """One open replicate group at one secondary. Calls come one after the other.

@@ -92,9 +92,10 @@ class Downloader:
         return self._reader(stored, lambda: self._begin_repair(stored))
 
     async def close(self) -> None:
-        """Wait for repairs, stop the threads. Readings must have ended."""
+        """Wait for repairs, close connections, stop the threads. Readings must have ended."""
         if self._repairs:
             await asyncio.wait(set(self._repairs.values()))
+        await self._tools.source.close()
         self._pool.shutdown()
 
     def _reader(self, stored: _Stored, on_rebuilt: Callable[[], None]) -> SegmentReader:

@@ -1,21 +1,37 @@
-"""The way to pieces of others: by their Receiver when they are hosted in this cluster."""
+"""The ways to pieces of others: by their Receiver when they are hosted in this cluster, by the
+route challenge of their Gateway when they are not (protocol 06 §3.5)."""
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import Mapping
 
-from greenray.actors.ports import HeldPiece, ReceiverPort
-from greenray.protocol.errors import ComponentUnavailable
+import aiohttp
+import numpy as np
+from yarl import URL
+
+from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.ports import HeldPiece, PieceSource, ReceiverPort, SignerPort
+from greenray.chain.crypto import keccak256
+from greenray.protocol.errors import SecondaryFailed, SecondaryTimeout
+from greenray.protocol.http_auth import canonical_request, format_authorization, message_to_sign
 from greenray.protocol.layout import ColumnLayout
 from greenray.storage.ports import ColumnKey
+
+CHALLENGE_PATH = "/greenfield/admin/v1/challenge"
+
+_MAX_HEADER_BYTES = 1024 * 1024
+"""Of the checksums of all pieces of a column, 65 characters for each."""
 
 
 class PieceDirectory:
     """Implements ``greenray.actors.ports.PieceSource``."""
 
-    def __init__(self, hosted: Mapping[str, ReceiverPort]) -> None:
-        """``hosted``: Receivers by the operator address they serve."""
+    def __init__(self, hosted: Mapping[str, ReceiverPort], others: PieceSource) -> None:
+        """``hosted``: Receivers by the operator address they serve; ``others``: for other SPs."""
         self._hosted = hosted
+        self._others = others
 
     async def read_piece(
         self,
@@ -28,5 +44,89 @@ class PieceDirectory:
         """See ``PieceSource.read_piece``."""
         receiver = self._hosted.get(holder)
         if receiver is None:
-            raise ComponentUnavailable("it is not hosted in this cluster", holder)
+            return await self._others.read_piece(sp_address, holder, key, layout, piece_index)
         return await receiver.read_piece(holder, key, layout, piece_index)
+
+    async def close(self) -> None:
+        await self._others.close()
+
+
+class HttpPieces:
+    """Implements ``greenray.actors.ports.PieceSource`` for SPs with an endpoint on chain."""
+
+    def __init__(
+        self, providers: ProviderBook, signer: SignerPort, connect_timeout_s: float
+    ) -> None:
+        self._providers = providers
+        self._signer = signer
+        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
+        self._session: aiohttp.ClientSession | None = None
+
+    async def read_piece(
+        self,
+        sp_address: str,
+        holder: str,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        piece_index: int,
+    ) -> HeldPiece:
+        """See ``PieceSource.read_piece``; how long it may take is its caller's matter."""
+        endpoint = (await self._providers.get(holder)).endpoint
+        where = f"{holder} at {endpoint}"
+        size_bytes = layout.piece_length(piece_index)
+        try:
+            url = URL((endpoint if "://" in endpoint else f"https://{endpoint}").rstrip("/"))
+            url = url.joinpath(CHALLENGE_PATH.lstrip("/"))
+            headers = await self._signed(sp_address, url, key, piece_index)
+            async with self._open_session().get(
+                url, headers=headers, timeout=self._timeout, allow_redirects=False
+            ) as answer:
+                if answer.status != 200:
+                    raise SecondaryFailed(f"it answered HTTP {answer.status}", where)
+                checksums = answer.headers.get("X-Gnfd-Piece-Hash", "").split(",")
+                piece = await answer.content.readexactly(size_bytes)
+                return HeldPiece(
+                    np.frombuffer(piece, np.uint8), tuple(bytes.fromhex(c) for c in checksums)
+                )
+        except TimeoutError as error:
+            raise SecondaryTimeout("no connection in time", where) from error
+        except asyncio.IncompleteReadError as error:
+            raise SecondaryFailed(
+                f"it gave {len(error.partial)} of {size_bytes} bytes", where
+            ) from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise SecondaryFailed(
+                f"the connection failed: {error or type(error).__name__}", where
+            ) from error
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def _signed(
+        self, sp_address: str, url: URL, key: ColumnKey, piece_index: int
+    ) -> dict[str, str]:
+        headers = {
+            "Host": url.authority,
+            "X-Gnfd-Object-ID": str(key.object_id),
+            "X-Gnfd-Redundancy-Index": str(key.redundancy_index),
+            "X-Gnfd-Piece-Index": str(piece_index),
+        }
+        canonical = canonical_request("GET", url.path, "", headers.items(), url.authority)
+        # The Signer hashes once more, with Keccak: what the signature of a request is over.
+        digest = hashlib.sha256(canonical).digest()
+        signature = await self._signer.sign_as_operator(sp_address, digest)
+        message = message_to_sign(canonical, keccak256)
+        return {**headers, "Authorization": format_authorization(message, signature)}
+
+    def _open_session(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                auto_decompress=False,
+                max_line_size=_MAX_HEADER_BYTES,
+                max_field_size=_MAX_HEADER_BYTES,
+                read_bufsize=_MAX_HEADER_BYTES,
+                skip_auto_headers=["User-Agent"],
+            )
+        return self._session

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import parse_qsl
 
+from greenray.actors.downloader.pieces import CHALLENGE_PATH
+
 APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
-CHALLENGE_PATH = "/greenfield/admin/v1/challenge"
 REPLICATE_PATH = "/greenfield/receiver/v1/replicate-piece"
 
 
@@ -21,6 +22,7 @@ class Route(Enum):
     JOB_TIMELINE = "QueryJobTimeline"
     """Ours: when its batches were worked on, as JSON."""
     GET_APPROVAL = "GetApproval"
+    CHALLENGE = "Challenge"
     REPLICATE_PIECE = "ReplicateObjectPiece"
     USER_BUCKETS = "GetUserBuckets"
     NOT_IMPLEMENTED = "NotImplemented"
@@ -56,7 +58,7 @@ def match_route(method: str, host: str, path: str, raw_query: str, domain: str =
         return Match(Route.USER_BUCKETS if method == "GET" else Route.WRONG_METHOD)
     for fixed_path, fixed_method, query, route in (
         (APPROVAL_PATH, "GET", "action", Route.GET_APPROVAL),
-        (CHALLENGE_PATH, "GET", None, Route.NOT_IMPLEMENTED),
+        (CHALLENGE_PATH, "GET", None, Route.CHALLENGE),
         (REPLICATE_PATH, "PUT", None, Route.REPLICATE_PIECE),
         ("/auth/request_nonce", "GET", None, Route.NOT_IMPLEMENTED),
         ("/auth/update_key", "POST", None, Route.NOT_IMPLEMENTED),

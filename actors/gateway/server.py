@@ -24,6 +24,7 @@ from greenray.actors.downloader.actor import Downloader
 from greenray.actors.downloader.segment_reader import ByteRange
 from greenray.actors.gateway.approval import Approver
 from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
+from greenray.actors.gateway.challenge import ChallengeAnswers
 from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml, refusal_for
 from greenray.actors.gateway.job_status import job_status
 from greenray.actors.gateway.ranges import parse_range
@@ -95,20 +96,22 @@ class Gateway:
         job_store: JobStore,
         signer: SignerPort,
         dialect: Dialect,
+        challenges: ChallengeAnswers | None = None,
         receiver: ReceiverPort | None = None,
         receiver_space: ObjectSpace | None = None,
         traces: Mapping[str, TraceSource] | None = None,
         settings: GatewaySettings | None = None,
     ) -> None:
-        """``receiver``: None when this node takes no replicate groups; ``receiver_space``: where
-        their columns go when the receiver is in another process; ``traces``: all processes that
-        work on objects of these SPs, by name."""
+        """``challenges``: None when this node gives no pieces out; ``receiver``: None when it takes
+        no replicate groups; ``receiver_space``: where their columns go when the receiver is in
+        another process; ``traces``: all processes that work on objects of these SPs, by name."""
         self._settings = settings or GatewaySettings()
         self._bindings = tuple(bindings)
         self._chain = chain
         self._uploader = uploader
         self._downloader = downloader
         self._jobs = job_store
+        self._challenges = challenges
         self._receiver = receiver
         self._receiver_space = receiver_space
         self._traces = TraceCollector(traces or {})
@@ -234,6 +237,10 @@ class Gateway:
                 return await self._job_timeline(request, match)
             case Route.GET_APPROVAL:
                 return await self._get_approval(request)
+            case Route.CHALLENGE:
+                if self._challenges is None:
+                    raise Refusal(GatewayCode.NO_COMPONENT)
+                return await self._challenges.answer(request)
             case Route.REPLICATE_PIECE:
                 return await replicate_piece(
                     self._receiver, request, self._body(raw), self._receiver_space

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 
 from greenray.actors import names
+from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.downloader.actor import Downloader
-from greenray.actors.downloader.pieces import PieceDirectory
+from greenray.actors.downloader.pieces import HttpPieces, PieceDirectory
+from greenray.actors.gateway.challenge import ChallengeAnswers
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.receiver.directory import ReceiverDirectory
@@ -35,11 +38,15 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
         settings=replace(config.uploader, hot_from_bytes=host.small_column_bytes),
     )
 
+    providers = ProviderBook(find(names.CHAIN), time.time)
+    receiver = ReceiverDirectory(receivers)
     downloader = Downloader(
         chain=find(names.CHAIN),
         job_store=find(names.JOB_STORE),
         piece_stores=piece_stores,
-        pieces=PieceDirectory(receivers),
+        pieces=PieceDirectory(
+            receivers, HttpPieces(providers, find(names.SIGNER), config.http.connect_timeout_s)
+        ),
         codec=lambda: get_codec(config.codec),
         settings=config.downloader,
     )
@@ -53,7 +60,14 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
             job_store=find(names.JOB_STORE),
             signer=find(names.SIGNER),
             dialect=get_dialect(config.dialect),
-            receiver=ReceiverDirectory(receivers),
+            challenges=ChallengeAnswers(
+                chain=find(names.CHAIN),
+                providers=providers,
+                job_store=find(names.JOB_STORE),
+                piece_stores=piece_stores,
+                receiver=receiver,
+            ),
+            receiver=receiver,
             receiver_space=space,
             traces={name.actor: find(name) for name in traces},
             settings=config.gateway,

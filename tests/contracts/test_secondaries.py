@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from greenray.actors.downloader.actor import Downloader
-from greenray.actors.downloader.pieces import PieceDirectory
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort, SecondaryClient
 from greenray.actors.replication.secondaries import Directory
@@ -24,7 +23,7 @@ from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext
 from greenray.storage.ports import Fence, GroupKey
 from tests.contracts.secondary_contract import SecondaryContract
-from tests.support.faulty_secondaries import DyingReceiver, PassingReceiver
+from tests.support.faulty_secondaries import DyingReceiver, NoPieces, PassingReceiver
 from tests.support.receiver_rig import NOTHING, ReceiverRig
 from tests.support.sps import KeySigner
 
@@ -191,7 +190,7 @@ class TestHttp(SecondaryContract):
             chain=rig.chain,
             job_store=rig.job_store,
             piece_stores=rig.piece_stores,
-            pieces=PieceDirectory({}),
+            pieces=NoPieces(),
             codec=get_codec,
         )
         gateway = Gateway(

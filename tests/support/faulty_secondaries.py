@@ -11,12 +11,29 @@ from dataclasses import replace
 
 import numpy as np
 
-from greenray.actors.ports import ColumnRef, GroupOrder, HeldPiece, ReceiverPort
+from greenray.actors.ports import ColumnRef, GroupOrder, HeldPiece, PieceSource, ReceiverPort
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.layout import ColumnLayout
 from greenray.storage.ports import ColumnKey, GroupKey
+
+
+class NoPieces(PieceSource):
+    """Nobody holds a piece of anything."""
+
+    async def read_piece(
+        self,
+        sp_address: str,
+        holder: str,
+        key: ColumnKey,
+        layout: ColumnLayout,
+        piece_index: int,
+    ) -> HeldPiece:
+        raise ComponentUnavailable("there is no such secondary", holder)
+
+    async def close(self) -> None:
+        """There is nothing to close."""
 
 
 class PassingReceiver(ReceiverPort):

@@ -13,7 +13,6 @@ import aiohttp
 from yarl import URL
 
 from greenray.actors.downloader.actor import Downloader
-from greenray.actors.downloader.pieces import PieceDirectory
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.gateway.settings import GatewaySettings
@@ -37,6 +36,7 @@ from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.ports import ColumnKey, PieceStore
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
+from tests.support.faulty_secondaries import NoPieces
 from tests.support.payloads import ShortReader
 from tests.support.spaces import MemorySpace
 from tests.support.sps import KeySigner, SpKeys, test_key
@@ -125,7 +125,7 @@ class GatewayRig:
             chain=rig.chain,
             job_store=rig.job_store,
             piece_stores=rig.stores,
-            pieces=PieceDirectory({}),
+            pieces=NoPieces(),
             codec=get_codec,
             settings=downloader_settings,
         )

@@ -25,7 +25,7 @@ REPLICATE = "/greenfield/receiver/v1/replicate-piece"
         ("GET", "/", "", Match(Route.USER_BUCKETS)),
         ("GET", APPROVAL, "action=CreateObject", Match(Route.GET_APPROVAL)),
         ("PUT", REPLICATE, "", Match(Route.REPLICATE_PIECE)),
-        ("GET", "/greenfield/admin/v1/challenge", "", Match(Route.NOT_IMPLEMENTED)),
+        ("GET", "/greenfield/admin/v1/challenge", "", Match(Route.CHALLENGE)),
         ("GET", "/download/b/o", "", Match(Route.NOT_IMPLEMENTED)),
         ("GET", "/greenfield/x", "", Match(Route.GET_OBJECT, "greenfield", "x")),
         ("HEAD", "/bucket/o", "", Match(Route.WRONG_METHOD, "bucket", "o")),

@@ -10,7 +10,6 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from greenray.actors.credit.buffers import BufferPool
-from greenray.actors.downloader.pieces import PieceDirectory
 from greenray.actors.downloader.recovery import RecoveryTools, SegmentRecovery
 from greenray.actors.downloader.segment_reader import ByteRange, SegmentReader
 from greenray.actors.downloader.settings import DownloaderSettings
@@ -22,6 +21,7 @@ from greenray.protocol.objects import StorageParams
 from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.ports import ColumnKey, IntegrityRecord
 from tests.support.fake_chain import FakeChain
+from tests.support.faulty_secondaries import NoPieces
 
 PARAMS = StorageParams(max_segment_size_bytes=100)
 PAYLOAD = bytes(range(250)) * 2
@@ -48,7 +48,7 @@ class Stored:
     def reader(self) -> SegmentReader:
         """Of an object that nobody else has a piece of."""
         tools = RecoveryTools(
-            PieceDirectory({}),
+            NoPieces(),
             get_codec,
             self.pool,
             asyncio.Semaphore(1),

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from greenray.actors.downloader.actor import Downloader
-from greenray.actors.downloader.pieces import PieceDirectory
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.receiver.actor import Receiver
 from greenray.actors.uploader.actor import Uploader
@@ -25,6 +24,7 @@ from greenray.protocol.objects import ObjectInfo, ObjectStatus
 from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
+from tests.support.faulty_secondaries import NoPieces
 from tests.support.gateway_rig import SwitchableWaker
 from tests.support.spaces import MemorySpace
 from tests.support.sps import KeySigner, SpKeys
@@ -84,7 +84,7 @@ class Recorded:
             chain=self.chain,
             job_store=self.jobs,
             piece_stores=stores,
-            pieces=PieceDirectory({}),
+            pieces=NoPieces(),
             codec=get_codec,
         )
         self.gateway = Gateway(
