@@ -10,6 +10,7 @@ import os
 import pty
 import random
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
@@ -222,6 +223,23 @@ def test_a_replica_object_is_sealed_with_whole_copies(
     assert len(set(sealed)) == 1
     network.answer("get", name, tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == payload
+
+
+def test_an_object_is_read_and_repaired_without_its_segments_and_two_secondaries_pieces(
+    network: UpNetwork, name: str, file: Path, payload: bytes, tmp_path: Path
+) -> None:
+    object_id = network.answer("put", file, name)["object_id"]
+    pieces = network.surroundings.state_dir / "pieces"
+    (segments,) = pieces.glob(f"*/columns/*/s{object_id}")
+    lost = [segments, *sorted(pieces.glob(f"*/columns/*/e{object_id}_p*"))[:2]]
+    for column in lost:
+        column.unlink()
+    network.answer("get", name, tmp_path / "copy")
+    assert (tmp_path / "copy").read_bytes() == payload
+    give_up_at = time.monotonic() + PATIENCE_S
+    while not segments.is_file() and time.monotonic() < give_up_at:
+        time.sleep(0.05)
+    assert segments.read_bytes() == payload
 
 
 def test_objects_of_one_user_can_be_put_at_once(network: UpNetwork, name: str, file: Path) -> None:
