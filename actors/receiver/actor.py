@@ -34,6 +34,7 @@ from greenray.protocol.errors import (
     GroupNotOpen,
     IntegrityHashMismatch,
     InvalidInput,
+    JournalError,
     NoSuchPiece,
     PayloadSizeMismatch,
     StaleJob,
@@ -291,6 +292,9 @@ class Receiver:
                         self._pool, group.writer, group.layout, batch_index, column, stages
                     )
                     group.row = await self._jobs.acknowledge_batch(key, batch_index, checksums)
+            except JournalError:
+                await self._set_aside(key)  # what was acknowledged is there, and stays
+                raise
             except (StoreError, GroupNotOpen):
                 await self._forget(key)
                 raise

@@ -26,6 +26,7 @@ from greenray.protocol.errors import (
     GreenrayError,
     IllegalTransition,
     IntegrityHashMismatch,
+    JournalError,
     NoSuchPiece,
     SecondaryTimeout,
     StaleJob,
@@ -142,7 +143,8 @@ class ReplicationRun:
         """Until every index has a verified receipt on record.
 
         Raises: SecondariesExhausted, TooFewApprovals; StoreError, NoSuchPiece, CodingError when
-        the primary's own data cannot be read; StaleJob when the job has another owner.
+        the primary's own data cannot be read; JournalError when the journal, its own and that of
+        all SPs hosted here, fails; StaleJob when the job has another owner.
         """
         while True:
             plan = self._rules.plan(self._job)
@@ -195,7 +197,7 @@ class ReplicationRun:
                 opening = asyncio.create_task(self._within(client.open(order), "open"))
                 self._openings.append(opening)
                 group = await asyncio.shield(opening)
-        except StaleJob:
+        except (StaleJob, JournalError):
             raise
         except GreenrayError as error:
             return error
@@ -275,6 +277,8 @@ class ReplicationRun:
                 receipt = self._rules.verify_receipt(
                     claimed, self._job.object_info, assignment.provider
                 )
+        except JournalError:
+            raise  # an SP hosted here keeps its rows in our own journal: it has not failed
         except GreenrayError as error:
             stream.failed.set()
             while not stream.queue.empty():

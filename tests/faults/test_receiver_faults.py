@@ -13,11 +13,12 @@ from greenray.actors.ports import SignerPort
 from greenray.actors.receiver.actor import Receiver
 from greenray.chain.crypto import recover_signer
 from greenray.chain.dialects import get_dialect
-from greenray.protocol.errors import NoSpaceLeft
+from greenray.protocol.errors import JournalError, NoSpaceLeft
 from greenray.protocol.integrity import UnverifiedReceipt, verify_receipt
 from greenray.storage.file_store import FilePieceStore
 from greenray.storage.ports import Buffer, ColumnWriter, JobStore, PieceStore
 from tests.support.groups import ObjectGroups
+from tests.support.naughty import naughty_job_store
 from tests.support.receiver_rig import IMPATIENT, NOTHING, ReceiverRig
 from tests.support.sps import KeySigner
 
@@ -183,5 +184,21 @@ async def test_full_disk_leaves_nothing_half_written(tmp_path: Path) -> None:
     assert await rig.leftovers() == NOTHING
     full.appends = 100
     await Sender(rig, groups).send(receiver)
+    assert rig.stored(groups, 1) == groups.columns[1]
+    await rig.close()
+
+
+async def test_a_journal_that_fails_costs_no_batch_that_was_acknowledged(tmp_path: Path) -> None:
+    rig = ReceiverRig.create(tmp_path)
+    groups = rig.put_object(20_000)
+    sender = Sender(rig, groups)
+    failing, _ = naughty_job_store(
+        rig.job_store, {("acknowledge_batch", 3): JournalError("the journal failed")}
+    )
+    receiver = rig.start(job_store=failing)
+    with pytest.raises(JournalError):
+        await sender.send(receiver)
+    assert sender.acknowledged == 2
+    await sender.send(receiver)
     assert rig.stored(groups, 1) == groups.columns[1]
     await rig.close()

@@ -11,7 +11,7 @@ from greenray.actors.receiver.settings import ReceiverSettings
 from greenray.chain.dialects import get_dialect
 from greenray.protocol.objects import StorageParams
 from greenray.storage.memory_store import MemoryPieceStore
-from greenray.storage.ports import ColumnKey, GroupRow, PieceStore
+from greenray.storage.ports import ColumnKey, GroupRow, JobStore, PieceStore
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.groups import NOW, SMALL_SEGMENTS, ObjectGroups, put_object_on_chain
@@ -58,11 +58,13 @@ class ReceiverRig:
             rig.chain.providers.append(sp.provider())
         return rig
 
-    def start(self, settings: ReceiverSettings | None = None) -> Receiver:
+    def start(
+        self, settings: ReceiverSettings | None = None, job_store: JobStore | None = None
+    ) -> Receiver:
         """A new Receiver over the same stores, as after a restart."""
         receiver = Receiver(
             chain=self.chain,
-            job_store=self.job_store,
+            job_store=job_store or self.job_store,
             piece_stores=self.piece_stores,
             signer=KeySigner([self.secondary, self.other]),
             dialect=get_dialect(),

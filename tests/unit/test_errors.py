@@ -22,7 +22,8 @@ def _tree(base: type[GreenrayError]) -> Iterator[type[GreenrayError]]:
             yield from _tree(child)
 
 
-_CLASSES = list(_tree(GreenrayError))
+_CLASSES = list(dict.fromkeys(_tree(GreenrayError)))
+"""Each once, also one with two bases."""
 
 
 def _example(error: type[GreenrayError]) -> GreenrayError:

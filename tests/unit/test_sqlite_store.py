@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from greenray.protocol.errors import GreenrayError, IllegalTransition, NoSpaceLeft, StoreError
+from greenray.protocol.errors import (
+    GreenrayError,
+    IllegalTransition,
+    JournalError,
+    NoSpaceLeft,
+    StoreError,
+)
 from greenray.protocol.job import JobContext, JobState
 from greenray.protocol.job_events import JobEvent, SealFinished, UploadFinished, UploadStarted
 from greenray.protocol.objects import StorageParams
@@ -196,7 +202,7 @@ async def test_a_call_that_fails_halfway_undoes_itself_and_nothing_else(
         return_exceptions=True,
     )
     committer.close()
-    assert [type(o) for o in outcomes] == [str, IllegalTransition, StoreError, str]
+    assert [type(o) for o in outcomes] == [str, IllegalTransition, JournalError, str]
     assert committed(path) == ["a", "b"]
     assert descriptions == ["a, b"]
 

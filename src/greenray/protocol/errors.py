@@ -315,6 +315,31 @@ class NoSpaceLeft(StoreError):
     reason = "no-space-left"
 
 
+class JournalError(StoreError):
+    """The journal cannot be read or written. It is the own one, of all hosted SPs alike: no
+    secondary has failed."""
+
+    reason = "journal-error"
+
+
+class JournalFull(JournalError, NoSpaceLeft):
+    reason = "journal-full"
+
+
+class JournalDamaged(JournalError):
+    """A check found it so; damage that a call meets is a JournalError, since it may be a part."""
+
+    reason = "journal-damaged"
+    retryable = False
+
+
+class JournalMissing(JournalError):
+    """There is no journal where one was."""
+
+    reason = "journal-missing"
+    retryable = False
+
+
 class PortInUse(GreenrayError):
     reason = "port-in-use"
 

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from greenray.protocol.errors import GreenrayError, NoSpaceLeft, StoreError
+from greenray.protocol.errors import JournalError, JournalFull
 
 T = TypeVar("T")
 AfterCommit = Callable[[int, str], None]
@@ -76,7 +76,7 @@ class GroupCommitter:
     async def call(self, description: str, run: Callable[[sqlite3.Connection], T]) -> T:
         """The answer of ``run``, once what it wrote is durable.
 
-        Raises what ``run`` raised, or StoreError (NoSpaceLeft) when the database failed or is
+        Raises what ``run`` raised, or JournalError (JournalFull) when the database failed or is
         closed; nothing of the call is written then. A call that is cancelled may be written.
         """
         loop = asyncio.get_running_loop()
@@ -84,7 +84,7 @@ class GroupCommitter:
         call = _Call(description, run, loop, answer)
         with self._lock:
             if self._closed:
-                raise StoreError("the journal is closed", self._where)
+                raise JournalError("the journal is closed", self._where)
             if loop in self._gathering:
                 self._gathering[loop].append(call)
             else:
@@ -193,13 +193,20 @@ def _deliver(calls: list[_Call]) -> None:
         call.deliver()
 
 
-def translate(error: sqlite3.Error, where: str) -> GreenrayError:
-    """An SQLite error as NoSpaceLeft or StoreError."""
+def translate(error: sqlite3.Error, where: str) -> JournalError:
+    """An SQLite error as ours."""
     code = getattr(error, "sqlite_errorcode", None)
     if code == sqlite3.SQLITE_FULL:
-        return NoSpaceLeft(
+        return JournalFull(
             "no space left to write the journal",
             where,
             "Free some space, or move the state directory to a larger disk",
         )
-    return StoreError(f"the journal failed: {error}", where)
+    next_step = "Look at it with 'greenray journal check'" if is_damage(error) else ""
+    return JournalError(f"the journal failed: {error}", where, next_step)
+
+
+def is_damage(error: sqlite3.Error) -> bool:
+    """Whether SQLite says that the file is not what it wrote."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

@@ -5,13 +5,18 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
-from greenray.protocol.errors import StoreError
+from greenray.protocol.errors import JournalError, JournalMissing
 from greenray.storage.group_commit import translate
 
 APPLICATION_ID = 0x67726179
 """``gray``, in the header of every journal file."""
 
 SCHEMA_VERSION = 1
+
+MISSING_JOURNAL_STEPS = (
+    "Restore it with 'greenray journal restore FILE', or go on without the jobs that it had: "
+    "greenray up --new-journal"
+)
 
 # ``attempt`` is a job's retries and a group's fence, ``next_attempt_at`` a job's ``retry_at``.
 # Object ids are unsigned 64-bit numbers on chain; SQLite's integers are signed: hence TEXT.
@@ -94,13 +99,15 @@ CREATE UNIQUE INDEX transactions_living ON transactions (signer_address, nonce)
 """
 
 
-def open_journal(path: Path) -> sqlite3.Connection:
-    """A connection to the journal at ``path``, which is made when there is no file.
+def open_journal(path: Path, *, create: bool = True) -> sqlite3.Connection:
+    """A connection to the journal at ``path``. ``create``: it is made when there is no file.
 
     Raises:
-        StoreError: not a journal, made by a newer greenray, damaged, or not accessible.
+        JournalError: not a journal, made by a newer greenray, damaged, or not accessible.
     """
     where = str(path)
+    if not create and not path.exists():
+        raise JournalMissing("the journal is not there", where, MISSING_JOURNAL_STEPS)
     try:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     except sqlite3.Error as error:
@@ -128,10 +135,18 @@ def _check_or_create(connection: sqlite3.Connection, where: str) -> None:
             f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
             f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
         )
-    elif application != APPLICATION_ID:
-        raise StoreError("the file is not a greenray journal", where, "Choose another file")
-    elif version != SCHEMA_VERSION:
-        raise StoreError(
+    else:
+        check_header(connection, where)
+
+
+def check_header(connection: sqlite3.Connection, where: str) -> None:
+    """Raises JournalError: not a journal, or one of another version."""
+    application = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    if application != APPLICATION_ID:
+        raise JournalError("the file is not a greenray journal", where, "Choose another file")
+    if version != SCHEMA_VERSION:
+        raise JournalError(
             f"the journal has schema version {version}, this greenray knows {SCHEMA_VERSION}",
             where,
             "Use the greenray that wrote it",

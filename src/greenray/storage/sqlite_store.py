@@ -32,7 +32,7 @@ class SqliteJobStore:
 
     Calls that arrive together are committed together (``greenray.storage.group_commit``); reads
     take their turn among the writes, so that every answer is durable. May be used from any event
-    loop and thread. All calls raise StoreError when the file cannot be read or written.
+    loop and thread. All calls raise JournalError when the file cannot be read or written.
     """
 
     def __init__(self, committer: GroupCommitter, clock: Callable[[], float]) -> None:
@@ -45,16 +45,21 @@ class SqliteJobStore:
         path: Path,
         clock: Callable[[], float] = time.time,
         after_commit: AfterCommit | None = None,
+        *,
+        create: bool = True,
     ) -> Self:
-        """Open or make the journal at ``path``; the caller sees to it that nobody else has it open.
+        """Open the journal at ``path``, or make it if ``create``; the caller sees to it that nobody
+        else writes to it.
 
         ``clock`` gives unix seconds. ``after_commit(count, description)`` is for fault tests: see
         ``GroupCommitter``.
 
         Raises:
-            StoreError: the file is not a journal, or is damaged, or a newer greenray wrote it.
+            JournalError: the file is not a journal, or is damaged, or a newer greenray wrote it.
+            JournalMissing: there is none, and none is to be made.
         """
-        return cls(GroupCommitter(open_journal(Path(path)), str(path), after_commit), clock)
+        connection = open_journal(Path(path), create=create)
+        return cls(GroupCommitter(connection, str(path), after_commit), clock)
 
     async def _call(self, description: str, run: Callable[[sqlite3.Connection], T]) -> T:
         return await self._committer.call(description, run)
