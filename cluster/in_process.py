@@ -19,7 +19,7 @@ from greenray.actors.ports import BlockSlice, Column, ColumnRef
 from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.config.topology import ClusterNode, Topology
-from greenray.cluster.roles.building import builds_of
+from greenray.cluster.roles.building import ENDING, actors_of, builds_of
 from greenray.cluster.roles.carrier import Ending
 from greenray.cluster.roles.host_services import HostServices
 from greenray.coding.codec import get_codec
@@ -28,10 +28,6 @@ from greenray.seam.finder import Finder, LocalFinder
 from greenray.timeline.stage_trace import Stopwatch, WorkTime
 
 _HERE = "this process"
-
-_ENDING = ("task_node", "uploader", "receiver", "signer", "chain", "job_store")
-"""Roles in the order in which they end: who is called ends after those who call it. P2P holds
-nothing."""
 
 
 class LocalSpace:
@@ -102,10 +98,9 @@ class InProcessCarrier:
 
     async def _stop(self, ending: Ending) -> None:
         with ending():
-            for role in _ENDING:
-                for name, actor in self._actors.items():
-                    if name.partition("-")[0] == role:
-                        await actor.close()
+            for role in ENDING:
+                for name in actors_of(role, self._actors):
+                    await self._actors[name].close()
 
     def topology(self) -> Topology:
         """See ``Carrier.topology``."""

@@ -23,6 +23,7 @@ from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.config.topology import Topology
+from greenray.cluster.journal import check_chain_database, leave_in_order, prepare_journal
 from greenray.cluster.local_chain import keys as local_keys
 from greenray.cluster.local_chain.genesis import write_local_genesis
 from greenray.cluster.local_chain.process import CHAIN_MODULE, ChainOptions, ChainProcess
@@ -56,14 +57,18 @@ would not stay up: the chain and the journal write as long as they run."""
 class LocalNetwork:
     """``start`` brings everything up and claims unfinished jobs, ``stop`` takes it down."""
 
-    def __init__(self, settings: Settings, carrier: Carrier | None = None) -> None:
-        """``carrier``: None: Ray."""
+    def __init__(
+        self, settings: Settings, carrier: Carrier | None = None, *, new_journal: bool = False
+    ) -> None:
+        """``carrier``: None: Ray. ``new_journal``: begin one where there is none, whatever the
+        network has done before."""
         if carrier is None:
             from greenray.cluster.on_ray.carrier import RayCarrier  # costs a second
 
             carrier = RayCarrier(settings)
         self._settings = settings
         self._carrier = carrier
+        self._new_journal = new_journal
         self.state = StateDir(settings.state_dir)
         self._record = ProcessRecord(self.state.root / "processes.json")
         self._undo = AsyncExitStack()
@@ -72,7 +77,8 @@ class LocalNetwork:
 
     async def start(self) -> NetworkFile:
         """Raises AlreadyRunning, PortInUse, SharedMemoryTooSmall, ChainUnavailable, NoSpaceLeft,
-        TooFewProviders, ...; whatever was started before the failure is stopped again."""
+        TooFewProviders, JournalDamaged, JournalMissing, ...; whatever was started before the
+        failure is stopped again."""
         try:
             network_file = await self._start()
         except BaseException as error:
@@ -109,12 +115,28 @@ class LocalNetwork:
             log.warning("ended %d processes that a crashed network had left", left)
         pieces = self._settings.pieces.location(self.state.pieces, self._settings.durable)
         await asyncio.to_thread(pieces.probe)
+        await asyncio.to_thread(self._prepare_databases, pieces)
         recording = asyncio.create_task(self._record_processes())
         try:
             return await self._start_processes(pieces)
         finally:
             recording.cancel()
             await asyncio.gather(recording, return_exceptions=True)
+
+    def _prepare_databases(self, pieces: PieceLocation) -> None:
+        """Before anybody opens them. Raises StoreError, JournalDamaged, JournalMissing."""
+        prepare_journal(self.state, pieces, self._hosted_before_the_start(), new=self._new_journal)
+        self._undo.callback(leave_in_order, self.state)
+        if self._settings.chain.endpoint is None:
+            check_chain_database(self.state.chain_database)
+
+    def _hosted_before_the_start(self) -> tuple[str, ...]:
+        """Operator addresses whose keys are there already."""
+        chain = self._settings.chain
+        keys = self.state.keys_file if chain.endpoint is None else chain.keys
+        if chain.endpoint is None and not self.state.keys_file.exists():
+            return ()
+        return KeyRing.open(keys, os.environ).sp_addresses
 
     async def _start_processes(self, pieces: PieceLocation) -> NetworkFile:
         chain_task = asyncio.create_task(self._chain())

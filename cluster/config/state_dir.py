@@ -6,6 +6,8 @@ import fcntl
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -23,6 +25,7 @@ class StateDir:
     def __init__(self, root: Path) -> None:
         self.root = root.expanduser().absolute()
         self.chain_home = self.root / "chain"
+        self.chain_database = self.chain_home / "chain.sqlite"
         self.genesis_file = self.root / "genesis.json"
         self.keys_file = self.root / "keys.json"
         self.job_store_file = self.root / "jobs.sqlite"
@@ -73,6 +76,15 @@ class StateDir:
             self._lock.close()
             self._lock = None
 
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """``lock`` and ``unlock``."""
+        self.lock()
+        try:
+            yield
+        finally:
+            self.unlock()
+
     def check_chain(self, chain_id: str, first_block_hash: str) -> None:
         """Remember the chain that this directory's jobs belong to, or compare it: objects of
         another chain have the same numbers. An unknown (empty) block hash is not compared.
@@ -88,6 +100,11 @@ class StateDir:
                 "Choose another --state-dir",
             )
         self._replace(self._chain_file, {**known, **{k: v for k, v in now.items() if v}})
+
+    @property
+    def knows_a_chain(self) -> bool:
+        """Whether a network has run here."""
+        return self._chain_file.exists()
 
     def write_network(self, network: NetworkFile) -> None:
         self._replace(self._network_file, network.to_json())

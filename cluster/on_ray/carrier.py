@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import threading
 import uuid
@@ -28,9 +29,15 @@ from greenray.cluster.on_ray.runtime import (
     stop_ray,
 )
 from greenray.cluster.on_ray.translation import call_host
+from greenray.cluster.roles.building import ENDING, actors_of, builds_of
 from greenray.cluster.roles.carrier import Ending
-from greenray.protocol.errors import InvalidSetting
+from greenray.protocol.errors import GreenrayError, InvalidSetting
 from greenray.storage.piece_location import Reach
+
+log = logging.getLogger(__name__)
+
+_CLOSE_TIMEOUT_S = 2.0
+"""For the actors of one role, which end with what they are doing: uploads may take any time."""
 
 
 class RayCarrier:
@@ -47,6 +54,8 @@ class RayCarrier:
             )
         self._settings = settings
         self._hosts: dict[str, Any] = {}
+        self._names: tuple[str, ...] = ()
+        self._built: tuple[str, ...] = ()
         self.ray_namespace = f"greenray-{uuid.uuid4().hex[:12]}"
         self.finder = RayFinder()
 
@@ -81,11 +90,26 @@ class RayCarrier:
         Nothing here runs in a pool's thread: pools take no work when the interpreter ends.
         """
         await asyncio.wait([starting])
+        await self._close_actors()
         with ending():
             if self._settings.address is not None:
                 end_actors(self._hosts.values())
             stop_ray()
             thread.release()
+
+    async def _close_actors(self) -> None:
+        """In order, the owner of the journal last; who does not answer is killed with the others.
+        Those of one role together."""
+        for role in ENDING:
+            of_role = actors_of(role, self._built)
+            await asyncio.gather(*map(self._close_actor, of_role))
+
+    async def _close_actor(self, actor: str) -> None:
+        try:
+            async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+                await call_host(self._host(actor), actor, "close", actor)
+        except (TimeoutError, GreenrayError) as error:
+            log.warning("%s was not closed: %s", actor, error or "it does not answer")
 
     def topology(self) -> Topology:
         """See ``Carrier.topology``."""
@@ -93,12 +117,14 @@ class RayCarrier:
 
     def create(self, config: NodeConfig, topology: Topology) -> None:
         """See ``Carrier.create``."""
+        self._names = tuple(builds_of(config))
         self._hosts = create_hosts(config, topology)
         self.finder = RayFinder(handles=self._hosts)
 
     async def built(self) -> None:
         """See ``Carrier.built``."""
         await asyncio.gather(*(self.process_id(host) for host in self._hosts))
+        self._built = self._names
 
     async def process_id(self, actor: str) -> int:
         """See ``Carrier.process_id``."""

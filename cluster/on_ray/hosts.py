@@ -66,6 +66,10 @@ class _HostedActors(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._builds)
 
+    def built(self, name: str) -> Any:
+        """None when nobody has asked for it yet."""
+        return self._built.get(name)
+
     def build_all(self) -> None:
         """Raises what any of them raises."""
         for name in self:
@@ -95,6 +99,12 @@ class Host:
     async def call(self, name: str, method: str, *args: Any, **kwargs: Any) -> Any:
         """Call a method of an actor. References among the arguments are resolved by Ray."""
         return await getattr(self._actors[name], method)(*args, **kwargs)
+
+    async def close(self, name: str) -> None:
+        """Close an actor, if it is built. It answers nothing that needs what it held."""
+        actor: Any = self._actors.built(name)
+        if actor is not None:
+            await actor.close()
 
     async def answer_group(self, group: bytes) -> bytes:
         """Calls that were made together; see ``greenray.cluster.on_ray.call_groups``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
@@ -10,6 +10,10 @@ from typing import Any
 from greenray.actors import names
 from greenray.cluster.config.node_config import HOME_ACTORS, NodeConfig
 from greenray.cluster.roles.host_services import HostServices
+
+ENDING = ("task_node", "uploader", "receiver", "signer", "chain", "job_store")
+"""Roles in the order in which they end: who is called ends after those who call it. P2P holds
+nothing."""
 
 Build = Callable[[HostServices], object]
 """Makes an actor for the process that it is called in."""
@@ -29,6 +33,11 @@ class RoleBuild:
         module: Any = import_module(f"greenray.cluster.roles.{self.role}")
         actor: object = module.build(self.config, host, *self.index)
         return actor
+
+
+def actors_of(role: str, actors: Iterable[str]) -> list[str]:
+    """Those of these actors that have the role."""
+    return [name for name in actors if name.partition("-")[0] == role]
 
 
 def builds_of(config: NodeConfig) -> Mapping[str, RoleBuild]:

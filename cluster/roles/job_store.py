@@ -1,4 +1,5 @@
-"""The one owner of the journal; it runs on the node that has the file."""
+"""The one owner of the journal; it runs on the node that has the file, which whoever starts the
+network has made or checked (``greenray.cluster.journal``)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from greenray.storage.sqlite_store import SqliteJobStore
 
 def build(config: NodeConfig, host: HostServices) -> SqliteJobStore:
     return SqliteJobStore.open(
-        config.state.job_store_file, after_commit=after_commit_from_environment()
+        config.state.job_store_file, after_commit=after_commit_from_environment(), create=False
     )
 
 

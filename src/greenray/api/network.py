@@ -48,7 +48,12 @@ _WATCH_INTERVAL_S = 0.05
 
 
 def local_network(
-    sps: int = 7, *, state_dir: str | Path | None = None, ray: bool = True, **settings: Any
+    sps: int = 7,
+    *,
+    state_dir: str | Path | None = None,
+    ray: bool = True,
+    new_journal: bool = False,
+    **settings: Any,
 ) -> Network:
     """Start a chain and ``sps`` storage providers; they run until the network is closed.
 
@@ -58,11 +63,14 @@ def local_network(
         ray: False: all storage providers in threads of this process, the same classes built alike,
             without Ray: up in a second beside the chain, and a debugger stops in each of them. For
             small payloads: nothing runs on several cores but hashing, encoding and writing.
+        new_journal: begin a journal in a ``state_dir`` whose own was lost: all objects that were
+            stored before are unknown then.
         settings: as in greenray.yaml (docs/settings.md), for example
             ``chain={"genesis_params": {"max_segment_size": 65536}}, codec="zfec"``. Ports that are
             not given are any free ones.
 
-    Raises: InvalidSetting, TooFewProviders, AlreadyRunning, SharedMemoryTooSmall, PortInUse, ...
+    Raises: InvalidSetting, TooFewProviders, AlreadyRunning, SharedMemoryTooSmall, PortInUse,
+        JournalDamaged, JournalMissing, ...
     """
     from greenray.cluster.config.settings_loading import load_settings
 
@@ -81,15 +89,18 @@ def local_network(
         )
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
-        found = loop.run(_start(given, undo, loop, ray))
+        found = loop.run(_start(given, undo, loop, ray, new_journal))
         return Network(found, given.state_dir, loop, undo.pop_all())
 
 
-async def _start(settings: Settings, undo: ExitStack, loop: LoopThread, ray: bool) -> NetworkFile:
+async def _start(
+    settings: Settings, undo: ExitStack, loop: LoopThread, ray: bool, new_journal: bool
+) -> NetworkFile:
     from greenray.cluster.in_process import InProcessCarrier
     from greenray.cluster.network import LocalNetwork
 
-    network = LocalNetwork(settings, None if ray else InProcessCarrier(settings))
+    carrier = None if ray else InProcessCarrier(settings)
+    network = LocalNetwork(settings, carrier, new_journal=new_journal)
     found = await network.start()
     undo.callback(lambda: loop.run(network.stop()))
     return found

@@ -44,6 +44,13 @@ def up(
     ] = None,
     chain_endpoint: ChainEndpointOption = None,
     keys: KeysOption = None,
+    new_journal: Annotated[
+        bool,
+        typer.Option(
+            "--new-journal",
+            help="Begin a journal where it was lost: jobs and checksums of all objects are gone.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Start the local network (or what greenray.yaml describes) and go on with unfinished jobs."""
@@ -60,13 +67,13 @@ def up(
         if detach:
             _detached(settings, as_json)
         else:
-            asyncio.run(_until_stopped(settings, as_json))
+            asyncio.run(_until_stopped(settings, new_journal, as_json))
 
 
-async def _until_stopped(settings: Settings, as_json: bool) -> None:
+async def _until_stopped(settings: Settings, new_journal: bool, as_json: bool) -> None:
     from greenray.cluster.network import LocalNetwork
 
-    network = LocalNetwork(settings)
+    network = LocalNetwork(settings, new_journal=new_journal)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     starting = asyncio.create_task(network.start())
