@@ -6,6 +6,7 @@ from typing import Any
 
 from greenray.actors.ports import (
     ApprovalSource,
+    JobOperator,
     ReceiverPort,
     SealerPort,
     SignerPort,
@@ -23,6 +24,7 @@ SIGNER = PortName("signer", SignerPort)
 SEALER = PortName("signer", SealerPort)
 APPROVALS = PortName("p2p", ApprovalSource)
 TASK_WAKER = PortName("task_node", TaskWaker)
+JOB_OPERATOR = PortName("task_node", JobOperator)
 
 
 def receiver(index: int) -> PortName[ReceiverPort]:

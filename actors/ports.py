@@ -350,3 +350,23 @@ class TaskWaker(Protocol):
     @alone
     async def follow_upload(self, job: JobContext) -> None:
         """This job's payload has begun to arrive; its batches may be sent ahead."""
+
+
+class JobOperator(Protocol):
+    """The TaskNode as an operator sees it. Both calls are for jobs that nobody is working on; they
+    raise NoSuchJob, IllegalTransition (the job has ended), StaleJob (somebody has it)."""
+
+    @alone
+    async def retry_now(self, sp_address: str, job_id: int) -> JobContext:
+        """Go on with the job, however long its next retry is off; returns it as it was claimed.
+
+        Raises: also InvalidInput, when its payload is not stored.
+        """
+
+    @alone
+    async def give_up(self, sp_address: str, job_id: int) -> None:
+        """Never try the job again, and reject its object on chain if the chain lets it.
+
+        Raises: also IllegalTransition, when it is in no error state, and what rejecting raises;
+        the job is given up then.
+        """

@@ -40,6 +40,7 @@ from greenray.protocol.errors import (
     UnknownStorageProvider,
 )
 from greenray.protocol.objects import StorageParams
+from greenray.seam.finder import Finder
 from greenray.storage.direct_io import store_errors
 from greenray.storage.piece_location import PieceLocation
 
@@ -314,6 +315,11 @@ class LocalNetwork:
                 address = GatewayAddress(binding.sp_address, endpoint, uploader, node.node_id)
                 gateways.append(address)
         return tuple(gateways)
+
+    @property
+    def finder(self) -> Finder:
+        """Of its actors, once it has started."""
+        return self._carrier.finder
 
     async def process_id(self, actor: str) -> int:
         """Of the process that hosts the actor, once all that it hosts is built; raises why not."""

@@ -13,8 +13,9 @@ from greenray.actors.task_node.driver_ports import DriverPorts
 from greenray.actors.task_node.early_replication import EarlyReplications
 from greenray.actors.task_node.job_driver import JobDriver
 from greenray.actors.task_node.settings import TaskNodeSettings
-from greenray.protocol.errors import GreenrayError, StaleJob
+from greenray.protocol.errors import GreenrayError, InvalidInput, StaleJob
 from greenray.protocol.job import JobContext
+from greenray.protocol.job_table import TASK_NODE_STATES
 from greenray.timeline.stage_trace import TracePart
 
 log = logging.getLogger(__name__)
@@ -69,6 +70,35 @@ class TaskNode:
             task.cancel()
         await asyncio.gather(self._early.stop(), *self._running, return_exceptions=True)
 
+    # --- what an operator asks for ---------------------------------------------------------------
+
+    async def retry_now(self, sp_address: str, job_id: int) -> JobContext:
+        """See ``greenray.actors.ports.JobOperator``."""
+        job = await self._claim_one(sp_address, job_id)
+        if job.state not in TASK_NODE_STATES:
+            await self._release(job)
+            raise InvalidInput("its payload is not stored", job.where, "Put the object again")
+        self._start(job)
+        return job
+
+    async def give_up(self, sp_address: str, job_id: int) -> None:
+        """See ``greenray.actors.ports.JobOperator``."""
+        job = await self._claim_one(sp_address, job_id)
+        try:
+            await JobDriver(job, self._ports, self._settings.driver, self._early).give_up()
+        finally:
+            await self._release(job)
+
+    async def _claim_one(self, sp_address: str, job_id: int) -> JobContext:
+        return await self._ports.job_store.claim_job(
+            sp_address, job_id, self._owner, self._settings.lease_s
+        )
+
+    def _start(self, job: JobContext) -> None:
+        task = asyncio.create_task(self._drive(job))
+        self._running.add(task)
+        task.add_done_callback(self._ended)
+
     async def _claim(self) -> float:
         """Start what is due; returns how long to sleep (s)."""
         settings = self._settings
@@ -78,9 +108,7 @@ class TaskNode:
                 for job in await self._ports.job_store.claim_jobs(
                     self._owner, settings.lease_s, free
                 ):
-                    task = asyncio.create_task(self._drive(job))
-                    self._running.add(task)
-                    task.add_done_callback(self._ended)
+                    self._start(job)
             if len(self._running) >= settings.parallel_jobs:
                 return settings.poll_s
             due_s = await self._ports.job_store.next_due_in_s()

@@ -170,9 +170,14 @@ class JobDriver:
         await self._record(failure(job_error, due))
         log.warning("%s: %s (%s)", job.object_info.name, job_error.message, job_error.reason)
         if due is None or not job_error.retryable:
-            await self._give_up()
+            await self.give_up()
 
-    async def _give_up(self) -> None:
+    async def give_up(self) -> None:
+        """Nobody tries this job again; its object is rejected on chain, if the chain lets it.
+
+        Raises: IllegalTransition (it is not in an error state), StaleJob, and what ``reject_seal``
+        raises, when the job is given up already.
+        """
         await self._record(GivenUp())
         log.error("%s is given up: %s", self._job.object_info.name, self._job.error)
         await self._ports.sealer.reject_seal(self._seal_order())

@@ -153,9 +153,13 @@ HOME_ACTORS = ("chain", "job_store", "signer", "p2p", "task_node")
 """A network has one of each, on its home node; they live in one process there."""
 
 
+HOME = "home"
+"""The name of that process."""
+
+
 def host_of(name: str) -> str:
     """The name of the process that hosts an actor."""
-    return "home" if name in HOME_ACTORS else name
+    return HOME if name in HOME_ACTORS else name
 
 
 def host_title(host: str) -> str:

@@ -16,7 +16,7 @@ from ray import exceptions as ray_errors
 from greenray.actors.uploader.payload_source import block_bytes
 from greenray.client.network_file import NetworkFile
 from greenray.client.payload_io import DirectPayload
-from greenray.cluster.config.node_config import host_of
+from greenray.cluster.config.node_config import HOME, host_of
 from greenray.cluster.on_ray.named_ports import RayFinder
 from greenray.cluster.on_ray.placing import PlacedBytes, Placing
 from greenray.cluster.on_ray.runtime import attach_ray
@@ -39,6 +39,26 @@ def attached(network: NetworkFile) -> None:
     """
     if not ray.is_initialized():
         attach_ray(network.ray_address, namespace=network.ray_namespace)
+
+
+def finder_of(network: NetworkFile) -> RayFinder:
+    """Of the home node's actors, in this process, which becomes a driver of the network's cluster.
+
+    Raises NotRunning, ComponentUnavailable.
+    """
+    attached(network)
+    return RayFinder(handles={HOME: _handle(HOME, network)})
+
+
+def _handle(host: str, network: NetworkFile) -> Any:
+    try:
+        return ray.get_actor(host, namespace=network.ray_namespace)
+    except ValueError:
+        raise NotRunning(
+            "this process is attached to another Ray cluster, or the network has ended",
+            network.ray_address,
+            f"Call ray.init({network.ray_address!r}), without another one before",
+        ) from None
 
 
 _placing = Placing()
@@ -110,15 +130,7 @@ class ReferencedBlocks(DirectPayload):
     async def send(self, endpoint: str, request: GatewayRequest) -> None:
         """See ``DirectPayload.send``. The Uploader of this node takes it, if there is one."""
         name = self._uploader(endpoint)
-        try:
-            handle = ray.get_actor(name, namespace=self._network.ray_namespace)
-        except ValueError:
-            raise NotRunning(
-                "this process is attached to another Ray cluster, or the network has ended",
-                self._network.ray_address,
-                f"Call ray.init({self._network.ray_address!r}), without another one before",
-            ) from None
-        finder = RayFinder(handles={host_of(name): handle})
+        finder = RayFinder(handles={host_of(name): _handle(name, self._network)})
         uploader = finder.find(payloads(name))
         await uploader.put_object(request, list(self._blocks))
 

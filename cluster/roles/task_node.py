@@ -55,6 +55,7 @@ def build(config: NodeConfig, host: HostServices) -> TaskNode:
 
 OFFERS = (
     offered(names.TASK_WAKER, build),
+    offered(names.JOB_OPERATOR, build),
     offered(names.trace_of(names.TASK_WAKER), build),
     offered(launch_names.JOB_RUNNER, build),
 )

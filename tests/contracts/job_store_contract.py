@@ -21,6 +21,7 @@ from greenray.protocol.job import JobContext, JobError, JobState, SecondaryRecei
 from greenray.protocol.job_claims import is_claimable
 from greenray.protocol.job_events import (
     ApprovalsCollected,
+    GivenUp,
     JobEvent,
     ReplicateFailed,
     ReplicateFinished,
@@ -398,6 +399,36 @@ class JobStoreContract:
         assert await store.next_due_in_s() == 0
         (claimed,) = await store.claim_jobs("node", LEASE_S, 1)
         assert is_claimable(replace(claimed, owner=""), clock.now)
+
+    async def test_one_job_is_claimed_by_its_number_before_it_is_due(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        await uploaded(store, replace(HELLO, id=7, object_name="another"))
+        first = await uploaded(store)
+        await store.claim_jobs("node", LEASE_S, 2)
+        job = await store.get_job(PRIMARY, first.object_id)
+        assert job is not None
+        job = await after(store, job, ReplicateFailed(FAILURE, clock.now + 60))
+        with pytest.raises(StaleJob, match="node is working on it"):
+            await store.claim_job(PRIMARY, job.job_id, "person", LEASE_S)
+        await store.release_job(PRIMARY, job.job_id, job.epoch)
+        claimed = await store.claim_job(PRIMARY, job.job_id, "person", LEASE_S)
+        assert claimed == replace(
+            job, owner="person", epoch=job.epoch + 1, lease_expires_at=clock.now + LEASE_S
+        )
+        assert await store.get_job(PRIMARY, first.object_id) == claimed
+
+    async def test_a_job_that_has_ended_or_is_not_there_is_not_claimed(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        await uploaded(store)
+        (job,) = await store.claim_jobs("node", LEASE_S, 1)
+        job = await after(store, job, ReplicateFailed(FAILURE, None), GivenUp())
+        with pytest.raises(IllegalTransition, match="has ended"):
+            await store.claim_job(PRIMARY, job.job_id, "person", LEASE_S)
+        for sp_address, job_id in ((OTHER_SP, job.job_id), (PRIMARY, job.job_id + 1)):
+            with pytest.raises(NoSuchJob):
+                await store.claim_job(sp_address, job_id, "person", LEASE_S)
 
     async def test_a_job_whose_lease_ran_out_is_claimed_by_another(
         self, store: JobStore, clock: Clock

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from greenray.client.storage_client import WaitFor
+from tests.support.broken_table import BrokenTable
 from tests.support.whole_network import WholeNetwork, whole_network
 
 PAYLOAD = bytes(range(256)) * 100
@@ -19,25 +19,6 @@ async def network(tmp_path: Path) -> AsyncIterator[WholeNetwork]:
     async with whole_network(tmp_path) as network:
         await network.start()
         yield network
-
-
-class BrokenTable:
-    """A table of the journal that cannot be used, behind the back of its owner."""
-
-    def __init__(self, journal: Path, table: str) -> None:
-        self._journal = journal
-        self._table = table
-
-    def _run(self, statement: str) -> None:
-        with sqlite3.connect(self._journal) as connection:
-            connection.execute(statement)
-        connection.close()
-
-    def take_away(self) -> None:
-        self._run(f"ALTER TABLE {self._table} RENAME TO {self._table}_aside")
-
-    def put_back(self) -> None:
-        self._run(f"ALTER TABLE {self._table}_aside RENAME TO {self._table}")
 
 
 async def test_no_secondary_is_blamed_for_the_journal_and_the_job_goes_on_when_it_is_back(

@@ -147,6 +147,8 @@ class WholeNetwork:
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
         self.in_cluster = InClusterSettings()
         self.downloader = DownloaderSettings(download_budget_bytes=1 << 20)
+        self.retry_base_s = 0.2
+        self.retry_cap_s = 0.5
         self.processes: Processes | None = None
         self.frozen = asyncio.Event()
         self._thawed = threading.Event()
@@ -260,8 +262,8 @@ class WholeNetwork:
         driver = replace(
             config.task_node.driver,
             approval_timeout_s=1.0,
-            retry_base_s=0.2,
-            retry_cap_s=0.5,
+            retry_base_s=self.retry_base_s,
+            retry_cap_s=self.retry_cap_s,
             replication=self.replication,
         )
         uploader = replace(

@@ -13,9 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenray.protocol.errors import NoSuchJob
+from greenray.protocol.errors import IllegalTransition, NoSuchJob, StaleJob
 from greenray.protocol.job import JobContext, JobState
-from greenray.protocol.job_claims import UploadAdmission, admit_upload, is_claimable
+from greenray.protocol.job_claims import UploadAdmission, admit_upload, is_claimable, is_owned
 from greenray.protocol.job_events import EVENTS, JobEvent, OwnerLost, UploadResumed, UploadStarted
 from greenray.protocol.job_table import TASK_NODE_STATES, apply, check_and_apply
 from greenray.protocol.objects import ObjectInfo, StorageParams
@@ -119,6 +119,19 @@ def claim_jobs(
     ).fetchall()
     jobs = (job for job in map(decode_job, candidates) if is_claimable(job, now))
     return tuple(_save(db, _owned(job, owner, now + lease_s)) for job in jobs)
+
+
+def claim_job(
+    db: sqlite3.Connection, sp_address: str, job_id: int, owner: str, lease_s: float, now: float
+) -> JobContext:
+    job = require_job(db, sp_address, job_id)
+    if job.final:
+        raise IllegalTransition(f"the job has ended ({job.state.name})", job.where)
+    if is_owned(job, now):
+        raise StaleJob(
+            f"{job.owner} is working on it", job.where, "Wait until its step has ended or failed"
+        )
+    return _save(db, _owned(job, owner, now + lease_s))
 
 
 def next_due_in_s(db: sqlite3.Connection, now: float) -> float | None:

@@ -19,8 +19,10 @@ from greenray.protocol.errors import (
     JournalMissing,
     NoSpaceLeft,
 )
+from greenray.protocol.job import JobContext
 from greenray.storage.direct_io import store_errors
 from greenray.storage.group_commit import is_damage, translate
+from greenray.storage.job_rows import list_jobs
 from greenray.storage.sqlite_schema import check_header, open_journal
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -58,6 +60,16 @@ def check_journal(path: Path, *, thorough: bool = False) -> JournalSummary:
         check_header(connection, str(path))
         _check_pages(connection, path, thorough)
         return _summary(connection, path)
+
+
+def read_jobs(path: Path, *, unfinished_only: bool) -> tuple[JobContext, ...]:
+    """As of now, oldest first, whether somebody writes to the journal or not.
+
+    Raises JournalMissing, JournalError.
+    """
+    with _errors_of(path), closing(_reader(path)) as connection:
+        check_header(connection, str(path))
+        return list_jobs(connection, unfinished_only)
 
 
 def back_up(journal: Path, copy: Path) -> JournalSummary:

@@ -277,6 +277,15 @@ class JobStore(Protocol):
         """Take up to ``limit`` claimable jobs, oldest first; each gets a new epoch, this owner and
         a lease (``greenray.protocol.job_claims.is_claimable``)."""
 
+    @alone
+    async def claim_job(
+        self, sp_address: str, job_id: int, owner: str, lease_s: float
+    ) -> JobContext:
+        """Take this job, due or not; it gets a new epoch, this owner and a lease.
+
+        Raises: NoSuchJob, IllegalTransition (it is final), StaleJob (somebody has it).
+        """
+
     @grouped
     async def next_due_in_s(self) -> float | None:
         """Seconds until the next job becomes claimable: due, and without an owner or with a lease

@@ -114,6 +114,14 @@ class SqliteJobStore:
             lambda db: job_rows.claim_jobs(db, owner, lease_s, limit, self._clock()),
         )
 
+    async def claim_job(
+        self, sp_address: str, job_id: int, owner: str, lease_s: float
+    ) -> JobContext:
+        return await self._call(
+            f"claim_job {job_id}",
+            lambda db: job_rows.claim_job(db, sp_address, job_id, owner, lease_s, self._clock()),
+        )
+
     async def next_due_in_s(self) -> float | None:
         return await self._call(
             "next_due_in_s", lambda db: job_rows.next_due_in_s(db, self._clock())

@@ -1,0 +1,73 @@
+"""Jobs for operators: read from the journal, changed by the TaskNode of the running network."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from greenray.actors import names
+from greenray.actors.ports import JobOperator
+from greenray.client.network_file import NetworkFile
+from greenray.protocol.errors import InvalidInput, NoSuchJob, NotRunning
+from greenray.protocol.job import JobState
+from greenray.protocol.job_outlook import JobFilter, JobOutlook
+from greenray.storage.journal_file import read_jobs
+
+if TYPE_CHECKING:
+    from greenray.seam.finder import Finder
+
+
+OperatorSource = Callable[[], JobOperator]
+"""Called where an event loop runs, when a job is to be changed."""
+
+
+def find_jobs(journal: Path, wanted: JobFilter) -> tuple[JobOutlook, ...]:
+    """Oldest first; the network may run. Raises JournalMissing, JournalError."""
+    now = time.time()
+    jobs = read_jobs(journal, unfinished_only=not wanted.finished)
+    outlooks = (JobOutlook.of(job, now) for job in jobs)
+    return tuple(job for job in outlooks if wanted.passes(job))
+
+
+def find_job(journal: Path, name: str) -> JobOutlook:
+    """``name``: the number of a job, or BUCKET/OBJECT, whose newest job it is.
+
+    Raises NoSuchJob, JournalMissing, JournalError.
+    """
+    jobs = find_jobs(journal, JobFilter(finished=True))
+    found = [job for job in jobs if name in (str(job.job_id), job.name)]
+    if not found:
+        raise NoSuchJob("there is no such job", name, "See: greenray jobs list --all")
+    return found[-1]
+
+
+def parse_state(name: str) -> JobState:
+    """Of a state's name or number. Raises InvalidInput."""
+    for state in JobState:
+        if name.upper() == state.name or name == str(int(state)):
+            return state
+    names_of_all = ", ".join(state.name for state in JobState)
+    raise InvalidInput(f"{name!r} is no state of a job", "state", f"Use one of {names_of_all}")
+
+
+def operator_of(finder: Finder) -> JobOperator:
+    return finder.find(names.JOB_OPERATOR)
+
+
+def attached_operator(network: NetworkFile) -> JobOperator:
+    """Of a network that another process runs: this one becomes a driver of its Ray cluster. Call
+    it where an event loop runs.
+
+    Raises NotRunning, ComponentUnavailable.
+    """
+    if not network.ray_address:
+        raise NotRunning(
+            "this network runs in one process, without Ray, and takes no orders from others",
+            f"process {network.pid}",
+            "Call retry_job and give_up_job of the Network there",
+        )
+    from greenray.cluster.on_ray.payload import finder_of
+
+    return operator_of(finder_of(network))
