@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, overload
 from greenray.api.inspection import Inspector, PieceTable, RebuiltSegment, SealTransaction
 from greenray.api.loop_thread import LoopThread
 from greenray.api.notebook_logging import hide_widget_hints
-from greenray.api.results import JobStatus, StoredObject
+from greenray.api.results import JobStatus, JobTable, StoredObject
 from greenray.capacity.measurement import measure_stages
 from greenray.chain.dialects import Dialect, get_dialect
 from greenray.client.creation import PutOptions
@@ -29,8 +30,17 @@ from greenray.client.setbacks import OnSetback
 from greenray.client.storage_client import StorageClient, WaitFor
 from greenray.client.user import open_client, split_name
 from greenray.cluster.config.state_dir import StateDir
+from greenray.cluster.jobs import (
+    OperatorSource,
+    attached_operator,
+    find_job,
+    find_jobs,
+    operator_of,
+)
 from greenray.display.html_table import html_table
 from greenray.protocol.errors import InvalidInput, NotRunning
+from greenray.protocol.job import JobState
+from greenray.protocol.job_outlook import JobFilter
 from greenray.protocol.objects import RedundancyType
 from greenray.timeline.object_timeline import ObjectTimeline
 
@@ -89,13 +99,13 @@ def local_network(
         )
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
-        found = loop.run(_start(given, undo, loop, ray, new_journal))
-        return Network(found, given.state_dir, loop, undo.pop_all())
+        found, operator = loop.run(_start(given, undo, loop, ray, new_journal))
+        return Network(found, given.state_dir, loop, undo.pop_all(), operator)
 
 
 async def _start(
     settings: Settings, undo: ExitStack, loop: LoopThread, ray: bool, new_journal: bool
-) -> NetworkFile:
+) -> tuple[NetworkFile, OperatorSource]:
     from greenray.cluster.in_process import InProcessCarrier
     from greenray.cluster.network import LocalNetwork
 
@@ -103,7 +113,7 @@ async def _start(
     network = LocalNetwork(settings, carrier, new_journal=new_journal)
     found = await network.start()
     undo.callback(lambda: loop.run(network.stop()))
-    return found
+    return found, partial(operator_of, network.finder)
 
 
 def connect(state_dir: str | Path = "~/.greenray") -> Network:
@@ -116,17 +126,25 @@ def connect(state_dir: str | Path = "~/.greenray") -> Network:
     with ExitStack() as undo:
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
-        return Network(found, path, loop, undo.pop_all())
+        return Network(found, path, loop, undo.pop_all(), partial(attached_operator, found))
 
 
 class Network:
     """A running network and its user. Use it in a ``with`` block, or ``close`` it."""
 
     def __init__(
-        self, found: NetworkFile, state_dir: Path, loop: LoopThread, undo: ExitStack
+        self,
+        found: NetworkFile,
+        state_dir: Path,
+        loop: LoopThread,
+        undo: ExitStack,
+        operator: OperatorSource,
     ) -> None:
-        """``undo`` is closed with this network, after its own connections."""
+        """``undo`` is closed with this network, after its own connections. ``operator``: called in
+        the loop, when a job is to be changed."""
         self._found = found
+        self._operator = operator
+        self._journal = StateDir(state_dir).job_store_file
         self.chain_endpoint = found.chain_endpoint
         self.chain_id = found.chain_id
         self.gateways: Mapping[str, str] = found.endpoints()
@@ -251,6 +269,44 @@ class Network:
         """
         document = self._run(lambda: self._client.timeline(*split_name(name)))
         return ObjectTimeline.from_json(document)
+
+    # --- jobs, for who runs the network ----------------------------------------------------------
+
+    def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        bucket: str | None = None,
+        sp: str | None = None,
+        stuck: bool = False,
+        finished: bool = False,
+    ) -> JobTable:
+        """Jobs that fit all of these, oldest first; without ``finished``, those that are neither
+        sealed nor given up. The state directory must be on this machine.
+
+        Raises JournalMissing, JournalError.
+        """
+        wanted = JobFilter(state, bucket, sp, stuck, finished)
+        return JobTable(find_jobs(self._journal, wanted))
+
+    def retry_job(self, name: str | int) -> None:
+        """Go on with a job now, however long its next retry is off. ``name``: its number, or the
+        ``bucket/object`` that it is of.
+
+        Raises NoSuchJob, IllegalTransition (it has ended), StaleJob (somebody is working on it),
+        InvalidInput (its payload is not stored), ComponentUnavailable.
+        """
+        job = find_job(self._journal, str(name))
+        self._run(lambda: self._operator().retry_now(job.sp_address, job.job_id))
+
+    def give_up_job(self, name: str | int) -> None:
+        """Never try a job again, and reject its object on chain, if the chain lets it.
+
+        Raises NoSuchJob, IllegalTransition (it has ended, or is in no error state), StaleJob,
+        ChainUnavailable (it is given up, and not rejected), ComponentUnavailable.
+        """
+        job = find_job(self._journal, str(name))
+        self._run(lambda: self._operator().give_up(job.sp_address, job.job_id))
 
     # --- what lies beneath -----------------------------------------------------------------------
 

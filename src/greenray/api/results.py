@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from greenray.client.setbacks import ReplacedSecondary, Setback
 from greenray.display.html_table import html_table
 from greenray.protocol.job import JobState, StateChange
+from greenray.protocol.job_outlook import JobOutlook
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,4 +129,35 @@ class StoredObject:
             f"bytes, {self.status.state.name}",
             ("stage", "seconds"),
             ((stage, f"{seconds:.3f}") for stage, seconds in self.stages.items()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class JobTable:
+    """Jobs as of one moment, oldest first."""
+
+    jobs: tuple[JobOutlook, ...]
+
+    def __iter__(self) -> Iterator[JobOutlook]:
+        return iter(self.jobs)
+
+    def __len__(self) -> int:
+        return len(self.jobs)
+
+    def _repr_html_(self) -> str:
+        return html_table(
+            f"{len(self.jobs)} jobs",
+            ("job", "object", "state", "age (s)", "retries", "next retry in (s)", "waits for"),
+            (
+                (
+                    job.job_id,
+                    job.name,
+                    job.state.name,
+                    f"{job.age_s:.0f}",
+                    job.retries,
+                    "" if job.next_retry_in_s is None else f"{job.next_retry_in_s:.0f}",
+                    job.waits_for,
+                )
+                for job in self.jobs
+            ),
         )

@@ -25,6 +25,7 @@ COMMANDS = {
     "put": "Store a file as BUCKET/OBJECT.",
     "get": "Read a sealed object back, verified.",
     "status": "The state of an object's job, or of the network.",
+    "jobs": "List jobs and what they wait for; retry or give up a stuck one.",
     "journal": "Check the journal, back it up, restore it.",
     "hash": "All checksums and integrity hashes of a file.",
     "bench": "Measure what each stage costs, beside what the machine allows.",
