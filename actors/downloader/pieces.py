@@ -20,6 +20,11 @@ from greenray.protocol.layout import ColumnLayout
 from greenray.storage.ports import ColumnKey
 
 CHALLENGE_PATH = "/greenfield/admin/v1/challenge"
+OBJECT_ID_HEADER = "X-Gnfd-Object-ID"
+REDUNDANCY_INDEX_HEADER = "X-Gnfd-Redundancy-Index"
+PIECE_INDEX_HEADER = "X-Gnfd-Piece-Index"
+INTEGRITY_HASH_HEADER = "X-Gnfd-Integrity-Hash"
+PIECE_HASH_HEADER = "X-Gnfd-Piece-Hash"
 
 _MAX_HEADER_BYTES = 1024 * 1024
 """Of the checksums of all pieces of a column, 65 characters for each."""
@@ -83,7 +88,7 @@ class HttpPieces:
             ) as answer:
                 if answer.status != 200:
                     raise SecondaryFailed(f"it answered HTTP {answer.status}", where)
-                checksums = answer.headers.get("X-Gnfd-Piece-Hash", "").split(",")
+                checksums = answer.headers.get(PIECE_HASH_HEADER, "").split(",")
                 piece = await answer.content.readexactly(size_bytes)
                 return HeldPiece(
                     np.frombuffer(piece, np.uint8), tuple(bytes.fromhex(c) for c in checksums)
@@ -109,9 +114,9 @@ class HttpPieces:
     ) -> dict[str, str]:
         headers = {
             "Host": url.authority,
-            "X-Gnfd-Object-ID": str(key.object_id),
-            "X-Gnfd-Redundancy-Index": str(key.redundancy_index),
-            "X-Gnfd-Piece-Index": str(piece_index),
+            OBJECT_ID_HEADER: str(key.object_id),
+            REDUNDANCY_INDEX_HEADER: str(key.redundancy_index),
+            PIECE_INDEX_HEADER: str(piece_index),
         }
         canonical = canonical_request("GET", url.path, "", headers.items(), url.authority)
         # The Signer hashes once more, with Keccak: what the signature of a request is over.

@@ -13,6 +13,13 @@ import numpy as np
 from aiohttp import web
 
 from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.downloader.pieces import (
+    INTEGRITY_HASH_HEADER,
+    OBJECT_ID_HEADER,
+    PIECE_HASH_HEADER,
+    PIECE_INDEX_HEADER,
+    REDUNDANCY_INDEX_HEADER,
+)
 from greenray.actors.gateway.auth import authenticate
 from greenray.actors.ports import HeldPiece, ReceiverPort
 from greenray.chain.ports import ChainClient
@@ -21,12 +28,6 @@ from greenray.protocol.gateway_request import GatewayRequest
 from greenray.protocol.integrity import integrity_hash
 from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
 from greenray.storage.ports import ColumnKey, JobStore, PieceStore
-
-OBJECT_ID_HEADER = "X-Gnfd-Object-ID"
-REDUNDANCY_INDEX_HEADER = "X-Gnfd-Redundancy-Index"
-PIECE_INDEX_HEADER = "X-Gnfd-Piece-Index"
-INTEGRITY_HASH_HEADER = "X-Gnfd-Integrity-Hash"
-PIECE_HASH_HEADER = "X-Gnfd-Piece-Hash"
 
 
 class ChallengeAnswers:
