@@ -13,6 +13,7 @@ from yarl import URL
 
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.ports import HeldPiece, PieceSource, ReceiverPort, SignerPort
+from greenray.actors.replication.secondary_http import endpoint_url
 from greenray.chain.crypto import keccak256
 from greenray.protocol.errors import SecondaryFailed, SecondaryTimeout
 from greenray.protocol.http_auth import canonical_request, format_authorization, message_to_sign
@@ -80,8 +81,7 @@ class HttpPieces:
         where = f"{holder} at {endpoint}"
         size_bytes = layout.piece_length(piece_index)
         try:
-            url = URL((endpoint if "://" in endpoint else f"https://{endpoint}").rstrip("/"))
-            url = url.joinpath(CHALLENGE_PATH.lstrip("/"))
+            url = URL(endpoint_url(endpoint)).joinpath(CHALLENGE_PATH.lstrip("/"))
             headers = await self._signed(sp_address, url, key, piece_index)
             async with self._open_session().get(
                 url, headers=headers, timeout=self._timeout, allow_redirects=False

@@ -192,7 +192,7 @@ class _HttpGroup:
         timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout_s)
         try:
             async with self._session.put(
-                _endpoint_url(self._provider.endpoint) + REPLICATE_PIECE_PATH,
+                endpoint_url(self._provider.endpoint) + REPLICATE_PIECE_PATH,
                 data=self._body.chunks(),
                 headers=self._headers(),
                 timeout=timeout,
@@ -287,7 +287,8 @@ class _Body:
         moved.set_result(None)
 
 
-def _endpoint_url(endpoint: str) -> str:
+def endpoint_url(endpoint: str) -> str:
+    """As it stands on chain; without a scheme ``https://`` is meant."""
     base = endpoint if "://" in endpoint else f"https://{endpoint}"
     return base.rstrip("/")
 
