@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +19,9 @@ from greenray.protocol.errors import (
 from greenray.protocol.job import JobContext, JobState
 from greenray.protocol.job_events import JobEvent, SealFinished, UploadFinished, UploadStarted
 from greenray.protocol.objects import StorageParams
+from greenray.storage import sqlite_schema
 from greenray.storage.group_commit import GroupCommitter
+from greenray.storage.journal_file import read_jobs
 from greenray.storage.ports import JobUpdate
 from greenray.storage.sqlite_schema import APPLICATION_ID, SCHEMA_VERSION, open_journal
 from greenray.storage.sqlite_store import SqliteJobStore
@@ -88,6 +91,42 @@ def test_a_newer_journal_is_refused(path: Path) -> None:
     newer.close()
     with pytest.raises(StoreError, match=f"schema version {SCHEMA_VERSION + 1}"):
         SqliteJobStore.open(path)
+
+
+@pytest.fixture
+def older(path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A journal with a job, of the schema before one that has another table."""
+    with closing(open_journal(path)) as journal, journal:
+        journal.executescript("CREATE TABLE notes (text TEXT); INSERT INTO notes VALUES ('kept')")
+    upgrades = (*sqlite_schema._UPGRADES, "ALTER TABLE notes RENAME TO remarks;")
+    monkeypatch.setattr(sqlite_schema, "_UPGRADES", upgrades)
+    monkeypatch.setattr(sqlite_schema, "SCHEMA_VERSION", SCHEMA_VERSION + 1)
+    return path
+
+
+def test_an_older_journal_is_upgraded_once(older: Path) -> None:
+    for _ in range(2):
+        with closing(open_journal(older)) as journal:
+            assert journal.execute("SELECT text FROM remarks").fetchone()[0] == "kept"
+            assert journal.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION + 1
+
+
+def test_an_upgrade_that_fails_leaves_the_journal_as_it_was(
+    older: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    upgrades = (*sqlite_schema._UPGRADES[:-1], "DROP TABLE notes; SELECT 1 FROM nowhere;")
+    monkeypatch.setattr(sqlite_schema, "_UPGRADES", upgrades)
+    with pytest.raises(StoreError, match="nowhere"):
+        open_journal(older)
+    with closing(sqlite3.connect(older)) as journal:
+        assert journal.execute("SELECT text FROM notes").fetchone()[0] == "kept"
+        assert journal.execute("PRAGMA user_version").fetchone()[0] == SCHEMA_VERSION
+
+
+def test_reading_an_older_journal_does_not_change_it(older: Path) -> None:
+    before = older.read_bytes()
+    assert read_jobs(older, unfinished_only=False) == ()
+    assert older.read_bytes() == before
 
 
 def test_a_journal_in_a_missing_folder_names_the_file(tmp_path: Path) -> None:

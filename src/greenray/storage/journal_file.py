@@ -23,7 +23,7 @@ from greenray.protocol.job import JobContext
 from greenray.storage.direct_io import store_errors
 from greenray.storage.group_commit import is_damage, translate
 from greenray.storage.job_rows import list_jobs
-from greenray.storage.sqlite_schema import check_header, open_journal
+from greenray.storage.sqlite_schema import check_header, is_current, open_journal, upgrade
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database that is open, or was not closed."""
@@ -69,7 +69,10 @@ def read_jobs(path: Path, *, unfinished_only: bool) -> tuple[JobContext, ...]:
     """
     with _errors_of(path), closing(_reader(path)) as connection:
         check_header(connection, str(path))
-        return list_jobs(connection, unfinished_only)
+        if is_current(connection):
+            return list_jobs(connection, unfinished_only)
+        with closing(_upgraded_copy(connection)) as copy:
+            return list_jobs(copy, unfinished_only)
 
 
 def back_up(journal: Path, copy: Path) -> JournalSummary:
@@ -171,6 +174,15 @@ def _reader(path: Path) -> sqlite3.Connection:
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA query_only = ON")
     return connection
+
+
+def _upgraded_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """In memory: who reads a journal does not change it."""
+    copy = sqlite3.connect(":memory:", isolation_level=None)
+    copy.row_factory = sqlite3.Row
+    connection.backup(copy)
+    upgrade(copy)
+    return copy
 
 
 def _check_pages(connection: sqlite3.Connection, path: Path, thorough: bool) -> None:

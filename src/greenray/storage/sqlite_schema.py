@@ -11,8 +11,6 @@ from greenray.storage.group_commit import translate
 APPLICATION_ID = 0x67726179
 """``gray``, in the header of every journal file."""
 
-SCHEMA_VERSION = 1
-
 MISSING_JOURNAL_STEPS = (
     "Restore it with 'greenray journal restore FILE', or go on without the jobs that it had: "
     "greenray up --new-journal"
@@ -20,7 +18,7 @@ MISSING_JOURNAL_STEPS = (
 
 # ``attempt`` is a job's retries and a group's fence, ``next_attempt_at`` a job's ``retry_at``.
 # Object ids are unsigned 64-bit numbers on chain; SQLite's integers are signed: hence TEXT.
-_SCHEMA = """
+_FIRST_SCHEMA = """
 CREATE TABLE jobs (
     job_id INTEGER PRIMARY KEY AUTOINCREMENT,
     sp_address TEXT NOT NULL,
@@ -98,6 +96,11 @@ CREATE UNIQUE INDEX transactions_living ON transactions (signer_address, nonce)
     WHERE state != 'dead';
 """
 
+_UPGRADES: tuple[str, ...] = ()
+"""What each later version of the schema changed, oldest first; a script that was released stays."""
+
+SCHEMA_VERSION = 1 + len(_UPGRADES)
+
 
 def open_journal(path: Path, *, create: bool = True) -> sqlite3.Connection:
     """A connection to the journal at ``path``. ``create``: it is made when there is no file.
@@ -114,8 +117,8 @@ def open_journal(path: Path, *, create: bool = True) -> sqlite3.Connection:
         raise translate(error, where) from error
     try:
         connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA foreign_keys = ON")
         _check_or_create(connection, where)
+        connection.execute("PRAGMA foreign_keys = ON")
         # WAL with FULL: one sync per commit, and an answered commit survives a power loss.
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
@@ -129,28 +132,48 @@ def open_journal(path: Path, *, create: bool = True) -> sqlite3.Connection:
 
 def _check_or_create(connection: sqlite3.Connection, where: str) -> None:
     application = _pragma(connection, "application_id")
-    version = _pragma(connection, "user_version")
-    if application == 0 and version == 0 and _is_empty(connection):
+    if application == 0 and _pragma(connection, "user_version") == 0 and _is_empty(connection):
         connection.executescript(
-            f"BEGIN; {_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
-            f"PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+            f"BEGIN; {_FIRST_SCHEMA} PRAGMA application_id = {APPLICATION_ID}; "
+            "PRAGMA user_version = 1; COMMIT;"
         )
-    else:
-        check_header(connection, where)
+    check_header(connection, where)
+    upgrade(connection)
 
 
 def check_header(connection: sqlite3.Connection, where: str) -> None:
-    """Raises JournalError: not a journal, or one of another version."""
+    """Raises JournalError: not a journal, or one of a newer greenray."""
     application = _pragma(connection, "application_id")
     version = _pragma(connection, "user_version")
     if application != APPLICATION_ID:
         raise JournalError("the file is not a greenray journal", where, "Choose another file")
-    if version != SCHEMA_VERSION:
+    if not 1 <= version <= SCHEMA_VERSION:
         raise JournalError(
             f"the journal has schema version {version}, this greenray knows {SCHEMA_VERSION}",
             where,
             "Use the greenray that wrote it",
         )
+
+
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether a journal has the newest schema."""
+    return _pragma(connection, "user_version") == SCHEMA_VERSION
+
+
+def upgrade(connection: sqlite3.Connection) -> None:
+    """Bring a journal to the newest schema: each version in one step, or not at all.
+
+    ``connection`` does not check foreign keys yet, so that a script can make a table anew.
+    """
+    for version in range(_pragma(connection, "user_version"), SCHEMA_VERSION):
+        try:
+            connection.executescript(
+                f"BEGIN; {_UPGRADES[version - 1]} PRAGMA user_version = {version + 1}; COMMIT;"
+            )
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
