@@ -1,16 +1,17 @@
 """keccak256 and secp256k1 as the chain and the storage providers use them (protocol 03 §1).
 
-Cheap to import: only coincurve (libsecp256k1) and keccak. Signatures are 65 bytes
+Cheap to import: only libsecp256k1 and keccak. Signatures are 65 bytes
 ``r(32) || s(32) || v(1)`` with v = 0 or 1, deterministic (RFC 6979) and low-s.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import lru_cache
 
-from coincurve import PrivateKey, PublicKey
-
+from greenray.chain import secp256k1
 from greenray.protocol.errors import InvalidInput, SignatureError
 
 try:
@@ -41,8 +42,8 @@ def sign_digest(private_key: bytes, digest: bytes) -> bytes:
     """
     if len(digest) != 32:
         raise InvalidInput(f"a digest has 32 bytes, not {len(digest)}")
-    signature: bytes = _private(private_key).sign_recoverable(digest, hasher=None)
-    return signature
+    with _a_private_key(private_key):
+        return secp256k1.sign(private_key, digest)
 
 
 def sign_bytes(private_key: bytes, data: bytes) -> bytes:
@@ -63,11 +64,9 @@ def recover_digest(digest: bytes, signature: bytes, accept_27_28: bool = True) -
     if accept_27_28 and v in (27, 28):
         signature = signature[:64] + bytes([v - 27])
     try:
-        public_key = PublicKey.from_signature_and_message(signature, digest, hasher=None)
+        return secp256k1.recover(digest, signature)
     except ValueError as error:
         raise SignatureError("no public key can be recovered from the signature") from error
-    compressed: bytes = public_key.format(compressed=True)
-    return compressed
 
 
 def recover_signer(data: bytes, signature: bytes) -> str:
@@ -86,8 +85,8 @@ def recover_signer(data: bytes, signature: bytes) -> str:
 @lru_cache(maxsize=_REMEMBERED)
 def public_key_of(private_key: bytes) -> bytes:
     """The compressed public key, 33 bytes. Raises InvalidInput for what is not a key."""
-    compressed: bytes = _private(private_key).public_key.format(compressed=True)
-    return compressed
+    with _a_private_key(private_key):
+        return secp256k1.public_key_of(private_key)
 
 
 @lru_cache(maxsize=_REMEMBERED)
@@ -98,7 +97,7 @@ def address_of_public_key(public_key: bytes) -> str:
         InvalidInput: the bytes are not a point of the curve.
     """
     try:
-        uncompressed = PublicKey(public_key).format(compressed=False)
+        uncompressed = secp256k1.uncompressed(public_key)
     except ValueError as error:
         raise InvalidInput("these bytes are not a secp256k1 public key") from error
     return _checksummed(keccak256(uncompressed[1:])[-ADDRESS_SIZE_BYTES:])
@@ -122,13 +121,13 @@ def to_checksum_address(text: str) -> str:
     return _checksummed(bytes.fromhex(match[1]))
 
 
-# libsecp256k1 computes the public key of every key that it is given, twice.
-@lru_cache(maxsize=_REMEMBERED)
-def _private(private_key: bytes) -> PrivateKey:
+@contextmanager
+def _a_private_key(private_key: bytes) -> Iterator[None]:
+    """Around what takes the key: InvalidInput for what is not one."""
     if len(private_key) != 32:
         raise InvalidInput(f"a private key has 32 bytes, not {len(private_key)}")
     try:
-        return PrivateKey(private_key)
+        yield
     except ValueError:
         # No cause: the library's text may quote the key.
         raise InvalidInput("these 32 bytes are not a secp256k1 private key") from None
