@@ -1,7 +1,7 @@
 """Signatures over secp256k1 by libsecp256k1, through the binding that this Python has a wheel of.
 
 Both bindings give the same bytes and refuse the same input, with ValueError
-(tests/unit/test_secp256k1.py). Signatures are 65 bytes ``r(32) || s(32) || v(1)``.
+(tests/property/test_secp256k1.py). Signatures are 65 bytes ``r(32) || s(32) || v(1)``.
 """
 
 try:

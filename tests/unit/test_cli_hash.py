@@ -5,15 +5,11 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
 from greenray.cli.app import app
-from tests.support.payloads import redundancy_vectors, vector_payload
-
-CASES = [case for case in redundancy_vectors()["cases"] if case["size"] <= 1 << 20]
 
 
 def greenray(*arguments: object, stdin: bytes = b"") -> Result:
@@ -34,35 +30,6 @@ def hello(tmp_path: Path) -> Path:
     path = tmp_path / "hello.bin"
     path.write_bytes(b"hello")
     return path
-
-
-@pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
-def test_hash_gives_the_checksums_of_the_reference(case: dict[str, Any], tmp_path: Path) -> None:
-    path = tmp_path / "payload"
-    path.write_bytes(vector_payload(case["gen"], case["arg"], case["size"]))
-    options = ["--segment-size", case["segment_size"], "-k", case["k"], "-m", case["m"]]
-    result = greenray("hash", path, *options, "--json")
-    assert result.exit_code == 0
-    document = json.loads(result.stdout)
-    assert list(document) == [
-        "payload_size_bytes",
-        "segment_size_bytes",
-        "k",
-        "m",
-        "codec",
-        "integrity_hashes",
-        "segment_checksums",
-        "piece_checksums",
-    ]
-    assert document["payload_size_bytes"] == case["size"]
-    assert document["segment_size_bytes"] == case["segment_size"]
-    assert (document["k"], document["m"]) == (case["k"], case["m"])
-    assert document["integrity_hashes"] == case["checksums"]
-    for segment in case["segments"]:
-        index = segment["index"]
-        assert document["segment_checksums"][index] == segment["checksum"]
-        pieces = [row[index] for row in document["piece_checksums"]]
-        assert pieces == segment["piece_checksums"]
 
 
 @pytest.mark.parametrize("codec", ["isal", "zfec", "numpy"])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatch
+from functools import cache
 from graphlib import TopologicalSorter
+from pathlib import Path
 
 import pytest
 
-from tests.support.sources import SOURCE, source_files, tree_of
+from tests.support.sources import SOURCE, nodes_of, source_files
 
 _MAY_IMPORT = {
     "protocol": "",
@@ -59,25 +61,33 @@ _IMPURE = {
 """Standard modules with I/O, a clock, randomness or processes; the core takes none of them."""
 
 
-def _imports(tree: ast.Module) -> Sequence[tuple[int, str]]:
-    """(line, module) of every import, also of those inside functions; for what may be a module of
-    ours, the module's name with the imported one."""
+Import = ast.Import | ast.ImportFrom
+
+
+def _imports_of(path: Path) -> Sequence[Import]:
+    """Also those inside functions."""
+    return [*nodes_of(path, ast.Import), *nodes_of(path, ast.ImportFrom)]
+
+
+def _modules(imports: Iterable[Import]) -> Sequence[tuple[int, str]]:
+    """(line, module) of each; for what may be a module of ours, the module's name with the
+    imported one."""
     found = []
-    for node in ast.walk(tree):
+    for node in imports:
         if isinstance(node, ast.Import):
             found += [(node.lineno, alias.name) for alias in node.names]
-        elif isinstance(node, ast.ImportFrom) and node.level:
+        elif node.level:
             found.append((node.lineno, "." * node.level))  # no module of its own name
-        elif isinstance(node, ast.ImportFrom):
+        else:
             found += [(node.lineno, f"{node.module}.{alias.name}") for alias in node.names]
     return found
 
 
-def _violations(path: str, tree: ast.Module) -> list[str]:
+def _violations(path: str, imports: Iterable[Import]) -> list[str]:
     """``path``: below ``src/greenray``."""
     package = path.split("/")[0].removesuffix(".py")
     found = []
-    for line, module in _imports(tree):
+    for line, module in _modules(imports):
         top, _, below = module.partition(".")
         ours = below.split(".")[0] if top == "greenray" else None
         if module.startswith("."):
@@ -106,7 +116,7 @@ def test_package_imports_only_what_lies_below_it(package: str) -> None:
     violations = [
         violation
         for path in mine
-        for violation in _violations(path.as_posix(), tree_of(SOURCE / "greenray" / path))
+        for violation in _violations(path.as_posix(), _imports_of(SOURCE / "greenray" / path))
     ]
     assert violations == []
 
@@ -122,18 +132,23 @@ def test_rooms_form_no_circle() -> None:
     for path in source_files():
         inside = path.relative_to(SOURCE / "greenray")
         room = inside.parent.as_posix()
-        for _, module in _imports(tree_of(path)):
+        for _, module in _modules(_imports_of(path)):
             name, *parts = module.split(".")
-            while parts and not _exists(parts):
+            while parts and not _exists(tuple(parts)):
                 parts.pop()
             if name == "greenray" and parts and _room(parts) != room:
                 arrows.setdefault(room, set()).add(_room(parts))
     TopologicalSorter(arrows).prepare()  # raises CycleError, which names the circle
 
 
-def _exists(parts: Sequence[str]) -> bool:
+@cache
+def _exists(parts: tuple[str, ...]) -> bool:
     path = SOURCE.joinpath("greenray", *parts)
     return path.is_dir() or path.with_suffix(".py").exists()
+
+
+def _imports_in(source: str) -> Sequence[Import]:
+    return [node for node in ast.walk(ast.parse(source)) if isinstance(node, Import)]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +168,7 @@ def _exists(parts: Sequence[str]) -> bool:
     ],
 )
 def test_wrong_import_is_found(path: str, source: str, why: str) -> None:
-    [violation] = _violations(path, ast.parse(source))
+    [violation] = _violations(path, _imports_in(source))
     assert why in violation
 
 
@@ -167,4 +182,4 @@ def test_wrong_import_is_found(path: str, source: str, why: str) -> None:
     ],
 )
 def test_right_import_is_left_alone(path: str, source: str) -> None:
-    assert _violations(path, ast.parse(source)) == []
+    assert _violations(path, _imports_in(source)) == []

@@ -16,7 +16,7 @@ from greenray.client.network_file import read_network
 from greenray.cluster.config.settings_loading import load_settings
 from greenray.cluster.config.state_dir import StateDir
 from greenray.protocol.errors import InvalidSetting
-from tests.support.sources import source_files, tree_of
+from tests.support.sources import nodes_of, source_files
 from tests.unit.test_state_dir import NETWORK
 
 _ROOT = Path(__file__).parents[2]
@@ -47,8 +47,8 @@ def test_a_verified_receipt_is_made_by_its_verification_and_by_the_journal_only(
     makers = {
         path.name
         for path in source_files()
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.Call) and _name(node.func) == "SecondaryReceipt"
+        for node in nodes_of(path, ast.Call)
+        if _name(node.func) == "SecondaryReceipt"
     }
     assert makers == {"integrity.py"}
 

@@ -12,7 +12,7 @@ import pytest
 
 from greenray.protocol import errors
 from greenray.protocol.errors import GreenrayError
-from tests.support.sources import SOURCE, source_files, tree_of
+from tests.support.sources import SOURCE, nodes_of, source_files
 
 
 def _tree(base: type[GreenrayError]) -> Iterator[type[GreenrayError]]:
@@ -70,8 +70,7 @@ def test_every_error_is_declared_in_the_one_place() -> None:
         f"{path.relative_to(SOURCE)}: {node.name}"
         for path in source_files()
         if path != Path(errors.__file__)
-        for node in ast.walk(tree_of(path))
-        if isinstance(node, ast.ClassDef)
+        for node in nodes_of(path, ast.ClassDef)
         for base in node.bases
         if ast.unparse(base).split(".")[-1] in known
     ]

@@ -16,7 +16,7 @@ from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.config.settings_loading import load_settings, settings_by_name, variable_of
 from greenray.storage.file_location import FileLocation
-from tests.support.sources import source_files, tree_of
+from tests.support.sources import nodes_of, source_files
 
 ROOT = Path(__file__).parents[2]
 ROOMS = sorted(path.parent.name for path in (ROOT / "actors").glob("*/settings.py"))
@@ -133,9 +133,8 @@ def test_every_setting_has_a_text() -> None:
 
 def _sentences(path: Path) -> Iterator[str]:
     """What is said to people: strings with a space in them that are no docstrings."""
-    tree = tree_of(path)
-    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
-    for node in ast.walk(tree):
+    docstrings = {id(node.value) for node in nodes_of(path, ast.Expr)}
+    for node in nodes_of(path, ast.Constant):
         match node:
             case ast.Constant(value=str(text)) if " " in text and id(node) not in docstrings:
                 yield text
