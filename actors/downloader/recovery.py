@@ -1,4 +1,4 @@
-"""A broken segment, made again from the pieces of the object's secondaries."""
+"""A broken segment, made again from what others hold of the object."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.ports import Column, HeldPiece, PieceSource
 from greenray.actors.uploader.ingest import run_in
 from greenray.coding.codec import Codec
-from greenray.protocol.errors import CorruptPiece, GreenrayError, SecondaryLied, SegmentLost
+from greenray.protocol.errors import (
+    CorruptPiece,
+    GreenrayError,
+    JournalError,
+    SecondaryLied,
+    SegmentLost,
+)
 from greenray.protocol.integrity import expected_integrity_hash, integrity_hash
-from greenray.protocol.layout import PayloadLayout
+from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo
-from greenray.protocol.piece_race import PieceRace
+from greenray.protocol.piece_race import PieceRace, races_for
 from greenray.storage.ports import ColumnKey
 
 log = logging.getLogger(__name__)
@@ -54,40 +60,71 @@ class RecoveryTools:
 
 
 class SegmentRecovery:
-    """Rebuilds segments of one sealed object."""
+    """Makes segments of one sealed object from what others hold of it."""
 
     def __init__(
-        self, sp_address: str, info: ObjectInfo, layout: PayloadLayout, tools: RecoveryTools
+        self,
+        sp_address: str,
+        info: ObjectInfo,
+        layout: PayloadLayout,
+        tools: RecoveryTools,
+        *,
+        primary: str = "",
+        repaired_index: int = SEGMENTS,
+        suspects: Collection[int] = (),
     ) -> None:
-        """``sp_address``: the primary, in whose name pieces are asked for."""
+        """``sp_address``: in whose name pieces are asked for. ``primary``: who holds the segments,
+        if they are worth asking for. ``repaired_index``: the column that the segments are wanted
+        for, of which nothing is asked. ``suspects``: columns that are known as broken."""
         self._sp_address = sp_address
         self._info = info
         self._layout = layout
         self._tools = tools
         self._holders = dict(enumerate(info.secondary_sp_addresses))
+        if primary:
+            self._holders[SEGMENTS] = primary
+        self._repaired_index = repaired_index
+        self._suspects = frozenset(suspects)
 
-    async def rebuild(self, segment: int, checksum: bytes, into: Column) -> Mapping[str, int]:
+    async def rebuild(
+        self, segment: int, checksum: bytes | None, into: Column
+    ) -> Mapping[str, int]:
         """Write the segment to the start of ``into``; returns the bytes of pieces that it was made
-        of, by holder.
+        of, by holder. ``checksum`` None: it is not known, and pieces with theirs have to do.
 
-        Raises: SegmentLost, CodingError; what is in ``into`` is undefined then.
+        Raises: SegmentLost, CodingError, JournalError (the own one, so that nothing is known of
+        pieces); what is in ``into`` is undefined then.
         """
         async with self._tools.slots:
-            pieces = await self._collect(segment)
+            pieces = await self._collect_any(segment)
             await run_in(self._tools.pool, self._join, segment, checksum, pieces, into)
         return {self._holders[index]: piece.nbytes for index, piece in pieces.items()}
 
-    async def _collect(self, segment: int) -> dict[int, Column]:
+    async def _collect_any(self, segment: int) -> dict[int, Column]:
+        """What the first race that is won brings."""
+        blamed = {i for i, holder in self._holders.items() if self._tools.faults.of(holder)}
+        *first, last = races_for(
+            self._repaired_index,
+            self._holders,
+            self._layout.data_columns,
+            self._suspects | blamed,
+        )
+        for race in first:
+            try:
+                return await self._collect(segment, race)
+            except SegmentLost as error:
+                log.debug("not from there: %s", error)
+        return await self._collect(segment, last)
+
+    async def _collect(self, segment: int, race: PieceRace) -> dict[int, Column]:
         """As many verified pieces as make the segment, by redundancy index."""
-        distrusted = [i for i, holder in self._holders.items() if self._tools.faults.of(holder)]
-        race = PieceRace.of(self._holders, self._layout.data_columns, distrusted)
         fetches: dict[asyncio.Task[Column], int] = {}
         pieces: dict[int, Column] = {}
-        reasons: dict[int, str] = {}
+        failures: dict[int, Exception] = {}
         try:
             while not race.is_won:
                 if race.is_lost:
-                    raise self._lost(segment, race, reasons)
+                    raise self._lost(segment, race, failures)
                 for index in race.next_indices:
                     fetches[asyncio.create_task(self._fetch(index, segment))] = index
                     race = race.asked([index])
@@ -105,8 +142,9 @@ class SegmentRecovery:
                         pieces[index] = fetch.result()
                         race = race.came(index)
                     except (GreenrayError, TimeoutError) as error:
-                        reasons[index] = _reason(error)
-                        self._blame([index], reasons[index])
+                        failures[index] = error
+                        if not isinstance(error, JournalError):
+                            self._blame([index], _reason(error))
                         race = race.broke(index)
         finally:
             for fetch in fetches:
@@ -120,7 +158,7 @@ class SegmentRecovery:
                 self._sp_address,
                 holder,
                 ColumnKey(self._info.id, index),
-                self._layout.pieces,
+                self._layout.column(index),
                 segment,
             )
         await run_in(tools.pool, self._check, held, index, segment)
@@ -134,27 +172,28 @@ class SegmentRecovery:
             raise SecondaryLied(f"it has checksums of {len(held.checksums)} pieces")
         if integrity_hash(held.checksums) != expected:
             raise SecondaryLied("its checksums are not those of the object on chain")
-        if held.piece.nbytes != self._layout.shard_size(segment):
+        if held.piece.nbytes != self._layout.column(index).piece_length(segment):
             raise CorruptPiece(f"the piece has {held.piece.nbytes} bytes")
         if hashlib.sha256(held.piece.data).digest() != held.checksums[segment]:
             raise CorruptPiece("the piece does not have its checksum")
 
     def _join(
-        self, segment: int, checksum: bytes, pieces: Mapping[int, Column], into: Column
+        self, segment: int, checksum: bytes | None, pieces: Mapping[int, Column], into: Column
     ) -> None:
         layout = self._layout
         view = into[: layout.segment_length(segment)]
-        shards = [pieces.get(index) for index in range(layout.n)]
-        if layout.replica:
+        if layout.replica or SEGMENTS in pieces:
             data = [next(iter(pieces.values()))]
         else:
+            shards = [pieces.get(index) for index in range(layout.n)]
             codec = self._tools.codec()
             data = codec.reconstruct(shards, layout.k, layout.m, range(layout.k))
-        size = layout.shard_size(segment)
-        for position, shard in enumerate(data):
-            place = view[position * size : (position + 1) * size]
+        start = 0
+        for shard in data:
+            place = view[start : start + len(shard)]
             place[:] = shard[: len(place)]
-        if hashlib.sha256(view.data).digest() != checksum:
+            start += len(place)
+        if checksum is not None and hashlib.sha256(view.data).digest() != checksum:
             raise SegmentLost(
                 f"segment {segment}, rebuilt from good pieces, does not have its checksum",
                 self._info.name,
@@ -165,10 +204,15 @@ class SegmentRecovery:
             where = f"a piece of {self._info.name}, redundancy index {index}"
             self._tools.faults.count(self._holders[index], f"{where}: {fault}")
 
-    def _lost(self, segment: int, race: PieceRace, reasons: Mapping[int, str]) -> SegmentLost:
+    def _lost(
+        self, segment: int, race: PieceRace, failures: Mapping[int, Exception]
+    ) -> SegmentLost | JournalError:
+        for failure in failures.values():
+            if isinstance(failure, JournalError):
+                return failure
         failed = "; ".join(
-            f"index {index} at {self._holders[index]}: {reasons[index]}"
-            for index in sorted(reasons)
+            f"index {index} at {self._holders[index]}: {_reason(failures[index])}"
+            for index in sorted(failures)
         )
         return SegmentLost(
             f"segment {segment} is broken here, and of {len(race.order)} pieces {race.needed} are "

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenray.protocol.piece_race import PieceRace
+from greenray.protocol.layout import SEGMENTS
+from greenray.protocol.piece_race import PieceRace, races_for
 
 SHAPES = [(4, 2), (2, 1), (1, 5), (6, 3)]
 """k data pieces and m others; k = 1 is a replica object."""
@@ -93,3 +94,47 @@ def test_whatever_happens_enough_pieces_are_counted_on_until_it_is_decided(
         assert sum(map(len, parts)) == len(frozenset().union(*parts))
         assert race.slow <= race.running
     assert race.is_lost == (len(race.failed) > m)
+
+
+def _run_all(races: tuple[PieceRace, ...], lost: set[int]) -> tuple[list[int], bool]:
+    """Who was asked, in order, and whether one of the races was won."""
+    asked: list[int] = []
+    for race in races:
+        order = _run(race, lost)
+        asked += order
+        if len(set(order) - lost) >= race.needed:
+            return asked, True
+    return asked, False
+
+
+@pytest.mark.parametrize(("k", "m"), SHAPES)
+def test_a_column_is_repaired_from_the_primary_or_else_from_any_k_others(k: int, m: int) -> None:
+    columns = range(SEGMENTS, k + m)
+    for repaired in columns:
+        others = set(columns) - {repaired}
+        for lost in _subsets(others, m + 1):
+            asked, won = _run_all(races_for(repaired, columns, k), lost)
+            assert repaired not in asked
+            primary_is_there = repaired != SEGMENTS and SEGMENTS not in lost
+            left = others - lost - {SEGMENTS}
+            assert won == (primary_is_there or len(left) >= k)
+            assert not primary_is_there or asked == [SEGMENTS]
+
+
+def _subsets(of: set[int], largest: int) -> list[set[int]]:
+    return [set(lost) for size in range(largest + 2) for lost in combinations(sorted(of), size)]
+
+
+def test_a_primary_that_is_known_as_broken_is_asked_last() -> None:
+    asked, won = _run_all(races_for(0, range(SEGMENTS, 6), 4, {SEGMENTS, 1}), {2})
+    assert won
+    assert SEGMENTS not in asked
+    assert asked[-1] == 1
+    asked, won = _run_all(races_for(0, range(SEGMENTS, 6), 4, {SEGMENTS}), {2, 3})
+    assert won
+    assert asked[-1] == SEGMENTS
+
+
+def test_nobody_asks_a_primary_that_is_not_named() -> None:
+    [race] = races_for(2, range(6), 4)
+    assert set(race.order) == {0, 1, 3, 4, 5}

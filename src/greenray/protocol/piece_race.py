@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from itertools import islice
 
+from greenray.protocol.layout import SEGMENTS
+
 
 @dataclass(frozen=True, slots=True)
 class PieceRace:
@@ -60,3 +62,20 @@ class PieceRace:
 
     def _ended(self, index: int) -> PieceRace:
         return replace(self, running=self.running - {index}, slow=self.slow - {index})
+
+
+def races_for(
+    repaired_index: int, indices: Collection[int], needed: int, distrusted: Collection[int] = ()
+) -> tuple[PieceRace, ...]:
+    """The races that are run one after the other, until one is won, for a segment that the column
+    ``repaired_index`` wants: first for the primary's own, which is one read without decoding, then
+    for ``needed`` pieces of secondaries. Nothing is asked of the column that is repaired.
+
+    ``indices``: columns that have a holder, ``SEGMENTS`` among them if the primary may be asked.
+    """
+    others = [index for index in indices if index not in (SEGMENTS, repaired_index)]
+    by_pieces = PieceRace.of(others, needed, distrusted)
+    if repaired_index == SEGMENTS or SEGMENTS not in indices:
+        return (by_pieces,)
+    whole = PieceRace((SEGMENTS,), 1)
+    return (by_pieces, whole) if SEGMENTS in distrusted else (whole, by_pieces)
