@@ -9,6 +9,7 @@ from dataclasses import replace
 from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.lost_record import RecordMaker
 from greenray.actors.downloader.pieces import HttpPieces, PieceDirectory
 from greenray.actors.gateway.challenge import ChallengeAnswers
 from greenray.actors.gateway.node import UploaderNode
@@ -48,6 +49,7 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
             receivers, HttpPieces(providers, find(names.SIGNER), config.http.connect_timeout_s)
         ),
         codec=lambda: get_codec(config.codec),
+        records=RecordMaker(find(names.JOB_STORE), find(names.SIGNER), get_dialect(config.dialect)),
         settings=config.downloader,
     )
 

@@ -14,9 +14,11 @@ import pytest
 
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.lost_record import RecordMaker
 from greenray.actors.downloader.pieces import CHALLENGE_PATH, HttpPieces, PieceDirectory
 from greenray.actors.downloader.segment_reader import ByteRange
 from greenray.chain.crypto import keccak256, sign_digest
+from greenray.chain.dialects import get_dialect
 from greenray.coding.codec import get_codec
 from greenray.protocol.errors import GreenrayError, SegmentLost
 from greenray.protocol.http_auth import canonical_request, format_authorization, message_to_sign
@@ -167,6 +169,7 @@ async def _downloader(network: WholeNetwork, closed: set[str]) -> AsyncIterator[
         piece_stores={network.primary: network.piece_store(network.primary)},
         pieces=PieceDirectory({}, others),
         codec=get_codec,
+        records=RecordMaker(live.job_store, live.actors["signer"], get_dialect()),
     )
     try:
         yield downloader

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.lost_record import RecordMaker
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.ports import ColumnRef, GroupOrder, ReceiverPort, SecondaryClient
 from greenray.actors.replication.secondaries import Directory
@@ -192,6 +193,7 @@ class TestHttp(SecondaryContract):
             piece_stores=rig.piece_stores,
             pieces=NoPieces(),
             codec=get_codec,
+            records=RecordMaker(rig.job_store, KeySigner([]), get_dialect()),
         )
         gateway = Gateway(
             bindings=[Binding(rig.secondary.address)],

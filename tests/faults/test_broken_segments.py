@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import sqlite3
 from collections.abc import AsyncIterator, Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import pytest
 
 from greenray.actors.ports import HeldPiece, ReceiverPort
 from greenray.chain.crypto import keccak256, sign_digest
-from greenray.protocol.errors import ComponentUnavailable, GreenrayError
+from greenray.protocol.errors import ComponentUnavailable, GreenrayError, JournalError
 from greenray.protocol.http_auth import canonical_request, format_authorization, message_to_sign
 from greenray.protocol.layout import SEGMENTS, ColumnLayout
 from greenray.protocol.objects import ObjectInfo
@@ -39,6 +41,7 @@ class PieceKeeper(PassingReceiver):
         self.asked: list[int] = []
         """Segments, one for each call."""
         self.dead = False
+        self.failing: GreenrayError | None = None
         self.false: Callable[[HeldPiece], HeldPiece] | None = None
         self.silent = False
         self.goes_on = asyncio.Event()
@@ -49,6 +52,8 @@ class PieceKeeper(PassingReceiver):
         self.asked.append(piece_index)
         if self.dead:
             raise ComponentUnavailable("the process is gone", "test")
+        if self.failing is not None:
+            raise self.failing
         if self.silent:
             await self.goes_on.wait()
         held = await super().read_piece(sp_address, key, layout, piece_index)
@@ -301,3 +306,73 @@ async def test_downloads_at_once_repair_once(sealed: Sealed) -> None:
     assert await asyncio.gather(*downloads) == [PAYLOAD] * 4
     await sealed.repaired()
     assert list(sealed.network.piece_store(sealed.network.primary).list_unfinished()) == []
+
+
+@pytest.mark.parametrize("fault", [_removed, _flipped, _cut])
+async def test_what_a_download_has_rebuilt_its_repair_does_not_rebuild_again(
+    sealed: Sealed, fault: Callable[[Path], None]
+) -> None:
+    await sealed.put()
+    fault(sealed.file())
+    assert await sealed.network.get() == PAYLOAD
+    await sealed.repaired()
+    for segments in sealed.asked.values():
+        assert len(segments) == len(set(segments)), "a piece was asked for twice"
+
+
+async def test_a_repair_goes_on_alone_when_its_download_is_broken_off(sealed: Sealed) -> None:
+    await sealed.put()
+    _removed(sealed.file())
+    assert await sealed.get_range("bytes=0-9") == PAYLOAD[:10]
+    await sealed.repaired()
+
+
+def _forget_record(sealed: Sealed) -> None:
+    """As a journal that was restored from an older backup."""
+    with closing(sqlite3.connect(sealed.network.folder / "jobs.sqlite")) as journal:
+        journal.execute("DELETE FROM integrity_records WHERE redundancy_index = -1")
+        journal.commit()
+
+
+@pytest.mark.parametrize("fault", [None, _removed, _flipped])
+async def test_a_lost_integrity_record_is_made_again(
+    sealed: Sealed, fault: Callable[[Path], None] | None
+) -> None:
+    await sealed.put()
+    journal, primary = sealed.network.live.job_store, sealed.network.primary
+    before = await journal.get_integrity(primary, sealed.info.id, SEGMENTS)
+    _forget_record(sealed)
+    if fault is not None:
+        fault(sealed.file())
+    downloads = [sealed.network.get() for _ in range(2)]
+    assert await asyncio.gather(*downloads) == [PAYLOAD] * 2
+    await sealed.repaired()
+    assert await journal.get_integrity(primary, sealed.info.id, SEGMENTS) == before
+
+
+async def test_without_record_and_enough_pieces_the_answer_says_what_is_lost(
+    sealed: Sealed,
+) -> None:
+    await sealed.put()
+    _forget_record(sealed)
+    _removed(sealed.file())
+    for index in (0, 2, 5):
+        _removed(sealed.file(index))
+    with pytest.raises(GreenrayError) as refused:
+        await sealed.network.get()
+    assert refused.value.reason == "segment-lost"
+
+
+async def test_a_journal_that_fails_is_blamed_on_nobody(sealed: Sealed) -> None:
+    await sealed.put()
+    _removed(sealed.file())
+    for index in range(6):
+        sealed.keeper(index).failing = JournalError("cannot be read", "jobs.sqlite")
+    with pytest.raises(GreenrayError) as refused:
+        await sealed.network.get()
+    assert refused.value.reason == "journal-error"
+    for index in range(6):
+        sealed.keeper(index).failing = None
+        sealed.keeper(index).asked.clear()
+    assert await sealed.network.get() == PAYLOAD
+    assert set(sealed.asked) == {0, 1, 2, 3}, "holders were distrusted"

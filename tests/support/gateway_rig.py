@@ -13,6 +13,7 @@ import aiohttp
 from yarl import URL
 
 from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.lost_record import RecordMaker
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.gateway.settings import GatewaySettings
@@ -127,6 +128,7 @@ class GatewayRig:
             piece_stores=rig.stores,
             pieces=NoPieces(),
             codec=get_codec,
+            records=RecordMaker(rig.job_store, signer, get_dialect()),
             settings=downloader_settings,
         )
         rig.gateway = Gateway(

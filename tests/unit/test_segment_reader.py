@@ -63,7 +63,6 @@ class Stored:
             self.buffers,
             self.pool,
             SegmentRecovery("sp", self.info, layout, tools),
-            on_rebuilt=lambda: None,
         )
 
     async def all_memory_is_back(self) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from greenray.actors.downloader.actor import Downloader
+from greenray.actors.downloader.lost_record import RecordMaker
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.receiver.actor import Receiver
 from greenray.actors.uploader.actor import Uploader
@@ -86,6 +87,7 @@ class Recorded:
             piece_stores=stores,
             pieces=NoPieces(),
             codec=get_codec,
+            records=RecordMaker(self.jobs, signer, get_dialect()),
         )
         self.gateway = Gateway(
             bindings=[Binding(sp.address) for sp in SPS],

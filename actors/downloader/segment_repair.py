@@ -1,0 +1,40 @@
+"""The primary's column of one object, written anew from its good segments and rebuilt ones."""
+
+from __future__ import annotations
+
+from concurrent.futures import Executor
+from contextlib import aclosing
+
+from greenray.actors.downloader.segment_reader import ByteRange, SegmentReader
+from greenray.actors.uploader.ingest import run_in
+from greenray.protocol.layout import SEGMENTS, PayloadLayout
+from greenray.storage.ports import ColumnKey, Fence, PieceStore
+
+
+async def rewrite_segments(
+    reader: SegmentReader,
+    store: PieceStore,
+    object_id: int,
+    layout: PayloadLayout,
+    fence: Fence,
+    pool: Executor,
+) -> None:
+    """Write what ``reader`` reads, the whole object, and put it in the column's place in one step.
+    Who reads the old one meanwhile goes on with it.
+
+    ``fence``: of the object's upload, which is over. Whoever else repairs the column does it under
+    the same one: the later begins anew, and the earlier fails.
+
+    Raises what reading raises, NoSpaceLeft, StoreError; nothing is left behind then.
+    """
+    key = ColumnKey(object_id, SEGMENTS)
+    writer = await run_in(pool, store.create, key, layout.segments, fence)
+    try:
+        everything = ByteRange(0, layout.payload_size_bytes - 1)
+        async with aclosing(reader.read(everything)) as segments:
+            async for segment in segments:
+                await run_in(pool, writer.append, [segment])
+        await run_in(pool, writer.finish)
+    except BaseException:
+        await run_in(pool, writer.abort)
+        raise
