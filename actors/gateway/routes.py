@@ -8,6 +8,7 @@ from enum import Enum
 from urllib.parse import parse_qsl
 
 from greenray.actors.downloader.pieces import CHALLENGE_PATH
+from greenray.protocol.gateway_request import SOURCES_QUERY
 
 APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
 REPLICATE_PATH = "/greenfield/receiver/v1/replicate-piece"
@@ -21,6 +22,8 @@ class Route(Enum):
     """Ours: the job behind an upload, as JSON."""
     JOB_TIMELINE = "QueryJobTimeline"
     """Ours: when its batches were worked on, as JSON."""
+    DOWNLOAD_SOURCES = "QueryDownloadSources"
+    """Ours: where the bytes of a download came from, as JSON."""
     GET_APPROVAL = "GetApproval"
     CHALLENGE = "Challenge"
     REPLICATE_PIECE = "ReplicateObjectPiece"
@@ -89,6 +92,7 @@ def _bucket_route(
         ("upload-progress", Route.UPLOAD_PROGRESS),
         ("job-status", Route.JOB_STATUS),
         ("job-timeline", Route.JOB_TIMELINE),
+        (SOURCES_QUERY, Route.DOWNLOAD_SOURCES),
         ("object-meta", Route.NOT_IMPLEMENTED),
     ):
         if query in queries:

@@ -28,6 +28,7 @@ from greenray.actors.gateway.challenge import ChallengeAnswers
 from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml, refusal_for
 from greenray.actors.gateway.job_status import job_status
 from greenray.actors.gateway.ranges import parse_range
+from greenray.actors.gateway.recent_downloads import RecentDownloads
 from greenray.actors.gateway.replicate import replicate_piece
 from greenray.actors.gateway.routes import Match, Route, match_route
 from greenray.actors.gateway.settings import GatewaySettings
@@ -51,7 +52,7 @@ from greenray.protocol.errors import (
     PortInUse,
     WrongObjectStatus,
 )
-from greenray.protocol.gateway_request import GatewayRequest
+from greenray.protocol.gateway_request import SOURCES_HEADER, SOURCES_QUERY, GatewayRequest
 from greenray.protocol.http_auth import decode_path
 from greenray.protocol.job import JobContext
 from greenray.protocol.job_table import progress_text
@@ -115,6 +116,7 @@ class Gateway:
         self._receiver = receiver
         self._receiver_space = receiver_space
         self._traces = TraceCollector(traces or {})
+        self._recent_downloads = RecentDownloads()
         self._approver = Approver(chain, signer, dialect)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
         self._runners: list[web.ServerRunner] = []
@@ -235,6 +237,8 @@ class Gateway:
                 return await self._job_status(request, match)
             case Route.JOB_TIMELINE:
                 return await self._job_timeline(request, match)
+            case Route.DOWNLOAD_SOURCES:
+                return await self._download_sources(request, match)
             case Route.GET_APPROVAL:
                 return await self._get_approval(request)
             case Route.CHALLENGE:
@@ -404,10 +408,7 @@ class Gateway:
     async def _get_object(
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
-        _check_names(match)
-        signer = authenticate(request, anonymous_allowed=True)
-        checks = self._checks[request.sp_address]
-        granted = await checks.may_read(signer, match.bucket_name, match.object_name)
+        granted = await self._may_read(request, match)
         size = granted.object.payload_size
         headers = {
             REQUEST_ID_HEADER: request.request_id,
@@ -421,10 +422,14 @@ class Gateway:
             raise Refusal(GatewayCode.INVALID_RANGE) from error
         if wanted is not None:
             headers["Content-Range"] = f"bytes {wanted.first}-{wanted.last}/{size}"
-        response = web.StreamResponse(status=206 if wanted else 200, headers=headers)
+        status = 206 if wanted else 200
         wanted = wanted or ByteRange(0, size - 1)
-        response.content_length = wanted.size_bytes
         reader = await self._downloader.open(request.sp_address, granted.object)
+        headers[SOURCES_HEADER] = self._recent_downloads.remember(
+            request.request_id, granted.object.id, reader.sources
+        )
+        response = web.StreamResponse(status=status, headers=headers)
+        response.content_length = wanted.size_bytes
         async with aclosing(reader.read(wanted)) as segments:
             # The first segment is verified before the status is sent.
             first = await anext(segments)
@@ -440,6 +445,21 @@ class Gateway:
                 log.error("request %s: %s breaks off: %s", request.request_id, raw.path, error)
                 _break_off(raw)
         return response
+
+    async def _download_sources(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
+        granted = await self._may_read(request, match)
+        asked_for = request.query(SOURCES_QUERY)
+        sources = self._recent_downloads.of(asked_for, granted.object.id)
+        return web.json_response(
+            {"object_id": granted.object.id, **sources.to_json()},
+            headers={REQUEST_ID_HEADER: request.request_id},
+        )
+
+    async def _may_read(self, request: GatewayRequest, match: Match) -> Granted:
+        _check_names(match)
+        signer = authenticate(request, anonymous_allowed=True)
+        checks = self._checks[request.sp_address]
+        return await checks.may_read(signer, match.bucket_name, match.object_name)
 
     async def _write(
         self, response: web.StreamResponse, raw: web.BaseRequest, data: Buffer

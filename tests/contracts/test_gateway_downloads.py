@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -135,3 +136,26 @@ async def test_downloads_give_their_memory_back(tmp_path: Path) -> None:
         for header in ("", "bytes=0-1", "bytes=900-3000", ""):
             assert (await rig.get("/album/photo", Range=header)).status in (200, 206)
     await rig.close()
+
+
+async def test_who_has_read_an_object_may_ask_where_its_bytes_came_from(rig: GatewayRig) -> None:
+    await rig.stored_object(PAYLOAD)
+    part = await rig.get("/album/photo", Range="bytes=990-2009")
+    query = part.headers["X-Greenray-Sources"]
+    assert query == f"download-sources={part.headers['X-Gnfd-Request-ID']}"
+    answer = await rig.get("/album/photo", query)
+    assert json.loads(answer.body) == {
+        "object_id": 1,
+        "primary_bytes": 1020,
+        "rebuilt_bytes": 0,
+        "piece_bytes": {},
+    }
+
+
+async def test_of_other_downloads_nothing_is_told(rig: GatewayRig) -> None:
+    await rig.stored_object(PAYLOAD)
+    await rig.stored_object(PAYLOAD, "other")
+    query = (await rig.get("/album/photo")).headers["X-Greenray-Sources"]
+    assert code_of(await rig.get("/album/other", query)) == "NoSuchKey"
+    assert code_of(await rig.get("/album/photo", "download-sources=1")) == "NoSuchKey"
+    assert code_of(await rig.send("GET", "/album/photo", query)) == "AccessDenied"

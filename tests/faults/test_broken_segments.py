@@ -15,6 +15,7 @@ import pytest
 
 from greenray.actors.ports import HeldPiece, ReceiverPort
 from greenray.chain.crypto import keccak256, sign_digest
+from greenray.client.download_sources import DownloadSources
 from greenray.protocol.errors import ComponentUnavailable, GreenrayError, JournalError
 from greenray.protocol.http_auth import canonical_request, format_authorization, message_to_sign
 from greenray.protocol.layout import SEGMENTS, ColumnLayout
@@ -376,3 +377,36 @@ async def test_a_journal_that_fails_is_blamed_on_nobody(sealed: Sealed) -> None:
         sealed.keeper(index).asked.clear()
     assert await sealed.network.get() == PAYLOAD
     assert set(sealed.asked) == {0, 1, 2, 3}, "holders were distrusted"
+
+
+async def _sources(sealed: Sealed) -> DownloadSources:
+    """Of a download of the whole object."""
+    told: list[DownloadSources] = []
+    async with sealed.network.client() as client:
+        target = sealed.network.folder / "downloaded-with-sources"
+        await client.get("album", "photo.jpg", target, on_sources=told.append)
+    assert target.read_bytes() == PAYLOAD
+    return told[0]
+
+
+async def test_a_download_tells_that_all_came_from_the_primary(sealed: Sealed) -> None:
+    await sealed.put()
+    assert await _sources(sealed) == DownloadSources(len(PAYLOAD), 0, {})
+
+
+async def test_a_download_tells_what_was_rebuilt_and_who_gave_the_pieces(sealed: Sealed) -> None:
+    await sealed.put()
+    _flipped(sealed.file())
+    givers = sealed.info.secondary_sp_addresses[:4]
+    assert await _sources(sealed) == DownloadSources(
+        len(PAYLOAD) - SEGMENT_SIZE_BYTES,
+        SEGMENT_SIZE_BYTES,
+        dict.fromkeys(givers, SEGMENT_SIZE_BYTES // 4),
+    )
+
+
+async def test_of_a_replica_object_one_copy_is_enough(sealed: Sealed) -> None:
+    await sealed.put(replica=True)
+    _removed(sealed.file())
+    giver = sealed.info.secondary_sp_addresses[0]
+    assert await _sources(sealed) == DownloadSources(0, len(PAYLOAD), {giver: len(PAYLOAD)})

@@ -19,6 +19,7 @@ REPLICATE = "/greenfield/receiver/v1/replicate-piece"
         ("GET", "/bucket/o", "upload-progress=", Match(Route.UPLOAD_PROGRESS, "bucket", "o")),
         ("GET", "/bucket/o", "job-status", Match(Route.JOB_STATUS, "bucket", "o")),
         ("GET", "/bucket/o", "job-timeline=", Match(Route.JOB_TIMELINE, "bucket", "o")),
+        ("GET", "/bucket/o", "download-sources=7", Match(Route.DOWNLOAD_SOURCES, "bucket", "o")),
         ("GET", "/bucket/o", "object-meta", Match(Route.NOT_IMPLEMENTED, "bucket", "o")),
         ("GET", "/bucket", "", Match(Route.NOT_IMPLEMENTED, "bucket")),
         ("GET", "/bucket/", "read-quota", Match(Route.NOT_IMPLEMENTED, "bucket")),

@@ -24,6 +24,7 @@ from greenray.api.results import JobStatus, JobTable, StoredObject
 from greenray.capacity.measurement import measure_stages
 from greenray.chain.dialects import Dialect, get_dialect
 from greenray.client.creation import PutOptions
+from greenray.client.download_sources import OnSources
 from greenray.client.network_file import NetworkFile, read_network
 from greenray.client.payload_io import PayloadFile
 from greenray.client.setbacks import OnSetback
@@ -227,23 +228,34 @@ class Network:
         return StoredObject(JobStatus.from_json(result.status), stages, result.setbacks)
 
     @overload
-    def get(self, name: str) -> bytes: ...
+    def get(self, name: str, *, on_sources: OnSources | None = None) -> bytes: ...
 
     @overload
-    def get(self, name: str, target: str | Path) -> Path: ...
+    def get(
+        self, name: str, target: str | Path, *, on_sources: OnSources | None = None
+    ) -> Path: ...
 
-    def get(self, name: str, target: str | Path | None = None) -> bytes | Path:
+    def get(
+        self, name: str, target: str | Path | None = None, *, on_sources: OnSources | None = None
+    ) -> bytes | Path:
         """The payload of ``bucket/object``, verified against the chain's checksums; as a file at
-        ``target`` if that is given. Raises: what ``StorageClient.get`` raises."""
-        bucket_name, object_name = split_name(name)
+        ``target`` if that is given.
+
+        ``on_sources`` is told, in another thread, where the bytes came from: the primary, or pieces
+        of secondaries; ``print`` will do.
+
+        Raises: what ``StorageClient.get`` raises."""
         if target is not None:
-            path = Path(target)
-            self._run(lambda: self._client.get(bucket_name, object_name, path))
-            return path
+            self._get(name, Path(target), on_sources)
+            return Path(target)
         with tempfile.TemporaryDirectory(prefix="greenray-get-") as directory:
             path = Path(directory) / "payload"
-            self._run(lambda: self._client.get(bucket_name, object_name, path))
+            self._get(name, path, on_sources)
             return path.read_bytes()
+
+    def _get(self, name: str, target: Path, on_sources: OnSources | None) -> None:
+        bucket_name, object_name = split_name(name)
+        self._run(lambda: self._client.get(bucket_name, object_name, target, on_sources=on_sources))
 
     def status(self, name: str) -> JobStatus:
         """The job behind ``bucket/object``. Raises NoSuchObject, ComponentUnavailable, ..."""

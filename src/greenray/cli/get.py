@@ -26,15 +26,24 @@ def get(
 ) -> None:
     """Read a sealed object back, verified against the chain's checksums."""
     from greenray.cli.transfer import transfer_display
+    from greenray.client.download_sources import DownloadSources
     from greenray.client.network_file import read_network
     from greenray.client.user import open_client, split_name
     from greenray.protocol.objects import ObjectInfo
+
+    told: list[DownloadSources] = []
 
     async def run() -> ObjectInfo:
         bucket, object_name = split_name(name)
         async with open_client(read_network(state_dir), key, gateway) as client:
             with transfer_display() as display:
-                return await client.get(bucket, object_name, file, on_progress=display.show)
+                return await client.get(
+                    bucket,
+                    object_name,
+                    file,
+                    on_progress=display.show,
+                    on_sources=told.append,
+                )
 
     with reporting_errors(as_json):
         info = asyncio.run(run())
@@ -45,6 +54,9 @@ def get(
             "payload_size_bytes": info.payload_size,
             "integrity_hash": info.checksums[0].hex(),
             "file": str(file),
+            "sources": told[0].to_json() if told else None,
         }
         text = f"{file}: {format_size(info.payload_size)} of {name}, verified"
+        if told and told[0].rebuilt_bytes:
+            text += f"; {format_size(told[0].rebuilt_bytes)} rebuilt from secondaries"
         print_result(document, text, as_json)

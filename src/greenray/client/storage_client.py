@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
+import re
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from greenray.chain.crypto import address_of
 from greenray.chain.dialects import Dialect, get_dialect
 from greenray.chain.ports import ChainClient
 from greenray.client.creation import Creator, PutOptions
+from greenray.client.download_sources import DownloadSources, OnSources
 from greenray.client.gateway_session import GatewaySession, error_for_reason
 from greenray.client.payload_io import (
     DirectPayload,
@@ -36,12 +39,14 @@ from greenray.protocol.errors import (
     IntegrityHashMismatch,
     NoSuchBucket,
     NoSuchObject,
+    NoTrace,
     PayloadSizeMismatch,
     PayloadTooLarge,
     SealTimeout,
     UnknownStorageProvider,
     WrongObjectStatus,
 )
+from greenray.protocol.gateway_request import SOURCES_HEADER, SOURCES_QUERY
 from greenray.protocol.job import JobState
 from greenray.protocol.job_table import UPLOADER_STATES
 from greenray.protocol.names import check_bucket_name, check_object_name
@@ -52,6 +57,10 @@ from greenray.protocol.objects import (
     RedundancyType,
     StorageParams,
 )
+
+log = logging.getLogger(__name__)
+
+_SOURCES_QUERY = re.compile(rf"{SOURCES_QUERY}=[0-9]{{1,20}}", re.ASCII)
 
 
 class WaitFor(Enum):
@@ -310,10 +319,10 @@ class StorageClient:
         Raises: NoSuchBucket, NoSuchObject, AccessDenied, ComponentUnavailable, BadAnswer.
         """
         session = await self._session(await self._chain.head_bucket(bucket_name))
-        return await _job_document(session, f"{bucket_name}/{object_name}", "job-status")
+        return await _job_document(session, f"{bucket_name}/{object_name}", "job-status=")
 
     async def _status(self, session: GatewaySession, info: ObjectInfo) -> Mapping[str, Any]:
-        return _of(info, await _job_document(session, info.name, "job-status"))
+        return _of(info, await _job_document(session, info.name, "job-status="))
 
     async def timeline(self, bucket_name: str, object_name: str) -> Mapping[str, Any]:
         """When each batch of an object was worked on (the JSON of ``greenray status --timeline``).
@@ -322,7 +331,7 @@ class StorageClient:
         """
         info = await self._chain.head_object(bucket_name, object_name)
         session = await self._session(await self._chain.head_bucket(bucket_name))
-        return _of(info, await _job_document(session, info.name, "job-timeline"))
+        return _of(info, await _job_document(session, info.name, "job-timeline="))
 
     # --- get -------------------------------------------------------------------------------------
 
@@ -333,8 +342,11 @@ class StorageClient:
         target: Path,
         *,
         on_progress: OnProgress | None = None,
+        on_sources: OnSources | None = None,
     ) -> ObjectInfo:
         """Download a sealed object to ``target``, which appears only complete and verified.
+
+        ``on_sources`` is told afterwards where its bytes came from, by a gateway that can tell.
 
         Raises:
             NoSuchBucket, NoSuchObject, AccessDenied, WrongObjectStatus: it cannot be had.
@@ -354,10 +366,12 @@ class StorageClient:
         session = await self._session(bucket)
         download = VerifiedDownload(target, params.max_segment_size_bytes)
         try:
-            await self._download(session, info, download, reporter)
+            sources_query = await self._download(session, info, download, reporter)
             await asyncio.to_thread(download.commit, info.checksums[0])
         finally:
             download.abort()
+        if on_sources is not None and _SOURCES_QUERY.fullmatch(sources_query):
+            await _tell_sources(session, info, sources_query, on_sources)
         return info
 
     async def _download(
@@ -366,9 +380,11 @@ class StorageClient:
         info: ObjectInfo,
         download: VerifiedDownload,
         reporter: ProgressReporter,
-    ) -> None:
+    ) -> str:
+        """Returns the query that asks for its sources; empty where nobody can tell."""
         reporter.report(Activity.DOWNLOAD, 0, info.payload_size)
         async with session.request("GET", f"/{info.name}") as answer:
+            sources_query = answer.headers.get(SOURCES_HEADER, "")
             async for block in answer.content.iter_any():
                 await asyncio.to_thread(download.write, block)
                 reporter.report(Activity.DOWNLOAD, download.size_bytes, info.payload_size)
@@ -378,6 +394,7 @@ class StorageClient:
                 info.name,
                 "Get it again.",
             )
+        return sources_query
 
     # --- who serves what -------------------------------------------------------------------------
 
@@ -442,8 +459,20 @@ def _check_size(size_bytes: int, params: StorageParams, name: str) -> None:
         )
 
 
+async def _tell_sources(
+    session: GatewaySession, info: ObjectInfo, query: str, on_sources: OnSources
+) -> None:
+    try:
+        document = await _job_document(session, info.name, query)
+        on_sources(DownloadSources.from_json(document))
+    except NoTrace as error:  # the gateway was restarted in between
+        log.warning("where the bytes came from is not known: %s", error)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BadAnswer(f"the {query} cannot be read", session.endpoint) from error
+
+
 async def _job_document(session: GatewaySession, name: str, query: str) -> Mapping[str, Any]:
-    async with session.request("GET", f"/{name}", f"{query}=") as answer:
+    async with session.request("GET", f"/{name}", query) as answer:
         text = await answer.text()
     try:
         document = json.loads(text)

@@ -3,6 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from urllib.parse import parse_qsl
+
+SOURCES_HEADER = "X-Greenray-Sources"
+"""Ours, of an answer to GetObject: the query that asks where its bytes came from, once they are all
+there. Other clients ignore it, and who does not send it is not asked: for an unknown query a
+provider gives the object once more."""
+
+SOURCES_QUERY = "download-sources"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +30,8 @@ class GatewayRequest:
         """The first value, or an empty text."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), "")
+
+    def query(self, name: str) -> str:
+        """The first value, or an empty text."""
+        found = parse_qsl(self.raw_query, keep_blank_values=True)
+        return next((value for key, value in found if key == name), "")
