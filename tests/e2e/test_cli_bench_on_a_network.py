@@ -71,6 +71,9 @@ def test_gateway_is_measured_beside_a_plain_process() -> None:
         )
         assert case["put_ratio_to_floor"] == pytest.approx(put / floor_put)
         assert case["get_ratio_to_floor"] == pytest.approx(get / floor_get)
+        assert case["get_broken_mb_s"] > 0
+        assert case["get_lost_mb_s"] > 0
+        assert case["get_lost_ratio_to_floor"] > 0
     assert summary["put_mb_s"] == large["put_mb_s"]
     assert summary["peak_memory_bytes"] > 0
     assert summary["spilled_bytes"] == 0

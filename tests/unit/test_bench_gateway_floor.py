@@ -37,6 +37,10 @@ def test_floor_gives_back_what_was_put_and_removes_it(tmp_path: Path, size_bytes
     floor = GatewayFloor(setup)
     floor.put(BytesIO(payload).readinto)
     assert given_back(floor) == payload
+    floor.lay_out_pieces()
+    rebuilt = BytesIO()
+    floor.get_rebuilt(rebuilt.write)
+    assert rebuilt.getvalue() == payload
     stored, column = FilePieceStore(tmp_path), setup.layout.column(SEGMENTS)
     assert stored.read_piece(ColumnKey(1, SEGMENTS), column, 0) == payload[:SEGMENT]
     floor.remove()

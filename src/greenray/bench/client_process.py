@@ -54,6 +54,7 @@ class GetFromFloor:
 
     endpoint: str
     size_bytes: int
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _get(
     if isinstance(message, GetObject):
         seconds = client.fetch(message.object_name, buffer)
     else:
-        seconds = client.fetch_from(message.endpoint, buffer)
+        seconds = client.fetch_from(message.endpoint, message.path, buffer)
     return seconds, sha256(buffer).hexdigest()
 
 

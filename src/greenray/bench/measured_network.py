@@ -23,8 +23,14 @@ from greenray.bench.client_process import (
     UploadBegins,
     client_service,
 )
-from greenray.bench.network_process import NetworkQuestion, RemoveColumns, network_service
-from greenray.bench.uploads import ObjectTimes
+from greenray.bench.network_process import (
+    BreakObject,
+    NetworkQuestion,
+    RemoveColumns,
+    RepairAwaited,
+    network_service,
+)
+from greenray.bench.uploads import PATH_OF_NO_OBJECT, ObjectTimes
 from greenray.cluster.config.settings import Settings
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import StorageParams
@@ -148,9 +154,11 @@ class MeasuredNetwork:
         seconds: float = self._client.ask(PutToFloor(endpoint, source, size_bytes))
         return seconds
 
-    def get_from_floor(self, endpoint: str, size_bytes: int) -> tuple[float, str]:
+    def get_from_floor(
+        self, endpoint: str, size_bytes: int, path: str = PATH_OF_NO_OBJECT
+    ) -> tuple[float, str]:
         """(seconds, SHA-256 as hex), of the same client."""
-        answer: tuple[float, str] = self._client.ask(GetFromFloor(endpoint, size_bytes))
+        answer: tuple[float, str] = self._client.ask(GetFromFloor(endpoint, size_bytes, path))
         return answer
 
     def _cpu(self) -> CpuTimes:
@@ -160,6 +168,14 @@ class MeasuredNetwork:
         """Of sealed objects that nobody will read."""
         columns = range(SEGMENTS, self.params.n)
         self._network.ask(RemoveColumns(tuple(object_ids), columns))
+
+    def break_object(self, damage: BreakObject) -> None:
+        """Take parts of an object from the stores; see ``BreakObject``."""
+        self._network.ask(damage)
+
+    def await_repair(self, damage: BreakObject) -> None:
+        """Return when a download's repair has brought back what was broken at the primary."""
+        self._network.ask(RepairAwaited(damage))
 
     def spilled_bytes(self) -> int:
         spilled: int = self._network.ask(NetworkQuestion.SPILLED_BYTES)

@@ -43,7 +43,8 @@ _EXPLANATIONS = {
         "plain process that has no Ray, authentication, journal or chain. It takes a PUT into "
         "reused memory, hashes the segments and writes them past the page cache to one file, which "
         "it syncs before it answers; for a GET it reads, hashes, compares and sends, segment by "
-        "segment."
+        "segment. What is gone is rebuilt from the secondaries' pieces; the floor that rebuilds "
+        "reads k pieces of each segment, decodes, hashes, compares and sends."
     ),
     "hash": (
         "Rates are of payload: with its pieces, a payload byte is hashed 2.5 times at 4+2. "

@@ -30,7 +30,7 @@ from greenray.protocol.job import JobState
 from greenray.protocol.objects import ObjectInfo, StorageParams
 
 BUCKET = "bench"
-_PATH_OF_NO_OBJECT = "/payload"
+PATH_OF_NO_OBJECT = "/payload"
 _POLL_S = 0.25
 _APPROVALS_AT_ONCE = 16
 
@@ -135,7 +135,7 @@ class BenchClient:
         session = GatewaySession(endpoint, self._key)
         try:
             headers = {"Content-Length": str(size_bytes)}
-            began_at, answered_at = await _put_file(session, _PATH_OF_NO_OBJECT, headers, source)
+            began_at, answered_at = await _put_file(session, PATH_OF_NO_OBJECT, headers, source)
         finally:
             await session.close()
         return answered_at - began_at
@@ -174,9 +174,9 @@ class BenchClient:
         byte. A client of little cost: one blocking connection, no copies. Raises BadAnswer."""
         return self._fetch(self._endpoint, f"/{BUCKET}/{object_name}", target)
 
-    def fetch_from(self, endpoint: str, target: bytearray) -> float:
+    def fetch_from(self, endpoint: str, path: str, target: bytearray) -> float:
         """The same from a server that is no gateway."""
-        return self._fetch(endpoint, _PATH_OF_NO_OBJECT, target)
+        return self._fetch(endpoint, path, target)
 
     def _fetch(self, endpoint: str, path: str, target: bytearray) -> float:
         url = urlsplit(endpoint)
