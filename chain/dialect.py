@@ -254,3 +254,17 @@ class Dialect(Protocol):
     def cancel_create_object_message(
         self, operator: str, bucket_name: str, object_name: str
     ) -> Message: ...
+
+    def delete_object_message(
+        self, operator: str, bucket_name: str, object_name: str
+    ) -> Message: ...
+
+    def delete_bucket_message(self, operator: str, bucket_name: str) -> Message: ...
+
+    def discontinue_object_message(
+        self, operator: str, bucket_name: str, object_ids: Sequence[int], reason: str
+    ) -> Message:
+        """``operator``: the gc address of the primary."""
+
+    def discontinue_bucket_message(self, operator: str, bucket_name: str, reason: str) -> Message:
+        """``operator``: the gc address of the primary."""

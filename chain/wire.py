@@ -185,6 +185,18 @@ _SCHEMA: dict[str, str] = {
     "greenfield.storage.MsgCancelCreateObject": """
         string operator = 1; string bucket_name = 2; string object_name = 3""",
     "greenfield.storage.MsgCancelCreateObjectResponse": "",
+    "greenfield.storage.MsgDeleteObject": """
+        string operator = 1; string bucket_name = 2; string object_name = 3""",
+    "greenfield.storage.MsgDeleteObjectResponse": "",
+    "greenfield.storage.MsgDeleteBucket": "string operator = 1; string bucket_name = 2",
+    "greenfield.storage.MsgDeleteBucketResponse": "",
+    "greenfield.storage.MsgDiscontinueObject": """
+        string operator = 1; string bucket_name = 2; repeated string object_ids = 3;
+        string reason = 4""",
+    "greenfield.storage.MsgDiscontinueObjectResponse": "",
+    "greenfield.storage.MsgDiscontinueBucket": """
+        string operator = 1; string bucket_name = 2; string reason = 3""",
+    "greenfield.storage.MsgDiscontinueBucketResponse": "",
     "greenfield.storage.SecondarySpSignDoc": """
         string sp_address = 1; string object_id = 2; bytes checksum = 3""",
     "greenfield.storage.MsgPutPolicy": """

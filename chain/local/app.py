@@ -220,9 +220,15 @@ class Application:
         state = Overlay(self.database)
         begin_events = _begin_block(state, self.rules.genesis)
         results = [self._deliver(state, tx_bytes, time_ns) for tx_bytes in transactions]
-        self._commit(state, transactions, results, self.head, time_ns, begin_events, [])
+        end_events = self._end_block(state, time_ns)
+        self._commit(state, transactions, results, self.head, time_ns, begin_events, end_events)
         self.head = self._load_head()
         return results
+
+    def _end_block(self, state: Overlay, time_ns: int) -> list[Event]:
+        context = Context(state, self.rules, self.head.height + 1, time_ns // 1_000_000_000)
+        self.rules.local_dialect.end_block(context)
+        return context.events
 
     def _deliver(self, block_state: Overlay, tx_bytes: bytes, time_ns: int) -> TxResult:
         ante_state = Overlay(block_state)

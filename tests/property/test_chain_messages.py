@@ -27,6 +27,10 @@ from greenray.chain.dialects.v0_2 import (
     MsgCancelCreateObject,
     MsgCreateBucket,
     MsgCreateObject,
+    MsgDeleteBucket,
+    MsgDeleteObject,
+    MsgDiscontinueBucket,
+    MsgDiscontinueObject,
     MsgRejectSealObject,
     MsgSealObject,
     MsgSend,
@@ -98,6 +102,16 @@ messages = st.one_of(
     sends,
     st.builds(MsgCancelCreateObject, operator=addresses, **names),
     st.builds(MsgRejectSealObject, operator=addresses, **names),
+    st.builds(MsgDeleteObject, operator=addresses, **names),
+    st.builds(MsgDeleteBucket, operator=addresses, bucket_name=texts),
+    st.builds(
+        MsgDiscontinueObject,
+        operator=addresses,
+        bucket_name=texts,
+        object_ids=st.lists(st.integers(0, 2**256 - 1), max_size=4).map(tuple),
+        reason=texts,
+    ),
+    st.builds(MsgDiscontinueBucket, operator=addresses, bucket_name=texts, reason=texts),
 )
 terms = st.builds(
     TransactionTerms,

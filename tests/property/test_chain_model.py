@@ -31,6 +31,8 @@ from tests.support.chain_model import (
     Code,
     CreateBucket,
     CreateObject,
+    Delete,
+    DeleteBucket,
     Model,
     N,
     Reject,
@@ -77,6 +79,8 @@ steps: st.SearchStrategy[Step] = st.one_of(
     ),
     st.builds(Reject, seals, buckets, objects),
     st.builds(Cancel, signers, buckets, objects),
+    st.builds(Delete, signers, buckets, objects),
+    st.builds(DeleteBucket, signers, buckets),
     st.builds(Allow, signers, buckets),
     st.builds(Send, signers, often(False, True)),
 )
@@ -241,6 +245,10 @@ class World:
                 return dialect.MsgRejectSealObject(signer, step.bucket, step.object)
             case Cancel():
                 return dialect.MsgCancelCreateObject(signer, step.bucket, step.object)
+            case Delete():
+                return dialect.delete_object_message(signer, step.bucket, step.object)
+            case DeleteBucket():
+                return dialect.delete_bucket_message(signer, step.bucket)
             case Allow():
                 return _policy(signer, step.bucket)
             case Send():
@@ -283,6 +291,7 @@ class World:
             set(self.model.allowed),
             dict(self.model.sequences),
             self.model.last_object_id,
+            self.model.last_bucket_id,
         )
         for step in self.queued:
             model.run(step)

@@ -60,6 +60,19 @@ class Cancel:
 
 
 @dataclass(frozen=True)
+class Delete:
+    signer: str
+    bucket: str
+    object: str
+
+
+@dataclass(frozen=True)
+class DeleteBucket:
+    signer: str
+    bucket: str
+
+
+@dataclass(frozen=True)
 class Allow:
     """Let the guest create objects in the bucket."""
 
@@ -73,7 +86,7 @@ class Send:
     too_much: bool
 
 
-Step = CreateBucket | CreateObject | Seal | Reject | Cancel | Allow | Send
+Step = CreateBucket | CreateObject | Seal | Reject | Cancel | Delete | DeleteBucket | Allow | Send
 
 
 @dataclass(frozen=True)
@@ -98,6 +111,7 @@ class Model:
     """Buckets in which the guest may create objects."""
     sequences: dict[str, int] = field(default_factory=dict)
     last_object_id: int = 0
+    last_bucket_id: int = 0
 
     def run(self, step: Step) -> Code:
         """DeliverTx: the sequence is spent, whatever the message does."""
@@ -113,6 +127,10 @@ class Model:
                 return self._reject(step)
             case Cancel():
                 return self._cancel(step)
+            case Delete():
+                return self._delete(step)
+            case DeleteBucket():
+                return self._delete_bucket(step)
             case Allow():
                 return self._allow(step)
             case Send():
@@ -125,7 +143,8 @@ class Model:
             return "storage", 1116
         if step.primary == 99:
             return "storage", 1111
-        self.buckets[step.bucket] = Bucket(len(self.buckets) + 1, step.signer, step.primary)
+        self.last_bucket_id += 1
+        self.buckets[step.bucket] = Bucket(self.last_bucket_id, step.signer, step.primary)
         return OK
 
     def _create_object(self, step: CreateObject) -> Code:
@@ -190,6 +209,30 @@ class Model:
         if step.signer not in (self.buckets[step.bucket].owner, info.creator):
             return "storage", 1107
         del self.objects[step.bucket, step.object]
+        return OK
+
+    def _delete(self, step: Delete) -> Code:
+        place = step.bucket, step.object
+        if step.bucket not in self.buckets:
+            return "storage", 1100
+        if place not in self.objects:
+            return "storage", 1101
+        if self.objects[place].status is CREATED:
+            return "storage", 1113
+        if step.signer != self.buckets[step.bucket].owner:
+            return "storage", 1107
+        del self.objects[place]
+        return OK
+
+    def _delete_bucket(self, step: DeleteBucket) -> Code:
+        if step.bucket not in self.buckets:
+            return "storage", 1100
+        if step.signer != self.buckets[step.bucket].owner:
+            return "storage", 1107
+        if any(bucket == step.bucket for bucket, _ in self.objects):
+            return "storage", 1109
+        del self.buckets[step.bucket]
+        self.allowed.discard(step.bucket)
         return OK
 
     def _allow(self, step: Allow) -> Code:

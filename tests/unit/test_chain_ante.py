@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from greenray.chain import wire
 from greenray.chain.addresses import parse_address
-from greenray.chain.dialects import get_local_dialect
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.dialects.v0_2.local_rules.records import get_object, get_stream
-from greenray.chain.local.app import Application, SimulationFault
+from greenray.chain.local.app import SimulationFault
 from greenray.chain.local.ledger.accounts import get_balance
 from greenray.chain.local.ledger.signatures import recover_public_key
 from greenray.chain.local.ledger.state import ChainDatabase
@@ -22,6 +19,7 @@ from greenray.chain.local.mempool import Mempool, MempoolLimits, MempoolRefusal
 from greenray.chain.local.queries import QueryRouter
 from greenray.chain.proto_json import Effect, PrincipalType
 from greenray.protocol.objects import ActionType, ObjectStatus
+from tests.support.chain_by_hand import ChainByHand
 from tests.support.local_chain import (
     BUCKET,
     address,
@@ -34,56 +32,26 @@ from tests.support.local_chain import (
 )
 
 GENESIS = small_genesis()
-CLOCK_NS = 1_700_000_000 * 10**9
 FEE_OF_SEAL = 1200 * 5_000_000_000
 
 
-class Chain:
-    """An application with a sealed-by-hand clock; each block a second later."""
-
-    def __init__(self, database: ChainDatabase) -> None:
-        self.database = database
-        self.app = Application(database, get_local_dialect(), GENESIS, CLOCK_NS)
-        self.sequences: dict[str, int] = {}
-
-    def run(self, *senders_and_messages: tuple[str, dialect.Message]) -> list[tuple[str, int]]:
-        """One block with all of them; (code, log) of each."""
-        transactions = []
-        for name, message in senders_and_messages:
-            sequence = self.sequences.get(name, 0)
-            self.sequences[name] = sequence + 1
-            transactions.append(signed(GENESIS, name, message, sequence))
-        results = self.app.make_block(transactions, self.app.head.time_ns + 10**9)
-        self.app.reset_check_state()
-        return [(result.codespace, result.code) for result in results]
-
-    def object(self, name: str) -> Any:
-        """ObjectInfo, or None."""
-        return get_object(self.database, BUCKET, name)
-
-    def locked_fee(self, name: str) -> int:
-        stream = get_stream(self.database, parse_address(address(name)))
-        assert stream is not None
-        return int(stream.lock_balance)
-
-
 @pytest.fixture
-def chain() -> Iterator[Chain]:
+def chain() -> Iterator[ChainByHand]:
     database = ChainDatabase(Path(":memory:"))
-    chain = Chain(database)
+    chain = ChainByHand(database, GENESIS)
     assert chain.run(("user", create_bucket()), ("user", create_object("o"))) == [("", 0)] * 2
     yield chain
     database.close()
 
 
-def test_an_object_is_created_and_sealed(chain: Chain) -> None:
+def test_an_object_is_created_and_sealed(chain: ChainByHand) -> None:
     assert chain.run(("sp-0-seal", seal_object("o", 1))) == [("", 0)]
     info = chain.object("o")
     assert info.object_status == ObjectStatus.OBJECT_STATUS_SEALED
     assert list(info.secondary_sp_addresses) == [address(f"sp-{i}-operator") for i in range(1, 7)]
 
 
-def test_of_two_seals_in_one_block_the_second_fails_and_pays(chain: Chain) -> None:
+def test_of_two_seals_in_one_block_the_second_fails_and_pays(chain: ChainByHand) -> None:
     before = get_balance(chain.database, parse_address(address("sp-0-seal")), "BNB")
     seal = seal_object("o", 1)
     assert chain.run(("sp-0-seal", seal), ("sp-0-seal", seal)) == [("", 0), ("storage", 1108)]
@@ -91,30 +59,30 @@ def test_of_two_seals_in_one_block_the_second_fails_and_pays(chain: Chain) -> No
     assert before - after == 2 * FEE_OF_SEAL
 
 
-def test_a_seal_for_another_object_id_is_refused(chain: Chain) -> None:
+def test_a_seal_for_another_object_id_is_refused(chain: ChainByHand) -> None:
     assert chain.run(("sp-0-seal", seal_object("o", 2))) == [("storage", 1116)]
     assert chain.object("o").object_status == ObjectStatus.OBJECT_STATUS_CREATED
 
 
-def test_a_seal_by_another_provider_is_refused(chain: Chain) -> None:
+def test_a_seal_by_another_provider_is_refused(chain: ChainByHand) -> None:
     seal = dataclasses.replace(seal_object("o", 1), operator=address("sp-1-seal"))
     assert chain.run(("sp-1-seal", seal)) == [("storage", 1107)]
 
 
-def test_an_approval_of_another_message_is_refused(chain: Chain) -> None:
+def test_an_approval_of_another_message_is_refused(chain: ChainByHand) -> None:
     stolen = create_object("p").primary_sp_approval
     message = dataclasses.replace(create_object("q"), primary_sp_approval=stolen)
     assert chain.run(("user", message)) == [("storage", 1116)]
 
 
-def test_an_approval_is_valid_at_its_height_and_not_after(chain: Chain) -> None:
+def test_an_approval_is_valid_at_its_height_and_not_after(chain: ChainByHand) -> None:
     height = chain.app.head.height + 1
     valid = approved(create_object("now"), 0, expired_height=height)
     expired = approved(create_object("late"), 0, expired_height=height - 1)
     assert chain.run(("user", valid), ("user", expired)) == [("", 0), ("storage", 1116)]
 
 
-def test_a_rejected_object_is_gone_and_its_fee_unlocked(chain: Chain) -> None:
+def test_a_rejected_object_is_gone_and_its_fee_unlocked(chain: ChainByHand) -> None:
     reject = dialect.MsgRejectSealObject(address("sp-0-seal"), BUCKET, "o")
     assert chain.locked_fee("user") > 0
     assert chain.run(("sp-0-seal", reject)) == [("", 0)]
@@ -122,23 +90,23 @@ def test_a_rejected_object_is_gone_and_its_fee_unlocked(chain: Chain) -> None:
     assert chain.locked_fee("user") == 0
 
 
-def test_only_a_seal_address_may_reject(chain: Chain) -> None:
+def test_only_a_seal_address_may_reject(chain: ChainByHand) -> None:
     reject = dialect.MsgRejectSealObject(address("user"), BUCKET, "o")
     assert chain.run(("user", reject)) == [("storage", 1111)]
 
 
-def test_a_cancelled_object_can_be_created_again_with_another_id(chain: Chain) -> None:
+def test_a_cancelled_object_can_be_created_again_with_another_id(chain: ChainByHand) -> None:
     cancel = dialect.MsgCancelCreateObject(address("user"), BUCKET, "o")
     assert chain.run(("user", cancel), ("user", create_object("o"))) == [("", 0)] * 2
     assert chain.object("o").id == "2"
 
 
-def test_an_empty_object_is_sealed_at_once(chain: Chain) -> None:
+def test_an_empty_object_is_sealed_at_once(chain: ChainByHand) -> None:
     assert chain.run(("user", create_object("empty", payload_size=0))) == [("", 0)]
     assert chain.object("empty").object_status == ObjectStatus.OBJECT_STATUS_SEALED
 
 
-def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain: Chain) -> None:
+def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain: ChainByHand) -> None:
     def policy(effect: Effect) -> dialect.MsgPutPolicy:
         return dialect.MsgPutPolicy(
             operator=address("user"),
@@ -172,7 +140,7 @@ def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain: Chain) -> None
     ],
 )
 def test_a_policy_is_the_owners_and_for_somebody_else(
-    chain: Chain, operator: str, principal: str, resource: str, code: tuple[str, int]
+    chain: ChainByHand, operator: str, principal: str, resource: str, code: tuple[str, int]
 ) -> None:
     message = dialect.MsgPutPolicy(
         operator=address(operator),
@@ -183,7 +151,7 @@ def test_a_policy_is_the_owners_and_for_somebody_else(
     assert chain.run((operator, message)) == [code]
 
 
-def test_a_principal_is_an_address(chain: Chain) -> None:
+def test_a_principal_is_an_address(chain: ChainByHand) -> None:
     account = PrincipalType.PRINCIPAL_TYPE_GNFD_ACCOUNT
     message = dataclasses.replace(
         _policy_for("sp-5-gc"), principal=dialect.Principal(account, "zz")
@@ -215,7 +183,7 @@ def test_a_principal_is_an_address(chain: Chain) -> None:
     ],
 )
 def test_a_statement_that_says_nothing_is_refused(
-    chain: Chain, statement: dialect.Statement, log: str
+    chain: ChainByHand, statement: dialect.Statement, log: str
 ) -> None:
     message = _policy_for("sp-5-gc", statement)
     result = chain.app.check_tx(signed(GENESIS, "user", message, 2))
@@ -234,7 +202,7 @@ def test_a_statement_that_says_nothing_is_refused(
     ],
 )
 def test_a_policy_on_a_bucket_speaks_of_the_objects_that_it_names(
-    chain: Chain, resources: tuple[str, ...], allowed: bool
+    chain: ChainByHand, resources: tuple[str, ...], allowed: bool
 ) -> None:
     action = ActionType.ACTION_GET_OBJECT
     statement = dialect.Statement(Effect.EFFECT_ALLOW, (action,), resources)
@@ -257,7 +225,7 @@ def _policy_for(guest: str, *statements: dialect.Statement) -> dialect.MsgPutPol
     )
 
 
-def test_a_known_field_of_another_wire_type_is_named_as_such(chain: Chain) -> None:
+def test_a_known_field_of_another_wire_type_is_named_as_such(chain: ChainByHand) -> None:
     raw = wire.tx.TxRaw.FromString(signed(GENESIS, "user", create_object("x"), 2))
     raw.body_bytes += b"\x10\x01"
     log = chain.app.check_tx(raw.SerializeToString()).log
@@ -268,14 +236,16 @@ def test_a_known_field_of_another_wire_type_is_named_as_such(chain: Chain) -> No
     ("name", "code"), [(b"plain", ("greenfiled", 1001)), (BUCKET.encode(), ("greenfiled", 1000))]
 )
 def test_a_name_that_is_not_utf_8_is_refused_as_a_name(
-    chain: Chain, name: bytes, code: tuple[str, int]
+    chain: ChainByHand, name: bytes, code: tuple[str, int]
 ) -> None:
     tx_bytes = signed(GENESIS, "user", create_object("plain"), 2)
     result = chain.app.check_tx(tx_bytes.replace(name, b"\xff" * len(name), 1))
     assert (result.codespace, result.code) == code
 
 
-def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(chain: Chain) -> None:
+def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(
+    chain: ChainByHand,
+) -> None:
     height = chain.app.head.height
     late = signed(GENESIS, "user", create_object("x"), 2, timeout_height=height)
     assert chain.app.check_tx(late).code == 0
@@ -283,7 +253,7 @@ def test_a_transaction_that_expired_while_it_waited_is_refused_in_its_block(chai
     assert (result.codespace, result.code) == ("sdk", 30)
 
 
-def test_what_check_tx_verified_is_not_recovered_again_in_the_block(chain: Chain) -> None:
+def test_what_check_tx_verified_is_not_recovered_again_in_the_block(chain: ChainByHand) -> None:
     seal = signed(GENESIS, "sp-0-seal", seal_object("o", 1), 0)
     recover_public_key.cache_clear()
     assert chain.app.check_tx(seal).code == 0
@@ -295,7 +265,7 @@ def test_what_check_tx_verified_is_not_recovered_again_in_the_block(chain: Chain
     assert (after.hits - before.hits, after.misses - before.misses) == (1, 6)
 
 
-def test_a_simulation_leaves_no_trace(chain: Chain) -> None:
+def test_a_simulation_leaves_no_trace(chain: ChainByHand) -> None:
     unsigned = signed(GENESIS, "user", create_object("x"), 2)
     for _ in range(2):
         assert chain.app.simulate(unsigned).gas_used == 1200
@@ -303,7 +273,7 @@ def test_a_simulation_leaves_no_trace(chain: Chain) -> None:
         chain.app.simulate(signed(GENESIS, "user", create_object("x"), 3))
 
 
-def test_the_mempool_drops_what_a_block_made_invalid(chain: Chain) -> None:
+def test_the_mempool_drops_what_a_block_made_invalid(chain: ChainByHand) -> None:
     mempool = Mempool(chain.app, MempoolLimits())
     first = signed(GENESIS, "user", create_object("a"), 2)
     same_sequence = signed(GENESIS, "user", create_object("b"), 2)
@@ -315,7 +285,7 @@ def test_the_mempool_drops_what_a_block_made_invalid(chain: Chain) -> None:
     assert mempool.transactions() == [second]
 
 
-def test_a_full_mempool_says_how_full(chain: Chain) -> None:
+def test_a_full_mempool_says_how_full(chain: ChainByHand) -> None:
     mempool = Mempool(chain.app, MempoolLimits(size=1))
     first = signed(GENESIS, "user", create_object("a"), 2)
     mempool.submit(first)
@@ -323,7 +293,7 @@ def test_a_full_mempool_says_how_full(chain: Chain) -> None:
         mempool.submit(signed(GENESIS, "user", create_object("b"), 3))
 
 
-def test_a_known_transaction_is_not_checked_again(chain: Chain) -> None:
+def test_a_known_transaction_is_not_checked_again(chain: ChainByHand) -> None:
     mempool = Mempool(chain.app, MempoolLimits())
     tx = signed(GENESIS, "user", create_object("a"), 2)
     assert mempool.submit(tx).code == 0
@@ -331,7 +301,7 @@ def test_a_known_transaction_is_not_checked_again(chain: Chain) -> None:
         mempool.submit(tx)
 
 
-def test_a_transaction_that_comes_again_is_forgotten_last(chain: Chain) -> None:
+def test_a_transaction_that_comes_again_is_forgotten_last(chain: ChainByHand) -> None:
     mempool = Mempool(chain.app, MempoolLimits(cache_size=2))
     transactions = [
         signed(GENESIS, "user", create_object(name), 2 + i) for i, name in enumerate("abc")
@@ -348,7 +318,7 @@ def test_a_transaction_that_comes_again_is_forgotten_last(chain: Chain) -> None:
     assert mempool.submit(second).code == 32
 
 
-def test_a_refused_transaction_takes_the_place_of_the_oldest_known(chain: Chain) -> None:
+def test_a_refused_transaction_takes_the_place_of_the_oldest_known(chain: ChainByHand) -> None:
     mempool = Mempool(chain.app, MempoolLimits(cache_size=1))
     known = signed(GENESIS, "user", create_object("a"), 2)
     refused = signed(GENESIS, "user", create_object("b"), 9)
@@ -357,7 +327,7 @@ def test_a_refused_transaction_takes_the_place_of_the_oldest_known(chain: Chain)
     assert mempool.submit(known).code == 32
 
 
-def test_lists_are_paged_without_losing_or_repeating_objects(chain: Chain) -> None:
+def test_lists_are_paged_without_losing_or_repeating_objects(chain: ChainByHand) -> None:
     names = [f"page-{i}" for i in range(7)]
     chain.run(*(("user", create_object(name)) for name in names))
     queries, seen, key = QueryRouter(chain.app), [], b""
@@ -376,7 +346,7 @@ def test_lists_are_paged_without_losing_or_repeating_objects(chain: Chain) -> No
     assert sorted(seen) == sorted([*names, "o"])
 
 
-def test_a_query_of_a_past_height_sees_the_past(chain: Chain) -> None:
+def test_a_query_of_a_past_height_sees_the_past(chain: ChainByHand) -> None:
     height = chain.app.head.height
     chain.run(("sp-0-seal", seal_object("o", 1)))
     request = wire.storage.QueryHeadObjectRequest(bucket_name=BUCKET, object_name="o")

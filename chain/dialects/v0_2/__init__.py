@@ -28,6 +28,10 @@ from greenray.chain.dialects.v0_2.messages import (
     MsgCancelCreateObject,
     MsgCreateBucket,
     MsgCreateObject,
+    MsgDeleteBucket,
+    MsgDeleteObject,
+    MsgDiscontinueBucket,
+    MsgDiscontinueObject,
     MsgPutPolicy,
     MsgRejectSealObject,
     MsgSealObject,
@@ -58,6 +62,10 @@ __all__ = [
     "MsgCancelCreateObject",
     "MsgCreateBucket",
     "MsgCreateObject",
+    "MsgDeleteBucket",
+    "MsgDeleteObject",
+    "MsgDiscontinueBucket",
+    "MsgDiscontinueObject",
     "MsgPutPolicy",
     "MsgRejectSealObject",
     "MsgSealObject",
@@ -73,6 +81,10 @@ __all__ = [
     "create_bucket_message",
     "create_object_message",
     "decode_message",
+    "delete_bucket_message",
+    "delete_object_message",
+    "discontinue_bucket_message",
+    "discontinue_object_message",
     "eip712_digest",
     "eip712_typed_data",
     "encode_message",
@@ -177,6 +189,28 @@ def cancel_create_object_message(
     operator: str, bucket_name: str, object_name: str
 ) -> MsgCancelCreateObject:
     return MsgCancelCreateObject(operator, bucket_name, object_name)
+
+
+def delete_object_message(operator: str, bucket_name: str, object_name: str) -> MsgDeleteObject:
+    return MsgDeleteObject(operator, bucket_name, object_name)
+
+
+def delete_bucket_message(operator: str, bucket_name: str) -> MsgDeleteBucket:
+    return MsgDeleteBucket(operator, bucket_name)
+
+
+def discontinue_object_message(
+    operator: str, bucket_name: str, object_ids: Sequence[int], reason: str
+) -> MsgDiscontinueObject:
+    """``operator``: the gc address of the primary."""
+    return MsgDiscontinueObject(operator, bucket_name, tuple(object_ids), reason)
+
+
+def discontinue_bucket_message(
+    operator: str, bucket_name: str, reason: str
+) -> MsgDiscontinueBucket:
+    """``operator``: the gc address of the primary."""
+    return MsgDiscontinueBucket(operator, bucket_name, reason)
 
 
 # --- proto-JSON ----------------------------------------------------------------------------------

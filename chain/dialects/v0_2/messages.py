@@ -72,6 +72,43 @@ class MsgCancelCreateObject:
 
 
 @dataclass(frozen=True, slots=True)
+class MsgDeleteObject:
+    """Of an object that is sealed or discontinued."""
+
+    operator: str
+    bucket_name: str
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDeleteBucket:
+    """Of an empty bucket."""
+
+    operator: str
+    bucket_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDiscontinueObject:
+    """``operator`` is the gc address of the primary SP, which stops to serve the objects; the chain
+    deletes them after its confirm period."""
+
+    operator: str
+    bucket_name: str
+    object_ids: tuple[int, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDiscontinueBucket:
+    """As ``MsgDiscontinueObject``, of a bucket with all of its objects."""
+
+    operator: str
+    bucket_name: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class MsgSend:
     from_address: str
     to_address: str
@@ -107,6 +144,10 @@ Message = (
     | MsgSealObject
     | MsgRejectSealObject
     | MsgCancelCreateObject
+    | MsgDeleteObject
+    | MsgDeleteBucket
+    | MsgDiscontinueObject
+    | MsgDiscontinueBucket
     | MsgSend
     | MsgPutPolicy
 )
@@ -117,6 +158,10 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     MsgSealObject,
     MsgRejectSealObject,
     MsgCancelCreateObject,
+    MsgDeleteObject,
+    MsgDeleteBucket,
+    MsgDiscontinueObject,
+    MsgDiscontinueBucket,
     MsgSend,
     MsgPutPolicy,
 )
@@ -131,7 +176,9 @@ _FULL_NAMES: dict[type[Any], str] = {
 }
 _CLASSES = {name: cls for cls, name in _FULL_NAMES.items()}
 _BY_TYPE_URL = {f"/{_FULL_NAMES[cls]}": cls for cls in MESSAGE_TYPES}
-_DECIMAL_TEXT = frozenset({"cosmos.base.v1beta1.Coin.amount"})
+_DECIMAL_TEXT = frozenset(
+    {"cosmos.base.v1beta1.Coin.amount", "greenfield.storage.MsgDiscontinueObject.object_ids"}
+)
 
 
 def type_url(message: Message | type[Message]) -> str:

@@ -14,6 +14,9 @@ from greenray.chain.dialects.v0_2.messages import (
     Message,
     MsgCreateBucket,
     MsgCreateObject,
+    MsgDeleteBucket,
+    MsgDiscontinueBucket,
+    MsgDiscontinueObject,
     MsgPutPolicy,
     MsgSealObject,
     MsgSend,
@@ -24,6 +27,8 @@ from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import Visibility
 
 CHECKSUM_SIZE_BYTES = 32
+MAX_DISCONTINUED_OBJECTS = 128
+MAX_REASON_BYTES = 128
 
 _DENOM = re.compile(r"[a-zA-Z][a-zA-Z0-9/:._\-]{2,127}", re.ASCII)
 
@@ -40,6 +45,12 @@ def validate_basic(message: Message) -> Fault | None:
         case MsgPutPolicy():
             operator_fault = _address_fault("invalid operator address ({})", message.operator)
             return operator_fault or policy_fault(message, address_problem)
+        case MsgDeleteBucket():
+            return _address_fault(
+                "invalid creator address ({})", message.operator
+            ) or bucket_name_fault(message.bucket_name)
+        case MsgDiscontinueObject() | MsgDiscontinueBucket():
+            return _validate_discontinue(message)
         case _:
             fault = (
                 _address_fault("invalid creator address ({})", message.operator)
@@ -88,6 +99,22 @@ def _validate_send(message: MsgSend) -> Fault | None:
         or _address_fault("invalid to address: {}", message.to_address)
         or _coins_fault(message.amount)
     )
+
+
+def _validate_discontinue(message: MsgDiscontinueObject | MsgDiscontinueBucket) -> Fault | None:
+    fault = _address_fault("invalid operator address ({})", message.operator) or bucket_name_fault(
+        message.bucket_name
+    )
+    if fault is None and isinstance(message, MsgDiscontinueObject):
+        count = len(message.object_ids)
+        if not 0 < count <= MAX_DISCONTINUED_OBJECTS:
+            fault = Fault("storage", 3101, f"length of ids is {count}: object ids are invalid")
+    size_bytes = len(message.reason.encode())
+    if fault is None and size_bytes > MAX_REASON_BYTES:
+        fault = Fault(
+            "storage", 3102, f"reason is too long with length {size_bytes}: reason is invalid"
+        )
+    return fault
 
 
 def bucket_name_fault(name: str) -> Fault | None:

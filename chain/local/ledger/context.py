@@ -29,6 +29,9 @@ class Rules:
         self.providers_by_seal: dict[bytes, GenesisProvider] = {
             parse_address(p.seal_address): p for p in genesis.storage_providers
         }
+        self.providers_by_gc: dict[bytes, GenesisProvider] = {
+            parse_address(p.gc_address): p for p in genesis.storage_providers
+        }
 
 
 class GasMeter:

@@ -45,6 +45,8 @@ class LocalDialect:
     """Codespace, code and log for text that is not UTF-8, by the field that has it."""
     module_accounts: tuple[str, ...]
     """Modules whose accounts take numbers after those of the genesis, in this order."""
+    end_block: Callable[[Context], None]
+    """What happens by itself at the end of a block, after its transactions."""
 
     @property
     def fixed_gas(self) -> dict[str, int]:

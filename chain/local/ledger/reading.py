@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from greenray.chain import wire
@@ -31,6 +32,9 @@ class StateAt:
 
     def put(self, kind: str, key: bytes, value: bytes | None) -> None:
         self.database.put(kind, key, value)
+
+    def scan(self, kind: str, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        return self.database.scan(kind, prefix, height=self.height)
 
     def page(self, kind: str, prefix: bytes, request: Any) -> tuple[list[bytes], Any]:
         """The values of one page and its PageResponse (cosmos pagination)."""

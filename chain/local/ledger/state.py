@@ -63,6 +63,9 @@ class State(Protocol):
     def put(self, kind: str, key: bytes, value: bytes | None) -> None:
         """``None`` deletes."""
 
+    def scan(self, kind: str, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        """(key, value) in key order, keys starting with ``prefix``."""
+
 
 class Overlay:
     """Writes above ``parent`` that are not its own yet."""
@@ -79,6 +82,16 @@ class Overlay:
 
     def put(self, kind: str, key: bytes, value: bytes | None) -> None:
         self._writes[kind, key] = value
+
+    def scan(self, kind: str, prefix: bytes = b"") -> Iterator[tuple[bytes, bytes]]:
+        own = {
+            key: value
+            for (one, key), value in self._writes.items()
+            if one == kind and key.startswith(prefix)
+        }
+        below = {k: value for k, value in self._parent.scan(kind, prefix) if k not in own}
+        merged = below | {key: value for key, value in own.items() if value is not None}
+        yield from sorted(merged.items())
 
     def writes(self) -> Mapping[StateKey, bytes | None]:
         return self._writes

@@ -7,7 +7,13 @@ from types import MappingProxyType
 from typing import Any
 
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.dialects.v0_2.local_rules import buckets, objects, permission, transfers
+from greenray.chain.dialects.v0_2.local_rules import (
+    buckets,
+    deletion,
+    objects,
+    permission,
+    transfers,
+)
 from greenray.chain.dialects.v0_2.local_rules.faults import greenfiled
 from greenray.chain.dialects.v0_2.local_rules.queries import QUERIES
 from greenray.chain.dialects.v0_2.messages import type_url, wire_class
@@ -42,6 +48,10 @@ LOCAL_DIALECT = LocalDialect(
                 _rule(dialect.MsgSealObject, "storage", 1200, objects.seal_object),
                 _rule(dialect.MsgRejectSealObject, "storage", 12000, objects.reject_seal_object),
                 _rule(dialect.MsgCancelCreateObject, "storage", 1200, objects.cancel_create_object),
+                _rule(dialect.MsgDeleteObject, "storage", 1200, deletion.delete_object),
+                _rule(dialect.MsgDeleteBucket, "storage", 1200, deletion.delete_bucket),
+                _rule(dialect.MsgDiscontinueObject, "storage", 2400, deletion.discontinue_object),
+                _rule(dialect.MsgDiscontinueBucket, "storage", 2400, deletion.discontinue_bucket),
                 _rule(dialect.MsgPutPolicy, "storage", 2400, permission.put_policy),
             ]
         )
@@ -65,4 +75,5 @@ LOCAL_DIALECT = LocalDialect(
         "sp",
         "crosschain",
     ),
+    end_block=deletion.end_block,
 )

@@ -84,6 +84,31 @@ def charge_store_fee(context: Context, bucket: Any, info: Any) -> None:
     _apply_bills(context, bucket, before, _bill(context.rules, bucket))
 
 
+def stop_store_fee(context: Context, bucket: Any, info: Any) -> None:
+    """Stop paying for a sealed object; ``bucket.billing_info`` is changed in place.
+
+    Raises ChainFault (storage/1117).
+    """
+    before = _bill(context.rules, bucket)
+    size = charge_size(context.rules, info.payload_size)
+    billing = bucket.billing_info
+    billing.total_charge_size -= size
+    left = {e.sp_address: e.total_charge_size for e in billing.secondary_sp_objects_size}
+    for secondary in info.secondary_sp_addresses:
+        left[secondary] -= size
+    del billing.secondary_sp_objects_size[:]
+    for address, charged in left.items():
+        if charged:
+            billing.secondary_sp_objects_size.add(sp_address=address, total_charge_size=charged)
+    billing.price_time = context.time_s
+    _apply_bills(context, bucket, before, _bill(context.rules, bucket))
+
+
+def stop_read_quota(context: Context, bucket: Any) -> None:
+    """Stop paying for the read quota of an empty bucket. Raises ChainFault (storage/1117)."""
+    _apply_bills(context, bucket, _bill(context.rules, bucket), {})
+
+
 def charge_read_quota(context: Context, bucket: Any) -> None:
     """Start paying for the read quota of a new bucket. Raises ChainFault (storage/1117)."""
     if bucket.charged_read_quota == 0:

@@ -6,6 +6,7 @@ handed out are private copies: changing one changes nothing until it is put back
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
@@ -15,6 +16,7 @@ from greenray.chain.local.ledger.state import State
 
 BUCKET, BUCKET_NAME = "bucket", "bucket_name"
 OBJECT, OBJECT_PLACE, POLICY, STREAM = "object", "object_place", "policy", "stream"
+DISCONTINUED = "discontinued"
 
 # --- buckets and objects -----------------------------------------------------------------------
 
@@ -73,6 +75,23 @@ def put_object(state: State, info: Any) -> None:
 def delete_object(state: State, info: Any) -> None:
     state.put(OBJECT, number_key(int(info.id)), None)
     state.put(OBJECT_PLACE, object_key(info.bucket_name, info.object_name), None)
+
+
+def objects_of(state: State, bucket_name: str) -> Iterator[Any]:
+    """ObjectInfo of every object in a bucket, in the order of their hashed names."""
+    for _, id_key in state.scan(OBJECT_PLACE, bucket_key(bucket_name)):
+        info = get_object_by_id(state, id_key)
+        if info is not None:
+            yield info
+
+
+def is_empty_bucket(state: State, bucket_name: str) -> bool:
+    return next(objects_of(state, bucket_name), None) is None
+
+
+def delete_bucket(state: State, bucket: Any) -> None:
+    state.put(BUCKET, number_key(int(bucket.id)), None)
+    state.put(BUCKET_NAME, bucket_key(bucket.bucket_name), None)
 
 
 # --- streams -----------------------------------------------------------------------------------
