@@ -10,7 +10,7 @@ import pytest
 
 from greenray.protocol.errors import InvalidInput, NoSuchPiece, StoreError
 from greenray.protocol.layout import ColumnLayout
-from greenray.storage.ports import ColumnKey, Fence, PieceStore
+from greenray.storage.ports import ColumnKey, Fence, PieceStore, StoredColumn
 from tests.support.aligned import aligned_copy
 
 KEY = ColumnKey(7, 2)
@@ -316,6 +316,31 @@ class PieceStoreContract:
         store.delete_unfinished(KEY, Fence(1))
         assert list(store.list_unfinished()) == [(KEY, 2)]
         assert store.exists(KEY)
+
+    def test_what_is_stored_is_listed_with_its_size(self, store: PieceStore) -> None:
+        other = ColumnKey(KEY.object_id + 1)
+        put(store, other, LAYOUT, CONTENT)
+        put(store, KEY, LAYOUT, CONTENT)
+        with_rest = store.create(KEY, LAYOUT, Fence(4))
+        with_rest.append([view(CONTENT[:10_000])])
+        with_rest.close()
+        store.create(KEY, LAYOUT, Fence(3)).close()
+        listed = list(store.list_stored())
+        assert listed == [
+            StoredColumn(KEY, None, LAYOUT.size_bytes),
+            StoredColumn(other, None, LAYOUT.size_bytes),
+            StoredColumn(KEY, Fence(3), 0),
+            StoredColumn(KEY, Fence(4), 10_000),
+        ]
+        assert list(store.list_stored(other.object_id)) == [listed[1]]
+        assert list(store.list_stored(KEY.object_id + 10_000)) == []
+
+    def test_a_replaced_column_counts_once(self, store: PieceStore) -> None:
+        put(store, KEY, LAYOUT, CONTENT)
+        writer = store.create(KEY, LAYOUT, Fence(2))
+        writer.append([view(CONTENT)])
+        writer.finish()
+        assert list(store.list_stored()) == [StoredColumn(KEY, None, LAYOUT.size_bytes)]
 
     def test_keys_that_no_piece_has_are_refused(self, store: PieceStore) -> None:
         for key, fence in ((ColumnKey(-1), 0), (ColumnKey(1, -2), 0), (ColumnKey(1), -1)):

@@ -23,7 +23,14 @@ from greenray.storage.direct_io import (
     store_errors,
     sync_directory,
 )
-from greenray.storage.ports import LONE_WRITER, Buffer, ColumnKey, ColumnWriter, Fence
+from greenray.storage.ports import (
+    LONE_WRITER,
+    Buffer,
+    ColumnKey,
+    ColumnWriter,
+    Fence,
+    StoredColumn,
+)
 from greenray.storage.range_reader import read_range
 
 DIRECT_WRITE_MIN_BYTES = 64 * 1024
@@ -151,6 +158,25 @@ class FilePieceStore:
     def list_unfinished(self) -> Iterator[tuple[ColumnKey, Fence]]:
         keys = map(parse_unfinished, self._names(self._paths.unfinished_root))
         yield from sorted(key for key in keys if key is not None)
+
+    def list_stored(self, object_id: int | None = None) -> Iterator[StoredColumn]:
+        if object_id is None:
+            keys = self.list_columns()
+        else:
+            directory = self._paths.finished(ColumnKey(object_id)).parent
+            names = self._names(directory) if directory.is_dir() else []
+            found = (key for key in map(parse_finished, names) if key is not None)
+            keys = iter(sorted(key for key in found if key.object_id == object_id))
+        for key in keys:
+            yield from self._sized(self._paths.finished(key), key, None)
+        for key, fence in self.list_unfinished():
+            if object_id in (None, key.object_id):
+                yield from self._sized(self._paths.unfinished(key, fence), key, fence)
+
+    def _sized(self, path: Path, key: ColumnKey, fence: Fence | None) -> Iterator[StoredColumn]:
+        """Nothing for a column that has gone, or was finished, since it was listed."""
+        with store_errors(path, "look for a column"), suppress(FileNotFoundError):
+            yield StoredColumn(key, fence, path.stat().st_size)
 
     def delete(self, key: ColumnKey) -> None:
         for other, fence in self.list_unfinished():

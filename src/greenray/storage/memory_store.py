@@ -10,7 +10,15 @@ from greenray.protocol.layout import ColumnLayout
 from greenray.storage import piece_ranges
 from greenray.storage.column_paths import check_column
 from greenray.storage.direct_io import flat
-from greenray.storage.ports import LONE_WRITER, Buffer, ColumnKey, ColumnWriter, Fence
+from greenray.storage.ports import (
+    LONE_WRITER,
+    Buffer,
+    ColumnKey,
+    ColumnWriter,
+    Fence,
+    StoredColumn,
+    column_order,
+)
 
 
 class MemoryPieceStore:
@@ -81,6 +89,13 @@ class MemoryPieceStore:
         with self._lock:
             keys = sorted(self._unfinished)
         yield from keys
+
+    def list_stored(self, object_id: int | None = None) -> Iterator[StoredColumn]:
+        with self._lock:
+            finished = [StoredColumn(k, None, len(data)) for k, data in self._finished.items()]
+            unfinished = [StoredColumn(*k, len(data)) for k, data in self._unfinished.items()]
+        found = sorted(finished, key=column_order) + sorted(unfinished, key=column_order)
+        yield from (one for one in found if object_id in (None, one.key.object_id))
 
     def delete(self, key: ColumnKey) -> None:
         with self._lock:

@@ -45,6 +45,20 @@ class ColumnKey:
     redundancy_index: int = SEGMENTS
 
 
+@dataclass(frozen=True, slots=True)
+class StoredColumn:
+    """What a store holds of one column: finished (``fence`` None), or unfinished by one writer."""
+
+    key: ColumnKey
+    fence: Fence | None
+    size_bytes: int
+
+
+def column_order(column: StoredColumn) -> tuple[ColumnKey, int]:
+    """Columns by key, and the unfinished ones of a key by fence."""
+    return column.key, -1 if column.fence is None else column.fence
+
+
 class ColumnWriter(Protocol):
     """Appends to one unfinished column. Not thread-safe; used by one thread at a time."""
 
@@ -136,8 +150,13 @@ class PieceStore(Protocol):
     def list_unfinished(self) -> Iterator[tuple[ColumnKey, Fence]]:
         """Unfinished columns with their fence, in key order."""
 
+    def list_stored(self, object_id: int | None = None) -> Iterator[StoredColumn]:
+        """All columns with their sizes, finished ones first, each kind in key order; only those of
+        one object if it is named. What is being written counts as far as it got."""
+
     def delete(self, key: ColumnKey) -> None:
-        """Remove the finished column and every unfinished one of the key. Idempotent."""
+        """Remove the finished column and every unfinished one of the key. Idempotent. What a crash
+        leaves of it is among what is stored."""
 
     def delete_unfinished(self, key: ColumnKey, fence: Fence) -> None:
         """Remove one unfinished column. Idempotent."""

@@ -66,6 +66,19 @@ def writer_of(part: str) -> tuple[int, str]:
     return int(column.rpartition(".a")[2]), writer
 
 
+def part_of(part: str) -> tuple[ColumnKey, Fence] | None:
+    """(column, fence) that a part belongs to; None for the key of anything else."""
+    pieces = part.split("/")
+    if len(pieces) != 4 or pieces[0] != "parts":
+        return None
+    return parse_unfinished(f"{UNFINISHED}{pieces[1]}")
+
+
+def object_prefix(object_id: int) -> str:
+    """What the names of all columns of an object begin with."""
+    return f"{object_id:020d}_"
+
+
 def parse_finished(name: str) -> ColumnKey | None:
     """The column of a finished key; None for any other."""
     return _parse(name.removeprefix(FINISHED))

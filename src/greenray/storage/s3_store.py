@@ -14,7 +14,14 @@ from greenray.protocol.errors import NoSuchPiece, StoreError
 from greenray.protocol.layout import ColumnLayout
 from greenray.storage import piece_ranges, s3_names
 from greenray.storage.direct_io import flat
-from greenray.storage.ports import LONE_WRITER, Buffer, ColumnKey, ColumnWriter, Fence
+from greenray.storage.ports import (
+    LONE_WRITER,
+    Buffer,
+    ColumnKey,
+    ColumnWriter,
+    Fence,
+    StoredColumn,
+)
 from greenray.storage.s3_bucket import S3Bucket
 from greenray.storage.s3_names import FinishedColumn
 
@@ -37,7 +44,8 @@ class S3PieceStore:
     def create(
         self, key: ColumnKey, layout: ColumnLayout, fence: Fence = LONE_WRITER
     ) -> ColumnWriter:
-        self.delete_unfinished(key, fence)
+        if self._begun_by(key, fence) is not None:
+            self.delete_unfinished(key, fence)
         writer = uuid.uuid4().hex
         self._put(s3_names.unfinished_key(key, fence), writer.encode())
         return _S3Writer(self, key, layout, fence, writer, [])
@@ -108,6 +116,27 @@ class S3PieceStore:
         found = map(s3_names.parse_unfinished, self._names(s3_names.UNFINISHED))
         yield from sorted(key for key in found if key is not None)
 
+    def list_stored(self, object_id: int | None = None) -> Iterator[StoredColumn]:
+        """A fence's parts count for its unfinished column, while there is one. Parts that neither
+        record names are what a crash has left of a deletion, and are an unfinished column too."""
+        of_object = "" if object_id is None else s3_names.object_prefix(object_id)
+        names = self._names(f"{s3_names.FINISHED}{of_object}")
+        finished = {key: 0 for key in map(s3_names.parse_finished, names) if key is not None}
+        names = self._names(f"{s3_names.UNFINISHED}{of_object}")
+        unfinished = {key: 0 for key in map(s3_names.parse_unfinished, names) if key is not None}
+        for name, size_bytes in self._bucket.list(f"{self._root}parts/{of_object}"):
+            part = s3_names.part_of(name.removeprefix(self._root))
+            if part is None:
+                continue
+            if part not in unfinished and part[0] in finished:
+                finished[part[0]] += size_bytes
+            else:
+                unfinished[part] = unfinished.get(part, 0) + size_bytes
+        for key in sorted(finished):
+            yield StoredColumn(key, None, finished[key])
+        for key, fence in sorted(unfinished):
+            yield StoredColumn(key, fence, unfinished[key, fence])
+
     def delete(self, key: ColumnKey) -> None:
         self._delete(s3_names.finished_key(key))
         for prefix in (s3_names.unfinished_prefix(key), s3_names.parts_prefix(key)):
@@ -115,8 +144,7 @@ class S3PieceStore:
                 self._delete(name)
 
     def delete_unfinished(self, key: ColumnKey, fence: Fence) -> None:
-        if self._begun_by(key, fence) is not None:
-            self._forget(key, fence, self._finished(key))
+        self._forget(key, fence, self._finished(key))
 
     def probe(self) -> None:
         name, content = f"probe-{uuid.uuid4().hex}", uuid.uuid4().bytes
