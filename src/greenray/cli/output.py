@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from greenray.protocol.errors import GreenrayError
+from greenray.protocol.foreign_text import printable_lines
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -48,8 +49,9 @@ def command_app(**attributes: Any) -> typer.Typer:
 
 
 def print_result(document: Mapping[str, Any], text: str, as_json: bool) -> None:
-    """The result of a command: ``document`` for scripts, ``text`` for people."""
-    typer.echo(json.dumps(document) if as_json else text)
+    """The result of a command: ``document`` for scripts, ``text`` for people, in which only ends of
+    lines are no printable text: names and messages in it are others'."""
+    typer.echo(json.dumps(document) if as_json else printable_lines(text))
 
 
 def error_document(error: GreenrayError) -> dict[str, Any]:
@@ -82,7 +84,7 @@ def reporting_errors(as_json: bool) -> Iterator[None]:
 
 def note(text: str) -> None:
     """A line for people, on stderr."""
-    typer.echo(text, err=True)
+    typer.echo(printable_lines(text), err=True)
 
 
 # --- sizes ---------------------------------------------------------------------------------------
@@ -123,7 +125,7 @@ def terminal_progress() -> Progress | None:
     )
 
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         DownloadColumn(binary_units=True),
         TransferSpeedColumn(),

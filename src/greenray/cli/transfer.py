@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from greenray.cli.output import note, terminal_progress
 from greenray.client.progress import Activity, OnProgress, Progress
+from greenray.protocol.foreign_text import printable
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
@@ -41,7 +42,7 @@ def transfer_display() -> Iterator[TransferDisplay]:
         return
 
     def note_above(text: str) -> None:
-        display.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        display.console.print(printable(text), markup=False, highlight=False, soft_wrap=True)
 
     with display:
         yield TransferDisplay(_Rows(display).show, note_above)
@@ -61,6 +62,7 @@ class _Rows:
             label = f"{label} {progress.redundancy_index}"
         if progress.detail:
             label = f"{label}: {progress.detail}"
+        label = printable(label)
         if key not in self._rows:
             self._rows[key] = self._display.add_task(label, total=progress.total)
         self._display.update(

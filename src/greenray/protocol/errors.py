@@ -3,11 +3,17 @@
 Every error carries what happened, where (which object, file, setting or provider) and what to do
 next. ``reason`` is part of the contract: it appears in JSON output, in job rows and in logs, and
 never changes its spelling. All arguments are positional so that errors survive pickling across Ray.
+Their texts are printable and one line, whoever wrote what is quoted in them.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
+
+from greenray.protocol.foreign_text import printable
+
+_MAX_CHARACTERS = 8000
+"""Of one text of an error: room for what each of many secondaries said."""
 
 
 class GreenrayError(Exception):
@@ -17,10 +23,10 @@ class GreenrayError(Exception):
     retryable: ClassVar[bool] = False
 
     def __init__(self, what: str, where: str = "", next_step: str = "") -> None:
-        super().__init__(what, where, next_step)
-        self.what = what
-        self.where = where
-        self.next_step = next_step
+        self.what = printable(what, _MAX_CHARACTERS)
+        self.where = printable(where, _MAX_CHARACTERS)
+        self.next_step = printable(next_step, _MAX_CHARACTERS)
+        super().__init__(self.what, self.where, self.next_step)
 
     def __str__(self) -> str:
         text = f"{self.where}: {self.what}" if self.where else self.what
@@ -264,7 +270,7 @@ class TransactionRefused(ChainError):
         self, what: str, where: str = "", next_step: str = "", codespace: str = "", code: int = 0
     ) -> None:
         super().__init__(what, where, next_step)
-        self.args = (what, where, next_step, codespace, code)
+        self.args = (self.what, self.where, self.next_step, codespace, code)
         self.codespace = codespace
         self.code = code
 
