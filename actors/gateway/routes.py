@@ -41,6 +41,15 @@ class Match:
     object_name: str = ""
 
 
+def query_value(raw_query: str, name: str) -> str:
+    """The first value, or an empty text."""
+    return next((value for key, value in _pairs(raw_query) if key == name), "")
+
+
+def _pairs(raw_query: str) -> list[tuple[str, str]]:
+    return parse_qsl(raw_query, keep_blank_values=True)
+
+
 def match_route(method: str, host: str, path: str, raw_query: str, domain: str = "") -> Match:
     """Match in the order of the table: virtual-hosted, admin, receiver, path-style.
 
@@ -49,7 +58,7 @@ def match_route(method: str, host: str, path: str, raw_query: str, domain: str =
         path: the decoded path.
         domain: the gateway's domain; empty switches virtual hosting off.
     """
-    queries = {name for name, _ in parse_qsl(raw_query, keep_blank_values=True)}
+    queries = {name for name, _ in _pairs(raw_query)}
     bucket_name = _virtual_bucket(host, domain)
     wrong_method = False
     if bucket_name:

@@ -30,7 +30,7 @@ from greenray.actors.gateway.job_status import job_status
 from greenray.actors.gateway.ranges import parse_range
 from greenray.actors.gateway.recent_downloads import RecentDownloads
 from greenray.actors.gateway.replicate import replicate_piece
-from greenray.actors.gateway.routes import Match, Route, match_route
+from greenray.actors.gateway.routes import Match, Route, match_route, query_value
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.ports import ObjectSpace, ReceiverPort, SignerPort
 from greenray.actors.settings import MIB
@@ -448,7 +448,7 @@ class Gateway:
 
     async def _download_sources(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_read(request, match)
-        asked_for = request.query(SOURCES_QUERY)
+        asked_for = query_value(request.raw_query, SOURCES_QUERY)
         sources = self._recent_downloads.of(asked_for, granted.object.id)
         return web.json_response(
             {"object_id": granted.object.id, **sources.to_json()},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import parse_qsl
 
 SOURCES_HEADER = "X-Greenray-Sources"
 """Ours, of an answer to GetObject: the query that asks where its bytes came from, once they are all
@@ -30,8 +29,3 @@ class GatewayRequest:
         """The first value, or an empty text."""
         wanted = name.lower()
         return next((value for key, value in self.headers if key.lower() == wanted), "")
-
-    def query(self, name: str) -> str:
-        """The first value, or an empty text."""
-        found = parse_qsl(self.raw_query, keep_blank_values=True)
-        return next((value for key, value in found if key == name), "")
