@@ -9,7 +9,7 @@ import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from greenray.protocol.errors import (
@@ -89,12 +89,12 @@ def back_up(journal: Path, copy: Path) -> JournalSummary:
                 "is there already, and is not overwritten", str(copy), "Name another file"
             ) from None
         try:
-            with _checked_copy(journal, copy) as part:
-                _place(part, copy)
+            with _checked_copy(journal, copy) as copied:
+                _place(copied.path, copy)
         except BaseException:
             copy.unlink()
             raise
-    return check_journal(copy)
+    return replace(copied, path=copy)
 
 
 def restore(copy: Path, journal: Path, aside: Path) -> JournalSummary:
@@ -104,13 +104,13 @@ def restore(copy: Path, journal: Path, aside: Path) -> JournalSummary:
     Raises NoSpaceLeft, StoreError (it cannot be written), and what ``check_journal`` raises of the
     copy; the journal is where it was then.
     """
-    with store_errors(journal, "replace the journal"), _checked_copy(copy, journal) as part:
+    with store_errors(journal, "replace the journal"), _checked_copy(copy, journal) as copied:
         for suffix in ("", *_COMPANIONS):
             present = journal.with_name(journal.name + suffix)
             if present.exists():
                 present.rename(aside.with_name(aside.name + suffix))
-        _place(part, journal)
-    return check_journal(journal)
+        _place(copied.path, journal)
+    return replace(copied, path=journal)
 
 
 def close_in_order(path: Path) -> None:
@@ -123,8 +123,8 @@ def close_in_order(path: Path) -> None:
 
 
 @contextmanager
-def _checked_copy(source: Path, target: Path) -> Iterator[Path]:
-    """A copy beside ``target``, which is removed if it is still there in the end."""
+def _checked_copy(source: Path, target: Path) -> Iterator[JournalSummary]:
+    """Of a copy beside ``target``, which is removed if it is still there in the end."""
     part = target.with_name(f"{target.name}.part")
     _remove(part)
     try:
@@ -134,7 +134,8 @@ def _checked_copy(source: Path, target: Path) -> Iterator[Path]:
                 _write_copy(reading, part)
             with closing(_reader(part)) as written:  # what is wrong in it was wrong before
                 _check_pages(written, source, thorough=True)
-        yield part
+                summary = _summary(written, part)
+        yield summary
     finally:
         _remove(part)
 
