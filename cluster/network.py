@@ -23,6 +23,7 @@ from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.config.topology import Topology
+from greenray.cluster.existing_chain import check_existing_chain, check_providers
 from greenray.cluster.journal import check_chain_database, leave_in_order, prepare_journal
 from greenray.cluster.local_chain import keys as local_keys
 from greenray.cluster.local_chain.genesis import write_local_genesis
@@ -36,10 +37,7 @@ from greenray.protocol.errors import (
     InvalidSetting,
     NoSpaceLeft,
     PortInUse,
-    TooFewProviders,
-    UnknownStorageProvider,
 )
-from greenray.protocol.objects import StorageParams
 from greenray.seam.finder import Finder
 from greenray.storage.direct_io import store_errors
 from greenray.storage.piece_location import PieceLocation
@@ -116,7 +114,11 @@ class LocalNetwork:
             log.warning("ended %d processes that a crashed network had left", left)
         pieces = self._settings.pieces.location(self.state.pieces, self._settings.durable)
         await asyncio.to_thread(pieces.probe)
-        await asyncio.to_thread(self._prepare_databases, pieces)
+        hosted = await asyncio.to_thread(self._hosted_before_the_start)
+        endpoint = self._settings.chain.endpoint
+        if endpoint is not None:
+            await check_existing_chain(self._settings, endpoint, hosted, self.state)
+        await asyncio.to_thread(self._prepare_databases, pieces, hosted)
         recording = asyncio.create_task(self._record_processes())
         try:
             return await self._start_processes(pieces)
@@ -124,9 +126,9 @@ class LocalNetwork:
             recording.cancel()
             await asyncio.gather(recording, return_exceptions=True)
 
-    def _prepare_databases(self, pieces: PieceLocation) -> None:
+    def _prepare_databases(self, pieces: PieceLocation, hosted: Sequence[str]) -> None:
         """Before anybody opens them. Raises StoreError, JournalDamaged, JournalMissing."""
-        prepare_journal(self.state, pieces, self._hosted_before_the_start(), new=self._new_journal)
+        prepare_journal(self.state, pieces, hosted, new=self._new_journal)
         self._undo.callback(leave_in_order, self.state)
         if self._settings.chain.endpoint is None:
             check_chain_database(self.state.chain_database)
@@ -256,16 +258,11 @@ class LocalNetwork:
         """Where each hosted SP's gateway listens: where the chain says, if that can be."""
         chain = self._carrier.finder.find(names.CHAIN)
         providers = await chain.storage_providers()
-        _check_enough(len(providers), await chain.storage_params(), config.chain_endpoint)
+        params = await chain.storage_params()
+        check_providers(providers, params, config.hosted, config.chain_endpoint)
         on_chain = {provider.operator_address: provider for provider in providers}
         bindings = []
         for address in config.hosted:
-            if address not in on_chain:
-                raise UnknownStorageProvider(
-                    f"{address}, whose keys we have, is not a storage provider on this chain",
-                    config.chain_endpoint,
-                    "Check the key file, or choose another --state-dir",
-                )
             port = self._port_of(on_chain[address].endpoint)
             bindings.append(Binding(address, self._settings.gateway.host, port))
         return tuple(bindings)
@@ -383,18 +380,6 @@ class LocalNetwork:
         self.state.write_network(network)
         self._undo.callback(self.state.remove_network)
         return network
-
-
-def _check_enough(provider_count: int, params: StorageParams, endpoint: str) -> None:
-    """Every SP that is registered counts: one that is out of service may come back."""
-    needed = params.providers_needed
-    if provider_count < needed:
-        raise TooFewProviders(
-            f"{params.k}+{params.m} of this chain needs {needed} storage providers, a primary and "
-            f"{params.n} secondaries, and {provider_count} are on it: no object could be sealed",
-            endpoint,
-            "Register more of them, or use a chain whose objects need less",
-        )
 
 
 def _default_user(ring: KeyRing) -> str:

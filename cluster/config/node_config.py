@@ -89,7 +89,7 @@ class NodeConfig:
             uploaders=uploaders,
             cold_columns_bytes=budget.cold_columns_bytes,
             replication_bytes=budget.replication_bytes,
-            rpc=_told(RpcSettings, chain),
+            rpc=rpc_settings(settings),
             signer=SignerSettings(_told(QueueSettings, chain), _told(WatchSettings, chain)),
             p2p=_told(P2PSettings, replication),
             receiver=_told(
@@ -135,6 +135,11 @@ class NodeConfig:
 
     def served_by_receiver(self, index: int) -> tuple[str, ...]:
         return self.hosted[index :: self.receivers]
+
+
+def rpc_settings(settings: Settings) -> RpcSettings:
+    """Of whoever asks the chain."""
+    return _told(RpcSettings, settings.chain)
 
 
 def _told(wanted: type[T], *sections: object, **calculated: object) -> T:

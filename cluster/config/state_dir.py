@@ -86,12 +86,21 @@ class StateDir:
             self.unlock()
 
     def check_chain(self, chain_id: str, first_block_hash: str) -> None:
-        """Remember the chain that this directory's jobs belong to, or compare it: objects of
-        another chain have the same numbers. An unknown (empty) block hash is not compared.
+        """Remember the chain that this directory's jobs belong to, or compare it. Raises
+        InvalidSetting."""
+        now = {"chain_id": chain_id, "first_block_hash": first_block_hash}
+        known = self.compare_chain(**now)
+        self._replace(self._chain_file, {**known, **{k: v for k, v in now.items() if v}})
+
+    def compare_chain(self, chain_id: str, first_block_hash: str) -> dict[str, str]:
+        """Refuse another chain than the remembered one, which is returned: objects of another chain
+        have the same numbers. An unknown (empty) block hash is not compared.
 
         Raises InvalidSetting.
         """
-        known = json.loads(self._chain_file.read_text()) if self._chain_file.exists() else {}
+        known: dict[str, str] = {}
+        if self._chain_file.exists():
+            known = json.loads(self._chain_file.read_text())
         now = {"chain_id": chain_id, "first_block_hash": first_block_hash}
         if any(known.get(name) and value and known[name] != value for name, value in now.items()):
             raise InvalidSetting(
@@ -99,7 +108,7 @@ class StateDir:
                 str(self.root),
                 "Choose another --state-dir",
             )
-        self._replace(self._chain_file, {**known, **{k: v for k, v in now.items() if v}})
+        return known
 
     @property
     def knows_a_chain(self) -> bool:
