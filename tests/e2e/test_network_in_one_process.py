@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 import greenray
-from greenray.protocol.errors import InvalidSetting, NotRunning, TooFewShards
+from greenray.protocol.errors import InvalidInput, InvalidSetting, NotRunning, TooFewShards
 from greenray.protocol.job import JobState
 from greenray.protocol.layout import SEGMENTS
 
@@ -54,6 +54,11 @@ def test_several_of_them_run_in_one_process(net: greenray.Network) -> None:
         assert other.put(b"payload", "photos/one").status.sealed
         assert len(other.gateways) == 8
     assert net.put(b"payload", "photos/after").status.sealed
+
+
+def test_costs_of_stages_that_share_a_process_are_refused(net: greenray.Network) -> None:
+    with pytest.raises(InvalidInput, match="local_network\\(\\) without ray=False"):
+        net.stage_costs()
 
 
 def test_references_into_a_ray_cluster_are_refused(net: greenray.Network) -> None:

@@ -356,8 +356,15 @@ class Network:
         """CPU time by stage, per GB and per object, from putting three large objects and some small
         ones; a local network is best left alone meanwhile.
 
-        Raises: what ``put`` raises; InvalidInput: the objects are of one size.
+        Raises: what ``put`` raises; InvalidInput: the objects are of one size, or the network has
+            no Ray.
         """
+        if not self._found.ray_address:
+            raise InvalidInput(
+                "without Ray all stages share one process, so their costs cannot be told apart",
+                "stage_costs",
+                "Start the network on Ray: local_network() without ray=False",
+            )
         return measure_stages(
             self._found.pid,
             self.put,
