@@ -96,7 +96,29 @@ CREATE UNIQUE INDEX transactions_living ON transactions (signer_address, nonce)
     WHERE state != 'dead';
 """
 
-_UPGRADES: tuple[str, ...] = ()
+_SCRUBS = """
+CREATE TABLE scrub_runs (
+    run_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    scrubber TEXT NOT NULL,
+    background INTEGER NOT NULL,
+    ended INTEGER NOT NULL,
+    state TEXT NOT NULL
+);
+CREATE TABLE scrub_findings (
+    finding_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    run_id INTEGER NOT NULL,
+    sp_address TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    redundancy_index INTEGER NOT NULL,
+    finding TEXT NOT NULL,
+    UNIQUE (sp_address, object_id, redundancy_index)
+);
+CREATE INDEX scrub_findings_by_object ON scrub_findings (length(object_id), object_id);
+CREATE INDEX integrity_by_object ON integrity_records (length(object_id), object_id);
+CREATE INDEX jobs_by_object ON jobs (length(object_id), object_id);
+"""
+
+_UPGRADES: tuple[str, ...] = (_SCRUBS,)
 """What each later version of the schema changed, oldest first; a script that was released stays."""
 
 SCHEMA_VERSION = 1 + len(_UPGRADES)

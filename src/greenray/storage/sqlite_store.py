@@ -11,7 +11,8 @@ from typing import Self, TypeVar
 
 from greenray.protocol.job import JobContext, JobState
 from greenray.protocol.objects import ObjectInfo, StorageParams
-from greenray.storage import integrity_rows, job_rows, transaction_rows
+from greenray.protocol.scrub import ScrubOrder, ScrubRun
+from greenray.storage import integrity_rows, job_rows, scrub_rows, transaction_rows
 from greenray.storage.group_commit import AfterCommit, GroupCommitter
 from greenray.storage.job_rows import NewUpload, RecordedEvent
 from greenray.storage.ports import (
@@ -22,13 +23,15 @@ from greenray.storage.ports import (
     TransactionRow,
     TransactionState,
 )
+from greenray.storage.scrub_journal import KeptFinding, VisitedObject
 from greenray.storage.sqlite_schema import open_journal
 
 T = TypeVar("T")
 
 
 class SqliteJobStore:
-    """Implements ``greenray.storage.ports.JobStore``.
+    """Implements ``greenray.storage.ports.JobStore``, and
+    ``greenray.storage.scrub_journal.ScrubJournal``.
 
     Calls that arrive together are committed together (``greenray.storage.group_commit``); reads
     take their turn among the writes, so that every answer is durable. May be used from any event
@@ -227,6 +230,34 @@ class SqliteJobStore:
     async def list_reserved(self, signer_address: str) -> tuple[TransactionRow, ...]:
         return await self._call(
             "list_reserved", lambda db: transaction_rows.list_reserved(db, signer_address)
+        )
+
+    # --- scrubs ----------------------------------------------------------------------------------
+
+    async def known_objects(self, after: int, limit: int) -> tuple[int, ...]:
+        return await self._call(
+            "known_objects", lambda db: scrub_rows.known_objects(db, after, limit)
+        )
+
+    async def begin_scrub(self, scrubber: str, order: ScrubOrder) -> ScrubRun:
+        return await self._call(
+            f"begin_scrub {scrubber}",
+            lambda db: scrub_rows.begin_scrub(db, scrubber, order, self._clock()),
+        )
+
+    async def list_scrubs(self, scrubber: str) -> tuple[ScrubRun, ...]:
+        return await self._call("list_scrubs", lambda db: scrub_rows.list_scrubs(db, scrubber))
+
+    async def save_scrub(self, run: ScrubRun, visited: tuple[VisitedObject, ...]) -> None:
+        await self._call(
+            f"save_scrub {run.run_id}", lambda db: scrub_rows.save_scrub(db, run, visited)
+        )
+
+    async def list_findings(
+        self, run_id: int | None, after: int, limit: int
+    ) -> tuple[KeptFinding, ...]:
+        return await self._call(
+            "list_findings", lambda db: scrub_rows.list_findings(db, run_id, after, limit)
         )
 
     async def close(self) -> None:
