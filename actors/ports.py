@@ -147,6 +147,22 @@ class ReceiverPort(Protocol):
         """
 
     @alone
+    async def begin_repair(
+        self,
+        sp_address: str,
+        object_id: int,
+        redundancy_index: int,
+        params: StorageParams,
+        batch_segments: int,
+    ) -> GroupKey:
+        """Open a group of a sealed object that the SP has to hold, to write it anew: under a fence
+        of its own, so that the next one to be opened supersedes it. ``write_batch`` and ``finish``
+        follow, which puts it in the place of what there is in one step.
+
+        Raises: NoSuchObject, WrongObjectStatus, WrongRedundancyIndex, ChainError, StoreError.
+        """
+
+    @alone
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         """Forget the unfinished group and its bytes. Idempotent; a finished group stays."""
 

@@ -42,8 +42,8 @@ from greenray.protocol.errors import (
 )
 from greenray.protocol.integrity import UnverifiedReceipt, expected_integrity_hash
 from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
-from greenray.protocol.objects import ObjectInfo
-from greenray.protocol.receiving import check_group, check_received
+from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.protocol.receiving import check_group, check_received, check_repaired_group
 from greenray.storage.ports import (
     ColumnKey,
     ColumnWriter,
@@ -146,6 +146,25 @@ class Receiver:
             self._hold_group(sp_address, order, IncomingColumn.of(column))
         )
 
+    async def begin_repair(
+        self,
+        sp_address: str,
+        object_id: int,
+        redundancy_index: int,
+        params: StorageParams,
+        batch_segments: int,
+    ) -> GroupKey:
+        """See ``ReceiverPort.begin_repair``."""
+        store = self._store_of(sp_address)
+        info = await self._chain.head_object_by_id(object_id)
+        check_repaired_group(
+            redundancy_index, object_info=info, params=params, own_address=sp_address
+        )
+        key = GroupKey(sp_address, object_id, redundancy_index, self._next_wire_fence())
+        row = GroupRow(key, info, params, batch_segments, 0, (), self._clock())
+        await self._uncancelled(self._open_row(store, row))
+        return key
+
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         """See ``ReceiverPort.abort``."""
         self._check_key(sp_address, key)
@@ -213,6 +232,15 @@ class Receiver:
                 self._groups[key] = group
             _check_same_batches(group.row, order)
             return group.row.batches_acknowledged
+
+    async def _open_row(self, store: PieceStore, row: GroupRow) -> None:
+        """Of a group that nobody knows yet."""
+        layout = PayloadLayout.of(row.object_info, row.params, row.batch_segments).pieces
+        async with self._lock(row.key):
+            opened = await self._jobs.open_group(row)
+            group = await self._continue(store, opened, layout)
+            await self._make_room()
+            self._groups[row.key] = group
 
     async def _check_order(self, sp_address: str, order: GroupOrder) -> ObjectInfo:
         """The check ladder against what the chain says; returns the chain's object."""

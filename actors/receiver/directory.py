@@ -9,6 +9,7 @@ from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.layout import ColumnLayout
+from greenray.protocol.objects import StorageParams
 from greenray.storage.ports import ColumnKey, GroupKey
 
 
@@ -45,6 +46,18 @@ class ReceiverDirectory:
         self, sp_address: str, order: GroupOrder, column: ColumnRef
     ) -> UnverifiedReceipt:
         return await self._of(sp_address).hold_group(sp_address, order, column)
+
+    async def begin_repair(
+        self,
+        sp_address: str,
+        object_id: int,
+        redundancy_index: int,
+        params: StorageParams,
+        batch_segments: int,
+    ) -> GroupKey:
+        return await self._of(sp_address).begin_repair(
+            sp_address, object_id, redundancy_index, params, batch_segments
+        )
 
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         await self._of(sp_address).abort(sp_address, key)

@@ -16,6 +16,7 @@ from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.layout import ColumnLayout
+from greenray.protocol.objects import StorageParams
 from greenray.storage.ports import ColumnKey, GroupKey
 
 
@@ -72,6 +73,18 @@ class PassingReceiver(ReceiverPort):
         if await self.open(sp_address, order) == 0:
             await self.write_batch(sp_address, key, 0, column)
         return await self.finish(sp_address, key)
+
+    async def begin_repair(
+        self,
+        sp_address: str,
+        object_id: int,
+        redundancy_index: int,
+        params: StorageParams,
+        batch_segments: int,
+    ) -> GroupKey:
+        return await self.honest.begin_repair(
+            sp_address, object_id, redundancy_index, params, batch_segments
+        )
 
     async def abort(self, sp_address: str, key: GroupKey) -> None:
         await self.honest.abort(sp_address, key)

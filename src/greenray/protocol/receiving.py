@@ -91,6 +91,31 @@ def check_group(
     return pieces
 
 
+def check_repaired_group(
+    redundancy_index: int, *, object_info: ObjectInfo, params: StorageParams, own_address: str
+) -> ColumnLayout:
+    """Whether this SP has to hold the group, and may therefore write it anew; returns its layout.
+
+    Raises:
+        WrongRedundancyIndex: outside 0..n-1, or the group is another SP's.
+        InvalidHeader: the object has no 1 + n checksums.
+        WrongObjectStatus: the object is not SEALED.
+    """
+    _check_shape(redundancy_index, object_info, params)
+    if object_info.object_status is not ObjectStatus.OBJECT_STATUS_SEALED:
+        raise WrongObjectStatus(
+            f"only groups of a SEALED object are repaired, it is {object_info.object_status.name}",
+            object_info.name,
+        )
+    holder = object_info.secondary_sp_addresses[redundancy_index]
+    if holder.lower() != own_address.lower():
+        raise WrongRedundancyIndex(
+            f"redundancy index {redundancy_index} is held by {holder}, not {own_address}",
+            object_info.name,
+        )
+    return PayloadLayout.of(object_info, params).pieces
+
+
 def check_received(
     piece_checksums: Sequence[bytes],
     redundancy_index: int,
