@@ -19,7 +19,12 @@ from greenray.protocol.errors import (
 )
 from greenray.protocol.layout import ColumnLayout
 from greenray.protocol.objects import ObjectStatus, RedundancyType, StorageParams
-from greenray.protocol.receiving import check_group, check_received, parse_replicate_headers
+from greenray.protocol.receiving import (
+    check_group,
+    check_received,
+    check_repaired_group,
+    parse_replicate_headers,
+)
 from tests.support.protocol_values import APPROVAL, HELLO, SECONDARIES
 
 _PARAMS = StorageParams()
@@ -177,3 +182,37 @@ def test_received_group_of_another_index_is_refused() -> None:
 def test_received_group_with_another_number_of_pieces_is_refused(count: int) -> None:
     with pytest.raises(PayloadSizeMismatch, match=f"{count} pieces arrived of 1"):
         check_received([sha256(b"he").digest()] * count, 0, object_info=HELLO, params=_PARAMS)
+
+
+# --- repairs ------------------------------------------------------------------------------------
+
+SEALED = replace(
+    HELLO,
+    object_status=ObjectStatus.OBJECT_STATUS_SEALED,
+    secondary_sp_addresses=tuple(SECONDARIES[:6]),
+)
+
+
+def test_a_group_is_repaired_by_the_secondary_that_has_to_hold_it() -> None:
+    layout = check_repaired_group(
+        2, object_info=SEALED, params=_PARAMS, own_address=SECONDARIES[2].lower()
+    )
+    assert layout.size_bytes == 2
+
+
+@pytest.mark.parametrize(
+    ("index", "status", "error"),
+    [
+        (1, ObjectStatus.OBJECT_STATUS_SEALED, WrongRedundancyIndex),
+        (-1, ObjectStatus.OBJECT_STATUS_SEALED, WrongRedundancyIndex),
+        (6, ObjectStatus.OBJECT_STATUS_SEALED, WrongRedundancyIndex),
+        (2, ObjectStatus.OBJECT_STATUS_CREATED, WrongObjectStatus),
+        (2, ObjectStatus.OBJECT_STATUS_DISCONTINUED, WrongObjectStatus),
+    ],
+)
+def test_other_groups_are_not_repaired(
+    index: int, status: ObjectStatus, error: type[Exception]
+) -> None:
+    info = replace(SEALED, object_status=status)
+    with pytest.raises(error):
+        check_repaired_group(index, object_info=info, params=_PARAMS, own_address=SECONDARIES[2])
