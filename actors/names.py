@@ -8,6 +8,7 @@ from greenray.actors.ports import (
     ApprovalSource,
     JobOperator,
     ReceiverPort,
+    ScrubberPort,
     SealerPort,
     SignerPort,
     TaskWaker,
@@ -16,10 +17,12 @@ from greenray.actors.ports import (
 from greenray.chain.ports import ChainClient
 from greenray.seam.finder import PortName
 from greenray.storage.ports import JobStore
+from greenray.storage.scrub_journal import ScrubJournal
 from greenray.timeline.stage_trace import TraceSource
 
 CHAIN = PortName("chain", ChainClient)
 JOB_STORE = PortName("job_store", JobStore)
+SCRUB_JOURNAL = PortName("job_store", ScrubJournal)
 SIGNER = PortName("signer", SignerPort)
 SEALER = PortName("signer", SealerPort)
 APPROVALS = PortName("p2p", ApprovalSource)
@@ -29,6 +32,11 @@ JOB_OPERATOR = PortName("task_node", JobOperator)
 
 def receiver(index: int) -> PortName[ReceiverPort]:
     return PortName(f"receiver-{index}", ReceiverPort)
+
+
+def scrubber(index: int) -> PortName[ScrubberPort]:
+    """Of the SPs that the Receiver of the same index serves."""
+    return PortName(f"scrubber-{index}", ScrubberPort)
 
 
 def uploader(index: int) -> PortName[UploaderPort]:

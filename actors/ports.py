@@ -17,6 +17,7 @@ from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.layout import ColumnLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider
+from greenray.protocol.scrub import ScrubOrder, ScrubRun
 from greenray.seam.travel import alone, grouped, with_column
 from greenray.storage.ports import ColumnKey, Fence, GroupKey
 from greenray.timeline.stage_trace import WorkTime
@@ -366,6 +367,35 @@ class TaskWaker(Protocol):
     @alone
     async def follow_upload(self, job: JobContext) -> None:
         """This job's payload has begun to arrive; its batches may be sent ahead."""
+
+
+@dataclass(frozen=True, slots=True)
+class ScrubProgress:
+    """``waits_for``: what keeps the scrub from going on, for people; empty while it goes on, or has
+    ended."""
+
+    run: ScrubRun
+    waits_for: str = ""
+
+
+class ScrubberPort(Protocol):
+    """Scrubs what some of the hosted SPs store. One scrub goes on at a time, the others wait."""
+
+    @alone
+    async def start(self, order: ScrubOrder) -> int:
+        """Put a scrub into the journal; returns its id. It goes on by itself, across restarts.
+
+        Raises: NoSuchBucket, NoSuchObject, WrongObjectStatus (the object is not sealed),
+        ChainError, JournalError.
+        """
+
+    @alone
+    async def progress(self, run_id: int) -> ScrubProgress:
+        """Raises InvalidInput (it is not remembered), JournalError."""
+
+    @alone
+    async def cancel(self, run_id: int) -> None:
+        """End the scrub after the object that it is at."""
 
 
 class JobOperator(Protocol):

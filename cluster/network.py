@@ -292,6 +292,9 @@ class LocalNetwork:
             for each, node in zip(gateways, topology.ingesting, strict=True)
         ]
         self._supervise(names.TASK_WAKER.actor, find(launch_names.JOB_RUNNER).run)
+        for index in range(config.receivers):
+            scrubber = find(launch_names.scrub_runner(index))
+            self._supervise(names.scrubber(index).actor, scrubber.run)
         self._keep(self._sweep(config))
         for index, (each, listening) in enumerate(zip(gateways, bound, strict=True)):
             self._supervise(names.uploader(index).actor, partial(each.run, listening))
@@ -373,6 +376,7 @@ class LocalNetwork:
             keys=str(config.keys.absolute()) if config.keys else "",
             user_key_name=_default_user(ring),
             started_at=time.time(),
+            scrubbers=config.receivers,
             pieces=config.pieces,
             ray_address=self._carrier.ray_address,
             ray_namespace=self._carrier.ray_namespace,

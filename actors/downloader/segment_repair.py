@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import aclosing
 
@@ -18,12 +19,14 @@ async def rewrite_segments(
     layout: PayloadLayout,
     fence: Fence,
     pool: Executor,
+    before_finish: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Write what ``reader`` reads, the whole object, and put it in the column's place in one step.
     Who reads the old one meanwhile goes on with it.
 
     ``fence``: of the object's upload, which is over. Whoever else repairs the column does it under
-    the same one: the later begins anew, and the earlier fails.
+    the same one: the later begins anew, and the earlier fails. ``before_finish``: called when all
+    is written, and may raise.
 
     Raises what reading raises, NoSpaceLeft, StoreError; nothing is left behind then.
     """
@@ -34,6 +37,8 @@ async def rewrite_segments(
         async with aclosing(reader.read(everything)) as segments:
             async for segment in segments:
                 await run_in(pool, writer.append, [segment])
+        if before_finish is not None:
+            await before_finish()
         await run_in(pool, writer.finish)
     except BaseException:
         await run_in(pool, writer.abort)

@@ -19,6 +19,7 @@ from greenray.actors.replication.settings import (
     InClusterSettings,
     ReplicationSettings,
 )
+from greenray.actors.scrubber.settings import ScrubberSettings
 from greenray.actors.signer.settings import QueueSettings, SignerSettings, WatchSettings
 from greenray.actors.task_node.settings import DriverSettings, TaskNodeSettings
 from greenray.actors.uploader.settings import UploaderSettings
@@ -57,6 +58,7 @@ class NodeConfig:
     signer: SignerSettings
     p2p: P2PSettings
     receiver: ReceiverSettings
+    scrubber: ScrubberSettings
     downloader: DownloaderSettings
     gateway: GatewaySettings
     uploader: UploaderSettings
@@ -97,6 +99,7 @@ class NodeConfig:
                 settings.receiver,
                 patience=_told(PatienceSettings, chain.patience),
             ),
+            scrubber=_told(ScrubberSettings, settings.scrub),
             downloader=_told(
                 DownloaderSettings, settings.gateway, download_budget_bytes=budget.download_bytes
             ),
@@ -164,7 +167,10 @@ HOME = "home"
 
 def host_of(name: str) -> str:
     """The name of the process that hosts an actor."""
-    return HOME if name in HOME_ACTORS else name
+    if name in HOME_ACTORS:
+        return HOME
+    role, _, index = name.partition("-")
+    return f"receiver-{index}" if role == "scrubber" else name
 
 
 def host_title(host: str) -> str:

@@ -26,6 +26,7 @@ from greenray.actors.replication.settings import (
     InClusterSettings,
     ReplicationSettings,
 )
+from greenray.actors.scrubber.settings import ScrubberSettings
 from greenray.actors.settings import MIB, PositiveSeconds
 from greenray.actors.signer.settings import QueueSettings, WatchSettings
 from greenray.actors.task_node.settings import DriverSettings, TaskNodeSettings
@@ -261,6 +262,11 @@ class ReplicationSection(_Section):
     http: HttpSection = HttpSection()
 
 
+@with_settings_of(ScrubberSettings, names=["bandwidth_bytes_s", "interval_s"])
+class ScrubSection(_Section):
+    """Of the background scrub, which repairs what it finds broken."""
+
+
 class Settings(BaseSettings):
     """Everything that can be set. ``greenray.yaml`` in the working directory is read if present."""
 
@@ -296,6 +302,7 @@ class Settings(BaseSettings):
     uploader: UploaderSection = UploaderSection()
     receiver: ReceiverSection = ReceiverSection()
     replication: ReplicationSection = ReplicationSection()
+    scrub: ScrubSection = ScrubSection()
 
     @model_validator(mode="after")
     def _runtime_is_ours_or_not(self) -> Settings:

@@ -11,7 +11,7 @@ from greenray.actors import names
 from greenray.cluster.config.node_config import HOME_ACTORS, NodeConfig
 from greenray.cluster.roles.host_services import HostServices
 
-ENDING = ("task_node", "uploader", "receiver", "signer", "chain", "job_store")
+ENDING = ("task_node", "uploader", "scrubber", "receiver", "signer", "chain", "job_store")
 """Roles in the order in which they end: who is called ends after those who call it. P2P holds
 nothing."""
 
@@ -47,4 +47,5 @@ def builds_of(config: NodeConfig) -> Mapping[str, RoleBuild]:
         builds[names.uploader(index).actor] = RoleBuild("uploader", config)
     for index in range(config.receivers):
         builds[names.receiver(index).actor] = RoleBuild("receiver", config, (index,))
+        builds[names.scrubber(index).actor] = RoleBuild("scrubber", config, (index,))
     return builds

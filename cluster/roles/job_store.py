@@ -17,4 +17,4 @@ def build(config: NodeConfig, host: HostServices) -> SqliteJobStore:
     )
 
 
-OFFERS = (offered(names.JOB_STORE, build),)
+OFFERS = (offered(names.JOB_STORE, build), offered(names.SCRUB_JOURNAL, build))

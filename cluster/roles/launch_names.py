@@ -33,6 +33,12 @@ class JobRunner(Protocol):
         """Claim jobs and drive them, as long as the process lives."""
 
 
+class ScrubRunner(Protocol):
+    @alone
+    async def run(self) -> None:
+        """Do the scrubs that are ordered, and those that are due, as long as the process lives."""
+
+
 class Sweeper(Protocol):
     @alone
     async def sweep(self, idle_for_s: float) -> int:
@@ -65,6 +71,10 @@ JOB_RUNNER = PortName(names.TASK_WAKER.actor, JobRunner)
 
 def sweeper(index: int) -> PortName[Sweeper]:
     return PortName(names.receiver(index).actor, Sweeper)
+
+
+def scrub_runner(index: int) -> PortName[ScrubRunner]:
+    return PortName(names.scrubber(index).actor, ScrubRunner)
 
 
 def gateways(index: int) -> PortName[Gateways]:

@@ -14,7 +14,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -28,6 +28,8 @@ from greenray.actors.gateway.server import Binding
 from greenray.actors.p2p.actor import P2P, PeerTransport
 from greenray.actors.ports import ReceiverPort, UploaderPort
 from greenray.actors.replication.settings import InClusterSettings, ReplicationSettings
+from greenray.actors.scrubber.actor import Scrubber
+from greenray.actors.scrubber.settings import ScrubberSettings
 from greenray.actors.task_node.actor import TaskNode
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import get_dialect, get_local_dialect
@@ -42,8 +44,10 @@ from greenray.cluster.in_process import local_services
 from greenray.cluster.local_chain.keys import LOCAL_CHAIN_ID
 from greenray.cluster.roles.building import Build, builds_of
 from greenray.cluster.roles.host_services import HostServices
+from greenray.cluster.scrub import NetworkScrub, ScrubReport
 from greenray.protocol.job import JobContext
 from greenray.protocol.objects import RedundancyType
+from greenray.protocol.scrub import ScrubOrder
 from greenray.seam.finder import Finder, LocalFinder, PortName
 from greenray.storage.file_location import FileLocation
 from greenray.storage.piece_location import PieceLocation
@@ -107,11 +111,13 @@ class Processes:
 
     actors: dict[str, Any]
     """By name."""
+    finder: Finder
     build: Callable[[str], None]
     """Makes the actor of that name, in the place of what was there."""
     endpoints: Mapping[str, str]
     """Of the gateways, by operator address."""
     running: asyncio.Task[None] | None = None
+    scrubbing: list[asyncio.Task[None]] = field(default_factory=list)
 
     @property
     def job_store(self) -> SqliteJobStore:
@@ -147,6 +153,7 @@ class WholeNetwork:
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
         self.in_cluster = InClusterSettings()
         self.downloader = DownloaderSettings(download_budget_bytes=1 << 20)
+        self.scrubber = ScrubberSettings(retry_s=0.1)
         self.retry_base_s = 0.2
         self.retry_cap_s = 0.5
         self.processes: Processes | None = None
@@ -241,13 +248,14 @@ class WholeNetwork:
             name = names.receiver(index)
             build(name.actor)
             finder.replace(name, self.decorate(sp.address, actors[name.actor]))
+            build(names.scrubber(index).actor)
         uploader = names.uploader(0)
         build(uploader.actor)
         if self.cold:
             finder.replace(uploader, ColdUploader(actors[uploader.actor]))
         for role in HOME_ACTORS:
             build(role)
-        return Processes(actors, build, {})
+        return Processes(actors, finder, build, {})
 
     def _config(self) -> NodeConfig:
         """One Receiver for each SP, short times and small budgets."""
@@ -278,6 +286,7 @@ class WholeNetwork:
             cold_columns_bytes=1 << 20,
             replication_bytes=1 << 18,
             downloader=self.downloader,
+            scrubber=self.scrubber,
             uploader=uploader,
             task_node=replace(config.task_node, driver=driver),
             in_cluster=self.in_cluster,
@@ -305,6 +314,20 @@ class WholeNetwork:
             clock=time.time,
             transport=self.transport,
         )
+
+    # --- what an operator does -------------------------------------------------------------------
+
+    def start_scrubbers(self) -> None:
+        for index in range(len(self.sps)):
+            scrubber = cast("Scrubber", self.live.actors[names.scrubber(index).actor])
+            self.live.scrubbing.append(asyncio.create_task(scrubber.run()))
+
+    async def scrub(self, *, repair: bool = False, **order: Any) -> ScrubReport:
+        """By all Scrubbers, one for each SP."""
+        if not self.live.scrubbing:
+            self.start_scrubbers()
+        scrub = NetworkScrub(self.live.finder, len(self.sps))
+        return await scrub.run(ScrubOrder(repair=repair, **order))
 
     # --- what a user does ------------------------------------------------------------------------
 

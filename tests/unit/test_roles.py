@@ -12,7 +12,7 @@ from greenray.cluster.config.node_config import HOME_ACTORS
 from greenray.cluster.roles import launch_names
 from greenray.seam.finder import PortName
 
-ROLES = (*HOME_ACTORS, "receiver", "uploader")
+ROLES = (*HOME_ACTORS, "receiver", "scrubber", "uploader")
 
 
 def test_what_roles_offer_is_what_there_are_names_for() -> None:
@@ -22,9 +22,11 @@ def test_what_roles_offer_is_what_there_are_names_for() -> None:
         for value in vars(module).values()
         if isinstance(value, PortName)
     }
-    named |= {names.receiver(0), names.uploader(0), *names.trace_sources(1, 1)}
+    named |= {names.receiver(0), names.scrubber(0), names.uploader(0)}
+    named |= set(names.trace_sources(1, 1))
     named |= {
         launch_names.sweeper(0),
+        launch_names.scrub_runner(0),
         launch_names.gateways(0),
         launch_names.payloads("uploader-0"),
     }

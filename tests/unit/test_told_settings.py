@@ -29,6 +29,8 @@ NO_SETTINGS = {
     "gateway.read_bufsize_bytes": "the same",
     "gateway.max_header_bytes": "what the longest message of the chain takes",
     "receiver.wire_batch_bytes": "memory is bounded by threads; larger batches gain nothing",
+    "scrubber.retry_s": "how soon a chain or a journal is back",
+    "scrubber.save_interval_s": "what is done again after a crash, for a commit less",
     "signer.queue.batch_limit": "what one commit and one block take",
     "signer.queue.plan_rounds": "how often a node may lag behind itself",
     "signer.queue.cached_gas_up_to_size_bytes": "how the chain counts gas",

@@ -48,6 +48,8 @@ class NetworkFile:
     """Where a process attaches to the network's Ray cluster."""
     ray_namespace: str
     """Of the network's actors."""
+    scrubbers: int = 1
+    """How many Scrubbers it has."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"pieces": location_to_json(self.pieces)}

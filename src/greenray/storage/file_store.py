@@ -241,8 +241,10 @@ class FilePieceStore:
                 self._sync_name(made)
 
     def _names(self, directory: Path) -> list[str]:
-        with store_errors(directory, "list columns"):
+        """None of a directory that is gone, with all that was in it."""
+        with store_errors(directory, "list columns"), suppress(FileNotFoundError):
             return os.listdir(directory)
+        return []
 
 
 class _FileWriter:

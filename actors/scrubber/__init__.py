@@ -1,0 +1,1 @@
+"""Walks through all that the hosted SPs store, compares it with the chain, and repairs it."""
