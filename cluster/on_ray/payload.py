@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import accumulate
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,13 +41,15 @@ def attached(network: NetworkFile) -> None:
         attach_ray(network.ray_address, namespace=network.ray_namespace)
 
 
-def finder_of(network: NetworkFile) -> RayFinder:
-    """Of the home node's actors, in this process, which becomes a driver of the network's cluster.
+def finder_of(network: NetworkFile, actors: Iterable[str] = ()) -> RayFinder:
+    """Of the home node's actors, and these others, in this process, which becomes a driver of the
+    network's cluster.
 
     Raises NotRunning, ComponentUnavailable.
     """
     attached(network)
-    return RayFinder(handles={HOME: _handle(HOME, network)})
+    hosts = {HOME, *map(host_of, actors)}
+    return RayFinder(handles={host: _handle(host, network) for host in hosts})
 
 
 def _handle(host: str, network: NetworkFile) -> Any:

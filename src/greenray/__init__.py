@@ -24,14 +24,17 @@ if TYPE_CHECKING:
     from greenray.api.results import JobStatus, StoredObject
     from greenray.capacity.planning import Load, MemoryNeed, NodeSize, StageCost
     from greenray.capacity.tables import CapacityPlan, StageTable, plan_capacity
+    from greenray.client.download_sources import DownloadSources
     from greenray.client.setbacks import FailedStep, ReplacedSecondary
     from greenray.cluster.on_ray.payload import block, put_block
+    from greenray.cluster.scrub import ScrubReport
     from greenray.timeline.object_timeline import ObjectTimeline
 
 __all__ = [
     "BenchTable",
     "CapacityPlan",
     "Column",
+    "DownloadSources",
     "FailedStep",
     "JobStatus",
     "Load",
@@ -42,6 +45,7 @@ __all__ = [
     "PieceTable",
     "RebuiltSegment",
     "ReplacedSecondary",
+    "ScrubReport",
     "SealTransaction",
     "StageCost",
     "StageTable",
@@ -59,7 +63,9 @@ __all__ = [
 _MODULES = {
     "greenray.capacity.planning": ("Load", "MemoryNeed", "NodeSize", "StageCost"),
     "greenray.client.setbacks": ("FailedStep", "ReplacedSecondary"),
+    "greenray.client.download_sources": ("DownloadSources",),
     "greenray.cluster.on_ray.payload": ("block", "put_block"),
+    "greenray.cluster.scrub": ("ScrubReport",),
     "greenray.api.network": ("Network", "connect", "local_network"),
     "greenray.api.benchmarks": ("BenchTable", "bench_copy", "bench_ec", "bench_hash"),
     "greenray.capacity.tables": ("CapacityPlan", "StageTable", "plan_capacity"),

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,13 @@ from greenray.cluster.jobs import (
     find_job,
     find_jobs,
     operator_of,
+)
+from greenray.cluster.scrub import (
+    NetworkScrub,
+    ScrubReport,
+    ScrubSource,
+    attached_scrub,
+    scrub_order,
 )
 from greenray.display.html_table import html_table
 from greenray.protocol.errors import InvalidInput, NotRunning
@@ -100,13 +108,13 @@ def local_network(
         )
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
-        found, operator = loop.run(_start(given, undo, loop, ray, new_journal))
-        return Network(found, given.state_dir, loop, undo.pop_all(), operator)
+        found, operator, scrubs = loop.run(_start(given, undo, loop, ray, new_journal))
+        return Network(found, given.state_dir, loop, undo.pop_all(), operator, scrubs)
 
 
 async def _start(
     settings: Settings, undo: ExitStack, loop: LoopThread, ray: bool, new_journal: bool
-) -> tuple[NetworkFile, OperatorSource]:
+) -> tuple[NetworkFile, OperatorSource, ScrubSource]:
     from greenray.cluster.in_process import InProcessCarrier
     from greenray.cluster.network import LocalNetwork
 
@@ -114,7 +122,8 @@ async def _start(
     network = LocalNetwork(settings, carrier, new_journal=new_journal)
     found = await network.start()
     undo.callback(lambda: loop.run(network.stop()))
-    return found, partial(operator_of, network.finder)
+    finder = network.finder
+    return found, partial(operator_of, finder), partial(NetworkScrub, finder, found.scrubbers)
 
 
 def connect(state_dir: str | Path = "~/.greenray") -> Network:
@@ -127,7 +136,8 @@ def connect(state_dir: str | Path = "~/.greenray") -> Network:
     with ExitStack() as undo:
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
-        return Network(found, path, loop, undo.pop_all(), partial(attached_operator, found))
+        operator, scrubs = partial(attached_operator, found), partial(attached_scrub, found)
+        return Network(found, path, loop, undo.pop_all(), operator, scrubs)
 
 
 class Network:
@@ -140,11 +150,13 @@ class Network:
         loop: LoopThread,
         undo: ExitStack,
         operator: OperatorSource,
+        scrubs: ScrubSource,
     ) -> None:
-        """``undo`` is closed with this network, after its own connections. ``operator``: called in
-        the loop, when a job is to be changed."""
+        """``undo`` is closed with this network, after its own connections. ``operator`` and
+        ``scrubs``: called in the loop, when a job is to be changed, or columns scrubbed."""
         self._found = found
         self._operator = operator
+        self._scrubs = scrubs
         self._journal = StateDir(state_dir).job_store_file
         self.chain_endpoint = found.chain_endpoint
         self.chain_id = found.chain_id
@@ -319,6 +331,36 @@ class Network:
         """
         job = find_job(self._journal, str(name))
         self._run(lambda: self._operator().give_up(job.sp_address, job.job_id))
+
+    # --- columns, for who runs the network -------------------------------------------------------
+
+    def scrub(
+        self,
+        name: str | None = None,
+        *,
+        repair: bool = False,
+        since: datetime | None = None,
+        bandwidth_bytes_s: int = 0,
+    ) -> ScrubReport:
+        """Read all columns of the hosted SPs, compare them with their records and the chain, and
+        return what is the matter with them; with ``repair``, mend what can be mended.
+
+        Args:
+            name: only of this ``bucket`` or ``bucket/object``.
+            since: only of objects that were created then or later.
+            bandwidth_bytes_s: at most so many bytes per second and node; 0: as fast as it goes,
+                behind uploads.
+
+        Raises: NoSuchBucket, NoSuchObject, WrongObjectStatus (the object is not sealed),
+            InvalidInput, ComponentUnavailable, ...
+        """
+        order = scrub_order(name, repair, since, bandwidth_bytes_s)
+        return self._run(lambda: self._scrubs().run(order))
+
+    def scrub_findings(self) -> ScrubReport:
+        """What scrubs have found until now, the background's too, and no later one has seen
+        otherwise; nothing is read again. Raises ComponentUnavailable, JournalError."""
+        return self._run(lambda: self._scrubs().known())
 
     # --- what lies beneath -----------------------------------------------------------------------
 

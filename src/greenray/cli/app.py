@@ -26,6 +26,7 @@ COMMANDS = {
     "get": "Read a sealed object back, verified.",
     "status": "The state of an object's job, or of the network.",
     "jobs": "List jobs and what they wait for; retry or give up a stuck one.",
+    "scrub": "Read all that is stored, compare it with the chain, repair it.",
     "journal": "Check the journal, back it up, restore it.",
     "hash": "All checksums and integrity hashes of a file.",
     "bench": "Measure what each stage costs, beside what the machine allows.",
