@@ -10,6 +10,8 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
+import numpy as np
+
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.ports import Column, HeldPiece, PieceSource
 from greenray.actors.uploader.ingest import run_in
@@ -183,21 +185,26 @@ class SegmentRecovery:
         layout = self._layout
         view = into[: layout.segment_length(segment)]
         if layout.replica or SEGMENTS in pieces:
-            data = [next(iter(pieces.values()))]
+            view[:] = next(iter(pieces.values()))
         else:
-            shards = [pieces.get(index) for index in range(layout.n)]
-            codec = self._tools.codec()
-            data = codec.reconstruct(shards, layout.k, layout.m, range(layout.k))
-        start = 0
-        for shard in data:
-            place = view[start : start + len(shard)]
-            place[:] = shard[: len(place)]
-            start += len(place)
+            self._decode(segment, pieces, into)
         if checksum is not None and hashlib.sha256(view.data).digest() != checksum:
             raise SegmentLost(
                 f"segment {segment}, rebuilt from good pieces, does not have its checksum",
                 self._info.name,
             )
+
+    def _decode(self, segment: int, pieces: Mapping[int, Column], into: Column) -> None:
+        """The segment, and the zeros behind it that make its last shard a whole one."""
+        layout = self._layout
+        size_bytes, length = layout.shard_size(segment), layout.segment_length(segment)
+        padded_bytes = layout.k * size_bytes
+        place = into[:padded_bytes] if padded_bytes <= len(into) else np.empty(padded_bytes, "u1")
+        shards = [pieces.get(index) for index in range(layout.n)]
+        data = dict(enumerate(place.reshape(layout.k, size_bytes)))
+        self._tools.codec().reconstruct_into(shards, layout.k, layout.m, data)
+        if padded_bytes > len(into):
+            into[:length] = place[:length]
 
     def _blame(self, indices: Collection[int], fault: str) -> None:
         for index in indices:

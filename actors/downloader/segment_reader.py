@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+<<<<<<< HEAD
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Executor
@@ -12,6 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+=======
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from itertools import islice
+>>>>>>> 2e07c16 (Decode a rebuilt segment where it is sent from, and read two of them ahead)
 
 from greenray.actors.credit.buffers import BufferPool
 from greenray.actors.downloader.rebuilt_feed import RebuiltFeed
@@ -25,6 +33,9 @@ from greenray.protocol.objects import ObjectInfo
 from greenray.storage.ports import Buffer, ColumnKey, IntegrityRecord, PieceStore
 
 log = logging.getLogger(__name__)
+
+_REBUILT_AHEAD = 2
+"""Segments that wait for others' disks, one after the other, leave cores idle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +78,8 @@ class _Loaded:
 
 
 class SegmentReader:
-    """Verified segments of one stored object, read ahead by one."""
+    """Verified segments of one stored object, read ahead by one, or by ``_REBUILT_AHEAD`` once some
+    had to be rebuilt."""
 
     def __init__(
         self,
@@ -119,13 +131,17 @@ class SegmentReader:
         size = self._layout.segment_size_bytes
         segments = range(wanted.first // size, wanted.last // size + 1)
         feed: RebuiltFeed | None = None
-        ahead: asyncio.Task[_Loaded] | None = asyncio.create_task(self._load(segments[0]))
+        unread = iter(segments)
+        ahead: deque[asyncio.Task[_Loaded]] = deque()
         try:
             for segment in segments:
-                assert ahead is not None
-                loaded = await asyncio.shield(ahead)
-                more = segment + 1 in segments
-                ahead = asyncio.create_task(self._load(segment + 1)) if more else None
+                if not ahead:
+                    ahead.append(asyncio.create_task(self._load(next(unread))))
+                loaded = await asyncio.shield(ahead[0])
+                ahead.popleft()
+                depth = _REBUILT_AHEAD if self._met_broken else 1
+                for following in islice(unread, depth - len(ahead)):
+                    ahead.append(asyncio.create_task(self._load(following)))
                 start = max(wanted.first - segment * size, 0)
                 end = min(wanted.last - segment * size + 1, self._layout.segment_length(segment))
                 try:
@@ -137,9 +153,9 @@ class SegmentReader:
                 finally:
                     self._buffers.release(loaded.buffer)
         finally:
-            if ahead is not None:
+            for load in ahead:
                 # A thread may be writing into its buffer, so it cannot be cancelled.
-                ahead.add_done_callback(self._give_back)
+                load.add_done_callback(self._give_back)
             if feed is not None:
                 feed.end()
 

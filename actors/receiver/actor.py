@@ -8,6 +8,7 @@ thread pool, so the event loop stays free.
 from __future__ import annotations
 
 import asyncio
+import mmap
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -181,7 +182,8 @@ class Receiver:
                 "no checksums are recorded of the group",
                 f"object {key.object_id}, redundancy index {key.redundancy_index} at {sp_address}",
             )
-        piece = np.empty(layout.piece_length(piece_index), np.uint8)
+        # At a page boundary, so that it is read past the page cache without a copy.
+        piece = np.frombuffer(mmap.mmap(-1, layout.piece_length(piece_index)), np.uint8)
         offset = layout.piece_offset(piece_index)
         await self._in_pool(store.read_into, key, layout, offset, [piece.data])
         return HeldPiece(piece, record.piece_checksums)

@@ -145,6 +145,9 @@ def test_any_k_shards_recover_the_segment_and_every_shard(
     wanted = data.draw(st.permutations(range(k + m)))
     rebuilt = codec.reconstruct(left, k, m, wanted)
     assert all(map(np.array_equal, rebuilt, [shards[i] for i in wanted]))
+    memory = {i: np.full(shards[0].size, 7, np.uint8) for i in wanted[: k + m // 2]}
+    codec.reconstruct_into(left, k, m, memory)
+    assert all(np.array_equal(made, shards[i]) for i, made in memory.items())
 
 
 @given(shapes(), st.lists(st.integers(1, 50), min_size=1, max_size=5), st.integers(0, 2**32))

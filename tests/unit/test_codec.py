@@ -167,6 +167,12 @@ def test_shards_that_are_present_are_returned_as_they_are(codec: Codec) -> None:
     assert rebuilt[0] is HELLO[5]
 
 
+def test_memory_of_another_size_is_refused_for_what_is_rebuilt(codec: Codec) -> None:
+    for size_bytes in (1, 3):
+        with pytest.raises(ShardSizeMismatch):
+            codec.reconstruct_into([None, *HELLO[1:]], 4, 2, {0: np.empty(size_bytes, np.uint8)})
+
+
 # --- choosing and testing ----------------------------------------------------------------------
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import import_module
 from typing import ClassVar
@@ -93,17 +93,37 @@ class Codec(ABC):
         """
         check_shape(k, m)
         present = present_shards(shards, k, m)
-        for index in wanted:
-            if not 0 <= index < k + m:
-                raise InvalidInput(f"shard {index} is outside 0..{k + m - 1}")
-        missing = tuple(sorted(set(wanted) - present.keys()))
-        sources = tuple(present)[:k]
-        inputs = [present[index] for index in sources]
-        rebuilt = {index: np.empty(inputs[0].size, np.uint8) for index in missing}
-        if missing:
-            self._combine(sources, inputs, missing, list(rebuilt.values()))
+        missing = sorted(set(wanted) - present.keys())
+        size_bytes = next(iter(present.values())).size
+        rebuilt = {index: np.empty(size_bytes, np.uint8) for index in missing}
+        self._rebuild(present, k, m, rebuilt)
         known = present | rebuilt
         return [known[index] for index in wanted]
+
+    def reconstruct_into(
+        self, shards: Sequence[Shard | None], k: int, m: int, wanted: Mapping[int, Shard]
+    ) -> None:
+        """As ``reconstruct``, into existing memory by index, which must not overlap the shards.
+        Those that are present are copied there."""
+        check_shape(k, m)
+        present = present_shards(shards, k, m)
+        _common_size([*present.values(), *wanted.values()])
+        for index in wanted.keys() & present.keys():
+            wanted[index][:] = present[index]
+        missing = sorted(wanted.keys() - present.keys())
+        self._rebuild(present, k, m, {index: wanted[index] for index in missing})
+
+    def _rebuild(
+        self, present: Mapping[int, Shard], k: int, m: int, missing: Mapping[int, Shard]
+    ) -> None:
+        """``missing``: memory by ascending index. Raises InvalidInput (index outside 0..n-1)."""
+        for index in missing:
+            if not 0 <= index < k + m:
+                raise InvalidInput(f"shard {index} is outside 0..{k + m - 1}")
+        sources = tuple(present)[:k]
+        if missing:
+            inputs = [present[index] for index in sources]
+            self._combine(sources, inputs, tuple(missing), list(missing.values()))
 
 
 def present_shards(shards: Sequence[Shard | None], k: int, m: int) -> dict[int, Shard]:
