@@ -8,10 +8,10 @@ thread pool, so the event loop stays free.
 from __future__ import annotations
 
 import asyncio
-import mmap
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from mmap import PAGESIZE
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
 
@@ -29,6 +29,7 @@ from greenray.actors.receiver.settings import ReceiverSettings
 from greenray.chain.crypto import recover_signer
 from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
+from greenray.coding.buffers import address_of
 from greenray.protocol.approvals import Approval
 from greenray.protocol.errors import (
     ComponentUnavailable,
@@ -182,8 +183,7 @@ class Receiver:
                 "no checksums are recorded of the group",
                 f"object {key.object_id}, redundancy index {key.redundancy_index} at {sp_address}",
             )
-        # At a page boundary, so that it is read past the page cache without a copy.
-        piece = np.frombuffer(mmap.mmap(-1, layout.piece_length(piece_index)), np.uint8)
+        piece = _at_a_page(layout.piece_length(piece_index))
         offset = layout.piece_offset(piece_index)
         await self._in_pool(store.read_into, key, layout, offset, [piece.data])
         return HeldPiece(piece, record.piece_checksums)
@@ -540,6 +540,14 @@ class Receiver:
 
 
 # --- small pure parts ----------------------------------------------------------------------------
+
+
+def _at_a_page(size_bytes: int) -> Column:
+    """Memory that is read into past the page cache without a copy. NumPy asks for huge pages, which
+    are several times cheaper than those of an anonymous map."""
+    memory = np.empty(size_bytes + PAGESIZE, np.uint8)
+    start = -address_of(memory) % PAGESIZE
+    return memory[start : start + size_bytes]
 
 
 def _column_key(key: GroupKey) -> ColumnKey:
