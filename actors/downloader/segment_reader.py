@@ -5,21 +5,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-<<<<<<< HEAD
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
-=======
-from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable
-from concurrent.futures import Executor
-from dataclasses import dataclass, field
-from itertools import islice
->>>>>>> 2e07c16 (Decode a rebuilt segment where it is sent from, and read two of them ahead)
 
 from greenray.actors.credit.buffers import BufferPool
 from greenray.actors.downloader.rebuilt_feed import RebuiltFeed

@@ -16,6 +16,7 @@ from greenray.protocol.errors import (
     NoSuchBucket,
     NoSuchObject,
     NoTrace,
+    Overloaded,
     SignatureError,
     WrongObjectStatus,
 )
@@ -37,6 +38,7 @@ class GatewayCode(Enum):
     NO_SUCH_BUCKET = ("NoSuchBucket", 404, "The specified bucket does not exist.")
     NO_ROUTER = ("NoRouter", 404, "The request can not route any handlers")
     INTERNAL_ERROR = ("InternalError", 500, "Internal Server Error")
+    SLOW_DOWN = ("SlowDown", 503, "Please reduce your request rate.")
     NOT_IMPLEMENTED = ("NotImplementedError", 501, "Not Implemented Error")
     NO_COMPONENT = ("NotExistComponentError", 501, "Not Existed Component Error")
 
@@ -70,6 +72,7 @@ _CODES: Mapping[type[GreenrayError], GatewayCode] = MappingProxyType(
         NoTrace: GatewayCode.NO_SUCH_KEY,
         WrongObjectStatus: GatewayCode.INVALID_OBJECT_STATE,
         AlreadyUploaded: GatewayCode.INVALID_OBJECT_STATE,
+        Overloaded: GatewayCode.SLOW_DOWN,
     }
 )
 

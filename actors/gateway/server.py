@@ -10,7 +10,9 @@ import asyncio
 import errno
 import json
 import logging
+import math
 import secrets
+import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
@@ -22,9 +24,11 @@ from aiohttp import web
 from greenray.actors.at_once import both
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.downloader.segment_reader import ByteRange
+from greenray.actors.gateway.admission import Admission
 from greenray.actors.gateway.approval import Approver
 from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
 from greenray.actors.gateway.challenge import ChallengeAnswers
+from greenray.actors.gateway.connections import SilentConnections, WatchedServer
 from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml, refusal_for
 from greenray.actors.gateway.job_status import job_status
 from greenray.actors.gateway.ranges import parse_range
@@ -48,6 +52,7 @@ from greenray.protocol.errors import (
     InvalidName,
     InvalidSetting,
     NoSuchObject,
+    Overloaded,
     PayloadInterrupted,
     PortInUse,
     WrongObjectStatus,
@@ -117,6 +122,8 @@ class Gateway:
         self._receiver_space = receiver_space
         self._traces = TraceCollector(traces or {})
         self._recent_downloads = RecentDownloads()
+        self._admission = Admission(self._settings, job_store, time.monotonic)
+        self._silent = SilentConnections(self._settings.keepalive_timeout_s)
         self._approver = Approver(chain, signer, dialect)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
         self._runners: list[web.ServerRunner] = []
@@ -153,7 +160,8 @@ class Gateway:
 
     async def _listen(self, binding: Binding) -> None:
         settings = self._settings
-        server = web.Server(
+        server = WatchedServer(
+            self._silent,
             partial(self._answer, binding),
             access_log=None,
             auto_decompress=False,
@@ -192,7 +200,9 @@ class Gateway:
 
     async def _answer(self, binding: Binding, raw: web.BaseRequest) -> web.StreamResponse:
         request_id = str(secrets.randbits(64))
+        self._silent.spoke(raw.transport)
         try:
+            self._admission.check_connections(self._silent.open_connections)
             return await self._dispatch(binding, request_id, raw)
         except Refusal as refusal:
             return _refused(refusal, request_id)
@@ -230,7 +240,8 @@ class Gateway:
             case Route.PUT_OBJECT:
                 return await self._put_object(request, match, raw)
             case Route.GET_OBJECT:
-                return await self._get_object(request, match, raw)
+                with self._admission.download():
+                    return await self._get_object(request, match, raw)
             case Route.UPLOAD_PROGRESS:
                 return await self._upload_progress(request, match)
             case Route.JOB_STATUS:
@@ -262,6 +273,12 @@ class Gateway:
     async def _put_object(
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
+        async with self._admission.upload():
+            return await self._receive_object(request, match, raw)
+
+    async def _receive_object(
+        self, request: GatewayRequest, match: Match, raw: web.BaseRequest
+    ) -> web.StreamResponse:
         info, params = await self._may_put(request, match)
         if raw.headers.get("Expect", "").lower() == "100-continue":
             await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -289,11 +306,12 @@ class Gateway:
         match = match_route(request.method, request.host, request.path, request.raw_query, "")
         if match.route is not Route.PUT_OBJECT:
             raise InvalidInput(f"is not PutObject: {request.method}", request.path)
-        try:
-            info, params = await self._may_put(request, match)
-        except Refusal as refusal:
-            raise refusal.cause or InvalidInput(refusal.code.message, request.path) from None
-        await self._uploader.ingest(request.sp_address, info, params, payload)
+        async with self._admission.upload():
+            try:
+                info, params = await self._may_put(request, match)
+            except Refusal as refusal:
+                raise refusal.cause or InvalidInput(refusal.code.message, request.path) from None
+            await self._uploader.ingest(request.sp_address, info, params, payload)
 
     async def _may_put(
         self, request: GatewayRequest, match: Match
@@ -492,6 +510,9 @@ def _refused(refusal: Refusal, request_id: str) -> web.Response:
         response.headers[ERROR_HEADER] = json.dumps(
             {"reason": cause.reason, "message": message, "retryable": cause.retryable}
         )
+    if isinstance(cause, Overloaded):
+        response.headers["Retry-After"] = str(math.ceil(cause.retry_after_s))
+        response.force_close()
     return response
 
 

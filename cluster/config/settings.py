@@ -92,6 +92,10 @@ class ChainSection(_Section):
 
 @with_settings_of(GatewaySettings, names=["idle_timeout_s", "keepalive_timeout_s"])
 @with_settings_of(
+    GatewaySettings,
+    names=["max_connections", "max_uploads", "max_downloads", "max_waiting_jobs", "retry_after_s"],
+)
+@with_settings_of(
     DownloaderSettings,
     names=["download_threads", "hedge_s", "piece_timeout_s", "parallel_rebuilds"],
 )

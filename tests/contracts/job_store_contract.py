@@ -400,6 +400,20 @@ class JobStoreContract:
         (claimed,) = await store.claim_jobs("node", LEASE_S, 1)
         assert is_claimable(replace(claimed, owner=""), clock.now)
 
+    async def test_jobs_that_wait_for_their_seal_are_counted(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        await sealed_job(store)
+        await begin(store, LARGE)
+        assert await store.count_waiting() == 0
+        await uploaded(store, replace(HELLO, id=7, object_name="another"))
+        assert await store.count_waiting() == 1
+        (job,) = await store.claim_jobs("node", LEASE_S, 1)
+        job = await after(store, job, ReplicateFailed(FAILURE, clock.now + 60))
+        assert await store.count_waiting() == 1
+        await after(store, job, GivenUp())
+        assert await store.count_waiting() == 0
+
     async def test_one_job_is_claimed_by_its_number_before_it_is_due(
         self, store: JobStore, clock: Clock
     ) -> None:

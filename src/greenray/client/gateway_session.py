@@ -6,7 +6,7 @@ import json
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,14 @@ from aiohttp.payload import Payload
 from yarl import URL
 
 from greenray.chain.crypto import keccak256, sign_digest
-from greenray.protocol.errors import BadAnswer, ComponentUnavailable, GreenrayError, InvalidSetting
+from greenray.client.admission import PATIENCE_S, admitted
+from greenray.protocol.errors import (
+    BadAnswer,
+    ComponentUnavailable,
+    GreenrayError,
+    InvalidSetting,
+    Overloaded,
+)
 from greenray.protocol.gateway_request import GatewayRequest
 from greenray.protocol.http_auth import (
     EMPTY_SHA256,
@@ -29,6 +36,7 @@ ERROR_HEADER = "X-Greenray-Error"
 CONNECT_TIMEOUT_S = 10.0
 IDLE_TIMEOUT_S = 120.0
 
+_TOO_MUCH_TO_DO = 503
 _XML = re.compile(r"<Code>(.*?)</Code><Message>(.*?)</Message>", re.DOTALL)
 
 
@@ -42,6 +50,7 @@ class GatewaySession:
         private_key: bytes | None,
         *,
         clock: Callable[[], float] = time.time,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         """``private_key`` None: anonymous, for public objects only. Raises InvalidSetting."""
         url = URL(endpoint if "://" in endpoint else f"https://{endpoint}")
@@ -53,6 +62,7 @@ class GatewaySession:
         self._host = self._base.authority
         self._private_key = private_key
         self._clock = clock
+        self._patience_s = patience_s
         self._session: aiohttp.ClientSession | None = None
 
     @property
@@ -73,12 +83,34 @@ class GatewaySession:
         headers: Mapping[str, str] | None = None,
         data: Payload | None = None,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """A 200 or 206 answer. ``path`` is decoded; ``query`` as it stands in the URL.
+        """A 200 or 206 answer. ``path`` is decoded; ``query`` as it stands in the URL. ``data`` can
+        be written more than once. A gateway that has too much to do is asked again after as long as
+        it says, for ``patience_s`` in all.
 
         Raises:
             ComponentUnavailable: nobody answers, or the connection broke.
+            Overloaded: the gateway had too much to do all the time.
             BadAnswer, or the error that the gateway names: any other status.
         """
+        async with AsyncExitStack() as stack:
+            response = await admitted(
+                lambda: stack.enter_async_context(
+                    self._request_once(method, path, query, headers, data)
+                ),
+                path,
+                self._patience_s,
+            )
+            yield response
+
+    @asynccontextmanager
+    async def _request_once(
+        self,
+        method: str,
+        path: str,
+        query: str,
+        headers: Mapping[str, str] | None,
+        data: Payload | None,
+    ) -> AsyncIterator[aiohttp.ClientResponse]:
         sent = self.signed_headers(method, path, query, headers or {})
         target = URL(f"{self._base}{encode_path(path)}{'?' + query if query else ''}", encoded=True)
         try:
@@ -145,6 +177,12 @@ def answer_error(status: int, body: str, headers: Mapping[str, str], where: str)
     code, message = match.groups() if match else ("", body[:200])
     answered = f"HTTP {status} {code}".rstrip() + (f": {message}" if message else "")
     said = _said(headers.get(ERROR_HEADER, ""))
+    if status == _TOO_MUCH_TO_DO:
+        after = headers.get("Retry-After", "")
+        after_s = float(after) if after.isdecimal() else 1.0
+        return Overloaded(
+            str(said.get("message", answered)), where, "Try again later", min(after_s, PATIENCE_S)
+        )
     error_type = _BY_REASON.get(str(said.get("reason")), BadAnswer)
     if error_type is BadAnswer:
         return BadAnswer(answered, where, "See the gateway's log.")

@@ -17,6 +17,7 @@ from typing import Any
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import Dialect, get_dialect
 from greenray.chain.ports import ChainClient
+from greenray.client.admission import admitted
 from greenray.client.creation import Creator, PutOptions
 from greenray.client.download_sources import DownloadSources, OnSources
 from greenray.client.gateway_session import GatewaySession, error_for_reason
@@ -260,7 +261,7 @@ class StorageClient:
         headers = {"Content-Length": str(size_bytes), "Content-Type": info.content_type}
         if isinstance(file, DirectPayload):
             request = session.signed_request(sp_address, "PUT", f"/{info.name}", headers)
-            await file.send(session.endpoint, request)
+            await admitted(lambda: file.send(session.endpoint, request), info.name)
             return
         # The last byte counts once the gateway has stored everything.
         payload = OutgoingPayload(

@@ -369,6 +369,21 @@ class ComponentUnavailable(GreenrayError):
     retryable = True
 
 
+class Overloaded(GreenrayError):
+    """Nothing is wrong, but too much is being done already; the request may be made again after
+    ``retry_after_s``."""
+
+    reason = "overloaded"
+    retryable = True
+
+    def __init__(
+        self, what: str, where: str = "", next_step: str = "", retry_after_s: float = 1.0
+    ) -> None:
+        super().__init__(what, where, next_step)
+        self.args = (what, where, next_step, retry_after_s)
+        self.retry_after_s = retry_after_s
+
+
 class BadAnswer(GreenrayError):
     """A gateway or peer answered with an error; the HTTP status and code are in ``what``."""
 

@@ -142,6 +142,11 @@ def next_due_in_s(db: sqlite3.Connection, now: float) -> float | None:
     return None if due_at is None else max(0.0, due_at - now)
 
 
+def count_waiting(db: sqlite3.Connection) -> int:
+    count: int = db.execute(f"SELECT count(*) FROM jobs WHERE {_TASK_NODE}").fetchone()[0]
+    return count
+
+
 def renew_leases(db: sqlite3.Connection, owner: str, lease_s: float, now: float) -> int:
     if not owner:
         return 0

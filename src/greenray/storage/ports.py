@@ -310,6 +310,11 @@ class JobStore(Protocol):
         """Seconds until the next job becomes claimable: due, and without an owner or with a lease
         that has run out by then. 0 when there is one now; None when there is none at all."""
 
+    @grouped
+    async def count_waiting(self) -> int:
+        """How many jobs wait for a task node to bring them to their seal, or have one: their
+        payload is stored, and they are not final."""
+
     @alone
     async def renew_leases(self, owner: str, lease_s: float) -> int:
         """Extend every lease of ``owner``; returns how many."""

@@ -130,6 +130,9 @@ class SqliteJobStore:
             "next_due_in_s", lambda db: job_rows.next_due_in_s(db, self._clock())
         )
 
+    async def count_waiting(self) -> int:
+        return await self._call("count_waiting", job_rows.count_waiting)
+
     async def renew_leases(self, owner: str, lease_s: float) -> int:
         return await self._call(
             "renew_leases",
