@@ -16,6 +16,7 @@ from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.ports import Column, HeldPiece, PieceSource
 from greenray.actors.uploader.ingest import run_in
 from greenray.coding.codec import Codec
+from greenray.coding.hashing import hash_messages
 from greenray.protocol.errors import (
     CorruptPiece,
     GreenrayError,
@@ -30,6 +31,8 @@ from greenray.protocol.piece_race import PieceRace, races_for
 from greenray.storage.ports import ColumnKey
 
 log = logging.getLogger(__name__)
+
+_FALSE_PIECE = "the piece does not have its checksum"
 
 
 class HolderFaults:
@@ -92,18 +95,20 @@ class SegmentRecovery:
         self, segment: int, checksum: bytes | None, into: Column
     ) -> Mapping[str, int]:
         """Write the segment to the start of ``into``; returns the bytes of pieces that it was made
-        of, by holder. ``checksum`` None: it is not known, and pieces with theirs have to do.
+        of, by holder. ``checksum`` None: it is not known, and pieces with theirs have to do. Where
+        it is known it proves all pieces at once, and they are hashed one by one only to find out
+        which is false.
 
         Raises: SegmentLost, CodingError, JournalError (the own one, so that nothing is known of
         pieces); what is in ``into`` is undefined then.
         """
         async with self._tools.slots:
-            pieces = await self._collect_any(segment)
-            await run_in(self._tools.pool, self._join, segment, checksum, pieces, into)
-        return {self._holders[index]: piece.nbytes for index, piece in pieces.items()}
+            return await self._win_any(segment, checksum, into)
 
-    async def _collect_any(self, segment: int) -> dict[int, Column]:
-        """What the first race that is won brings."""
+    async def _win_any(
+        self, segment: int, checksum: bytes | None, into: Column
+    ) -> Mapping[str, int]:
+        """``rebuild`` by the first race that is won."""
         blamed = {i for i, holder in self._holders.items() if self._tools.faults.of(holder)}
         *first, last = races_for(
             self._repaired_index,
@@ -113,22 +118,59 @@ class SegmentRecovery:
         )
         for race in first:
             try:
-                return await self._collect(segment, race)
+                return await self._win(segment, checksum, into, race)
             except SegmentLost as error:
                 log.debug("not from there: %s", error)
-        return await self._collect(segment, last)
+        return await self._win(segment, checksum, into, last)
 
-    async def _collect(self, segment: int, race: PieceRace) -> dict[int, Column]:
-        """As many verified pieces as make the segment, by redundancy index."""
-        fetches: dict[asyncio.Task[Column], int] = {}
-        pieces: dict[int, Column] = {}
+    async def _win(
+        self, segment: int, checksum: bytes | None, into: Column, race: PieceRace
+    ) -> Mapping[str, int]:
+        tools = self._tools
+        pieces: dict[int, HeldPiece] = {}
         failures: dict[int, Exception] = {}
+        while True:
+            race = await self._collect(segment, race, pieces, failures, hashed=checksum is None)
+            columns = {index: held.piece for index, held in pieces.items()}
+            if await run_in(tools.pool, self._join, segment, checksum, columns, into):
+                break
+            false = await run_in(tools.pool, self._false_pieces, segment, pieces)
+            if not false:
+                raise SegmentLost(
+                    f"segment {segment}, rebuilt from good pieces, does not have its checksum",
+                    self._info.name,
+                )
+            for index in false:
+                self._blame([index], _FALSE_PIECE)
+                failures[index] = CorruptPiece(_FALSE_PIECE)
+                del pieces[index]
+            race = race.exposed(false)
+        for index in pieces:
+            tools.faults.forgive(self._holders[index])
+        return {self._holders[index]: column.nbytes for index, column in columns.items()}
+
+    async def _collect(
+        self,
+        segment: int,
+        race: PieceRace,
+        pieces: dict[int, HeldPiece],
+        failures: dict[int, Exception],
+        *,
+        hashed: bool,
+    ) -> PieceRace:
+        """Run the race until it is won: then ``pieces`` has as many as make the segment, by
+        redundancy index, each with the chain's checksums. ``hashed``: and with its own. What did
+        not come is in ``failures``.
+
+        Raises SegmentLost, JournalError.
+        """
+        fetches: dict[asyncio.Task[HeldPiece], int] = {}
         try:
             while not race.is_won:
                 if race.is_lost:
                     raise self._lost(segment, race, failures)
                 for index in race.next_indices:
-                    fetches[asyncio.create_task(self._fetch(index, segment))] = index
+                    fetches[asyncio.create_task(self._fetch(index, segment, hashed))] = index
                     race = race.asked([index])
                 done, _ = await asyncio.wait(
                     fetches,
@@ -151,9 +193,9 @@ class SegmentRecovery:
         finally:
             for fetch in fetches:
                 fetch.cancel()
-        return pieces
+        return race
 
-    async def _fetch(self, index: int, segment: int) -> Column:
+    async def _fetch(self, index: int, segment: int, hashed: bool) -> HeldPiece:
         tools, holder = self._tools, self._holders[index]
         async with asyncio.timeout(tools.settings.piece_timeout_s):
             held = await tools.source.read_piece(
@@ -163,12 +205,15 @@ class SegmentRecovery:
                 self._layout.column(index),
                 segment,
             )
-        await run_in(tools.pool, self._check, held, index, segment)
-        tools.faults.forgive(holder)
-        return held.piece
+        self._check(held, index, segment)
+        if hashed:
+            false = await run_in(tools.pool, self._false_pieces, segment, {index: held})
+            if false:
+                raise CorruptPiece(_FALSE_PIECE)
+        return held
 
     def _check(self, held: HeldPiece, index: int, segment: int) -> None:
-        """Compare the piece with its checksum, and the checksums with the chain's."""
+        """Compare the piece's size with its column's, and the checksums with the chain's."""
         expected = expected_integrity_hash(self._info, index)
         if len(held.checksums) != self._layout.segment_count:
             raise SecondaryLied(f"it has checksums of {len(held.checksums)} pieces")
@@ -176,23 +221,27 @@ class SegmentRecovery:
             raise SecondaryLied("its checksums are not those of the object on chain")
         if held.piece.nbytes != self._layout.column(index).piece_length(segment):
             raise CorruptPiece(f"the piece has {held.piece.nbytes} bytes")
-        if hashlib.sha256(held.piece.data).digest() != held.checksums[segment]:
-            raise CorruptPiece("the piece does not have its checksum")
+
+    def _false_pieces(self, segment: int, pieces: Mapping[int, HeldPiece]) -> list[int]:
+        """Those that do not have their checksum."""
+        digests = hash_messages([[held.piece.data] for held in pieces.values()])
+        return [
+            index
+            for (index, held), digest in zip(pieces.items(), digests, strict=True)
+            if digest != held.checksums[segment]
+        ]
 
     def _join(
         self, segment: int, checksum: bytes | None, pieces: Mapping[int, Column], into: Column
-    ) -> None:
+    ) -> bool:
+        """Whether what the pieces make has the checksum."""
         layout = self._layout
         view = into[: layout.segment_length(segment)]
         if layout.replica or SEGMENTS in pieces:
             view[:] = next(iter(pieces.values()))
         else:
             self._decode(segment, pieces, into)
-        if checksum is not None and hashlib.sha256(view.data).digest() != checksum:
-            raise SegmentLost(
-                f"segment {segment}, rebuilt from good pieces, does not have its checksum",
-                self._info.name,
-            )
+        return checksum is None or hashlib.sha256(view.data).digest() == checksum
 
     def _decode(self, segment: int, pieces: Mapping[int, Column], into: Column) -> None:
         """The segment, and the zeros behind it that make its last shard a whole one."""

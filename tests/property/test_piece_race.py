@@ -52,6 +52,20 @@ def test_who_failed_before_is_asked_last(k: int, m: int) -> None:
     assert _run(race, set(range(1, m + 1)))[-1] == 0
 
 
+@pytest.mark.parametrize(("k", "m"), SHAPES)
+def test_what_turns_out_false_is_asked_of_others(k: int, m: int) -> None:
+    for false in map(set, combinations(range(k), min(m, k))):
+        race = PieceRace.of(range(k + m), k)
+        race = race.asked(range(k))
+        for index in range(k):
+            race = race.came(index)
+        assert race.is_won
+        race = race.exposed(false)
+        assert not race.is_won
+        assert len(race.next_indices) == len(false)
+        assert not set(race.next_indices) & set(range(k))
+
+
 def test_silence_brings_spares_and_who_was_slow_may_still_win() -> None:
     race = PieceRace.of(range(6), 4)
     race = race.asked(race.next_indices).came(1).came(2)

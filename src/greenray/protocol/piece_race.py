@@ -56,6 +56,11 @@ class PieceRace:
     def broke(self, index: int) -> PieceRace:
         return replace(self._ended(index), failed=self.failed | {index})
 
+    def exposed(self, indices: Iterable[int]) -> PieceRace:
+        """What has arrived there is false after all: others are asked instead."""
+        false = frozenset(indices)
+        return replace(self, arrived=self.arrived - false, failed=self.failed | false)
+
     def stalled(self) -> PieceRace:
         """Nothing has come for a while: whoever is running is slow, and raced by spares."""
         return replace(self, slow=self.running)
