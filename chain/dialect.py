@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
 from greenray.protocol.approvals import Approval, ApprovalRequest
+from greenray.protocol.collection import BlockNews
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.objects import (
@@ -215,6 +216,10 @@ class Dialect(Protocol):
     def message_from_json(
         self, value: Mapping[str, Any], message_type: type[Message] | None = None
     ) -> Message: ...
+
+    def block_news(self, height: int, events: Iterable[tuple[str, Mapping[str, str]]]) -> BlockNews:
+        """What the events of a block, each its type and attributes, say of objects. Raises
+        InvalidInput."""
 
     # Messages are made here, because what they carry differs between dialects.
 

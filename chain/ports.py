@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from greenray.protocol.collection import BlockNews, ChainTip, ObjectSighting
 from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
@@ -118,3 +119,28 @@ class ChainClient(Protocol):
 
     @alone
     async def close(self) -> None: ...
+
+
+class ChainHistory(Protocol):
+    """The chain as who has to know which state an answer is from. Raises as ``ChainClient``."""
+
+    @alone
+    async def first_block_hash(self) -> str:
+        """Hexadecimal, and another one for another chain of the same id; empty when the node has it
+        no more."""
+
+    @grouped
+    async def latest_block(self) -> ChainTip: ...
+
+    @grouped
+    async def block_hash(self, height: int) -> str:
+        """Hexadecimal; empty when the node does not have the block (yet, or any more)."""
+
+    @grouped
+    async def block_news(self, height: int) -> BlockNews | None:
+        """What a block did to objects; None when the node does not have its results."""
+
+    @grouped
+    async def sight_object(self, object_id: int) -> ObjectSighting:
+        """As ``head_object_by_id``, and the height of the state that the answer is from; what is
+        not there is an answer, too."""

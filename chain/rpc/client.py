@@ -21,6 +21,7 @@ from greenray.chain.proto_json import StreamAccountStatus
 from greenray.chain.rpc.json_rpc import MAX_BATCH, JsonRpc, QueryRefused, RpcRefused
 from greenray.chain.rpc.settings import DEFAULT_TIMEOUT_S
 from greenray.chain.transactions.signing import transaction_hash
+from greenray.protocol.collection import BlockNews, ChainTip, ObjectSighting
 from greenray.protocol.errors import (
     GreenrayError,
     InvalidInput,
@@ -42,6 +43,7 @@ T = TypeVar("T")
 PAGE_LIMIT = 100
 _SDK = "sdk"
 _NOT_FOUND = 22
+_NO_SUCH_OBJECT = "No such object"
 # What the node says, and the sdk code that Go clients give it (protocol 04 §7.5).
 _BROADCAST_REFUSALS = (
     ("tx already exists in cache", 19),
@@ -77,7 +79,7 @@ class RpcChainClient:
 
     async def first_block_hash(self) -> str:
         """Tells apart chains with one chain id, as after a reset; empty when the node has it no
-        more. (Not of the port.)"""
+        more."""
         try:
             result = await self._rpc.request("block", {"height": "1"})
         except RpcRefused:
@@ -90,6 +92,47 @@ class RpcChainClient:
         status = await self._request("status", {})
         sync_info = self._rpc.member(status, "sync_info", dict, "status")
         return self._rpc.integer(sync_info, "latest_block_height", "status")
+
+    async def latest_block(self) -> ChainTip:
+        """See ``ChainHistory.latest_block``."""
+        status = await self._request("status", {})
+        sync_info = self._rpc.member(status, "sync_info", dict, "status")
+        return ChainTip(
+            self._rpc.integer(sync_info, "latest_block_height", "status"),
+            self._rpc.member(sync_info, "latest_block_hash", str, "status"),
+        )
+
+    async def block_hash(self, height: int) -> str:
+        """See ``ChainHistory.block_hash``."""
+        params = {"minHeight": str(height), "maxHeight": str(height)}
+        try:
+            result = await self._rpc.request("blockchain", params)
+        except RpcRefused:
+            return ""
+        metas = self._rpc.member(result, "block_metas", list, "blockchain")
+        for meta in metas:
+            header = self._rpc.member(meta, "header", dict, "blockchain")
+            if self._rpc.integer(header, "height", "blockchain") == height:
+                block_id = self._rpc.member(meta, "block_id", dict, "blockchain")
+                found: str = self._rpc.member(block_id, "hash", str, "blockchain")
+                return found
+        return ""
+
+    async def block_news(self, height: int) -> BlockNews | None:
+        """See ``ChainHistory.block_news``."""
+        try:
+            result = await self._rpc.request("block_results", {"height": str(height)})
+        except RpcRefused:
+            return None
+        events = list(result.get("begin_block_events") or ())
+        for executed in result.get("txs_results") or ():
+            if self._rpc.member(executed, "code", int, "block_results") == 0:
+                events += executed.get("events") or ()
+        events += result.get("end_block_events") or ()
+        try:
+            return self._dialect.block_news(height, [_event(one) for one in events])
+        except InvalidInput as error:
+            raise self._rpc.invalid(f"block_results: {error}") from error
 
     # --- storage ---------------------------------------------------------------------------------
 
@@ -124,6 +167,16 @@ class RpcChainClient:
         """Raises NoSuchObject."""
         query = self._dialect.queries.head_object_by_id(object_id)
         return await self._ask(query, f"object {object_id}")
+
+    async def sight_object(self, object_id: int) -> ObjectSighting:
+        """See ``ChainHistory.sight_object``."""
+        try:
+            info, height = await self._query_at(self._dialect.queries.head_object_by_id(object_id))
+        except QueryRefused as error:
+            if _NO_SUCH_OBJECT not in error.log:
+                raise self._rpc.invalid(str(error)) from error
+            return ObjectSighting(object_id, error.height, None)
+        return ObjectSighting(object_id, height, info)
 
     async def verify_permission(
         self, operator: str, bucket_name: str, object_name: str, action: ActionType
@@ -268,9 +321,13 @@ class RpcChainClient:
             raise self._rpc.invalid(str(error)) from error
 
     async def _query(self, query: Query[T]) -> T:
-        answer = await self._rpc.abci_query(query.path, query.request)
+        return (await self._query_at(query))[0]
+
+    async def _query_at(self, query: Query[T]) -> tuple[T, int]:
+        """The answer, and the height of the state that it is from."""
+        answer, height = await self._rpc.abci_query(query.path, query.request)
         try:
-            return query.decode(answer)
+            return query.decode(answer), height
         except InvalidInput as error:
             raise self._rpc.invalid(f"{query.path}: {error}") from error
 
@@ -281,7 +338,7 @@ class RpcChainClient:
         except QueryRefused as error:
             missing: tuple[tuple[str, type[GreenrayError]], ...] = (
                 ("No such bucket", NoSuchBucket),
-                ("No such object", NoSuchObject),
+                (_NO_SUCH_OBJECT, NoSuchObject),
             )
             for text, error_type in missing:
                 if text in error.log:
@@ -320,6 +377,15 @@ def _parts(transactions: Sequence[bytes]) -> Iterator[list[bytes]]:
         size_bytes += len(tx_bytes)
     if part:
         yield part
+
+
+def _event(document: Any) -> tuple[str, dict[str, str]]:
+    """Type and attributes. Raises InvalidInput."""
+    try:
+        attributes = {one["key"]: one["value"] for one in document["attributes"]}
+        return document["type"], attributes
+    except (KeyError, TypeError) as error:
+        raise InvalidInput(f"an event has no {error}") from error
 
 
 def _decode_account(data: bytes) -> Account:

@@ -44,12 +44,14 @@ class RpcRefused(Exception):
 class QueryRefused(Exception):
     """An ABCI query ended with a code other than 0."""
 
-    def __init__(self, path: str, codespace: str, code: int, log: str) -> None:
-        super().__init__(path, codespace, code, log)
+    def __init__(self, path: str, codespace: str, code: int, log: str, height: int) -> None:
+        """``height``: of the state that was asked; 0: unknown."""
+        super().__init__(path, codespace, code, log, height)
         self.path = path
         self.codespace = codespace
         self.code = code
         self.log = log
+        self.height = height
 
     def __str__(self) -> str:
         return f"{self.path}: {self.codespace}/{self.code}: {self.log}"
@@ -123,8 +125,9 @@ class JsonRpc:
             raise self.invalid(f"{method}: the answer has neither result nor error")
         return answer["result"]
 
-    async def abci_query(self, path: str, request: bytes) -> bytes:
-        """The protobuf answer to a query of the latest state.
+    async def abci_query(self, path: str, request: bytes) -> tuple[bytes, int]:
+        """The protobuf answer to a query of the latest state, and the height of that state (0:
+        unknown).
 
         Raises:
             QueryRefused: the application answered with a code.
@@ -136,11 +139,13 @@ class JsonRpc:
         except RpcRefused as error:
             raise self.invalid(str(error)) from error
         response = self.member(result, "response", dict, path)
+        height = self.integer(response, "height", path) if response.get("height") else 0
         code = self.member(response, "code", int, path)
         if code != 0:
             log = self.member(response, "log", str, path)
-            raise QueryRefused(path, self.member(response, "codespace", str, path), code, log)
-        return self.base64_of(response.get("value"), path)
+            codespace = self.member(response, "codespace", str, path)
+            raise QueryRefused(path, codespace, code, log, height)
+        return self.base64_of(response.get("value"), path), height
 
     async def close(self) -> None:
         """Close the connections; a later request opens new ones."""

@@ -23,6 +23,7 @@ from greenray.chain.dialect import (
 )
 from greenray.chain.dialects.v0_2 import queries as _queries
 from greenray.chain.dialects.v0_2 import secondaries as _secondaries
+from greenray.chain.dialects.v0_2.events import block_news
 from greenray.chain.dialects.v0_2.messages import (
     Message,
     MsgCancelCreateObject,
@@ -77,6 +78,7 @@ __all__ = [
     "approval_actions",
     "approval_of",
     "approval_sign_bytes",
+    "block_news",
     "cancel_create_object_message",
     "create_bucket_message",
     "create_object_message",

@@ -161,6 +161,12 @@ class NoSuchObject(GreenrayError):
     reason = "no-such-object"
 
 
+class ObjectGone(NoSuchObject):
+    """The chain had the object, and does not have it any more."""
+
+    reason = "object-gone"
+
+
 class NoSuchAccount(GreenrayError):
     reason = "no-such-account"
 
@@ -259,6 +265,12 @@ class ChainUnavailable(ChainError):
 
 class ChainAnswerInvalid(ChainError):
     reason = "chain-answer-invalid"
+
+
+class ChainNotComparable(ChainError):
+    """What the node says proves nothing: it is behind what was seen, or of another chain."""
+
+    reason = "chain-not-comparable"
 
 
 class TransactionRefused(ChainError):
