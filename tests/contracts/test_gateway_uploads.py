@@ -19,6 +19,7 @@ from tests.support.gateway_rig import PARAMS, GatewayRig, code_of, stream
 from tests.support.sps import test_key
 
 PAYLOAD = bytes(range(256)) * 20  # 5120 bytes: six segments of 1000
+_FIRST_BYTES = 2500
 
 
 @pytest.fixture(params=[1 << 20, 1], ids=["small payloads", "payloads past the HTTP library"])
@@ -233,7 +234,7 @@ async def test_a_client_that_goes_away_leaves_a_failed_upload_and_nothing_stored
     rig: GatewayRig,
 ) -> None:
     info = rig.create_object(PAYLOAD)
-    await _half_a_put(rig, disconnect=True)
+    (await _half_a_put(rig)).close()
     job = await _failed(rig, info.id)
     assert job == "payload-interrupted"
     assert rig.nothing_is_stored()
@@ -244,8 +245,11 @@ async def test_a_silent_client_is_given_up(tmp_path: Path, take_over_bytes: int)
     settings = GatewaySettings(idle_timeout_s=0.05, take_over_bytes=take_over_bytes)
     rig = await GatewayRig.create(tmp_path, settings=settings)
     info = rig.create_object(PAYLOAD)
-    await _half_a_put(rig, disconnect=False)
+    client = await _half_a_put(rig)
     assert await _failed(rig, info.id) == "payload-interrupted"
+    client.write(
+        PAYLOAD[_FIRST_BYTES:]
+    )  # without it, aiohttp waits for it for 10 s before it closes
     await rig.close()
 
 
@@ -338,18 +342,18 @@ async def _progress(rig: GatewayRig) -> str:
     return text.removeprefix(head).removesuffix("</ProgressDescription></QueryUploadProgress>")
 
 
-async def _half_a_put(rig: GatewayRig, *, disconnect: bool) -> None:
+async def _half_a_put(rig: GatewayRig) -> asyncio.StreamWriter:
+    """The connection of a client that has sent a part, once the Uploader has begun with it."""
     headers = rig.signed("PUT", "/album/photo")
     port = rig.gateway.port(rig.sp.address)
     _, writer = await asyncio.open_connection("127.0.0.1", port)
     lines = [f"{name}: {value}" for name, value in headers.items()]
     lines.append(f"Content-Length: {len(PAYLOAD)}")
     head = "\r\n".join(["PUT /album/photo HTTP/1.1", *lines, "", ""])
-    writer.write(head.encode() + PAYLOAD[:2500])
+    writer.write(head.encode() + PAYLOAD[:_FIRST_BYTES])
     await writer.drain()
     await _state(rig, 1, JobState.UPLOAD_OBJECT_DOING)
-    if disconnect:
-        writer.close()
+    return writer
 
 
 async def _state(rig: GatewayRig, object_id: int, state: JobState) -> None:
