@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 from mypy import api
 
+from tests.support.mypy_cache import copy_mypy_cache
+
 _PACKAGE = Path("src/greenray/chain/dialects/v0_2")
 _MODULES = ("", ".v0_2", ".v0_2.secondaries")
 _BROKEN = {
@@ -23,7 +25,7 @@ def test_a_function_that_is_missing_or_does_not_fit_is_a_type_error(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(Path(__file__).parents[2])
-    arguments = ["--cache-dir", str(tmp_path / "cache")]
+    arguments = ["--cache-dir", str(copy_mypy_cache(tmp_path / "cache"))]
     for module in _MODULES:
         arguments += ["-m", f"greenray.chain.dialects{module}"]
     for file, right, wrong in _BROKEN.values():
