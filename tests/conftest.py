@@ -8,6 +8,8 @@ from collections.abc import Callable
 import pytest
 
 SHOWN = "shown at the end"
+SLOW_LAYERS = ("notebooks", "e2e", "faults", "actors")
+"""Those with files of minutes, the longest first."""
 
 
 @pytest.fixture
@@ -18,7 +20,15 @@ def show(record_property: Callable[[str, object], None]) -> Callable[[str], None
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests begin first, so that several processes end at about the same time."""
-    items.sort(key=lambda item: item.get_closest_marker("long") is None)
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    if item.get_closest_marker("long"):
+        return 0
+    folders = item.path.relative_to(item.config.rootpath).parts
+    layers = [layer for layer in SLOW_LAYERS if layer in folders]
+    return 1 + SLOW_LAYERS.index(layers[0]) if layers else 1 + len(SLOW_LAYERS)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
