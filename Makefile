@@ -1,5 +1,8 @@
 # Two commands matter: make demo, make test. Both set everything up first.
 
+# Tests start some hundred processes, which would all compile the sources again.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-chain test-stock lint format clean notebooks lock
 
 demo: .venv/ready
