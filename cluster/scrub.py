@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from greenray.actors import names
 from greenray.client.network_file import NetworkFile
-from greenray.protocol.errors import ComponentUnavailable, InvalidInput, NotRunning
+from greenray.protocol.errors import (
+    ComponentUnavailable,
+    GreenrayError,
+    InvalidInput,
+    NotRunning,
+)
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.scrub import Damage, Finding, FindingState, ScrubCounts, ScrubOrder, ScrubRun
 
@@ -115,18 +121,20 @@ class NetworkScrub:
 
         Raises: what ``ScrubberPort.start`` raises, ComponentUnavailable.
         """
-        run_ids = await asyncio.gather(*(each.start(order) for each in self._scrubbers))
-        running = list(zip(self._scrubbers, run_ids, strict=True))
+        starts = [asyncio.ensure_future(each.start(order)) for each in self._scrubbers]
         try:
+            run_ids = await asyncio.gather(*map(asyncio.shield, starts))
+            running = list(zip(self._scrubbers, run_ids, strict=True))
             while True:
                 shown = [await self._progress(*each) for each in running]
                 on_progress(shown)
                 if all(progress.run.ended_at is not None for progress in shown):
                     break
                 await asyncio.sleep(_POLL_S)
-        except asyncio.CancelledError:
-            for scrubber, run_id in running:
-                await scrubber.cancel(run_id)
+        except BaseException:
+            for scrubber, started in zip(self._scrubbers, starts, strict=True):
+                with suppress(GreenrayError):  # it was not started, or is away
+                    await scrubber.cancel(await started)
             raise
         findings = [finding for run_id in run_ids for finding in await self._findings(run_id)]
         return _report([progress.run for progress in shown], findings)

@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import Any
 
 from greenray.actors.credit.throttle import Throttle
 from greenray.actors.ports import ScrubProgress
@@ -211,9 +212,10 @@ class Scrubber:
         """Whether the scrub has to make room for another, or is cancelled."""
         infos = await asyncio.gather(*(self._info(stored.object_id) for stored in page))
         for stored, info in zip(page, infos, strict=True):
-            if self._ordered.is_set() and self._gives_way(progress.run):
+            work = asyncio.create_task(scrub.scrub(stored, info))
+            if not await self._worked(work, progress.run):
                 return True
-            scrubbed = await scrub.scrub(stored, info)
+            scrubbed = work.result()
             run = progress.run
             if scrubbed is not None:
                 progress.visited.append(
@@ -224,6 +226,23 @@ class Scrubber:
             if self._clock() - progress.saved_at >= self._settings.save_interval_s:
                 await self._save(progress)
         return False
+
+    async def _worked(self, work: asyncio.Task[Any], run: ScrubRun) -> bool:
+        """Wait for it; False when it was broken off, because the run has to give way. A repair is
+        ended before."""
+        try:
+            while not work.done():
+                news = asyncio.create_task(self._ordered.wait())
+                await asyncio.wait([work, news], return_when=asyncio.FIRST_COMPLETED)
+                news.cancel()
+                if self._ordered.is_set() and self._gives_way(run):
+                    return work.done()
+                self._ordered.clear()
+            return True
+        finally:
+            if not work.done():
+                work.cancel()
+                await asyncio.wait([work])
 
     async def _info(self, object_id: int) -> ObjectInfo | None:
         try:

@@ -318,16 +318,28 @@ async def test_a_scrub_goes_on_after_a_restart_where_it_was(scrubbed: Scrubbed) 
     await asyncio.gather(waiting, return_exceptions=True)
     await network.start()
     network.start_scrubbers()
-    runs: list[ScrubRun] = []
-    while not runs or any(run.ended_at is None for run in runs):
-        of_all = [
+    runs = await _runs_of(network, lambda runs: all(run.ended_at is not None for run in runs))
+    assert [run.counts.objects for run in runs] == [4] * 7
+    assert scrubbed.wrong_columns() == []
+
+
+async def _runs_of(
+    network: WholeNetwork, reached: Callable[[list[ScrubRun]], bool], *, background: bool = False
+) -> list[ScrubRun]:
+    """Of all Scrubbers, once there are some and they have ``reached`` something."""
+    while True:
+        of_each = [
             await network.live.job_store.list_scrubs(names.scrubber(index).actor)
             for index in range(7)
         ]
-        runs = [run for of_one in of_all for run in of_one if not run.order.background]
+        runs = [r for of_one in of_each for r in of_one if r.order.background == background]
+        if runs and reached(runs):
+            return runs
         await asyncio.sleep(0.02)
-    assert [run.counts.objects for run in runs] == [4] * 7
-    assert scrubbed.wrong_columns() == []
+
+
+def _unfinished(runs: list[ScrubRun]) -> list[ScrubRun]:
+    return [run for run in runs if run.ended_at is None]
 
 
 class Interrupted(PassingReceiver):
@@ -387,3 +399,20 @@ async def test_scrubs_beside_uploads_find_nothing_and_break_nothing(scrubbed: Sc
     await asyncio.gather(scrubbing, return_exceptions=True)
     for number in range(3):
         assert await scrubbed.network.get(f"{number}.jpg") == PAYLOAD
+
+
+async def test_a_slow_scrub_makes_room_at_once(scrubbed: Scrubbed) -> None:
+    """At a byte per second the second object would take days."""
+    network = scrubbed.network
+    network.scrubber = ScrubberSettings(bandwidth_bytes_s=1, interval_s=0.01)
+    await scrubbed.put()
+    await network.put(PAYLOAD[:1000], "other.jpg")
+    network.start_scrubbers()
+    await _runs_of(network, lambda runs: len(_unfinished(runs)) == 7, background=True)
+    assert (await network.scrub()).counts.columns == 14  # before the background's
+
+    slow = asyncio.create_task(network.scrub(bandwidth_bytes_s=1))
+    await _runs_of(network, lambda runs: len(_unfinished(runs)) == 7)
+    slow.cancel()
+    await asyncio.gather(slow, return_exceptions=True)
+    assert (await network.scrub()).counts.columns == 14
