@@ -11,6 +11,7 @@ import pytest
 from greenray.client.storage_client import WaitFor
 from greenray.protocol.job import JobState
 from greenray.protocol.layout import SEGMENTS
+from greenray.protocol.scrub import DamageKind
 from greenray.storage.ports import ColumnKey
 from tests.support.s3_server import S3Server, s3_server
 from tests.support.whole_network import SEGMENT_SIZE_BYTES, whole_network
@@ -76,3 +77,37 @@ async def test_an_outage_of_s3_delays_the_seal_and_spoils_nothing(
         assert await network.get() == PAYLOAD
         [seal] = await network.seal_transactions()
         assert seal["tx_result"]["code"] == 0
+
+
+async def test_a_scrub_finds_and_repairs_what_the_bucket_has_lost(
+    server: S3Server, tmp_path: Path
+) -> None:
+    async with whole_network(tmp_path) as network:
+        bucket = network.bucket = server.bucket("net")
+        await network.start()
+        status = await network.put(PAYLOAD)
+        before = {name: bucket.get(name) for name, _ in bucket.list("")}
+        assert (await network.scrub()).findings == ()
+
+        def lose(sp_address: str, kind: str) -> str:
+            """The first object of that kind in the SP's place."""
+            [*found] = [n for n in before if sp_address.lower() in n and f"/{kind}/" in n]
+            bucket.delete(min(found))
+            return min(found)
+
+        lost, gone, record = status["secondaries"][1], status["secondaries"][4], network.primary
+        lose(lost["operator_address"], "parts")
+        lose(gone["operator_address"], "columns")
+        bucket.put(lose(record, "columns"), b"no record")
+        broken = (await network.scrub()).broken
+        assert {
+            finding.redundancy_index: [damage.kind for damage in finding.damages]
+            for finding in broken
+        } == {
+            SEGMENTS: [DamageKind.UNREADABLE],
+            lost["redundancy_index"]: [DamageKind.SHORT],
+            gone["redundancy_index"]: [DamageKind.MISSING],
+        }
+        assert len((await network.scrub(repair=True)).repaired) == 3
+        assert (await network.scrub()).findings == ()
+        assert await network.get() == PAYLOAD

@@ -43,7 +43,7 @@ def on_that_network(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     def found(*_: object) -> Iterator[Site]:
         yield site
 
-    for module in ("gateway", "memory", "pipeline", "plans", "small", "timeline"):
+    for module in ("gateway", "memory", "pipeline", "plans", "scrub", "small", "timeline"):
         monkeypatch.setattr(f"greenray.bench.{module}.opened_site", found)
     handler = signal.getsignal(signal.SIGTERM)
     yield
@@ -58,6 +58,16 @@ def result_of(*arguments: object) -> dict[str, Any]:
     assert all(row.keys() == PARQUET_COLUMNS.keys() for row in document["rows"])
     assert {"environment", "rows", "summary"} <= document.keys()
     return document
+
+
+def test_scrub_is_measured_beside_a_plain_loop_and_beside_an_upload() -> None:
+    document = result_of("scrub", "--object-size", "33MiB")
+    summary = document["summary"]
+    ratio = summary["scrub_mb_s"] / summary["floor_mb_s"]
+    assert summary["ratio_to_floor"] == pytest.approx(ratio)
+    kept = summary["upload_beside_mb_s"] / summary["upload_mb_s"]
+    assert summary["upload_kept_ratio"] == pytest.approx(kept)
+    assert document["environment"]["settings"]["scrub_bandwidth_bytes_s"] == 16 * MIB
 
 
 def test_gateway_is_measured_beside_a_plain_process() -> None:

@@ -15,7 +15,7 @@ HAS_NO_USE_FOR: dict[str, set[str]] = {
     "store": {"--sps"},
     "seal": {"--sps"},
     **{name: set() for name in ("gateway", "small", "pipeline", "scaling")},
-    **{name: set() for name in ("memory", "timeline", "all")},
+    **{name: set() for name in ("memory", "scrub", "timeline", "all")},
 }
 
 

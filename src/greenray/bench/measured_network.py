@@ -24,16 +24,21 @@ from greenray.bench.client_process import (
     client_service,
 )
 from greenray.bench.network_process import (
+    BeginScrub,
     BreakObject,
+    EndScrub,
     NetworkQuestion,
     RemoveColumns,
     RepairAwaited,
+    ScrubObject,
     network_service,
 )
-from greenray.bench.uploads import PATH_OF_NO_OBJECT, ObjectTimes
+from greenray.bench.uploads import BUCKET, PATH_OF_NO_OBJECT, ObjectTimes
+from greenray.client.network_file import NetworkFile
 from greenray.cluster.config.settings import Settings
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import StorageParams
+from greenray.storage.ports import PieceStore
 
 _WARM_UP_SAMPLING_S = 0.2
 _SAMPLING_S = 1.0
@@ -88,12 +93,13 @@ class PutCost:
 class MeasuredNetwork:
     """Only the tree of the network's process counts as what the servers cost."""
 
-    def __init__(self, network: Child, client: Child) -> None:
+    def __init__(self, network: Child, client: Child, found: NetworkFile) -> None:
         self._network = network
         self._client = client
         self._trees = ProcessTrees([network.pid])
         self._client_trees = ProcessTrees([client.pid])
         self._numbers = count(1)
+        self._found = found
         self.pid = network.pid
         self.params: StorageParams = client.ask(AskParams())
 
@@ -177,6 +183,26 @@ class MeasuredNetwork:
         """Return when a download's repair has brought back what was broken at the primary."""
         self._network.ask(RepairAwaited(damage))
 
+    def stores(self) -> tuple[PieceStore, ...]:
+        """Of all SPs, opened here."""
+        holders = [gateway.operator_address for gateway in self._found.gateways]
+        return tuple(self._found.pieces.open(holders).values())
+
+    def scrub(self, object_name: str) -> tuple[int, float, float]:
+        """(bytes of all columns, seconds, CPU seconds of the servers) of a scrub of one object."""
+        before_s = self._trees.cpu_s()
+        size_bytes, seconds = self._network.ask(ScrubObject(BUCKET, object_name))
+        return size_bytes, seconds, self._trees.cpu_s() - before_s
+
+    @contextmanager
+    def scrubbing(self, bandwidth_bytes_s: int) -> Iterator[None]:
+        """A scrub of everything goes on meanwhile."""
+        self._network.ask(BeginScrub(bandwidth_bytes_s))
+        try:
+            yield
+        finally:
+            self._network.ask(EndScrub())
+
     def spilled_bytes(self) -> int:
         spilled: int = self._network.ask(NetworkQuestion.SPILLED_BYTES)
         return spilled
@@ -197,4 +223,4 @@ def started_network(settings: Settings, root: Path) -> Iterator[MeasuredNetwork]
         client = stack.enter_context(
             Child("client", client_service, found, log_file=root / "client.log")
         )
-        yield MeasuredNetwork(network, client)
+        yield MeasuredNetwork(network, client, found)

@@ -14,8 +14,10 @@ from typing import Any
 from greenray.bench.child import Handler, Tell
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.network import LocalNetwork
+from greenray.cluster.scrub import NetworkScrub, ScrubReport
 from greenray.protocol.errors import NoSuchPiece
 from greenray.protocol.layout import ColumnLayout
+from greenray.protocol.scrub import ScrubOrder
 from greenray.storage.ports import ColumnKey, PieceStore
 
 _SPOILT_BYTES = 64
@@ -56,6 +58,37 @@ class RepairAwaited:
     damage: BreakObject
 
 
+@dataclass(frozen=True, slots=True)
+class ScrubObject:
+    """Scrub one object as fast as it goes; answered by (bytes, seconds)."""
+
+    bucket_name: str
+    object_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class BeginScrub:
+    """Scrub everything at this bandwidth, until ``EndScrub``."""
+
+    bandwidth_bytes_s: int
+
+
+@dataclass(frozen=True, slots=True)
+class EndScrub:
+    """Answered when the scrub has ended."""
+
+
+Question = (
+    NetworkQuestion
+    | RemoveColumns
+    | BreakObject
+    | RepairAwaited
+    | ScrubObject
+    | BeginScrub
+    | EndScrub
+)
+
+
 @asynccontextmanager
 async def network_service(settings: Mapping[str, Any]) -> AsyncIterator[Handler]:
     """``settings``: a dump of ``Settings``. Raises what LocalNetwork.start raises."""
@@ -66,9 +99,10 @@ async def network_service(settings: Mapping[str, Any]) -> AsyncIterator[Handler]
 
     stores = found.pieces.open([gateway.operator_address for gateway in found.gateways])
 
-    async def handle(
-        question: NetworkQuestion | RemoveColumns | BreakObject | RepairAwaited, tell: Tell
-    ) -> Any:
+    scrub = NetworkScrub(network.finder, found.scrubbers)
+    scrubbing: list[asyncio.Task[ScrubReport]] = []
+
+    async def handle(question: Question, tell: Tell) -> Any:
         if question is NetworkQuestion.WHERE:
             return found
         if question is NetworkQuestion.SPILLED_BYTES:
@@ -80,6 +114,18 @@ async def network_service(settings: Mapping[str, Any]) -> AsyncIterator[Handler]
                 return await asyncio.to_thread(_break, stores.values(), question)
             case RepairAwaited(damage):
                 return await asyncio.to_thread(_await_repair, stores.values(), damage)
+            case ScrubObject(bucket_name, object_name):
+                order = ScrubOrder(bucket_name=bucket_name, object_name=object_name)
+                report = await scrub.run(order)
+                return report.counts.size_bytes, report.seconds
+            case BeginScrub(bandwidth_bytes_s):
+                order = ScrubOrder(bandwidth_bytes_s=bandwidth_bytes_s)
+                scrubbing.append(asyncio.create_task(scrub.run(order)))
+            case EndScrub():
+                task = scrubbing.pop()
+                task.cancel()
+                await asyncio.wait([task])
+        return None
 
     try:
         yield handle

@@ -16,6 +16,7 @@ from greenray.bench.pipeline import PipelineOptions, pipeline_on
 from greenray.bench.records import BenchResult
 from greenray.bench.runner import OnStep, Repeats
 from greenray.bench.scaling import ScalingOptions
+from greenray.bench.scrub import ScrubOptions
 from greenray.bench.seal import SealOptions, run_seal
 from greenray.bench.site import opened_site
 from greenray.bench.small import SmallOptions, small_on
@@ -110,14 +111,18 @@ class Plan:
         sizes = (64 * _MIB, 256 * _MIB) if self.quick else (256 * _MIB, 2 * _GIB)
         return MemoryBenchOptions(self.settings, sizes, self.count, self.work_dir, self.quick)
 
+    def scrub(self) -> ScrubOptions:
+        size_bytes = 256 * _MIB if self.quick else _GIB
+        return ScrubOptions(self.settings, size_bytes, self.count, self.work_dir, self.quick)
+
     def timeline(self) -> TimelineOptions:
         size_bytes = 256 * _MIB if self.quick else _GIB
         return TimelineOptions(self.settings, size_bytes, self.count, self.work_dir, self.quick)
 
 
 def run_all(plan: Plan, on_step: OnStep) -> Iterator[BenchResult]:
-    """Every benchmark but ``memory`` and ``timeline``, one after the other; one network serves
-    three of them."""
+    """Every benchmark but ``memory``, ``scrub`` and ``timeline``, one after the other; one network
+    serves three of them."""
     yield run_hash(plan.hash(), on_step)
     yield run_ec(plan.ec(), on_step)
     yield run_store(plan.store(), on_step)

@@ -32,6 +32,7 @@ _TITLES = {
     "hash": "SHA-256: one stream, many, and segments with their pieces",
     "store": "Piece stores: writing and reading columns",
     "gateway": "HTTP gateway beside a plain process",
+    "scrub": "Scrubs, beside a plain loop, and beside uploads",
     "scaling": "What more cores and nodes bring",
     "seal": "Seals per second",
     "small": "Small objects: from put to sealed",

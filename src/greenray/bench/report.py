@@ -21,6 +21,7 @@ _TITLES = {
     "memory": "Memory by object size",
     "pipeline": "Put to sealed, and the floor",
     "scaling": "What more cores and nodes bring",
+    "scrub": "Scrubs",
     "seal": "Seals",
     "small": "Small objects",
     "store": "Piece stores",
@@ -73,6 +74,12 @@ _EXPLANATIONS = {
         "measured: clusters of 1 to 64 nodes of the size and under the load that the settings "
         "show, by `greenray.capacity.planning` from the CPU time of each stage measured here, "
         "with 70 % of every resource in use."
+    ),
+    "scrub": (
+        "All columns of one sealed object are read and hashed by the network's Scrubber, which "
+        "works behind uploads, and by the *floor*, a plain loop that reads 16 MiB and hashes them. "
+        "An upload is timed from its first byte to its seal, alone and beside a scrub at the "
+        "bandwidth of the background's."
     ),
     "seal": (
         "Objects are created and receipts signed before. *Chain alone*: transactions that are "

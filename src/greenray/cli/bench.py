@@ -251,6 +251,25 @@ def memory(
 
 @app.command()
 @with_shared_options()
+def scrub(
+    shared: SharedOptions,
+    object_size_bytes: Annotated[
+        int | None,
+        typer.Option(
+            "--object-size", parser=parse_positive_size, metavar="SIZE", help="1GiB; quick: 256MiB."
+        ),
+    ] = None,
+) -> None:
+    """A scrub beside a plain loop that reads and hashes, and what one costs an upload."""
+    from greenray.bench.scrub import run_scrub
+
+    usual = shared.plan().scrub()
+    size_bytes = object_size_bytes or usual.object_size_bytes
+    shared.finish(run_scrub(replace(usual, object_size_bytes=size_bytes), note))
+
+
+@app.command()
+@with_shared_options()
 def timeline(
     shared: SharedOptions,
     object_size_bytes: Annotated[
@@ -271,7 +290,7 @@ def timeline(
 @app.command("all")
 @with_shared_options()
 def all_command(shared: SharedOptions) -> None:
-    """All of the above but memory and timeline; --quick takes under three minutes on two cores."""
+    """All of the above but memory, scrub and timeline; --quick takes less than three minutes."""
     from greenray.bench.plans import combined, run_all
 
     plan = shared.plan()

@@ -163,7 +163,8 @@ class S3PieceStore:
     def _publish(self, key: ColumnKey, column: FinishedColumn) -> None:
         if self._begun_by(key, column.fence) != column.writer:
             raise StoreError("the unfinished column was removed or begun anew", self._where(key))
-        replaced = self._finished(key)
+        # Whatever is there is replaced, a damaged record too.
+        replaced = self._bucket.get(self._root + s3_names.finished_key(key))
         self._put(s3_names.finished_key(key), column.to_bytes())
         if replaced is None:
             self._delete(s3_names.unfinished_key(key, column.fence))
@@ -188,8 +189,11 @@ class S3PieceStore:
             raise StoreError(f"the column's record is damaged: {error}", self._where(key)) from None
 
     def _is_finished(self, key: ColumnKey, writer: str) -> bool:
-        column = self._finished(key)
-        return column is not None and column.writer == writer
+        data = self._bucket.get(self._root + s3_names.finished_key(key))
+        try:
+            return data is not None and FinishedColumn.from_bytes(data).writer == writer
+        except ValueError:
+            return False
 
     def _begun_by(self, key: ColumnKey, fence: Fence) -> str | None:
         """The writer of the unfinished column."""
