@@ -46,6 +46,7 @@ from greenray.actors.uploader.payload_source import (
 )
 from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
+from greenray.protocol.collection import unseen_error
 from greenray.protocol.errors import (
     GreenrayError,
     InvalidInput,
@@ -359,7 +360,10 @@ class Gateway:
         job = await self._jobs.find_job(match.bucket_name, match.object_name)
         if job is None or job.sp_address != request.sp_address:
             return None
-        return job if authenticate(request) == job.object_info.owner else None
+        if authenticate(request) != job.object_info.owner:
+            return None
+        # What the Collector will write into the row once it has seen it.
+        return job if job.error is not None else replace(job, error=unseen_error(job.object_id))
 
     async def _job_timeline(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_upload(request, match)

@@ -16,6 +16,7 @@ from greenray.protocol.job_events import (
     ApprovalsCollected,
     GivenUp,
     JobEvent,
+    ObjectRemoved,
     OwnerLost,
     ReplicateFailed,
     ReplicateFinished,
@@ -40,6 +41,7 @@ from tests.support.protocol_values import approval_of, new_job
 _ADDRESSES = st.sampled_from([f"sp{number}" for number in range(9)])
 _INDICES = st.integers(-1, 6)
 _ERROR = JobError("store-error", "disk", True)
+_GONE = JobError("object-gone", "deleted", False)
 _ERROR_STATES = frozenset(state for state in JobState if state.name.endswith("_ERROR"))
 _AFTER_REPLICATION = frozenset(s for s in JobState if s >= JobState.REPLICATE_OBJECT_DONE) - {
     JobState.REPLICATE_OBJECT_ERROR
@@ -76,6 +78,7 @@ _STRATEGIES: dict[type[JobEvent], st.SearchStrategy[JobEvent]] = {
     SignFailed: st.builds(SignFailed, st.just(_ERROR), _DUE),
     SealFinished: st.builds(SealFinished, st.integers(1, 9), st.none()),
     SealFailed: st.builds(SealFailed, st.just(_ERROR), _DUE),
+    ObjectRemoved: st.just(ObjectRemoved(_GONE)),
 }
 
 
@@ -98,9 +101,14 @@ class Job(RuleBasedStateMachine):
         except IllegalTransition:
             # Either the table has no such step, or the event contradicts the receipts.
             assert target is None or self.job.final or self.contradicts(event)
+            assert not self.is_removal_of_a_sealed_object(event)
         else:
             assert self.job.state is target
-            assert not self.before.final
+            assert not self.before.final or isinstance(event, ObjectRemoved)
+
+    def is_removal_of_a_sealed_object(self, event: JobEvent) -> bool:
+        sealed = self.job.state is JobState.SEAL_OBJECT_DONE
+        return sealed and self.job.error is None and isinstance(event, ObjectRemoved)
 
     def contradicts(self, event: JobEvent) -> bool:
         held = {r.redundancy_index: r.operator_address for r in self.job.secondaries}
@@ -154,8 +162,10 @@ class Job(RuleBasedStateMachine):
             assert len(self.job.secondaries) == self.job.params.n
 
     @invariant()
-    def an_error_is_known_exactly_in_the_error_states(self) -> None:
-        assert (self.job.error is not None) is (self.job.state in _ERROR_STATES)
+    def an_error_is_known_exactly_in_the_error_states_and_of_what_was_removed(self) -> None:
+        was_removed = self.job.error == _GONE
+        assert (self.job.error is not None) is (self.job.state in _ERROR_STATES or was_removed)
+        assert self.job.final or not was_removed
 
     @invariant()
     def only_sealed_and_given_up_jobs_are_final(self) -> None:

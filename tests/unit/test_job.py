@@ -32,6 +32,7 @@ from greenray.protocol.job_events import (
     ApprovalsCollected,
     GivenUp,
     JobEvent,
+    ObjectRemoved,
     OwnerLost,
     ReplicateFailed,
     ReplicateFinished,
@@ -100,6 +101,7 @@ _EXAMPLES: tuple[JobEvent, ...] = (
     SealFailed(_ERROR, 99.0),
     RetryDue(),
     GivenUp(),
+    ObjectRemoved(JobError("object-gone", "deleted", False)),
 )
 _each_event = pytest.mark.parametrize("event", _EXAMPLES, ids=lambda event: event.name)
 
@@ -135,9 +137,28 @@ def test_event_outside_the_table_is_refused_in_every_state() -> None:
                     apply(_in_state(state), event, 0.0)
 
 
+def test_the_job_of_a_removed_object_ends_wherever_it_stands() -> None:
+    gone = JobError("object-gone", "it was deleted from the chain", False)
+    for state in JobState:
+        ended = apply(_in_state(state), ObjectRemoved(gone), 5.0)
+        assert (ended.final, ended.error, ended.retry_at) == (True, gone, 0.0)
+        assert not is_claimable(ended, 1e12)
+
+
+def test_a_sealed_job_keeps_its_state_and_is_told_once_that_its_object_is_removed() -> None:
+    gone = JobError("object-gone", "it was deleted from the chain", False)
+    sealed = _in_state(JobState.SEAL_OBJECT_DONE, final=True)
+    ended = apply(sealed, ObjectRemoved(gone), 5.0)
+    assert (ended.state, ended.error) == (JobState.SEAL_OBJECT_DONE, gone)
+    with pytest.raises(IllegalTransition, match="final"):
+        apply(ended, ObjectRemoved(gone), 6.0)
+
+
 @_each_event
 def test_final_job_takes_no_event(event: JobEvent) -> None:
     for state in (s for s, kind in TRANSITIONS if kind is type(event)):
+        if state is JobState.SEAL_OBJECT_DONE:
+            continue  # of a sealed object its removal may be told
         with pytest.raises(IllegalTransition, match="final"):
             apply(_in_state(state, final=True), event, 0.0)
 
@@ -273,7 +294,7 @@ def test_events_are_known_by_the_names_that_are_in_journals() -> None:
     assert {name: kind.__name__ for name, kind in EVENTS.items()} == {
         event.name: type(event).__name__ for event in _EXAMPLES
     }
-    assert len({event.name for event in _EXAMPLES}) == len(EVENTS) == 19
+    assert len({event.name for event in _EXAMPLES}) == len(EVENTS) == 20
 
 
 @_each_event
@@ -305,7 +326,7 @@ def test_state_has_exactly_one_owner() -> None:
 
 
 def test_state_from_which_nothing_follows_is_the_end() -> None:
-    followed = {state for state, _ in TRANSITIONS}
+    followed = {state for (state, _), target in TRANSITIONS.items() if target is not state}
     assert {s for s, row in STATES.items() if isinstance(row, EndState)} == set(JobState) - followed
 
 

@@ -244,6 +244,18 @@ class GivenUp(_Event):
         return replace(job, final=True, retry_at=0.0)
 
 
+@dataclass(frozen=True, slots=True)
+class ObjectRemoved(_Event):
+    """The chain has the object no more, wherever the job stands; ``error`` says what became of
+    it."""
+
+    name = "object_removed"
+    error: JobError
+
+    def effect(self, job: JobContext) -> JobContext:
+        return replace(job, final=True, error=self.error, retry_at=0.0)
+
+
 JobEvent = (
     UploadStarted
     | UploadFinished
@@ -264,6 +276,7 @@ JobEvent = (
     | SealFailed
     | RetryDue
     | GivenUp
+    | ObjectRemoved
 )
 
 EVENTS: Mapping[str, type[JobEvent]] = MappingProxyType({e.name: e for e in get_args(JobEvent)})

@@ -19,6 +19,7 @@ from greenray.protocol.job_events import (
     ApprovalsCollected,
     GivenUp,
     JobEvent,
+    ObjectRemoved,
     OwnerLost,
     ReplicateFailed,
     ReplicateFinished,
@@ -180,8 +181,22 @@ TRANSITIONS: Mapping[tuple[JobState, type[JobEvent]], JobState] = MappingProxyTy
         (_S.SEAL_OBJECT_ERROR, RetryDue): _S.SIGN_OBJECT_DOING,
         (_S.SEAL_OBJECT_ERROR, SealFailed): _S.SEAL_OBJECT_ERROR,
         (_S.SEAL_OBJECT_ERROR, GivenUp): _S.SEAL_OBJECT_ERROR,
+        (_S.INIT_UNSPECIFIED, ObjectRemoved): _S.UPLOAD_OBJECT_ERROR,
+        (_S.UPLOAD_OBJECT_DOING, ObjectRemoved): _S.UPLOAD_OBJECT_ERROR,
+        (_S.UPLOAD_OBJECT_ERROR, ObjectRemoved): _S.UPLOAD_OBJECT_ERROR,
+        (_S.UPLOAD_OBJECT_DONE, ObjectRemoved): _S.REPLICATE_OBJECT_ERROR,
+        (_S.REPLICATE_OBJECT_DOING, ObjectRemoved): _S.REPLICATE_OBJECT_ERROR,
+        (_S.REPLICATE_OBJECT_ERROR, ObjectRemoved): _S.REPLICATE_OBJECT_ERROR,
+        (_S.REPLICATE_OBJECT_DONE, ObjectRemoved): _S.SIGN_OBJECT_ERROR,
+        (_S.SIGN_OBJECT_DOING, ObjectRemoved): _S.SIGN_OBJECT_ERROR,
+        (_S.SIGN_OBJECT_ERROR, ObjectRemoved): _S.SIGN_OBJECT_ERROR,
+        (_S.SIGN_OBJECT_DONE, ObjectRemoved): _S.SEAL_OBJECT_ERROR,
+        (_S.SEAL_OBJECT_TX_DOING, ObjectRemoved): _S.SEAL_OBJECT_ERROR,
+        (_S.SEAL_OBJECT_ERROR, ObjectRemoved): _S.SEAL_OBJECT_ERROR,
+        (_S.SEAL_OBJECT_DONE, ObjectRemoved): _S.SEAL_OBJECT_DONE,
     }
 )
+"""A final job takes one event only: that its sealed object was removed."""
 
 
 def apply(job: JobContext, event: JobEvent, now: float) -> JobContext:
@@ -192,13 +207,19 @@ def apply(job: JobContext, event: JobEvent, now: float) -> JobContext:
             what the event says contradicts the receipts that the job has.
     """
     target = TRANSITIONS.get((job.state, type(event)))
-    if target is None or job.final:
+    if target is None or (job.final and not can_be_removed(job, event)):
         final = " (final)" if job.final else ""
         raise IllegalTransition(f"event {event.name} in state {job.state.name}{final}", job.where)
     after = event.effect(job)
     if target is job.state:
         return after
     return replace(after, state=target, history=(*job.history, StateChange(target, now)))
+
+
+def can_be_removed(job: JobContext, event: JobEvent) -> bool:
+    """Whether the event is the one that may follow the end of the job."""
+    is_sealed = job.state is JobState.SEAL_OBJECT_DONE and job.error is None
+    return is_sealed and isinstance(event, ObjectRemoved)
 
 
 def check_and_apply(

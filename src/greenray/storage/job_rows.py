@@ -14,10 +14,17 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from greenray.protocol.errors import IllegalTransition, NoSuchJob, StaleJob
-from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.job_claims import UploadAdmission, admit_upload, is_claimable, is_owned
-from greenray.protocol.job_events import EVENTS, JobEvent, OwnerLost, UploadResumed, UploadStarted
-from greenray.protocol.job_table import TASK_NODE_STATES, apply, check_and_apply
+from greenray.protocol.job_events import (
+    EVENTS,
+    JobEvent,
+    ObjectRemoved,
+    OwnerLost,
+    UploadResumed,
+    UploadStarted,
+)
+from greenray.protocol.job_table import TASK_NODE_STATES, apply, can_be_removed, check_and_apply
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.storage.integrity_rows import put_integrity
 from greenray.storage.job_codec import JOB_COLUMNS, decode_job, encode_value, job_columns
@@ -183,6 +190,18 @@ def _release(db: sqlite3.Connection, where: str, values: tuple[Any, ...], now: f
         # The new epoch fences whoever of the old owners may still be alive.
         _save(db, _owned(after, "", 0.0))
     return len(rows)
+
+
+def end_job(
+    db: sqlite3.Connection, sp_address: str, object_id: int, error: JobError, now: float
+) -> bool:
+    """Whether there was a job to end, whoever may hold it."""
+    job, event = get_job(db, sp_address, object_id), ObjectRemoved(error)
+    if job is None or (job.final and not can_be_removed(job, event)):
+        return False
+    # The new epoch fences whoever works on it.
+    _save(db, _owned(_applied(db, job, event, now), "", 0.0))
+    return True
 
 
 def list_events(db: sqlite3.Connection, sp_address: str, job_id: int) -> tuple[RecordedEvent, ...]:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from greenray.protocol.collection import Collectable
 from greenray.protocol.errors import (
     InvalidInput,
     JournalDamaged,
@@ -20,6 +21,7 @@ from greenray.protocol.errors import (
     NoSpaceLeft,
 )
 from greenray.protocol.job import JobContext
+from greenray.storage.collection_rows import list_collectable
 from greenray.storage.direct_io import store_errors
 from greenray.storage.group_commit import is_damage, translate
 from greenray.storage.job_rows import list_jobs
@@ -67,12 +69,24 @@ def read_jobs(path: Path, *, unfinished_only: bool) -> tuple[JobContext, ...]:
 
     Raises JournalMissing, JournalError.
     """
-    with _errors_of(path), closing(_reader(path)) as connection:
-        check_header(connection, str(path))
-        if is_current(connection):
-            return list_jobs(connection, unfinished_only)
-        with closing(_upgraded_copy(connection)) as copy:
-            return list_jobs(copy, unfinished_only)
+    with _current(path) as connection:
+        return list_jobs(connection, unfinished_only)
+
+
+def read_space(path: Path) -> tuple[Mapping[int, str], tuple[str, ...], tuple[Collectable, ...]]:
+    """Of the journal as of now, whether somebody writes to it or not: buckets by object id, the
+    operator addresses of SPs that have stored something, and what waits for its collection.
+
+    Raises JournalMissing, JournalError.
+    """
+    with _current(path) as connection:
+        rows = connection.execute("SELECT object_id, bucket_name FROM jobs")
+        buckets = {int(row["object_id"]): row["bucket_name"] for row in rows}
+        providers = connection.execute(
+            "SELECT sp_address FROM jobs UNION SELECT sp_address FROM integrity_records "
+            "UNION SELECT sp_address FROM groups ORDER BY sp_address"
+        )
+        return buckets, tuple(row["sp_address"] for row in providers), list_collectable(connection)
 
 
 def back_up(journal: Path, copy: Path) -> JournalSummary:
@@ -120,6 +134,18 @@ def close_in_order(path: Path) -> None:
         return
     with _errors_of(path), closing(open_journal(path, create=False)) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+@contextmanager
+def _current(path: Path) -> Iterator[sqlite3.Connection]:
+    """To read from the journal in its newest schema; the file stays as it is."""
+    with _errors_of(path), closing(_reader(path)) as connection:
+        check_header(connection, str(path))
+        if is_current(connection):
+            yield connection
+            return
+        with closing(_upgraded_copy(connection)) as copy:
+            yield copy
 
 
 @contextmanager

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NewType, Protocol
 
-from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.collection import ChainKnowledge, Collectable, Holding
+from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.job_events import JobEvent
 from greenray.protocol.layout import SEGMENTS, ColumnLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams
@@ -396,3 +397,60 @@ class JobStore(Protocol):
 
     @alone
     async def close(self) -> None: ...
+
+
+# --- what is collected -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedPage:
+    """Of what rows are: finished columns by their integrity records, unfinished groups.
+
+    ``next_row``: where the next page begins; None: this was the last one.
+    """
+
+    holdings: tuple[Holding, ...]
+    next_row: int | None
+
+
+class CollectorJournal(Protocol):
+    """The journal as the Collector sees it. Every call returns after its commit is durable."""
+
+    @alone
+    async def load_knowledge(self) -> ChainKnowledge | None:
+        """What was learnt of the chain; None: nothing yet."""
+
+    @alone
+    async def save_knowledge(
+        self, knowledge: ChainKnowledge, found: Sequence[Collectable] = ()
+    ) -> None:
+        """With what was found to wait for its collection; what waits already keeps its time."""
+
+    @alone
+    async def start_anew(self, knowledge: ChainKnowledge) -> None:
+        """With another history of the chain; all that waits is forgotten."""
+
+    @alone
+    async def list_collectable(self) -> tuple[Collectable, ...]:
+        """What waits, the longest first."""
+
+    @alone
+    async def withdraw(self, waiting: Sequence[Collectable]) -> None:
+        """They do not wait any more: the chain has them after all."""
+
+    @alone
+    async def list_recorded(self, from_row: int, limit: int) -> RecordedPage:
+        """The first page begins at row 0; a record that is written again meanwhile may come
+        twice."""
+
+    @alone
+    async def end_jobs(self, sp_addresses: Sequence[str], object_id: int, error: JobError) -> int:
+        """End the jobs of an object that is gone, whoever holds them; one that is sealed keeps its
+        state, with the error. Returns how many there were."""
+
+    @alone
+    async def finish_collection(
+        self, sp_addresses: Sequence[str], collected: Collectable, error: JobError | None
+    ) -> None:
+        """Once its columns are removed: remove its integrity records and groups at these SPs, and
+        that it waits, and end its jobs with ``error`` if there is one."""

@@ -118,7 +118,27 @@ CREATE INDEX integrity_by_object ON integrity_records (length(object_id), object
 CREATE INDEX jobs_by_object ON jobs (length(object_id), object_id);
 """
 
-_UPGRADES: tuple[str, ...] = (_SCRUBS,)
+_COLLECTION = """
+CREATE TABLE chain_knowledge (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    first_block_hash TEXT NOT NULL,
+    anchor_height INTEGER NOT NULL,
+    anchor_hash TEXT NOT NULL,
+    read_height INTEGER NOT NULL,
+    highest_object_id TEXT NOT NULL
+);
+CREATE TABLE collectable (
+    object_id TEXT NOT NULL,
+    sp_address TEXT NOT NULL,
+    redundancy_index INTEGER NOT NULL,
+    cause TEXT NOT NULL,
+    noticed_at REAL NOT NULL,
+    noticed_height INTEGER NOT NULL,
+    PRIMARY KEY (object_id, sp_address, redundancy_index)
+);
+"""
+
+_UPGRADES: tuple[str, ...] = (_SCRUBS, _COLLECTION)
 """What each later version of the schema changed, oldest first; a script that was released stays."""
 
 SCHEMA_VERSION = 1 + len(_UPGRADES)

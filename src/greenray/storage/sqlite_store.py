@@ -5,14 +5,21 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Self, TypeVar
 
-from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.collection import ChainKnowledge, Collectable
+from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.protocol.scrub import ScrubOrder, ScrubRun
-from greenray.storage import integrity_rows, job_rows, scrub_rows, transaction_rows
+from greenray.storage import (
+    collection_rows,
+    integrity_rows,
+    job_rows,
+    scrub_rows,
+    transaction_rows,
+)
 from greenray.storage.group_commit import AfterCommit, GroupCommitter
 from greenray.storage.job_rows import NewUpload, RecordedEvent
 from greenray.storage.ports import (
@@ -20,6 +27,7 @@ from greenray.storage.ports import (
     GroupRow,
     IntegrityRecord,
     JobUpdate,
+    RecordedPage,
     TransactionRow,
     TransactionState,
 )
@@ -30,7 +38,7 @@ T = TypeVar("T")
 
 
 class SqliteJobStore:
-    """Implements ``greenray.storage.ports.JobStore``, and
+    """Implements ``greenray.storage.ports.JobStore`` and ``CollectorJournal``, and
     ``greenray.storage.scrub_journal.ScrubJournal``.
 
     Calls that arrive together are committed together (``greenray.storage.group_commit``); reads
@@ -261,6 +269,49 @@ class SqliteJobStore:
     ) -> tuple[KeptFinding, ...]:
         return await self._call(
             "list_findings", lambda db: scrub_rows.list_findings(db, run_id, after, limit)
+        )
+
+    # --- what is collected -----------------------------------------------------------------------
+
+    async def load_knowledge(self) -> ChainKnowledge | None:
+        return await self._call("load_knowledge", collection_rows.load_knowledge)
+
+    async def save_knowledge(
+        self, knowledge: ChainKnowledge, found: Sequence[Collectable] = ()
+    ) -> None:
+        await self._call(
+            f"save_knowledge {knowledge.read_height}",
+            lambda db: collection_rows.save_knowledge(db, knowledge, found),
+        )
+
+    async def start_anew(self, knowledge: ChainKnowledge) -> None:
+        await self._call("start_anew", lambda db: collection_rows.start_anew(db, knowledge))
+
+    async def list_collectable(self) -> tuple[Collectable, ...]:
+        return await self._call("list_collectable", collection_rows.list_collectable)
+
+    async def withdraw(self, waiting: Sequence[Collectable]) -> None:
+        await self._call("withdraw", lambda db: collection_rows.withdraw(db, waiting))
+
+    async def list_recorded(self, from_row: int, limit: int) -> RecordedPage:
+        return await self._call(
+            "list_recorded", lambda db: collection_rows.list_recorded(db, from_row, limit)
+        )
+
+    async def end_jobs(self, sp_addresses: Sequence[str], object_id: int, error: JobError) -> int:
+        return await self._call(
+            f"end_jobs of object {object_id}",
+            lambda db: collection_rows.end_jobs(db, sp_addresses, object_id, error, self._clock()),
+        )
+
+    async def finish_collection(
+        self, sp_addresses: Sequence[str], collected: Collectable, error: JobError | None
+    ) -> None:
+        await self._call(
+            f"finish_collection {collected.object_id}",
+            lambda db: collection_rows.finish_collection(
+                db, sp_addresses, collected, error, self._clock()
+            ),
         )
 
     async def close(self) -> None:
