@@ -6,6 +6,7 @@ from typing import Any
 
 from greenray.actors.ports import (
     ApprovalSource,
+    CollectorPort,
     JobOperator,
     ReceiverPort,
     ScrubberPort,
@@ -14,20 +15,23 @@ from greenray.actors.ports import (
     TaskWaker,
     UploaderPort,
 )
-from greenray.chain.ports import ChainClient
+from greenray.chain.ports import ChainClient, ChainHistory
 from greenray.seam.finder import PortName
-from greenray.storage.ports import JobStore
+from greenray.storage.ports import CollectorJournal, JobStore
 from greenray.storage.scrub_journal import ScrubJournal
 from greenray.timeline.stage_trace import TraceSource
 
 CHAIN = PortName("chain", ChainClient)
+CHAIN_HISTORY = PortName("chain", ChainHistory)
 JOB_STORE = PortName("job_store", JobStore)
 SCRUB_JOURNAL = PortName("job_store", ScrubJournal)
+COLLECTOR_JOURNAL = PortName("job_store", CollectorJournal)
 SIGNER = PortName("signer", SignerPort)
 SEALER = PortName("signer", SealerPort)
 APPROVALS = PortName("p2p", ApprovalSource)
 TASK_WAKER = PortName("task_node", TaskWaker)
 JOB_OPERATOR = PortName("task_node", JobOperator)
+COLLECTOR = PortName("collector", CollectorPort)
 
 
 def receiver(index: int) -> PortName[ReceiverPort]:

@@ -6,13 +6,14 @@ Nothing here knows Ray: a column travels as an opaque reference that an ``Object
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from greenray.protocol.approvals import Approval
+from greenray.protocol.collection import Cause, Collectable
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.layout import ColumnLayout
@@ -415,4 +416,71 @@ class JobOperator(Protocol):
 
         Raises: also IllegalTransition, when it is in no error state, and what rejecting raises;
         the job is given up then.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """What was removed, or with a dry run would be. ``sp_address`` empty: all of the object."""
+
+    object_id: int
+    cause: Cause
+    sp_address: str
+    redundancy_index: int
+    columns: int
+    size_bytes: int
+
+    def __str__(self) -> str:
+        where = f", index {self.redundancy_index} at {self.sp_address}" if self.sp_address else ""
+        return (
+            f"object {self.object_id}{where}: {self.cause.value}, {self.columns} columns, "
+            f"{self.size_bytes} bytes"
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"cause": self.cause.value}
+
+
+@dataclass(frozen=True, slots=True)
+class WaitingCollection:
+    """``due_in_s``: until the chain is asked again."""
+
+    collectable: Collectable
+    due_in_s: float
+
+    def to_json(self) -> dict[str, Any]:
+        one = self.collectable
+        return asdict(one) | {"cause": one.cause.value, "due_in_s": self.due_in_s}
+
+
+@dataclass(frozen=True, slots=True)
+class CollectionReport:
+    collected: tuple[Collected, ...]
+    waiting: tuple[WaitingCollection, ...]
+    dry_run: bool
+
+    @property
+    def size_bytes(self) -> int:
+        """Of what was collected."""
+        return sum(one.size_bytes for one in self.collected)
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "dry_run": self.dry_run,
+            "collected": [one.to_json() for one in self.collected],
+            "size_bytes": self.size_bytes,
+            "waiting": [one.to_json() for one in self.waiting],
+        }
+
+
+class CollectorPort(Protocol):
+    """The Collector as an operator sees it."""
+
+    @alone
+    async def collect(self, *, dry_run: bool) -> CollectionReport:
+        """Read the chain's blocks, compare all that is stored with it, and remove what has waited
+        long enough; with ``dry_run`` only say what that would be.
+
+        Raises: ChainNotComparable (the node is behind, or of another chain), ChainError,
+        StoreError.
         """

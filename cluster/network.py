@@ -295,6 +295,7 @@ class LocalNetwork:
         for index in range(config.receivers):
             scrubber = find(launch_names.scrub_runner(index))
             self._supervise(names.scrubber(index).actor, scrubber.run)
+        self._supervise(names.COLLECTOR.actor, find(launch_names.COLLECTOR_RUNNER).run)
         self._keep(self._sweep(config))
         for index, (each, listening) in enumerate(zip(gateways, bound, strict=True)):
             self._supervise(names.uploader(index).actor, partial(each.run, listening))

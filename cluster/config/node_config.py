@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from greenray.actors.chain_view.settings import PatienceSettings
+from greenray.actors.collector.settings import CollectorSettings
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.p2p.settings import P2PSettings
@@ -63,6 +64,7 @@ class NodeConfig:
     gateway: GatewaySettings
     uploader: UploaderSettings
     task_node: TaskNodeSettings
+    collector: CollectorSettings
     in_cluster: InClusterSettings
     http: HttpSettings
 
@@ -124,6 +126,7 @@ class NodeConfig:
                     replication=_told(ReplicationSettings, replication),
                 ),
             ),
+            collector=_told(CollectorSettings, settings.collector),
             in_cluster=_told(InClusterSettings, replication),
             http=_told(HttpSettings, replication.http),
         )
@@ -157,7 +160,7 @@ def _told(wanted: type[T], *sections: object, **calculated: object) -> T:
     return wanted(**(found | calculated))
 
 
-HOME_ACTORS = ("chain", "job_store", "signer", "p2p", "task_node")
+HOME_ACTORS = ("chain", "job_store", "signer", "p2p", "task_node", "collector")
 """A network has one of each, on its home node; they live in one process there."""
 
 

@@ -17,6 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from greenray.actors.chain_view.settings import PatienceSettings
+from greenray.actors.collector.settings import CollectorSettings
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.p2p.settings import P2PSettings
@@ -115,6 +116,11 @@ class UploaderSection(_Section):
 @with_settings_of(ReceiverSettings, names=["threads", "max_open_groups"])
 class ReceiverSection(_Section):
     """Of each Receiver."""
+
+
+@with_settings_of(CollectorSettings)
+class CollectorSection(_Section):
+    """How the space of deleted objects comes back."""
 
 
 @with_settings_of(*(kind.options_type for kind in PIECE_KINDS.values()))
@@ -305,6 +311,7 @@ class Settings(BaseSettings):
     budget: BudgetSection = BudgetSection()
     uploader: UploaderSection = UploaderSection()
     receiver: ReceiverSection = ReceiverSection()
+    collector: CollectorSection = CollectorSection()
     replication: ReplicationSection = ReplicationSection()
     scrub: ScrubSection = ScrubSection()
 

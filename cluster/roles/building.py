@@ -11,7 +11,16 @@ from greenray.actors import names
 from greenray.cluster.config.node_config import HOME_ACTORS, NodeConfig
 from greenray.cluster.roles.host_services import HostServices
 
-ENDING = ("task_node", "uploader", "scrubber", "receiver", "signer", "chain", "job_store")
+ENDING = (
+    "collector",
+    "task_node",
+    "uploader",
+    "scrubber",
+    "receiver",
+    "signer",
+    "chain",
+    "job_store",
+)
 """Roles in the order in which they end: who is called ends after those who call it. P2P holds
 nothing."""
 

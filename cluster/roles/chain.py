@@ -16,4 +16,8 @@ def build(config: NodeConfig, host: HostServices) -> RpcChainClient:
     return RpcChainClient(config.chain_endpoint, get_dialect(config.dialect), config.rpc.timeout_s)
 
 
-OFFERS = (offered(names.CHAIN, build), offered(launch_names.CHAIN_IDENTITY, build))
+OFFERS = (
+    offered(names.CHAIN, build),
+    offered(names.CHAIN_HISTORY, build),
+    offered(launch_names.CHAIN_IDENTITY, build),
+)

@@ -17,4 +17,8 @@ def build(config: NodeConfig, host: HostServices) -> SqliteJobStore:
     )
 
 
-OFFERS = (offered(names.JOB_STORE, build), offered(names.SCRUB_JOURNAL, build))
+OFFERS = (
+    offered(names.JOB_STORE, build),
+    offered(names.SCRUB_JOURNAL, build),
+    offered(names.COLLECTOR_JOURNAL, build),
+)

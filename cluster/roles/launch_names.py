@@ -39,6 +39,12 @@ class ScrubRunner(Protocol):
         """Do the scrubs that are ordered, and those that are due, as long as the process lives."""
 
 
+class CollectorRunner(Protocol):
+    @alone
+    async def run(self) -> None:
+        """Collect what the chain has no more, as long as the process lives."""
+
+
 class Sweeper(Protocol):
     @alone
     async def sweep(self, idle_for_s: float) -> int:
@@ -67,6 +73,7 @@ class PayloadsInTheCluster(Protocol):
 
 CHAIN_IDENTITY = PortName(names.CHAIN.actor, ChainIdentity)
 JOB_RUNNER = PortName(names.TASK_WAKER.actor, JobRunner)
+COLLECTOR_RUNNER = PortName(names.COLLECTOR.actor, CollectorRunner)
 
 
 def sweeper(index: int) -> PortName[Sweeper]:

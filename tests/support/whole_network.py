@@ -22,6 +22,8 @@ import aiohttp
 
 from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.collector.actor import Collector
+from greenray.actors.collector.settings import CollectorSettings
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding
@@ -128,6 +130,10 @@ class Processes:
         return cast("TaskNode", self.actors["task_node"])
 
     @property
+    def collector(self) -> Collector:
+        return cast("Collector", self.actors["collector"])
+
+    @property
     def p2p(self) -> P2P:
         return cast("P2P", self.actors["p2p"])
 
@@ -154,6 +160,7 @@ class WholeNetwork:
         self.in_cluster = InClusterSettings()
         self.downloader = DownloaderSettings(download_budget_bytes=1 << 20)
         self.scrubber = ScrubberSettings(retry_s=0.1)
+        self.collector = CollectorSettings(delay_s=0.001)
         self.retry_base_s = 0.2
         self.retry_cap_s = 0.5
         self.processes: Processes | None = None
@@ -287,6 +294,7 @@ class WholeNetwork:
             replication_bytes=1 << 18,
             downloader=self.downloader,
             scrubber=self.scrubber,
+            collector=self.collector,
             uploader=uploader,
             task_node=replace(config.task_node, driver=driver),
             in_cluster=self.in_cluster,
@@ -406,7 +414,9 @@ class WholeNetwork:
 
 
 @asynccontextmanager
-async def whole_network(folder: Path, sps: int = 7) -> AsyncIterator[WholeNetwork]:
+async def whole_network(
+    folder: Path, sps: int = 7, **genesis_params: int
+) -> AsyncIterator[WholeNetwork]:
     """A network that is not started yet, on a chain that makes blocks already."""
     keys = [SpKeys.numbered(index) for index in range(sps)]
     providers = [
@@ -425,7 +435,7 @@ async def whole_network(folder: Path, sps: int = 7) -> AsyncIterator[WholeNetwor
         providers,
         [address_of(USER_KEY)],
         fixed_gas=get_local_dialect().fixed_gas,
-        overrides={"max_segment_size": SEGMENT_SIZE_BYTES},
+        overrides={"max_segment_size": SEGMENT_SIZE_BYTES} | genesis_params,
     )
     async with running_chain(
         folder / "chain",

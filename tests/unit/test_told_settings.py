@@ -68,6 +68,8 @@ def changed(name: str, default: Any) -> Any:
     match name, default:
         case "uploader.hash_threads", None:
             return 3
+        case "collector.enabled", _:
+            return not default
         case "budget.hot_columns_share", _:
             return 0.01
         case _, bool() | str() | None | dict() | Path():

@@ -1,0 +1,26 @@
+"""The Collector: one for all hosted SPs, on the node that has the journal."""
+
+from __future__ import annotations
+
+import time
+
+from greenray.actors import names
+from greenray.actors.collector.actor import Collector
+from greenray.cluster.config.node_config import NodeConfig
+from greenray.cluster.roles import launch_names
+from greenray.cluster.roles.host_services import HostServices
+from greenray.seam.finder import offered
+
+
+def build(config: NodeConfig, host: HostServices) -> Collector:
+    return Collector(
+        chain=host.finder.find(names.CHAIN_HISTORY),
+        journal=host.finder.find(names.COLLECTOR_JOURNAL),
+        job_store=host.finder.find(names.JOB_STORE),
+        piece_stores=config.pieces.open(config.hosted),
+        clock=time.time,
+        settings=config.collector,
+    )
+
+
+OFFERS = (offered(names.COLLECTOR, build), offered(launch_names.COLLECTOR_RUNNER, build))
