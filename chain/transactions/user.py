@@ -125,6 +125,15 @@ class TransactionSender:
         message = self._dialect.cancel_create_object_message(self.address, bucket_name, object_name)
         return await self.send(message)
 
+    async def delete_object(self, bucket_name: str, object_name: str) -> TransactionResult:
+        """Delete an object that is sealed or discontinued. Raises as ``send``."""
+        message = self._dialect.delete_object_message(self.address, bucket_name, object_name)
+        return await self.send(message)
+
+    async def delete_bucket(self, bucket_name: str) -> TransactionResult:
+        """Delete an empty bucket. Raises as ``send``."""
+        return await self.send(self._dialect.delete_bucket_message(self.address, bucket_name))
+
     # --- parts -----------------------------------------------------------------------------------
 
     async def _broadcast(self, message: Message, memo: str) -> SignedTransaction:

@@ -47,6 +47,7 @@ __all__ = [
     "ReplacedSecondary",
     "ScrubReport",
     "SealTransaction",
+    "SpaceTable",
     "StageCost",
     "StageTable",
     "StoredObject",
@@ -70,7 +71,7 @@ _MODULES = {
     "greenray.api.benchmarks": ("BenchTable", "bench_copy", "bench_ec", "bench_hash"),
     "greenray.capacity.tables": ("CapacityPlan", "StageTable", "plan_capacity"),
     "greenray.api.inspection": ("Column", "PieceTable", "RebuiltSegment", "SealTransaction"),
-    "greenray.api.results": ("JobStatus", "StoredObject"),
+    "greenray.api.results": ("JobStatus", "SpaceTable", "StoredObject"),
     "greenray.timeline.object_timeline": ("ObjectTimeline",),
 }
 _MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}

@@ -12,19 +12,22 @@ import tempfile
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
+from greenray.actors.ports import CollectionReport
 from greenray.api.inspection import Inspector, PieceTable, RebuiltSegment, SealTransaction
 from greenray.api.loop_thread import LoopThread
 from greenray.api.notebook_logging import hide_widget_hints
-from greenray.api.results import JobStatus, JobTable, StoredObject
+from greenray.api.results import JobStatus, JobTable, SpaceTable, StoredObject
 from greenray.capacity.measurement import measure_stages
 from greenray.chain.dialects import Dialect, get_dialect
 from greenray.client.creation import PutOptions
+from greenray.client.deletion import Deletion
 from greenray.client.download_sources import OnSources
 from greenray.client.network_file import NetworkFile, read_network
 from greenray.client.payload_io import PayloadFile
@@ -46,6 +49,12 @@ from greenray.cluster.scrub import (
     attached_scrub,
     scrub_order,
 )
+from greenray.cluster.space import (
+    CollectorSource,
+    attached_collector,
+    collector_of,
+    measure_space,
+)
 from greenray.display.html_table import html_table
 from greenray.protocol.errors import InvalidInput, NotRunning
 from greenray.protocol.job import JobState
@@ -64,6 +73,15 @@ Payload = bytes | bytearray | memoryview | str | Path | PayloadFile | Sequence[A
 (``ray.ObjectRef``) to blocks that make the payload together."""
 
 _WATCH_INTERVAL_S = 0.05
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """Whom who runs the network gives orders to; each is asked for in the loop."""
+
+    operator: OperatorSource
+    scrubs: ScrubSource
+    collector: CollectorSource
 
 
 def local_network(
@@ -108,13 +126,13 @@ def local_network(
         )
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
-        found, operator, scrubs = loop.run(_start(given, undo, loop, ray, new_journal))
-        return Network(found, given.state_dir, loop, undo.pop_all(), operator, scrubs)
+        found, orders = loop.run(_start(given, undo, loop, ray, new_journal))
+        return Network(found, given.state_dir, loop, undo.pop_all(), orders)
 
 
 async def _start(
     settings: Settings, undo: ExitStack, loop: LoopThread, ray: bool, new_journal: bool
-) -> tuple[NetworkFile, OperatorSource, ScrubSource]:
+) -> tuple[NetworkFile, Orders]:
     from greenray.cluster.in_process import InProcessCarrier
     from greenray.cluster.network import LocalNetwork
 
@@ -123,7 +141,11 @@ async def _start(
     found = await network.start()
     undo.callback(lambda: loop.run(network.stop()))
     finder = network.finder
-    return found, partial(operator_of, finder), partial(NetworkScrub, finder, found.scrubbers)
+    return found, Orders(
+        partial(operator_of, finder),
+        partial(NetworkScrub, finder, found.scrubbers),
+        partial(collector_of, finder),
+    )
 
 
 def connect(state_dir: str | Path = "~/.greenray") -> Network:
@@ -136,8 +158,12 @@ def connect(state_dir: str | Path = "~/.greenray") -> Network:
     with ExitStack() as undo:
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
-        operator, scrubs = partial(attached_operator, found), partial(attached_scrub, found)
-        return Network(found, path, loop, undo.pop_all(), operator, scrubs)
+        orders = Orders(
+            partial(attached_operator, found),
+            partial(attached_scrub, found),
+            partial(attached_collector, found),
+        )
+        return Network(found, path, loop, undo.pop_all(), orders)
 
 
 class Network:
@@ -149,14 +175,11 @@ class Network:
         state_dir: Path,
         loop: LoopThread,
         undo: ExitStack,
-        operator: OperatorSource,
-        scrubs: ScrubSource,
+        orders: Orders,
     ) -> None:
-        """``undo`` is closed with this network, after its own connections. ``operator`` and
-        ``scrubs``: called in the loop, when a job is to be changed, or columns scrubbed."""
+        """``undo`` is closed with this network, after its own connections."""
         self._found = found
-        self._operator = operator
-        self._scrubs = scrubs
+        self._orders = orders
         self._journal = StateDir(state_dir).job_store_file
         self.chain_endpoint = found.chain_endpoint
         self.chain_id = found.chain_id
@@ -294,6 +317,37 @@ class Network:
         document = self._run(lambda: self._client.timeline(*split_name(name)))
         return ObjectTimeline.from_json(document)
 
+    def delete(self, name: str) -> Deletion:
+        """Delete ``bucket/object`` on chain; one that is not sealed yet is cancelled. What
+        providers have stored of it is removed after ``collector.delay_s``.
+
+        Raises NoSuchObject, AccessDenied, TransactionRefused, ChainUnavailable, ...
+        """
+        return self._run(lambda: self._client.delete(*split_name(name)))
+
+    def delete_bucket(self, name: str) -> Deletion:
+        """Delete an empty bucket on chain. Raises InvalidInput (it is not empty), NoSuchBucket, and
+        what ``delete`` raises."""
+        return self._run(lambda: self._client.delete_bucket(name))
+
+    # --- space, for who runs the network ---------------------------------------------------------
+
+    def du(self, bucket: str | None = None) -> SpaceTable:
+        """Bytes stored by all hosted providers, by bucket and by provider, and what of it waits to
+        be collected. The state directory, or the S3 bucket, must be within reach.
+
+        Raises NoSuchBucket, JournalError, StoreError.
+        """
+        return SpaceTable(measure_space(self._journal, self._found.pieces, bucket))
+
+    def collect(self, *, dry_run: bool = False) -> CollectionReport:
+        """Remove now what the chain has no more and what has waited for ``collector.delay_s``; with
+        ``dry_run`` only say what that would be.
+
+        Raises ChainNotComparable, ChainUnavailable, StoreError, ComponentUnavailable.
+        """
+        return self._run(lambda: self._orders.collector().collect(dry_run=dry_run))
+
     # --- jobs, for who runs the network ----------------------------------------------------------
 
     def jobs(
@@ -321,7 +375,7 @@ class Network:
         InvalidInput (its payload is not stored), ComponentUnavailable.
         """
         job = find_job(self._journal, str(name))
-        self._run(lambda: self._operator().retry_now(job.sp_address, job.job_id))
+        self._run(lambda: self._orders.operator().retry_now(job.sp_address, job.job_id))
 
     def give_up_job(self, name: str | int) -> None:
         """Never try a job again, and reject its object on chain, if the chain lets it.
@@ -330,7 +384,7 @@ class Network:
         ChainUnavailable (it is given up, and not rejected), ComponentUnavailable.
         """
         job = find_job(self._journal, str(name))
-        self._run(lambda: self._operator().give_up(job.sp_address, job.job_id))
+        self._run(lambda: self._orders.operator().give_up(job.sp_address, job.job_id))
 
     # --- columns, for who runs the network -------------------------------------------------------
 
@@ -355,12 +409,12 @@ class Network:
             InvalidInput, ComponentUnavailable, ...
         """
         order = scrub_order(name, repair, since, bandwidth_bytes_s)
-        return self._run(lambda: self._scrubs().run(order))
+        return self._run(lambda: self._orders.scrubs().run(order))
 
     def scrub_findings(self) -> ScrubReport:
         """What scrubs have found until now, the background's too, and no later one has seen
         otherwise; nothing is read again. Raises ComponentUnavailable, JournalError."""
-        return self._run(lambda: self._scrubs().known())
+        return self._run(lambda: self._orders.scrubs().known())
 
     # --- what lies beneath -----------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from greenray.client.setbacks import ReplacedSecondary, Setback
 from greenray.display.html_table import html_table
 from greenray.protocol.job import JobState, StateChange
 from greenray.protocol.job_outlook import JobOutlook
+from greenray.protocol.space_usage import SpaceUsage
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,5 +160,31 @@ class JobTable:
                     job.waits_for,
                 )
                 for job in self.jobs
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SpaceTable:
+    """Where the space went; ``usage`` has the numbers."""
+
+    usage: SpaceUsage
+
+    @property
+    def size_bytes(self) -> int:
+        return self.usage.total.size_bytes
+
+    @property
+    def collectable_bytes(self) -> int:
+        return self.usage.total.collectable_bytes
+
+    def _repr_html_(self) -> str:
+        named = [*self.usage.by_bucket.items(), *self.usage.by_provider.items()]
+        return html_table(
+            f"{self.size_bytes:,} bytes, {self.collectable_bytes:,} of them collectable",
+            ("bucket or storage provider", "bytes", "collectable", "objects", "columns"),
+            (
+                (name, one.size_bytes, one.collectable_bytes, one.objects, one.columns)
+                for name, one in named
             ),
         )

@@ -19,6 +19,7 @@ from greenray.chain.dialects import Dialect, get_dialect
 from greenray.chain.ports import ChainClient
 from greenray.client.admission import admitted
 from greenray.client.creation import Creator, PutOptions
+from greenray.client.deletion import Deleter, Deletion
 from greenray.client.download_sources import DownloadSources, OnSources
 from greenray.client.gateway_session import GatewaySession, error_for_reason
 from greenray.client.payload_io import (
@@ -119,6 +120,7 @@ class StorageClient:
         self._settings = settings or ClientSettings()
         self._clock = clock
         self._creator = Creator(chain, dialect or get_dialect(), private_key)
+        self._deleter = Deleter(chain, dialect or get_dialect(), private_key)
         self._others: dict[str, GatewaySession] = {}
 
     @property
@@ -396,6 +398,17 @@ class StorageClient:
                 "Get it again.",
             )
         return sources_query
+
+    # --- delete ----------------------------------------------------------------------------------
+
+    async def delete(self, bucket_name: str, object_name: str) -> Deletion:
+        """Delete an object; one that is not sealed yet is cancelled. What providers have stored of
+        it goes some time later. Raises: what ``Deleter.delete_object`` raises."""
+        return await self._deleter.delete_object(bucket_name, object_name)
+
+    async def delete_bucket(self, bucket_name: str) -> Deletion:
+        """Delete an empty bucket. Raises: what ``Deleter.delete_bucket`` raises."""
+        return await self._deleter.delete_bucket(bucket_name)
 
     # --- who serves what -------------------------------------------------------------------------
 

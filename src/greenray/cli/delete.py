@@ -1,0 +1,46 @@
+"""``greenray delete``."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
+from greenray.cli.output import Json, command_app, print_result, reporting_errors
+
+if TYPE_CHECKING:
+    from greenray.client.deletion import Deletion
+
+app = command_app()
+
+
+@app.command()
+def delete(
+    name: Annotated[
+        str, typer.Argument(metavar="BUCKET[/OBJECT]", help="An object, or an empty bucket.")
+    ],
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    key: KeyOption = None,
+    as_json: Json = False,
+) -> None:
+    """Delete an object (or cancel one that is not sealed yet), or an empty bucket, on chain.
+
+    Storage providers remove what they have stored of it some time later: see greenray collect.
+    """
+    from greenray.client.network_file import read_network
+    from greenray.client.user import open_client, split_name
+
+    async def run() -> Deletion:
+        async with open_client(read_network(state_dir), key) as client:
+            if "/" in name:
+                return await client.delete(*split_name(name))
+            return await client.delete_bucket(name)
+
+    with reporting_errors(as_json):
+        deletion = asyncio.run(run())
+        what = "bucket" if deletion.object_id is None else f"object {deletion.object_id}"
+        done = "cancelled" if deletion.cancelled else "deleted"
+        text = f"{deletion.name}: {what}, {done} by {deletion.tx_hash} in block {deletion.height}"
+        print_result(deletion.to_json(), text, as_json)

@@ -1,0 +1,85 @@
+"""Deleting objects and buckets on chain; storage providers give their space back by themselves."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from greenray.chain.dialects import Dialect
+from greenray.chain.ports import ChainClient
+from greenray.chain.transactions.user import TransactionSender
+from greenray.protocol.errors import AccessDenied, InvalidInput, TransactionRefused
+from greenray.protocol.names import check_bucket_name, check_object_name
+from greenray.protocol.objects import ObjectStatus
+
+_NOT_EMPTY = "Bucket is not empty"
+_DENIED = "Access denied"
+
+
+@dataclass(frozen=True, slots=True)
+class Deletion:
+    """What was deleted; ``object_name`` and ``object_id`` None: the bucket. ``cancelled``: it was
+    not sealed yet, and its creation was taken back."""
+
+    bucket_name: str
+    object_name: str | None
+    object_id: int | None
+    cancelled: bool
+    tx_hash: str
+    height: int
+
+    @property
+    def name(self) -> str:
+        """``bucket/object``, or the bucket."""
+        return "/".join(filter(None, (self.bucket_name, self.object_name)))
+
+    def to_json(self) -> dict[str, Any]:
+        document = asdict(self)
+        bucket, object_name = document.pop("bucket_name"), document.pop("object_name")
+        return {"bucket": bucket, "object": object_name, **document}
+
+
+class Deleter:
+    """Deletes in a user's name."""
+
+    def __init__(self, chain: ChainClient, dialect: Dialect, private_key: bytes) -> None:
+        self._chain = chain
+        self._sender = TransactionSender(chain, dialect, private_key)
+
+    async def delete_object(self, bucket_name: str, object_name: str) -> Deletion:
+        """Raises: InvalidName, NoSuchObject, AccessDenied, TransactionRefused, TransactionFailed,
+        ChainError."""
+        check_bucket_name(bucket_name)
+        check_object_name(object_name)
+        info = await self._chain.head_object(bucket_name, object_name)
+        cancels = info.object_status is ObjectStatus.OBJECT_STATUS_CREATED
+        send = self._sender.cancel_create_object if cancels else self._sender.delete_object
+        try:
+            result = await send(bucket_name, object_name)
+        except TransactionRefused as error:
+            raise _told(error, info.name) from error
+        return Deletion(bucket_name, object_name, info.id, cancels, result.tx_hash, result.height)
+
+    async def delete_bucket(self, bucket_name: str) -> Deletion:
+        """Raises: InvalidName, InvalidInput (it is not empty), NoSuchBucket, AccessDenied,
+        TransactionRefused, TransactionFailed, ChainError."""
+        check_bucket_name(bucket_name)
+        await self._chain.head_bucket(bucket_name)
+        try:
+            result = await self._sender.delete_bucket(bucket_name)
+        except TransactionRefused as error:
+            raise _told(error, bucket_name) from error
+        return Deletion(bucket_name, None, None, False, result.tx_hash, result.height)
+
+
+def _told(error: TransactionRefused, name: str) -> Exception:
+    """What the chain's refusal means, where there is something to do about it."""
+    if _NOT_EMPTY in error.what:
+        return InvalidInput(
+            "the bucket is not empty", name, f"Delete its objects first: greenray delete {name}/..."
+        )
+    if _DENIED in error.what:
+        return AccessDenied(
+            "only its owner, or who has a policy for it, may delete this", name, "Name another key"
+        )
+    return error
