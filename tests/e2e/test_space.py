@@ -1,0 +1,88 @@
+"""``greenray delete``, ``du`` and ``collect``, and the same in Python, on running networks."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import greenray
+from greenray.protocol.errors import InvalidInput, NoSuchBucket, NoSuchObject
+from tests.support.cli import SEGMENT_SIZE_BYTES, SMALL_NETWORK, Surroundings, start_network
+
+CHAIN = {"block_interval_s": 0.1, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}}
+PAYLOAD = random.Random(23).randbytes(4 * SEGMENT_SIZE_BYTES)
+STORED_BYTES = len(PAYLOAD) + 6 * len(PAYLOAD) // 4
+SOON = {"delay_s": 0.1, "poll_s": 0.1}
+
+pytestmark = pytest.mark.timeout(300)
+
+
+@pytest.fixture
+def surroundings(tmp_path: Path) -> Iterator[Surroundings]:
+    patient = {**SMALL_NETWORK, "collector": {"enabled": False, "delay_s": 0.001}}
+    surroundings = Surroundings(tmp_path / "network", patient)
+    yield surroundings
+    surroundings.kill_everything()
+
+
+def pieces_on_disk(state_dir: Path) -> int:
+    return sum(f.stat().st_size for f in (state_dir / "pieces").rglob("*") if f.is_file())
+
+
+def test_an_object_is_deleted_and_its_space_collected_by_commands(
+    surroundings: Surroundings, tmp_path: Path
+) -> None:
+    file = tmp_path / "payload.bin"
+    file.write_bytes(PAYLOAD)
+    network = start_network(surroundings)
+    network.answer("put", file, "album/photo.jpg")
+    network.answer("put", file, "album/kept.jpg")
+    deletion = network.answer("delete", "album/photo.jpg")
+    assert (deletion["object"], deletion["cancelled"]) == ("photo.jpg", False)
+    assert network.answer("status", "album/photo.jpg")["error"]["reason"] == "object-gone"
+    [waiting] = network.answer("collect", "--dry-run")["waiting"]
+    assert waiting["object_id"] == deletion["object_id"]
+    usage = network.answer("du")["total"]
+    assert (usage["size_bytes"], usage["collectable_bytes"]) == (2 * STORED_BYTES, STORED_BYTES)
+    while not (report := network.answer("collect"))["collected"]:
+        continue
+    assert (report["size_bytes"], report["waiting"]) == (STORED_BYTES, [])
+    assert pieces_on_disk(surroundings.state_dir) == STORED_BYTES
+    network.stop()
+
+    assert surroundings.run("collect", "--json").error["reason"] == "not-running"
+    assert surroundings.run("du", "nowhere", "--json").error["reason"] == "no-such-bucket"
+    assert "in all" in surroundings.run("du", "album").stdout
+
+
+def test_the_same_from_python_in_one_process_by_itself(tmp_path: Path) -> None:
+    with greenray.local_network(
+        ray=False, chain=CHAIN, state_dir=tmp_path, collector=SOON
+    ) as network:
+        network.put(PAYLOAD, "photos/one")
+        network.put(PAYLOAD, "photos/two")
+        assert network.du("photos").size_bytes == 2 * STORED_BYTES
+        with pytest.raises(InvalidInput, match="not empty"):
+            network.delete_bucket("photos")
+        first = network.delete("photos/one")
+        with pytest.raises(NoSuchObject):
+            network.get("photos/one")
+        while network.du().size_bytes > STORED_BYTES:
+            continue
+        assert pieces_on_disk(tmp_path) == STORED_BYTES
+        assert network.get("photos/two") == PAYLOAD
+
+        again = network.put(PAYLOAD, "photos/one")
+        assert again.status.object_id != first.object_id
+        for name in ("photos/one", "photos/two"):
+            network.delete(name)
+        assert network.delete_bucket("photos").object_id is None
+        while network.du().size_bytes:
+            continue
+        assert network.collect().waiting == ()
+        assert "0 bytes" in network.du()._repr_html_()
+        with pytest.raises(NoSuchBucket):
+            network.du("photos")
