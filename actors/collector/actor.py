@@ -83,10 +83,10 @@ class Collector:
         self._complaint = ""
 
     async def run(self) -> None:
-        """Look for what can be collected, and collect it, until ``close``."""
+        """Look for what can be collected, end the jobs of what is gone, and collect if that is
+        enabled, until ``close``."""
         while not self._closing.is_set():
-            if self._settings.enabled:
-                await self._try_pass()
+            await self._try_pass()
             try:
                 async with asyncio.timeout(self._settings.poll_s):
                     await self._closing.wait()
@@ -122,7 +122,8 @@ class Collector:
                 known = await self._catch_up()
                 if self._is_comparison_due():
                     await self._compare(known)
-                await self._collect_due(dry_run=False)
+                if self._settings.enabled:
+                    await self._collect_due(dry_run=False)
         except GreenrayError as error:
             complaint = str(error)
         if complaint and complaint != self._complaint:

@@ -10,8 +10,8 @@ from greenray.actors.settings import PositiveSeconds
 @dataclass(frozen=True, slots=True)
 class CollectorSettings:
     enabled: bool = True
-    """Whether what the chain has no more is removed by itself; without it, greenray collect does
-    it."""
+    """Whether what the chain has no more is removed by itself; else it waits for greenray
+    collect."""
     delay_s: PositiveSeconds = 3600.0
     """How long something waits, once it is not needed, before the chain is asked again and it is
     removed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -325,6 +326,30 @@ async def test_it_runs_by_itself_until_it_is_closed(world: CollectorWorld) -> No
     await world.collector.close()
     await running
     assert await world.records(deleted) == 0
+
+
+async def test_what_is_not_to_be_removed_by_itself_waits_and_its_jobs_end(
+    world: CollectorWorld,
+) -> None:
+    world.settings = replace(world.settings, enabled=False)
+    collector = world.new_collector()
+    object_id = world.created()
+    await world.upload(object_id)
+    world.chain.write(deleted={object_id})
+    world.now += DELAY_S
+    running = asyncio.create_task(collector.run())
+    while not await _is_final(world, object_id):
+        world.now += DELAY_S
+    await collector.close()
+    await running
+    assert world.columns(object_id) == [(PRIMARY, SEGMENTS, None)]
+    await world.collect_after_the_delay()
+    assert world.columns(object_id) == []
+
+
+async def _is_final(world: CollectorWorld, object_id: int) -> bool:
+    job = await world.journal.get_job(PRIMARY, object_id)
+    return job is not None and job.final
 
 
 async def test_a_chain_that_does_not_answer_stops_nothing_and_is_named_once(
