@@ -134,6 +134,20 @@ class TransactionSender:
         """Delete an empty bucket. Raises as ``send``."""
         return await self.send(self._dialect.delete_bucket_message(self.address, bucket_name))
 
+    async def discontinue_object(
+        self, bucket_name: str, object_id: int, reason: str
+    ) -> TransactionResult:
+        """With the gc key of the bucket's primary SP. Raises as ``send``."""
+        message = self._dialect.discontinue_object_message(
+            self.address, bucket_name, [object_id], reason
+        )
+        return await self.send(message)
+
+    async def discontinue_bucket(self, bucket_name: str, reason: str) -> TransactionResult:
+        """With the gc key of the bucket's primary SP. Raises as ``send``."""
+        message = self._dialect.discontinue_bucket_message(self.address, bucket_name, reason)
+        return await self.send(message)
+
     # --- parts -----------------------------------------------------------------------------------
 
     async def _broadcast(self, message: Message, memo: str) -> SignedTransaction:

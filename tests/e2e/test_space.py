@@ -1,18 +1,24 @@
-"""``greenray delete``, ``du`` and ``collect``, and the same in Python, on running networks."""
+"""``greenray delete``, ``discontinue``, ``du`` and ``collect``, and the same in Python."""
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import greenray
+from greenray.chain.keystore import import_key
+from greenray.cli import discontinue
 from greenray.protocol.errors import InvalidInput, NoSuchBucket, NoSuchObject
 from tests.support.cli import SEGMENT_SIZE_BYTES, SMALL_NETWORK, Surroundings, start_network
 
-CHAIN = {"block_interval_s": 0.1, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}}
+GENESIS_PARAMS = {"max_segment_size": SEGMENT_SIZE_BYTES}
+CHAIN = {"block_interval_s": 0.1, "genesis_params": GENESIS_PARAMS}
+PASSWORD = "a password of a test"
 PAYLOAD = random.Random(23).randbytes(4 * SEGMENT_SIZE_BYTES)
 STORED_BYTES = len(PAYLOAD) + 6 * len(PAYLOAD) // 4
 SOON = {"delay_s": 0.1, "poll_s": 0.1}
@@ -86,3 +92,33 @@ def test_the_same_from_python_in_one_process_by_itself(tmp_path: Path) -> None:
         assert "0 bytes" in network.du()._repr_html_()
         with pytest.raises(NoSuchBucket):
             network.du("photos")
+
+
+def gc_keystore(network: greenray.Network, path: Path) -> Path:
+    """Of the SP that buckets of this network go to."""
+    primary = next(iter(network.gateways))
+    keys = json.loads((network.state_dir / "keys.json").read_text())["keys"]
+    [name] = [name for name, entry in keys.items() if entry["address"] == primary]
+    gc = keys[name.replace("operator", "gc")]["private_key"]
+    import_key(path, bytes.fromhex(gc), PASSWORD)
+    return path
+
+
+def test_a_provider_discontinues_a_bucket_and_the_space_of_its_objects_comes_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENRAY_KEY_PASSWORD", PASSWORD)
+    chain = {**CHAIN, "genesis_params": {**GENESIS_PARAMS, "discontinue_confirm_period": 1}}
+    with greenray.local_network(
+        ray=False, chain=chain, state_dir=tmp_path, collector=SOON
+    ) as network:
+        network.put(PAYLOAD, "films/one")
+        keystore = gc_keystore(network, tmp_path / "gc.json")
+        arguments = ["films", "--key", str(keystore), "--state-dir", str(tmp_path), "--json"]
+        result = CliRunner().invoke(discontinue.app, arguments)
+        assert result.exit_code == 0, result.output
+        assert json.loads(result.stdout)["bucket"] == "films"
+        while network.du().size_bytes:
+            continue
+        with pytest.raises(NoSuchBucket):
+            network.delete_bucket("films")

@@ -16,10 +16,11 @@ from greenray.actors.ports import Collected, ReceiverPort
 from greenray.chain.dialects import get_dialect
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.chain.transactions.user import TransactionSender
+from greenray.client.deletion import Deleter
 from greenray.client.storage_client import WaitFor
 from greenray.cluster.space import measure_space
 from greenray.protocol.collection import Cause
-from greenray.protocol.errors import NoSuchBucket, NoSuchObject
+from greenray.protocol.errors import AccessDenied, InvalidInput, NoSuchBucket, NoSuchObject
 from greenray.protocol.job import JobState
 from greenray.storage.file_location import FileLocation
 from tests.support.faulty_secondaries import LyingReceiver
@@ -201,8 +202,15 @@ async def test_what_an_sp_discontinues_is_collected_once_the_chain_has_deleted_i
         await network.live.collector.collect(dry_run=False)
         object_id = (await network.put(PAYLOAD))["object_id"]
         chain = RpcChainClient(network.chain.endpoint)
-        gc = TransactionSender(chain, get_dialect(), test_key("sp-0-gc"), poll_interval_s=0.02)
-        await gc.send(get_dialect().discontinue_bucket_message(gc.address, "album", "cleanup"))
+        async with network.client() as client:
+            with pytest.raises(AccessDenied, match="gc key"):
+                await client.discontinue("album", None)
+        deleter = Deleter(chain, get_dialect(), test_key("sp-0-gc"))
+        one = await deleter.discontinue("album", "photo.jpg", "cleanup")
+        assert one.object_id == object_id
+        await deleter.discontinue("album", None, "cleanup")
+        with pytest.raises(InvalidInput, match="too long"):
+            await deleter.discontinue("album", None, "x" * 129)
         assert stored(network, object_id) == 7
         while await _has_bucket(chain):
             await network.live.collector.collect(dry_run=False)

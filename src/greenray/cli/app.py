@@ -25,6 +25,7 @@ COMMANDS = {
     "put": "Store a file as BUCKET/OBJECT.",
     "get": "Read a sealed object back, verified.",
     "delete": "Delete an object, or an empty bucket.",
+    "discontinue": "Stop to serve an object or a bucket, as its primary storage provider.",
     "status": "The state of an object's job, or of the network.",
     "jobs": "List jobs and what they wait for; retry or give up a stuck one.",
     "scrub": "Read all that is stored, compare it with the chain, repair it.",

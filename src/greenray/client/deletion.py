@@ -1,4 +1,5 @@
-"""Deleting objects and buckets on chain; storage providers give their space back by themselves."""
+"""Deleting objects and buckets on chain, by users, and discontinuing them, by their primary SP;
+storage providers give the space back by themselves."""
 
 from __future__ import annotations
 
@@ -14,12 +15,13 @@ from greenray.protocol.objects import ObjectStatus
 
 _NOT_EMPTY = "Bucket is not empty"
 _DENIED = "Access denied"
+_NO_PROVIDER = "No such storage provider"
 
 
 @dataclass(frozen=True, slots=True)
 class Deletion:
-    """What was deleted; ``object_name`` and ``object_id`` None: the bucket. ``cancelled``: it was
-    not sealed yet, and its creation was taken back."""
+    """What was deleted or discontinued; ``object_name`` and ``object_id`` None: the bucket.
+    ``cancelled``: it was not sealed yet, and its creation was taken back."""
 
     bucket_name: str
     object_name: str | None
@@ -71,12 +73,36 @@ class Deleter:
             raise _told(error, bucket_name) from error
         return Deletion(bucket_name, None, None, False, result.tx_hash, result.height)
 
+    async def discontinue(self, bucket_name: str, object_name: str | None, reason: str) -> Deletion:
+        """Stop to serve an object, or with None a bucket and all that is in it: the chain deletes
+        it after its confirm period. With the gc key of the bucket's primary SP.
+
+        Raises: NoSuchObject, NoSuchBucket, AccessDenied, InvalidInput (the reason is longer than
+        128 bytes), TransactionRefused, TransactionFailed, ChainError.
+        """
+        check_bucket_name(bucket_name)
+        object_id: int | None = None
+        try:
+            if object_name is None:
+                await self._chain.head_bucket(bucket_name)
+                result = await self._sender.discontinue_bucket(bucket_name, reason)
+            else:
+                object_id = (await self._chain.head_object(bucket_name, object_name)).id
+                result = await self._sender.discontinue_object(bucket_name, object_id, reason)
+        except TransactionRefused as error:
+            raise _told(error, bucket_name) from error
+        return Deletion(bucket_name, object_name, object_id, False, result.tx_hash, result.height)
+
 
 def _told(error: TransactionRefused, name: str) -> Exception:
     """What the chain's refusal means, where there is something to do about it."""
     if _NOT_EMPTY in error.what:
         return InvalidInput(
             "the bucket is not empty", name, f"Delete its objects first: greenray delete {name}/..."
+        )
+    if _NO_PROVIDER in error.what:
+        return AccessDenied(
+            "the key is not the gc key of the bucket's primary", name, "Name that key with --key"
         )
     if _DENIED in error.what:
         return AccessDenied(

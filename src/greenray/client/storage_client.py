@@ -410,6 +410,13 @@ class StorageClient:
         """Delete an empty bucket. Raises: what ``Deleter.delete_bucket`` raises."""
         return await self._deleter.delete_bucket(bucket_name)
 
+    async def discontinue(
+        self, bucket_name: str, object_name: str | None, reason: str = ""
+    ) -> Deletion:
+        """Stop to serve an object or a bucket, as its primary SP. Raises: what
+        ``Deleter.discontinue`` raises."""
+        return await self._deleter.discontinue(bucket_name, object_name, reason)
+
     # --- who serves what -------------------------------------------------------------------------
 
     async def _own_sp(self) -> str:
