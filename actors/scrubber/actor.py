@@ -102,7 +102,7 @@ class Scrubber:
             return ScrubProgress(current.run, self._waits_for)
         for run in await self._journal.list_scrubs(self._name):
             if run.run_id == run_id:
-                waits_for = self._waits_for or "another scrub to end"
+                waits_for = self._waits_for if current is None else "another scrub to end"
                 return ScrubProgress(run, waits_for if run.ended_at is None else "")
         raise InvalidInput("no such scrub is remembered", str(run_id))
 

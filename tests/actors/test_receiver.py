@@ -28,7 +28,7 @@ from greenray.protocol.errors import (
 from greenray.protocol.integrity import UnverifiedReceipt, verify_receipt
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import ObjectInfo
-from greenray.storage.ports import LONE_WRITER, ColumnKey, Fence
+from greenray.storage.ports import LONE_WRITER, ColumnKey, Fence, GroupKey
 from tests.support.fake_chain import FakeChain
 from tests.support.groups import SMALL_SEGMENTS, ObjectGroups
 from tests.support.naughty import naughty_piece_store
@@ -501,3 +501,69 @@ async def test_a_finish_that_is_broken_off_keeps_what_was_acknowledged(
     assert await later.open(rig.secondary.address, order) == groups.layout.batch_count
     receipt = await later.finish(rig.secondary.address, key)
     assert receipt.integrity_hash == groups.info.checksums[3]
+
+
+# --- repairs -------------------------------------------------------------------------------------
+
+
+async def _repair(
+    receiver: Receiver, rig: ReceiverRig, groups: ObjectGroups, index: int
+) -> GroupKey:
+    return await receiver.begin_repair(
+        rig.secondary.address, groups.info.id, index, groups.params, groups.batch_segments
+    )
+
+
+def _seal(rig: ReceiverRig, groups: ObjectGroups, index: int) -> None:
+    """With ``secondary`` at this index, and the same stranger everywhere else."""
+    holders = [rig.other.address] * rig.chain.params.n
+    holders[index] = rig.secondary.address
+    rig.chain.seal_object("album", groups.info.object_name, tuple(holders))
+
+
+async def test_a_group_of_a_sealed_object_is_written_anew_beside_the_old_one(
+    rig: ReceiverRig, groups: ObjectGroups
+) -> None:
+    receiver = rig.start()
+    receipt = await take(receiver, rig, groups, groups.order(rig.secondary, 1))
+    _seal(rig, groups, 1)
+    key = await _repair(receiver, rig, groups, 1)
+    batches = groups.batches(1)
+    for number, batch in enumerate(batches):
+        await receiver.write_batch(rig.secondary.address, key, number, batch)
+        assert rig.stored(groups, 1) == groups.columns[1]
+    assert await receiver.finish(rig.secondary.address, key) == receipt
+    columns, unfinished, rows = await rig.leftovers()
+    assert (columns, unfinished, rows) == ([ColumnKey(groups.info.id, 1)], [], [])
+
+
+async def test_a_repair_that_was_left_is_superseded_by_the_next_and_swept(
+    rig: ReceiverRig, groups: ObjectGroups
+) -> None:
+    _seal(rig, groups, 1)
+    receiver = rig.start()
+    left = await _repair(receiver, rig, groups, 1)
+    await receiver.write_batch(rig.secondary.address, left, 0, groups.batches(1)[0])
+    rig.clock.now += 1.0
+    receiver = rig.start()
+    key = await _repair(receiver, rig, groups, 1)
+    assert key.fence > left.fence
+    for number, batch in enumerate(groups.batches(1)):
+        await receiver.write_batch(rig.secondary.address, key, number, batch)
+    await receiver.finish(rig.secondary.address, key)
+    await receiver.sweep(3600.0)
+    columns, unfinished, rows = await rig.leftovers()
+    assert (columns, unfinished, rows) == ([ColumnKey(groups.info.id, 1)], [], [])
+    assert rig.stored(groups, 1) == groups.columns[1]
+
+
+async def test_only_the_holder_of_a_sealed_group_repairs_it(
+    rig: ReceiverRig, groups: ObjectGroups
+) -> None:
+    receiver = rig.start()
+    with pytest.raises(WrongObjectStatus):
+        await _repair(receiver, rig, groups, 1)
+    _seal(rig, groups, 1)
+    with pytest.raises(WrongRedundancyIndex):
+        await _repair(receiver, rig, groups, 2)
+    assert await rig.leftovers() == NOTHING
