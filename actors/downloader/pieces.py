@@ -1,18 +1,17 @@
-"""The ways to pieces of others: by their Receiver when they are hosted in this cluster, by the
-route challenge of their Gateway when they are not (protocol 06 §3.5)."""
+"""The way to pieces of SPs that are not hosted in this cluster: the route challenge of their
+Gateway (protocol 06 §3.5)."""
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Mapping
 
 import aiohttp
 import numpy as np
 from yarl import URL
 
 from greenray.actors.chain_view.provider_book import ProviderBook
-from greenray.actors.ports import HeldPiece, PieceSource, ReceiverPort, SignerPort
+from greenray.actors.ports import HeldPiece, SignerPort
 from greenray.actors.replication.secondary_http import endpoint_url
 from greenray.chain.crypto import keccak256
 from greenray.protocol.errors import SecondaryFailed, SecondaryTimeout
@@ -29,32 +28,6 @@ PIECE_HASH_HEADER = "X-Gnfd-Piece-Hash"
 
 _MAX_HEADER_BYTES = 1024 * 1024
 """Of the checksums of all pieces of a column, 65 characters for each."""
-
-
-class PieceDirectory:
-    """Implements ``greenray.actors.ports.PieceSource``."""
-
-    def __init__(self, hosted: Mapping[str, ReceiverPort], others: PieceSource) -> None:
-        """``hosted``: Receivers by the operator address they serve; ``others``: for other SPs."""
-        self._hosted = hosted
-        self._others = others
-
-    async def read_piece(
-        self,
-        sp_address: str,
-        holder: str,
-        key: ColumnKey,
-        layout: ColumnLayout,
-        piece_index: int,
-    ) -> HeldPiece:
-        """See ``PieceSource.read_piece``."""
-        receiver = self._hosted.get(holder)
-        if receiver is None:
-            return await self._others.read_piece(sp_address, holder, key, layout, piece_index)
-        return await receiver.read_piece(holder, key, layout, piece_index)
-
-    async def close(self) -> None:
-        await self._others.close()
 
 
 class HttpPieces:

@@ -9,8 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.downloader.lost_record import RecordMaker
-from greenray.actors.downloader.pieces import HttpPieces, PieceDirectory
+from greenray.actors.downloader.piece_directory import PieceDirectory
 from greenray.actors.downloader.recovery import RecoveryTools
+from greenray.actors.ports import PieceSource
 from greenray.actors.scrubber.actor import Scrubber
 from greenray.actors.scrubber.column_repair import RepairTools
 from greenray.chain.dialects import get_dialect
@@ -29,10 +30,12 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Scrubber:
     served = config.served_by_receiver(index)
     receivers = {sp: find(names.receiver(config.receiver_of(sp))) for sp in config.hosted}
     pool = ThreadPoolExecutor(_THREADS, "scrubber")
-    providers = ProviderBook(find(names.CHAIN), time.time)
-    pieces = PieceDirectory(
-        receivers, HttpPieces(providers, find(names.SIGNER), config.http.connect_timeout_s)
-    )
+
+    def other_pieces() -> PieceSource:
+        from greenray.actors.downloader.pieces import HttpPieces  # 11 MB that few ever need
+
+        providers = ProviderBook(find(names.CHAIN), time.time)
+        return HttpPieces(providers, find(names.SIGNER), config.http.connect_timeout_s)
 
     def codec() -> Codec:
         return get_codec(config.codec)
@@ -43,7 +46,9 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Scrubber:
         jobs=find(names.JOB_STORE),
         stores=config.pieces.open(served),
         receivers={sp: receivers[sp] for sp in served},
-        recovery=RecoveryTools(pieces, codec, pool, slots, config.downloader),
+        recovery=RecoveryTools(
+            PieceDirectory(receivers, other_pieces), codec, pool, slots, config.downloader
+        ),
         records=RecordMaker(find(names.JOB_STORE), find(names.SIGNER), get_dialect(config.dialect)),
         codec=codec,
         pool=pool,

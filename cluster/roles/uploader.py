@@ -10,7 +10,8 @@ from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.downloader.lost_record import RecordMaker
-from greenray.actors.downloader.pieces import HttpPieces, PieceDirectory
+from greenray.actors.downloader.piece_directory import PieceDirectory
+from greenray.actors.downloader.pieces import HttpPieces
 from greenray.actors.gateway.challenge import ChallengeAnswers
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding, Gateway
@@ -46,7 +47,8 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
         job_store=find(names.JOB_STORE),
         piece_stores=piece_stores,
         pieces=PieceDirectory(
-            receivers, HttpPieces(providers, find(names.SIGNER), config.http.connect_timeout_s)
+            receivers,
+            lambda: HttpPieces(providers, find(names.SIGNER), config.http.connect_timeout_s),
         ),
         codec=lambda: get_codec(config.codec),
         records=RecordMaker(find(names.JOB_STORE), find(names.SIGNER), get_dialect(config.dialect)),

@@ -15,7 +15,8 @@ import pytest
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.downloader.lost_record import RecordMaker
-from greenray.actors.downloader.pieces import CHALLENGE_PATH, HttpPieces, PieceDirectory
+from greenray.actors.downloader.piece_directory import PieceDirectory
+from greenray.actors.downloader.pieces import CHALLENGE_PATH, HttpPieces
 from greenray.actors.downloader.segment_reader import ByteRange
 from greenray.chain.crypto import keccak256, sign_digest
 from greenray.chain.dialects import get_dialect
@@ -167,7 +168,7 @@ async def _downloader(network: WholeNetwork, closed: set[str]) -> AsyncIterator[
         chain=live.actors["chain"],
         job_store=live.job_store,
         piece_stores={network.primary: network.piece_store(network.primary)},
-        pieces=PieceDirectory({}, others),
+        pieces=PieceDirectory({}, lambda: others),
         codec=get_codec,
         records=RecordMaker(live.job_store, live.actors["signer"], get_dialect()),
     )

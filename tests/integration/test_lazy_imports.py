@@ -47,6 +47,16 @@ def test_signing_needs_neither_web3_nor_eth_account_nor_ray() -> None:
     assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
 
 
+def test_a_receivers_process_loads_no_http_library_for_its_scrubber() -> None:
+    program = (
+        "import sys\n"
+        "from greenray.cluster.roles import receiver, scrubber\n"
+        "print([m for m in ('aiohttp', 'web3', 'ray', 'pydantic') if m in sys.modules])"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
+
+
 def test_the_clients_room_loads_neither_ray_nor_web3_nor_servers() -> None:
     modules = sorted(path.stem for path in _CLIENT.glob("*.py"))
     program = (
