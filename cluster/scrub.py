@@ -48,7 +48,10 @@ def scrub_order(
         raise InvalidInput(
             f"{bandwidth_bytes_s} bytes per second are no bandwidth", "", "Give 0 for no limit"
         )
-    created_since = 0.0 if since is None else max(since.timestamp(), 0.0)
+    try:
+        created_since = 0.0 if since is None else max(since.timestamp(), 0.0)
+    except (ValueError, OverflowError, OSError):  # years that the system's clock does not have
+        raise InvalidInput("no object can be that old", f"since {since}") from None
     return ScrubOrder(repair, bucket_name, object_name, created_since, bandwidth_bytes_s)
 
 

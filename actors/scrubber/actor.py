@@ -131,26 +131,34 @@ class Scrubber:
             try:
                 await self._next()
                 self._waits_for = ""
+                continue
             except GreenrayError as error:
                 log.warning("%s waits: %s", self._name, error)
                 self._waits_for = f"{error.reason}: {error.what}"
-                await asyncio.sleep(self._settings.retry_s)
+            except Exception as error:  # the next scrub may do better, and none is silent about it
+                log.exception("%s", self._name)
+                self._waits_for = f"a defect, see the log: {type(error).__name__}"
+            await asyncio.sleep(self._settings.retry_s)
 
     async def _next(self) -> None:
         self._ordered.clear()
-        runs = await self._journal.list_scrubs(self._name)
-        await self._end_cancelled(runs)
-        run = next_run([run for run in runs if run.run_id not in self._cancelled])
+        runs = await self._end_cancelled(await self._journal.list_scrubs(self._name))
+        background_runs = self._settings.bandwidth_bytes_s > 0
+        run = next_run([r for r in runs if background_runs or not r.order.background])
         if run is None:
             run = await self._due(runs)
         if run is not None:
             await self._go_on(run)
 
-    async def _end_cancelled(self, runs: Sequence[ScrubRun]) -> None:
-        for run in runs:
-            if run.run_id in self._cancelled and run.ended_at is None:
+    async def _end_cancelled(self, runs: Sequence[ScrubRun]) -> list[ScrubRun]:
+        """The others."""
+        cancelled = [run for run in runs if run.run_id in self._cancelled]
+        for run in cancelled:
+            if run.ended_at is None:
                 ended = replace(run, ended_at=self._clock(), cancelled=True)
                 await self._journal.save_scrub(ended, ())
+            self._cancelled.discard(run.run_id)
+        return [run for run in runs if run not in cancelled]
 
     async def _due(self, runs: Sequence[ScrubRun]) -> ScrubRun | None:
         """The background's next scrub when its time has come; None when something else has."""

@@ -37,7 +37,7 @@ SP = SpKeys.numbered(0)
 class Scrubbing:
     """A Scrubber of one SP, which has lost the only object that it is the primary of."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: ScrubberSettings | None = None) -> None:
         self.journal = SqliteJobStore.open(folder / "jobs.sqlite")
         self.chain = FakeChain([SP.provider()])
         self.chain.add_account(SP.address)
@@ -60,7 +60,7 @@ class Scrubbing:
             ),
             pool=pool,
             clock=lambda: 1000.0,
-            settings=ScrubberSettings(retry_s=0.01),
+            settings=settings or ScrubberSettings(retry_s=0.01),
         )
 
     async def seal(self) -> None:
@@ -112,6 +112,30 @@ async def test_what_is_lost_for_good_is_listed_with_the_reason(scrubbing: Scrubb
         DamageKind.WRONG_RECORD,
     ]
     assert kept.finding.reason.startswith("segment-lost: segment 0 is broken here")
+
+
+async def test_a_background_scrub_that_is_switched_off_does_not_go_on(tmp_path: Path) -> None:
+    scrubbing = Scrubbing(tmp_path, ScrubberSettings(bandwidth_bytes_s=0))
+    await scrubbing.seal()
+    begun = await scrubbing.journal.begin_scrub("scrubber-0", ScrubOrder(background=True))
+    running = asyncio.create_task(scrubbing.scrubber.run())
+    run_id = await scrubbing.scrubber.start(ScrubOrder())
+    await scrubbing.until_it_ended(run_id)
+    await scrubbing.scrubber.close()
+    await running
+    assert begun in await scrubbing.journal.list_scrubs("scrubber-0")
+    await scrubbing.journal.close()
+
+
+async def test_a_defect_is_told_and_the_scrubber_lives_on(
+    scrubbing: Scrubbing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await scrubbing.seal()
+    with monkeypatch.context() as broken:
+        broken.setattr(scrubbing.chain, "head_bucket", None)
+        run_id = await scrubbing.scrubber.start(ScrubOrder())
+        assert await scrubbing.until_it_waits(run_id) == "a defect, see the log: TypeError"
+    assert (await scrubbing.until_it_ended(run_id)).counts.broken == 1
 
 
 async def test_what_cannot_be_scrubbed_is_refused(scrubbing: Scrubbing) -> None:
