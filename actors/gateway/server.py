@@ -64,6 +64,7 @@ from greenray.protocol.job import JobContext
 from greenray.protocol.job_table import progress_text
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams
+from greenray.seam.fault_points import NO_FAULTS, FaultPoint, FaultPoints
 from greenray.storage.ports import Buffer, JobStore
 from greenray.timeline.collection import TraceCollector
 from greenray.timeline.job_timeline import job_timeline
@@ -108,11 +109,13 @@ class Gateway:
         receiver_space: ObjectSpace | None = None,
         traces: Mapping[str, TraceSource] | None = None,
         settings: GatewaySettings | None = None,
+        fault_points: FaultPoints = NO_FAULTS,
     ) -> None:
         """``challenges``: None when this node gives no pieces out; ``receiver``: None when it takes
         no replicate groups; ``receiver_space``: where their columns go when the receiver is in
         another process; ``traces``: all processes that work on objects of these SPs, by name."""
         self._settings = settings or GatewaySettings()
+        self._points = fault_points
         self._bindings = tuple(bindings)
         self._chain = chain
         self._uploader = uploader
@@ -275,7 +278,9 @@ class Gateway:
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
         async with self._admission.upload():
-            return await self._receive_object(request, match, raw)
+            response = await self._receive_object(request, match, raw)
+            where = Route.PUT_OBJECT.name.lower()
+            return await self._points.pass_(FaultPoint.ANSWER_LEAVING, where, response)
 
     async def _receive_object(
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest

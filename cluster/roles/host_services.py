@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from greenray.seam.fault_points import NO_FAULTS, FaultPoints, clock_through, store_through
 
 if TYPE_CHECKING:
     from greenray.actors.ports import Encoder, ObjectSpace
     from greenray.seam.finder import Finder
+    from greenray.storage.piece_location import PieceLocation
+    from greenray.storage.ports import PieceStore
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,3 +27,17 @@ class HostServices:
     """Whom leases belong to: a name that no other process has ever had."""
     work_behind_uploads: Callable[[], None]
     """From now on the process takes the time that Uploaders leave, if it hosts no Uploader."""
+    fault_points: FaultPoints = NO_FAULTS
+    """Of this process."""
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """Gives unix seconds."""
+        return clock_through(self.fault_points)
+
+    def open_stores(self, pieces: PieceLocation, served: Collection[str]) -> dict[str, PieceStore]:
+        """The stores of these SPs, by operator address. Raises NoSpaceLeft, StoreError."""
+        return {
+            sp_address: store_through(store, self.fault_points)
+            for sp_address, store in pieces.open(served).items()
+        }

@@ -13,7 +13,11 @@ from greenray.storage.sqlite_store import SqliteJobStore
 
 def build(config: NodeConfig, host: HostServices) -> SqliteJobStore:
     return SqliteJobStore.open(
-        config.state.job_store_file, after_commit=after_commit_from_environment(), create=False
+        config.state.job_store_file,
+        clock=host.clock,
+        after_commit=after_commit_from_environment(),
+        create=False,
+        fault_points=host.fault_points,
     )
 
 

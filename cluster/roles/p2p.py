@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from greenray.actors import names
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.p2p.actor import P2P
@@ -16,10 +14,10 @@ from greenray.seam.finder import offered
 def build(config: NodeConfig, host: HostServices) -> P2P:
     return P2P(
         hosted=config.hosted,
-        providers=ProviderBook(host.finder.find(names.CHAIN), time.time),
+        providers=ProviderBook(host.finder.find(names.CHAIN), host.clock),
         signer=host.finder.find(names.SIGNER),
         dialect=get_dialect(config.dialect),
-        clock=time.time,
+        clock=host.clock,
         settings=config.p2p,
     )
 

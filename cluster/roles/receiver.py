@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from greenray.actors import names
 from greenray.actors.receiver.actor import Receiver
 from greenray.chain.dialects import get_dialect
@@ -18,10 +16,10 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Receiver:
     return Receiver(
         chain=host.finder.find(names.CHAIN),
         job_store=host.finder.find(names.JOB_STORE),
-        piece_stores=config.pieces.open(config.served_by_receiver(index)),
+        piece_stores=host.open_stores(config.pieces, config.served_by_receiver(index)),
         signer=host.finder.find(names.SIGNER),
         dialect=get_dialect(config.dialect),
-        clock=time.time,
+        clock=host.clock,
         settings=config.receiver,
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 from greenray.actors import names
@@ -34,7 +33,7 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Scrubber:
     def other_pieces() -> PieceSource:
         from greenray.actors.downloader.pieces import HttpPieces  # 11 MB that few ever need
 
-        providers = ProviderBook(find(names.CHAIN), time.time)
+        providers = ProviderBook(find(names.CHAIN), host.clock)
         return HttpPieces(providers, find(names.SIGNER), config.http.connect_timeout_s)
 
     def codec() -> Codec:
@@ -44,7 +43,7 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Scrubber:
     tools = RepairTools(
         chain=find(names.CHAIN),
         jobs=find(names.JOB_STORE),
-        stores=config.pieces.open(served),
+        stores=host.open_stores(config.pieces, served),
         receivers={sp: receivers[sp] for sp in served},
         recovery=RecoveryTools(
             PieceDirectory(receivers, other_pieces), codec, pool, slots, config.downloader
@@ -58,7 +57,7 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Scrubber:
         journal=find(names.SCRUB_JOURNAL),
         tools=tools,
         pool=pool,
-        clock=time.time,
+        clock=host.clock,
         settings=config.scrubber,
     )
 

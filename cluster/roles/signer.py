@@ -20,6 +20,7 @@ def build(config: NodeConfig, host: HostServices) -> Signer:
         keys=KeyRing.open(config.keys, os.environ).only(config.hosted),
         dialect=get_dialect(config.dialect),
         settings=config.signer,
+        clock=host.clock,
     )
 
 

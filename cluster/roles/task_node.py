@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-import time
 from dataclasses import replace
 
 from greenray.actors import names
@@ -31,7 +30,7 @@ def build(config: NodeConfig, host: HostServices) -> TaskNode:
     in_cluster = replace(config.in_cluster, whole_group_bytes=host.small_column_bytes)
     ports = DriverPorts(
         job_store=find(names.JOB_STORE),
-        piece_stores=config.pieces.open(config.hosted),
+        piece_stores=host.open_stores(config.pieces, config.hosted),
         approvals=find(names.APPROVALS),
         secondaries=Directory(receivers, space, in_cluster=in_cluster, http=config.http),
         sealer=find(names.SEALER),
@@ -41,9 +40,9 @@ def build(config: NodeConfig, host: HostServices) -> TaskNode:
         running_uploads=uploaders,
         cold_buffers=BufferPool(config.cold_columns_bytes),
         replication_budget=ByteBudget(config.replication_bytes),
-        providers=ProviderBook(find(names.CHAIN), time.time),
+        providers=ProviderBook(find(names.CHAIN), host.clock),
         dialect=get_dialect(config.dialect),
-        clock=time.time,
+        clock=host.clock,
     )
     keeps_hot = config.uploader.hot_budget_bytes or config.uploader.spliced_budget_bytes
     # With nothing kept hot, nobody is asked for hot columns of any size.

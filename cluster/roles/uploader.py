@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -27,7 +26,7 @@ from greenray.seam.finder import offered
 
 def build(config: NodeConfig, host: HostServices) -> UploaderNode:
     find, space = host.finder.find, host.object_space
-    piece_stores = config.pieces.open(config.hosted)
+    piece_stores = host.open_stores(config.pieces, config.hosted)
     receivers = {sp: find(names.receiver(config.receiver_of(sp))) for sp in config.hosted}
     traces = names.trace_sources(config.receivers, config.uploaders)
     uploader = Uploader(
@@ -40,7 +39,7 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
         settings=replace(config.uploader, hot_from_bytes=host.small_column_bytes),
     )
 
-    providers = ProviderBook(find(names.CHAIN), time.time)
+    providers = ProviderBook(find(names.CHAIN), host.clock)
     receiver = ReceiverDirectory(receivers)
     downloader = Downloader(
         chain=find(names.CHAIN),
@@ -75,6 +74,7 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
             receiver_space=space,
             traces={name.actor: find(name) for name in traces},
             settings=config.gateway,
+            fault_points=host.fault_points,
         )
 
     return UploaderNode(uploader, downloader, make_gateway, space)

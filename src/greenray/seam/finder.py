@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 from greenray.protocol.errors import ComponentUnavailable
+from greenray.seam.fault_points import NO_FAULTS, FaultPoints, call_through
 from greenray.seam.travel import Travel, travels_of
 
 P = TypeVar("P")
@@ -68,11 +69,13 @@ class NamedPort:
 class LocalFinder:
     """Implements ``Finder`` over actors of this process, which are looked up at every call.
 
-    ``actors``: by name; its owner may add, replace and remove them at any time.
+    ``actors``: by name; its owner may add, replace and remove them at any time. ``fault_points``:
+    of the process that calls.
     """
 
-    def __init__(self, actors: Mapping[str, object]) -> None:
+    def __init__(self, actors: Mapping[str, object], fault_points: FaultPoints = NO_FAULTS) -> None:
         self._actors = actors
+        self._points = fault_points
 
     def find(self, name: PortName[P]) -> P:
         """See ``Finder.find``."""
@@ -84,7 +87,7 @@ class LocalFinder:
                 raise ComponentUnavailable("is not there yet", actor)
             return await _to_its_end(getattr(self._actors[actor], method)(*args, **kwargs))
 
-        return call
+        return call_through(call, f"{actor}.{method}", self._points)
 
 
 _running: set[asyncio.Task[Any]] = set()

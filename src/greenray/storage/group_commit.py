@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from greenray.protocol.errors import JournalError, JournalFull
+from greenray.seam.fault_points import NO_FAULTS, FaultPoint, FaultPoints
 
 T = TypeVar("T")
 AfterCommit = Callable[[int, str], None]
@@ -61,10 +62,12 @@ class GroupCommitter:
         connection: sqlite3.Connection,
         where: str,
         after_commit: AfterCommit | None = None,
+        fault_points: FaultPoints = NO_FAULTS,
     ) -> None:
         self._connection = connection
         self._where = where
         self._after_commit = after_commit
+        self._points = fault_points
         self._commits = 0
         self._steps: queue.SimpleQueue[list[_Call] | None] = queue.SimpleQueue()
         self._gathering: dict[asyncio.AbstractEventLoop, list[_Call]] = {}
@@ -151,12 +154,15 @@ class GroupCommitter:
         self._connection.execute("BEGIN IMMEDIATE")
         for call in calls:
             self._run(call)
+        changes = ", ".join(call.description for call in calls if call.changed)
+        if changes:
+            self._points.reach(FaultPoint.COMMIT_BEGUN, changes, None)
         self._connection.execute("COMMIT")
-        changes = [call.description for call in calls if call.changed]
         if changes:
             self._commits += 1
             if self._after_commit is not None:
-                self._after_commit(self._commits, ", ".join(changes))
+                self._after_commit(self._commits, changes)
+            self._points.reach(FaultPoint.COMMIT_DONE, changes, None)
 
     def _run(self, call: _Call) -> None:
         changes_before = self._connection.total_changes

@@ -13,6 +13,7 @@ from greenray.protocol.collection import ChainKnowledge, Collectable
 from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.protocol.scrub import ScrubOrder, ScrubRun
+from greenray.seam.fault_points import NO_FAULTS, FaultPoints
 from greenray.storage import (
     collection_rows,
     integrity_rows,
@@ -58,6 +59,7 @@ class SqliteJobStore:
         after_commit: AfterCommit | None = None,
         *,
         create: bool = True,
+        fault_points: FaultPoints = NO_FAULTS,
     ) -> Self:
         """Open the journal at ``path``, or make it if ``create``; the caller sees to it that nobody
         else writes to it.
@@ -70,7 +72,7 @@ class SqliteJobStore:
             JournalMissing: there is none, and none is to be made.
         """
         connection = open_journal(Path(path), create=create)
-        return cls(GroupCommitter(connection, str(path), after_commit), clock)
+        return cls(GroupCommitter(connection, str(path), after_commit, fault_points), clock)
 
     async def _call(self, description: str, run: Callable[[sqlite3.Connection], T]) -> T:
         return await self._committer.call(description, run)
