@@ -20,7 +20,6 @@ from greenray.protocol.nonce_plan import (
 from greenray.storage.ports import JobStore, TransactionRow, TransactionState
 
 _STATE_OF_FATE = {
-    Fate.COMMITTED: TransactionState.COMMITTED,
     Fate.FAILED: TransactionState.FAILED,
     Fate.DEAD: TransactionState.DEAD,
 }
@@ -78,6 +77,11 @@ class NonceLedger:
         """The row was never accepted by any node: its nonce is free again."""
         await self._end(row, TransactionState.DEAD)
 
+    async def declare_committed(self, row: TransactionRow) -> None:
+        """The row is in a block with code 0, whatever ``look`` has seen."""
+        await self._end(row, TransactionState.COMMITTED)
+        self._sequence_is_at_least(row.nonce + 1)
+
     async def look(self) -> ChainView:
         """Ask the chain where it is. A node that lags behind an earlier answer is not believed.
 
@@ -116,10 +120,10 @@ class NonceLedger:
             consumed_since_height=self._consumed_since_height.get(row.tx_hash),
             settle_blocks=self._settle_blocks,
         )
-        if fate is not Fate.IN_FLIGHT:
-            await self._end(row, _STATE_OF_FATE[fate])
         if fate is Fate.COMMITTED:
-            self._sequence_is_at_least(row.nonce + 1)
+            await self.declare_committed(row)
+        elif fate is not Fate.IN_FLIGHT:
+            await self._end(row, _STATE_OF_FATE[fate])
         return Settled(fate, result)
 
     def _sequence_is_at_least(self, sequence: int) -> None:

@@ -209,7 +209,11 @@ class SealWatcher:
             return await self.ended(watch.order, rows)
         if view.height - watch.checked_height >= self._settings.object_check_blocks:
             watch.checked_height = view.height
-            return await self.sealed_outcome(watch.order, await self._rows(watch.order))
+            outcome = await self.sealed_outcome(watch.order, await self._rows(watch.order))
+            if outcome is not None and outcome.tx_hash == watch.row.tx_hash:
+                # Its block came after the look, or the node is behind it: nobody looks again.
+                await watch.queue.ledger.declare_committed(watch.row)
+            return outcome
         return None
 
     async def _rows(self, order: SealOrder) -> tuple[TransactionRow, ...]:

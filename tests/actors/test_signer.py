@@ -507,6 +507,21 @@ class TestObjectState:
         assert await signer.watch_seal(order_of(job), 60.0) == outcome
         assert len(world.chain.blocks) == 1
 
+    async def test_a_seal_that_is_seen_before_its_nonce_is_committed_in_the_journal_too(
+        self, world: SealWorld
+    ) -> None:
+        signer = world.signer(watch=WatchSettings(object_check_blocks=1))
+        job = await world.add_job("a")
+        ticket = await signer.submit_seal(order_of(job))
+        world.chain.sequence_lag = 1
+        outcome = await signer.watch_seal(order_of(job), 60.0)
+        assert outcome.tx_hash == ticket.tx_hash
+        [row] = await world.store.get_transactions(job.sp_address, job.job_id)
+        assert row.state is TransactionState.COMMITTED
+        another = await signer.submit_seal(order_of(await world.add_job("b")))
+        assert another.nonce == 1
+        await signer.close()
+
     async def test_a_cancelled_object_ends_the_watch_for_good(self, world: SealWorld) -> None:
         signer = world.signer(watch=WatchSettings(object_check_blocks=3))
         world.chain.block_limit = 0

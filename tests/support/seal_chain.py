@@ -102,6 +102,8 @@ class SealChain(ChainClient):
         self.blocks: list[Committed] = []
         self.block_limit = 1000
         self.index_lag_blocks = 0
+        self.sequence_lag = 0
+        """So many transactions its answers about accounts are behind."""
         self.unavailable = False
         self.accept_reject = True
         self.refuse_messages: _Refusal | None = None
@@ -215,7 +217,7 @@ class SealChain(ChainClient):
         if address not in self._wallets:
             raise NoSuchAccount("the account does not exist", address)
         wallet = self._wallets[address]
-        return Account(address, wallet.number, wallet.sequence)
+        return Account(address, wallet.number, max(0, wallet.sequence - self.sequence_lag))
 
     async def transaction(self, tx_hash: str) -> TransactionResult | None:
         self._answer()
