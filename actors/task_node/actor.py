@@ -8,12 +8,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from greenray.actors.task_node.driver_ports import DriverPorts
 from greenray.actors.task_node.early_replication import EarlyReplications
 from greenray.actors.task_node.job_driver import JobDriver
 from greenray.actors.task_node.settings import TaskNodeSettings
-from greenray.protocol.errors import GreenrayError, InvalidInput, StaleJob
+from greenray.protocol.errors import (
+    ComponentUnavailable,
+    GreenrayError,
+    InvalidInput,
+    StaleJob,
+    StoreError,
+)
 from greenray.protocol.job import JobContext
 from greenray.protocol.job_table import TASK_NODE_STATES
 from greenray.timeline.stage_trace import TracePart
@@ -31,7 +39,12 @@ class TaskNode:
         self._early = EarlyReplications(ports, settings.driver)
         self._woken = asyncio.Event()
         self._is_running = False
-        self._running: set[asyncio.Task[None]] = set()
+        self._running: dict[asyncio.Task[None], int] = {}
+        """By the job that each drives."""
+        self._operated: list[int] = []
+        """Jobs that an operator has claimed, or is about to."""
+        self._may_own_others = False
+        """A claim had no answer: the journal may say that jobs are ours which nobody drives."""
 
     async def wake(self) -> None:
         self._woken.set()
@@ -74,29 +87,43 @@ class TaskNode:
 
     async def retry_now(self, sp_address: str, job_id: int) -> JobContext:
         """See ``greenray.actors.ports.JobOperator``."""
-        job = await self._claim_one(sp_address, job_id)
-        if job.state not in TASK_NODE_STATES:
-            await self._release(job)
-            raise InvalidInput("its payload is not stored", job.where, "Put the object again")
-        self._start(job)
-        return job
+        with self._operating(job_id):
+            job = await self._claim_one(sp_address, job_id)
+            if job.state not in TASK_NODE_STATES:
+                await self._release(job)
+                raise InvalidInput("its payload is not stored", job.where, "Put the object again")
+            self._start(job)
+            return job
 
     async def give_up(self, sp_address: str, job_id: int) -> None:
         """See ``greenray.actors.ports.JobOperator``."""
-        job = await self._claim_one(sp_address, job_id)
+        with self._operating(job_id):
+            job = await self._claim_one(sp_address, job_id)
+            try:
+                await JobDriver(job, self._ports, self._settings.driver, self._early).give_up()
+            finally:
+                await self._release(job)
+
+    @contextmanager
+    def _operating(self, job_id: int) -> Iterator[None]:
+        self._operated.append(job_id)
         try:
-            await JobDriver(job, self._ports, self._settings.driver, self._early).give_up()
+            yield
         finally:
-            await self._release(job)
+            self._operated.remove(job_id)
 
     async def _claim_one(self, sp_address: str, job_id: int) -> JobContext:
-        return await self._ports.job_store.claim_job(
-            sp_address, job_id, self._owner, self._settings.lease_s
-        )
+        try:
+            return await self._ports.job_store.claim_job(
+                sp_address, job_id, self._owner, self._settings.lease_s
+            )
+        except (StoreError, ComponentUnavailable):
+            self._may_own_others = True
+            raise
 
     def _start(self, job: JobContext) -> None:
         task = asyncio.create_task(self._drive(job))
-        self._running.add(task)
+        self._running[task] = job.job_id
         task.add_done_callback(self._ended)
 
     async def _claim(self) -> float:
@@ -105,9 +132,7 @@ class TaskNode:
         try:
             free = settings.parallel_jobs - len(self._running)
             if free > 0:
-                for job in await self._ports.job_store.claim_jobs(
-                    self._owner, settings.lease_s, free
-                ):
+                for job in await self._claimed(free):
                     self._start(job)
             if len(self._running) >= settings.parallel_jobs:
                 return settings.poll_s
@@ -119,8 +144,25 @@ class TaskNode:
             return settings.poll_s
         return min(max(due_s, 0.02), settings.poll_s)
 
+    async def _claimed(self, limit: int) -> Sequence[JobContext]:
+        """Jobs to be driven from now on. A claim whose answer was lost may have been written; its
+        leases would be renewed with the others, and nobody else would ever get those jobs."""
+        jobs = self._ports.job_store
+        if self._may_own_others:
+            unfinished = await jobs.list_jobs(unfinished_only=True)
+            self._may_own_others = False
+            known = {*self._running.values(), *self._operated}
+            others = [j for j in unfinished if j.owner == self._owner and j.job_id not in known]
+            if others:
+                return others
+        try:
+            return await jobs.claim_jobs(self._owner, self._settings.lease_s, limit)
+        except GreenrayError:
+            self._may_own_others = True
+            raise
+
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._running.discard(task)
+        del self._running[task]
         self._woken.set()
 
     async def _drive(self, job: JobContext) -> None:

@@ -17,6 +17,7 @@ from greenray.actors.credit.byte_budget import ByteBudget
 from greenray.actors.task_node.actor import TaskNode
 from greenray.actors.task_node.driver_ports import DriverPorts
 from greenray.actors.task_node.settings import DriverSettings, TaskNodeSettings
+from greenray.protocol.errors import JournalError
 from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.job_events import (
     JobEvent,
@@ -70,6 +71,8 @@ class BrokenJournal(SqliteJobStore):
 
     breaks: Callable[[JobEvent], bool] = staticmethod(lambda event: False)
     looks_in_vain = 0
+    loses_claims = 0
+    """So many claims are written, and have no answer."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -86,7 +89,20 @@ class BrokenJournal(SqliteJobStore):
         self.claims.update(JobState(job.object_id) for job in jobs)
         self.looks_in_vain = 0 if jobs else self.looks_in_vain + 1
         self.looked.set()
+        self._lose_claim()
         return jobs
+
+    async def claim_job(
+        self, sp_address: str, job_id: int, owner: str, lease_s: float
+    ) -> JobContext:
+        job = await super().claim_job(sp_address, job_id, owner, lease_s)
+        self._lose_claim()
+        return job
+
+    def _lose_claim(self) -> None:
+        if self.loses_claims:
+            self.loses_claims -= 1
+            raise JournalError("no answer", "test")
 
 
 class BrokenPort:
@@ -193,3 +209,33 @@ async def test_a_job_whose_failure_cannot_be_recorded_is_held_back_all_the_same(
             await next_look(journal)
             await asyncio.sleep(0.01)
     assert journal.claims == dict.fromkeys(TASK_NODE_STATES, 1)
+
+
+async def test_jobs_whose_claim_had_no_answer_are_driven_all_the_same(
+    journal: BrokenJournal, clock: Clock
+) -> None:
+    journal.loses_claims = 1
+    journal.breaks = lambda event: not isinstance(event, StepFailed)
+    async with running_task_node(journal, clock, poll_s=0.01):
+        await settled(journal)
+    for job in await journal.list_jobs():
+        assert job.error is not None, job.state
+        assert "is broken" in job.error.message
+    assert journal.claims == dict.fromkeys(TASK_NODE_STATES, 1)
+
+
+async def test_a_job_whose_claim_for_an_operator_had_no_answer_is_driven_all_the_same(
+    journal: BrokenJournal, clock: Clock
+) -> None:
+    journal.breaks = lambda event: not isinstance(event, StepFailed)
+    async with running_task_node(journal, clock, poll_s=0.01) as node:
+        await settled(journal)
+        job = (await journal.list_jobs())[0]
+        journal.loses_claims = 1
+        with pytest.raises(JournalError):
+            await node.retry_now(job.sp_address, job.job_id)
+        await settled(journal)
+    again = await journal.get_job(job.sp_address, job.object_id)
+    assert again is not None
+    assert again.epoch > job.epoch
+    assert again.retries > job.retries
