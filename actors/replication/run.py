@@ -29,7 +29,9 @@ from greenray.protocol.errors import (
     JournalError,
     NoSuchPiece,
     SecondaryTimeout,
+    SegmentsUnreadable,
     StaleJob,
+    StoreError,
 )
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.job_events import JobEvent, SecondaryFinished, SecondaryReplaced
@@ -142,9 +144,10 @@ class ReplicationRun:
     async def run(self) -> JobContext:
         """Until every index has a verified receipt on record.
 
-        Raises: SecondariesExhausted, TooFewApprovals; StoreError, NoSuchPiece, CodingError when
-        the primary's own data cannot be read; JournalError when the journal, its own and that of
-        all SPs hosted here, fails; StaleJob when the job has another owner.
+        Raises: SecondariesExhausted, TooFewApprovals; StoreError (SegmentsUnreadable among them),
+        CorruptPiece, CodingError when the primary's own data cannot be read; JournalError when the
+        journal, its own and that of all SPs hosted here, fails; StaleJob when the job has another
+        owner.
         """
         while True:
             plan = self._rules.plan(self._job)
@@ -236,12 +239,15 @@ class ReplicationRun:
     async def _columns(self, batch_index: int, wanted: Collection[int]) -> Mapping[int, ColumnRef]:
         try:
             return await self._source.columns(batch_index, wanted)
-        except NoSuchPiece:
+        except NoSuchPiece as error:
             if self._admitted.is_set():
-                raise
+                raise _unreadable(error) from error
         # What a running upload has stored last may be readable only when it is over.
         await self._admitted.wait()
-        return await self._source.columns(batch_index, wanted)
+        try:
+            return await self._source.columns(batch_index, wanted)
+        except NoSuchPiece as error:
+            raise _unreadable(error) from error
 
     def _batch_bytes(self, batch_index: int, wanted: list[int]) -> int:
         """What a batch takes in the object space: its data columns, and parity if it is made."""
@@ -277,8 +283,8 @@ class ReplicationRun:
                 receipt = self._rules.verify_receipt(
                     claimed, self._job.object_info, assignment.provider
                 )
-        except JournalError:
-            raise  # an SP hosted here keeps its rows in our own journal: it has not failed
+        except (JournalError, SegmentsUnreadable):
+            raise  # ours, not the secondary's: an SP hosted here has its rows in our own journal
         except GreenrayError as error:
             stream.failed.set()
             while not stream.queue.empty():
@@ -309,21 +315,32 @@ class ReplicationRun:
     async def _check_own_segments(self) -> None:
         """A secondary found another hash than the chain's: it must not be ours that is wrong.
 
-        Raises CorruptPiece. Looks once, however many secondaries complain.
+        Raises CorruptPiece, SegmentsUnreadable. Looks once, however many secondaries complain.
         """
         async with self._own_segments:
-            if not self._own_segments_are_right:
-                await self._source.check_segments(await self._segment_checksums())
-                self._own_segments_are_right = True
+            if self._own_segments_are_right:
+                return
+            checksums = await self._segment_checksums()
+            try:
+                await self._source.check_segments(checksums)
+            except NoSuchPiece as error:
+                raise _unreadable(error) from error
+            self._own_segments_are_right = True
 
     async def _send(self, stream: _Stream, batch_index: int, column: ColumnRef) -> None:
         try:
             await self._within(stream.group.write_batch(batch_index, column), "write_batch")
         except NoSuchPiece:
             # The object space lost the column, not the secondary: read it again from the store.
-            index = stream.assignment.redundancy_index
-            again = await self._source.columns(batch_index, [index], cold=True)
-            await self._within(stream.group.write_batch(batch_index, again[index]), "write_batch")
+            again = await self._read_again(batch_index, stream.assignment.redundancy_index)
+            await self._within(stream.group.write_batch(batch_index, again), "write_batch")
+
+    async def _read_again(self, batch_index: int, redundancy_index: int) -> ColumnRef:
+        try:
+            columns = await self._source.columns(batch_index, [redundancy_index], cold=True)
+        except (NoSuchPiece, StoreError) as error:
+            raise _unreadable(error) from error
+        return columns[redundancy_index]
 
     async def _within(self, call: Awaitable[T], step: str) -> T:
         timeout_s = self._settings.batch_timeout_s
@@ -355,6 +372,14 @@ class ReplicationRun:
             events, self._events = self._events, []
             if events:
                 self._job = await self._record(*events)
+
+
+def _unreadable(error: GreenrayError) -> SegmentsUnreadable:
+    return SegmentsUnreadable(
+        f"the stored payload cannot be read: {error.what}",
+        error.where,
+        "See that the disk of the primary's pieces is there; it is tried again",
+    )
 
 
 async def _not_admitted(*events: JobEvent) -> JobContext:

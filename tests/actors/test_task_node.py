@@ -225,6 +225,25 @@ async def test_a_segment_that_rotted_in_the_primary_is_named_and_no_secondary_is
     assert await network.seal_transactions() == []
 
 
+async def test_a_payload_whose_disk_is_away_waits_for_it_and_no_secondary_is_blamed(
+    network: WholeNetwork,
+) -> None:
+    network.cold = True
+    await network.start(task_node=False)
+    await network.put(BATCHES_3, wait=WaitFor.UPLOADED)
+    columns = network.folder / "pieces" / network.primary.lower() / "columns"
+    columns.rename(columns.with_name("away"))
+    network.start_task_node()
+    status = await network.wait_until(lambda s: s["attempt"] >= 1 and s["error"])
+    assert status["state"] == "REPLICATE_OBJECT_ERROR"
+    assert status["error"]["reason"] == "segments-unreadable"
+    assert status["replaced"] == []
+    assert not status["final"]
+    columns.with_name("away").rename(columns)
+    assert await network.wait_until(is_sealed)
+    assert await network.get() == BATCHES_3
+
+
 async def test_many_objects_at_once_are_all_sealed_once(network: WholeNetwork) -> None:
     import asyncio
 

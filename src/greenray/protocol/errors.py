@@ -333,6 +333,13 @@ class NoSpaceLeft(StoreError):
     reason = "no-space-left"
 
 
+class SegmentsUnreadable(StoreError):
+    """The primary cannot read a payload that it has stored; no secondary has failed. Its disk may
+    be away for a while only."""
+
+    reason = "segments-unreadable"
+
+
 class JournalError(StoreError):
     """The journal cannot be read or written. It is the own one, of all hosted SPs alike: no
     secondary has failed."""
