@@ -497,7 +497,14 @@ class Receiver:
                 if key not in self._groups:
                     await self._in_pool(store.delete_unfinished, column, fence)
                     removed += 1
+                elif not await self._has_row(key):
+                    # A group of a higher fence was finished, and took the row of this one along.
+                    await self._forget(key)
+                    removed += 1
         return removed
+
+    async def _has_row(self, key: GroupKey) -> bool:
+        return any(row.key == key for row in await self._jobs.list_groups(key.sp_address))
 
     # --- plumbing --------------------------------------------------------------------------------
 

@@ -451,6 +451,20 @@ async def test_sweep_removes_superseded_fences(rig: ReceiverRig, groups: ObjectG
     assert [row.key.fence for row in rows] == [2]
 
 
+async def test_sweep_removes_a_group_that_is_still_open_when_another_fence_was_finished(
+    rig: ReceiverRig, groups: ObjectGroups
+) -> None:
+    """Its primary has given it up: it did not answer in time."""
+    receiver = rig.start()
+    old, new = groups.order(rig.secondary, 0), groups.order(rig.secondary, 0, fence=Fence(1))
+    await receiver.open(rig.secondary.address, old)
+    await write(receiver, rig, groups, old, 0)
+    await take(receiver, rig, groups, new)
+    assert await receiver.sweep(1000.0) == 1
+    assert await rig.leftovers() == ([ColumnKey(groups.info.id, 0)], [], [])
+    assert rig.stored(groups, 0) == groups.columns[0]
+
+
 async def test_sweep_removes_columns_without_a_group_but_not_an_upload(
     rig: ReceiverRig, groups: ObjectGroups
 ) -> None:
