@@ -3,7 +3,7 @@
 # Tests start some hundred processes, which would all compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-chain test-stock lint format clean notebooks lock
+.PHONY: demo test test-chain test-stock faults lint format clean notebooks lock
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
@@ -15,6 +15,14 @@ test: .venv/ready-dev
 test-chain: .venv/ready-dev
 	@test -n "$(ENDPOINT)" -a -n "$(KEYS)" || { echo "usage: make test-chain ENDPOINT=URL KEYS=keys.json"; exit 2; }
 	.venv/bin/python -m tests.support.live_replay "$(ENDPOINT)" "$(KEYS)"
+
+# Random worlds: make faults SEEDS=200, or one again with its plan and trace: make faults SEED=123.
+# FIRST=1000 begins elsewhere; SHRINK=1 makes a plan that fails as small as it still fails.
+SEEDS = 20
+FIRST = 0
+faults: .venv/ready-dev
+	.venv/bin/python -m tests.support.worlds --first $(FIRST) --seeds $(SEEDS) \
+		$(if $(SEED),--seed $(SEED)) $(if $(SHRINK),--shrink)
 
 lint: .venv/ready-dev
 	.venv/bin/ruff check .

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 from greenray.actors import names
 from greenray.actors.collector.actor import Collector
 from greenray.cluster.config.node_config import NodeConfig
@@ -17,8 +15,8 @@ def build(config: NodeConfig, host: HostServices) -> Collector:
         chain=host.finder.find(names.CHAIN_HISTORY),
         journal=host.finder.find(names.COLLECTOR_JOURNAL),
         job_store=host.finder.find(names.JOB_STORE),
-        piece_stores=config.pieces.open(config.hosted),
-        clock=time.time,
+        piece_stores=host.open_stores(config.pieces, config.hosted),
+        clock=host.clock,
         settings=config.collector,
     )
 

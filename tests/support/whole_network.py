@@ -12,7 +12,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -35,7 +35,7 @@ from greenray.actors.scrubber.settings import ScrubberSettings
 from greenray.actors.task_node.actor import TaskNode
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import get_dialect, get_local_dialect
-from greenray.chain.local.ledger.genesis import GenesisProvider, build_genesis
+from greenray.chain.local.ledger.genesis import Genesis, GenesisProvider, build_genesis
 from greenray.chain.local.server import RunningChain, running_chain
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.client.creation import PutOptions
@@ -270,7 +270,7 @@ class WholeNetwork:
             Settings(),
             state_root=self.folder,
             chain_endpoint=self.chain.endpoint,
-            keys=self._key_file(),
+            keys=write_keys(self.folder, self.sps),
             hosted=tuple(sp.address for sp in self.sps),
             pieces=self._pieces(),
         )
@@ -299,16 +299,6 @@ class WholeNetwork:
             task_node=replace(config.task_node, driver=driver),
             in_cluster=self.in_cluster,
         )
-
-    def _key_file(self) -> Path:
-        keys = {
-            f"sp-{index}-{purpose}": {"private_key": getattr(sp, purpose).hex()}
-            for index, sp in enumerate(self.sps)
-            for purpose in ("operator", "seal", "approval")
-        }
-        file = self.folder / "keys.json"
-        file.write_text(json.dumps({"chain_id": LOCAL_CHAIN_ID, "keys": keys}))
-        return file
 
     def _open_job_store(self, host: HostServices) -> SqliteJobStore:
         return SqliteJobStore.open(self.folder / "jobs.sqlite", after_commit=self.after_commit)
@@ -419,24 +409,7 @@ async def whole_network(
 ) -> AsyncIterator[WholeNetwork]:
     """A network that is not started yet, on a chain that makes blocks already."""
     keys = [SpKeys.numbered(index) for index in range(sps)]
-    providers = [
-        GenesisProvider(
-            operator_address=sp.address,
-            funding_address=address_of(test_key(f"sp-{i}-funding")),
-            seal_address=address_of(sp.seal),
-            approval_address=address_of(sp.approval),
-            gc_address=address_of(test_key(f"sp-{i}-gc")),
-            endpoint=f"http://127.0.0.1:{9033 + i}",
-            moniker=f"sp{i}",
-        )
-        for i, sp in enumerate(keys)
-    ]
-    genesis = build_genesis(
-        providers,
-        [address_of(USER_KEY)],
-        fixed_gas=get_local_dialect().fixed_gas,
-        overrides={"max_segment_size": SEGMENT_SIZE_BYTES} | genesis_params,
-    )
+    genesis = genesis_of(keys, [address_of(USER_KEY)], genesis_params)
     async with running_chain(
         folder / "chain",
         port=0,
@@ -450,3 +423,39 @@ async def whole_network(
         finally:
             if network.processes is not None:
                 await network.kill()
+
+
+def write_keys(folder: Path, sps: Sequence[SpKeys]) -> Path:
+    """A key file for the SPs, by whose order they are numbered."""
+    keys = {
+        f"sp-{index}-{purpose}": {"private_key": getattr(sp, purpose).hex()}
+        for index, sp in enumerate(sps)
+        for purpose in ("operator", "seal", "approval")
+    }
+    file = folder / "keys.json"
+    file.write_text(json.dumps({"chain_id": LOCAL_CHAIN_ID, "keys": keys}))
+    return file
+
+
+def genesis_of(
+    sps: Sequence[SpKeys], users: Sequence[str], params: Mapping[str, int] | None = None
+) -> Genesis:
+    """Of a chain with small segments. ``users``: addresses; ``params``: others than usual."""
+    providers = [
+        GenesisProvider(
+            operator_address=sp.address,
+            funding_address=address_of(test_key(f"sp-{i}-funding")),
+            seal_address=address_of(sp.seal),
+            approval_address=address_of(sp.approval),
+            gc_address=address_of(test_key(f"sp-{i}-gc")),
+            endpoint=f"http://127.0.0.1:{9033 + i}",
+            moniker=f"sp{i}",
+        )
+        for i, sp in enumerate(sps)
+    ]
+    return build_genesis(
+        providers,
+        users,
+        fixed_gas=get_local_dialect().fixed_gas,
+        overrides={"max_segment_size": SEGMENT_SIZE_BYTES, **(params or {})},
+    )
