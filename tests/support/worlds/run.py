@@ -54,7 +54,7 @@ async def run_world(plan: Plan) -> Ending:
         async with world_of(plan, Path(folder)) as world:
             objects = users_objects(world)
             await world.start()
-            findings = await _live_to_the_end(world, objects)
+            findings = await live_to_the_end(world, objects)
             await world.stop()
             async with Behind(world, objects) as behind:
                 findings += await behind.findings()
@@ -68,7 +68,7 @@ async def run_world(plan: Plan) -> Ending:
                 )
 
 
-async def _live_to_the_end(world: World, objects: list[UsersObject]) -> list[str]:
+async def live_to_the_end(world: World, objects: list[UsersObject]) -> list[str]:
     """What users find wrong."""
     life = asyncio.create_task(_live(world, objects))
     await asyncio.wait([life], timeout=FAULTS_S)
