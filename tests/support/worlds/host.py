@@ -19,6 +19,8 @@ from tests.support.worlds.plan import FaultKind, PlannedFault
 
 T = TypeVar("T")
 
+_CLOCK_IS_WRONG_S = 2.0
+
 _HOST: contextvars.ContextVar[Host | None] = contextvars.ContextVar("host", default=None)
 
 
@@ -54,6 +56,9 @@ class Clock:
     """Of the machine that a host is on: it outlives the host."""
 
     def __init__(self) -> None:
+        self.offset_s = 0.0
+
+    def set_right(self) -> None:
         self.offset_s = 0.0
 
 
@@ -174,6 +179,8 @@ class Host:
                 self._stand_still(fault.amount)
             case FaultKind.CLOCK_JUMP:
                 self._clock.offset_s += fault.amount
+                set_right = (_CLOCK_IS_WRONG_S, self._clock.set_right)
+                self._loop.call_soon_threadsafe(self._loop.call_later, *set_right)
             case FaultKind.MEMPOOL_FULL:
                 self._world.fill_mempool()
             case FaultKind.MEMPOOL_LOST:

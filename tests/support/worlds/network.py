@@ -113,7 +113,7 @@ class World:
         """No fault happens any more, clocks are right, and who is dead comes back."""
         self.schedule.cease()
         for clock in self._clocks.values():
-            clock.offset_s = 0.0
+            clock.set_right()
         self._mempool.is_full = False
         await self._deaths.join()
 
