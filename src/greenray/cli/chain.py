@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenray.chain.dialects import DEFAULT_DIALECT, get_local_dialect
-from greenray.cli.output import command_app, note, reporting_errors
+from greenray.cli.options import DEFAULT_STATE_DIR, StateDirOption
+from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
 
 if TYPE_CHECKING:
     from greenray.chain.local.ledger.genesis import Genesis
+    from greenray.cluster.chain_copy import ChainCopy
 
-app = command_app(help="Run the embedded Greenfield chain alone.")
+app = command_app(help="Run the embedded Greenfield chain alone, or copy a network's.")
 
 DEFAULT_HOME = Path("~/.greenray-chain")
 _SPS = 7
@@ -23,7 +25,7 @@ _FIRST_GATEWAY_PORT = 9033
 
 @app.callback()
 def chain() -> None:
-    """Run the embedded Greenfield chain alone."""
+    """Run the embedded Greenfield chain alone, or copy a network's."""
 
 
 @app.command()
@@ -62,6 +64,49 @@ def serve(
                 block_interval_s=block_interval,
             )
         )
+
+
+@app.command()
+def backup(
+    directory: Annotated[Path, typer.Argument(metavar="DIRECTORY", help="A new directory.")],
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Copy a network's embedded chain, its genesis and its keys to DIRECTORY; the network may run.
+
+    The keys are plain test keys: keep the copy as you keep the state directory.
+    """
+    from greenray.cluster.chain_copy import back_up_chain
+    from greenray.cluster.config.state_dir import StateDir
+
+    with reporting_errors(as_json):
+        _print_copy("backed up", back_up_chain(StateDir(state_dir), directory.absolute()), as_json)
+
+
+@app.command()
+def restore(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIRECTORY", help="What 'chain backup' has made.")
+    ],
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    as_json: Json = False,
+) -> None:
+    """Put a backup in the place of the embedded chain, which is kept; the network must not run."""
+    from greenray.cluster.chain_copy import restore_chain
+    from greenray.cluster.config.state_dir import StateDir
+
+    with reporting_errors(as_json):
+        state = StateDir(state_dir)
+        with state.locked():
+            restored = restore_chain(directory, state)
+        for path in restored.kept:
+            note(f"what was there is kept as {path}")
+        _print_copy("restored", restored, as_json)
+
+
+def _print_copy(done: str, copy: ChainCopy, as_json: bool) -> None:
+    document = {"path": str(copy.path), "size_bytes": copy.size_bytes}
+    print_result(document, f"{done}: {copy.path}, a chain of {copy.size_bytes} bytes", as_json)
 
 
 def _genesis(home: Path, given: Path | None, dialect: str) -> Genesis | None:

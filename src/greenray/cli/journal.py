@@ -10,13 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, StateDirOption
+from greenray.cli.options import (
+    DEFAULT_STATE_DIR,
+    ChainEndpointOption,
+    ConfigOption,
+    KeysOption,
+    StateDirOption,
+    chain_overrides,
+)
 from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
 
 if TYPE_CHECKING:
     from greenray.storage.journal_file import JournalSummary
 
-app = command_app(help="Check the journal, back it up, restore it.")
+app = command_app(help="Check the journal, back it up, restore it, make it again.")
 
 
 @app.command()
@@ -72,6 +79,49 @@ def restore(
         _print_summary("restored", summary, as_json)
 
 
+@app.command()
+def rebuild(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[FILE]",
+            help="A new file; else the place of a journal that is lost or damaged.",
+        ),
+    ] = None,
+    state_dir: Annotated[Path | None, typer.Option("--state-dir")] = None,
+    config: ConfigOption = None,
+    chain_endpoint: ChainEndpointOption = None,
+    keys: KeysOption = None,
+    as_json: Json = False,
+) -> None:
+    """Make a journal from the chain and the stored pieces; the network must not run.
+
+    It has the sealed objects and the checksums that are proved by the chain. What is not there, and
+    why, is listed. A journal that was there is kept.
+    """
+    from greenray.cluster.config.settings_loading import load_settings
+    from greenray.cluster.config.state_dir import StateDir
+    from greenray.cluster.journal_rebuild import rebuild_into
+
+    with reporting_errors(as_json):
+        settings = load_settings(
+            config, state_dir=state_dir, chain=chain_overrides(chain_endpoint, keys)
+        )
+        state = StateDir(settings.state_dir)
+        journal = state.job_store_file
+        with state.locked():
+            aside = _unused_name(journal)
+            rebuilt, summary = rebuild_into(
+                settings, journal if file is None else file, aside, note
+            )
+        if aside.exists():
+            note(f"the journal that was there is kept as {aside}")
+        for each in rebuilt.not_rebuilt:
+            note(f"not rebuilt: {each}")
+        document = asdict(summary) | {"path": str(summary.path)} | rebuilt.to_json()
+        print_result(document, _summary_text("rebuilt", summary), as_json)
+
+
 def _unused_name(journal: Path) -> Path:
     """Beside the journal, for the one that is there."""
     stem = f"{journal.name}.before-{time.strftime('%Y%m%dT%H%M%S')}"
@@ -81,9 +131,12 @@ def _unused_name(journal: Path) -> Path:
 
 def _print_summary(done: str, summary: JournalSummary, as_json: bool) -> None:
     document = asdict(summary) | {"path": str(summary.path)}
-    text = (
+    print_result(document, _summary_text(done, summary), as_json)
+
+
+def _summary_text(done: str, summary: JournalSummary) -> str:
+    return (
         f"{done}: {summary.path}, {summary.size_bytes} bytes, {summary.jobs} jobs "
         f"({summary.unfinished} unfinished), {summary.integrity_records} integrity records, "
         f"{summary.transactions} transactions"
     )
-    print_result(document, text, as_json)

@@ -265,23 +265,28 @@ def _save(db: sqlite3.Connection, job: JobContext) -> JobContext:
 
 
 def _insert(db: sqlite3.Connection, upload: NewUpload, now: float) -> JobContext:
-    info = upload.object_info
     job = JobContext(
         0,
         upload.sp_address,
-        info,
+        upload.object_info,
         upload.params,
         upload.batch_segments,
         created_at=now,
         deadline_at=now + upload.deadline_s,
     )
+    return insert_job(db, job)
+
+
+def insert_job(db: sqlite3.Connection, job: JobContext) -> JobContext:
+    """A new row; returns it with its number."""
+    info = job.object_info
     row = {
         **job_columns(job),
         "object_id": str(info.id),
         "bucket_name": info.bucket_name,
         "object_name": info.object_name,
         "object_info": encode_value(info),
-        "params": encode_value(upload.params),
+        "params": encode_value(job.params),
     }
     job_id = db.execute(_INSERT, row).lastrowid
     assert job_id is not None

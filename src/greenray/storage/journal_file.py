@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,7 +24,9 @@ from greenray.protocol.job import JobContext
 from greenray.storage.collection_rows import list_collectable
 from greenray.storage.direct_io import store_errors
 from greenray.storage.group_commit import is_damage, translate
-from greenray.storage.job_rows import list_jobs
+from greenray.storage.integrity_rows import put_integrity
+from greenray.storage.job_rows import insert_job, list_jobs
+from greenray.storage.ports import IntegrityRecord
 from greenray.storage.sqlite_schema import check_header, is_current, open_journal, upgrade
 
 _COMPANIONS = ("-wal", "-shm", "-journal")
@@ -125,6 +127,20 @@ def restore(copy: Path, journal: Path, aside: Path) -> JournalSummary:
                 present.rename(aside.with_name(aside.name + suffix))
         _place(copied.path, journal)
     return replace(copied, path=journal)
+
+
+def write_journal(
+    path: Path, jobs: Iterable[JobContext], records: Iterable[IntegrityRecord]
+) -> None:
+    """A new journal with these rows, in one file. Raises JournalError."""
+    with _errors_of(path), closing(open_journal(path)) as connection:
+        connection.execute("BEGIN")
+        for job in jobs:
+            insert_job(connection, job)
+        for record in records:
+            put_integrity(connection, record)
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA journal_mode = DELETE")
 
 
 def close_in_order(path: Path) -> None:
