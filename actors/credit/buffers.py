@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import mmap
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -27,6 +28,7 @@ class _Waiter:
     capacity: int
     buffer: asyncio.Future[Column]
     limit_bytes: int
+    patience: asyncio.TimerHandle | None = None
 
 
 class BufferPool:
@@ -38,15 +40,21 @@ class BufferPool:
 
     No more than ``at_once_bytes`` (all of it by default) are given to who comes; the rest is for
     who has waited ``patience_s``. Those that use buffers quickly then share a few warm ones, and
-    those that are slow with theirs do not hold up everybody.
+    those that are slow with theirs do not hold up everybody. ``on_pressure`` is called when who has
+    waited for so long still has none, and again after as long.
     """
 
     def __init__(
-        self, budget_bytes: int, at_once_bytes: int | None = None, patience_s: float = 1.0
+        self,
+        budget_bytes: int,
+        at_once_bytes: int | None = None,
+        patience_s: float = 1.0,
+        on_pressure: Callable[[], None] = lambda: None,
     ) -> None:
         self._budget_bytes = budget_bytes
         self._at_once_bytes = budget_bytes if at_once_bytes is None else at_once_bytes
         self._patience_s = patience_s
+        self._on_pressure = on_pressure
         self._free: dict[int, list[Column]] = {}
         self._allocated_bytes = 0
         self._waiting: deque[_Waiter] = deque()
@@ -71,7 +79,7 @@ class BufferPool:
         loop = asyncio.get_running_loop()
         waiter = _Waiter(capacity, loop.create_future(), self._at_once_bytes)
         self._waiting.append(waiter)
-        patience = loop.call_later(self._patience_s, self._let_in, waiter)
+        waiter.patience = loop.call_later(self._patience_s, self._let_in, waiter)
         try:
             return await waiter.buffer
         except asyncio.CancelledError:
@@ -80,7 +88,7 @@ class BufferPool:
             self._serve()
             raise
         finally:
-            patience.cancel()
+            waiter.patience.cancel()
 
     def release(self, buffer: Column) -> None:
         """Give a buffer back. Nothing may touch it afterwards."""
@@ -93,6 +101,10 @@ class BufferPool:
     def _let_in(self, waiter: _Waiter) -> None:
         waiter.limit_bytes = self._budget_bytes
         self._serve()
+        if not waiter.buffer.done():
+            loop = asyncio.get_running_loop()
+            waiter.patience = loop.call_later(self._patience_s, self._let_in, waiter)
+            self._on_pressure()
 
     def _serve(self) -> None:
         while self._waiting:

@@ -20,6 +20,7 @@ from greenray.actors.ports import ColumnRef, ObjectSpace, SignerPort, TaskWaker
 from greenray.actors.uploader.feed import UploadFeed
 from greenray.actors.uploader.hot_columns import HotColumnCache
 from greenray.actors.uploader.ingest import IngestTools, PayloadIngest, run_in
+from greenray.actors.uploader.pace import whom_to_put_off
 from greenray.actors.uploader.payload_source import Payload, PayloadSource, ReferencedPayload
 from greenray.actors.uploader.settings import UploaderSettings
 from greenray.protocol.errors import (
@@ -99,6 +100,7 @@ class Uploader:
         self._active = 0
         self._trace = StageTrace()
         self._feeds: dict[tuple[int, int], UploadFeed] = {}
+        self._ingests: set[PayloadIngest] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._io_pool = ThreadPoolExecutor(settings.io_threads, "uploader-io")
         self._hash_pool = ThreadPoolExecutor(
@@ -111,7 +113,11 @@ class Uploader:
             settings.spliced_budget_bytes, settings.hot_idle_s, clock=time.monotonic
         )
         self._tools = IngestTools(
-            BufferPool(settings.buffer_budget_bytes, settings.buffer_budget_bytes // 2),
+            BufferPool(
+                settings.buffer_budget_bytes,
+                settings.buffer_budget_bytes // 2,
+                on_pressure=self._make_room,
+            ),
             self._hot,
             self._spliced,
             object_space,
@@ -226,6 +232,7 @@ class Uploader:
                 stages,
                 feed.batch_stored,
             )
+            self._ingests.add(ingest)
             if isinstance(payload, ReferencedPayload):
                 checksums = await ingest.take(payload)
             else:
@@ -236,6 +243,20 @@ class Uploader:
             # A cancelled request still cleans up to the end.
             await asyncio.shield(self._start(self._fail(job, ingest, writer, error)))
             raise
+        finally:
+            if ingest is not None:
+                self._ingests.discard(ingest)
+
+    def _make_room(self) -> None:
+        """Somebody waits for memory in vain: who is too slow with his has to give it back."""
+        paces = {ingest: ingest.pace for ingest in self._ingests}
+        slowest = whom_to_put_off(
+            {ingest: pace for ingest, pace in paces.items() if pace is not None},
+            self._settings.least_bytes_per_s,
+            time.monotonic(),
+        )
+        if slowest is not None:
+            slowest.put_off()
 
     async def _record(
         self, job: JobContext, writer: ColumnWriter, checksums: tuple[bytes, ...]

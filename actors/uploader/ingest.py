@@ -20,9 +20,10 @@ from greenray.actors.credit.buffers import BufferPool
 from greenray.actors.ports import ObjectSpace
 from greenray.actors.uploader.batches import BufferedBatch, ReferencedBatch
 from greenray.actors.uploader.hot_columns import HotColumnCache
+from greenray.actors.uploader.pace import Pace
 from greenray.actors.uploader.payload_source import PayloadSource, ReferencedPayload
 from greenray.coding.hashing import TOGETHER, hash_messages
-from greenray.protocol.errors import NoSuchPiece, PayloadSizeMismatch, StoreError
+from greenray.protocol.errors import NoSuchPiece, Overloaded, PayloadSizeMismatch, StoreError
 from greenray.protocol.layout import PayloadLayout
 from greenray.storage.ports import ColumnWriter
 from greenray.timeline.stage_trace import ObjectStages, Stage
@@ -84,6 +85,9 @@ class PayloadIngest:
         self._received_bytes = 0
         self._next_index = 0
         self._opened_ns = 0
+        self._opened_at_bytes = 0
+        self._receiving: asyncio.Task[object] | None = None
+        self._is_put_off = False
         self._batch: BufferedBatch | None = None
         self._storing: asyncio.Task[None] | None = None
         self._checksums: list[bytes] = []
@@ -95,8 +99,37 @@ class PayloadIngest:
         Raises:
             PayloadSizeMismatch: fewer bytes than declared came, or one too many (said at once).
             StoreError: a batch could not be written.
+            Overloaded: it was put off.
             Whatever ``payload`` raises.
         """
+        self._receiving = asyncio.current_task()
+        try:
+            return await self._receive(payload)
+        except asyncio.CancelledError:
+            if not self._is_put_off or self._receiving is None or self._receiving.uncancel():
+                raise
+            raise Overloaded(
+                "others wait for the memory that this slow upload holds",
+                self._where,
+                "Send the payload again, faster or later",
+            ) from None
+        finally:
+            self._receiving = None
+
+    @property
+    def pace(self) -> Pace | None:
+        """How fast the buffer that it has is being filled; None when it has none."""
+        if self._batch is None or self._receiving is None or self._is_put_off:
+            return None
+        return Pace(self._opened_ns / 1e9, self._received_bytes - self._opened_at_bytes)
+
+    def put_off(self) -> None:
+        """Let ``receive`` end with Overloaded."""
+        if self._receiving is not None and not self._is_put_off:
+            self._is_put_off = True
+            self._receiving.cancel()
+
+    async def _receive(self, payload: PayloadSource) -> tuple[bytes, ...]:
         await self._open_batch()
         while self._batch is not None:
             size_bytes = await payload.read_into(self._batch.next_view())
@@ -151,6 +184,7 @@ class PayloadIngest:
         size_bytes = layout.data_columns * layout.pieces.batch_size_bytes(0)
         buffer = await self._tools.buffers.acquire(size_bytes)
         self._opened_ns = time.monotonic_ns()
+        self._opened_at_bytes = self._received_bytes
         self._batch = BufferedBatch(layout, self._next_index, buffer)
         self._next_index += 1
 

@@ -29,6 +29,9 @@ class UploaderSettings(LeaseSettings):
     ahead_after_bytes: NotNegative = 256 * MIB
     """When so much of a payload is stored, what is stored goes to the secondaries while the rest
     still arrives. A shorter upload has the cores to itself and is answered a third sooner."""
+    least_bytes_per_s: NotNegative = 64 * 1024
+    """An upload that is slower (bytes per second) is put off with HTTP 503 while others wait for
+    the memory that it holds."""
     hash_threads: Annotated[int | None, Ge(1)] = None
     """Threads that hash what arrives; None: one per core."""
     io_threads: AtLeastOne = 16

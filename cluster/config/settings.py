@@ -108,7 +108,9 @@ class GatewaySection(_Section):
     """Of the first SP, the others follow; 0 takes any free ones."""
 
 
-@with_settings_of(UploaderSettings, names=["hash_threads", "io_threads", "hot_idle_s"])
+@with_settings_of(
+    UploaderSettings, names=["hash_threads", "io_threads", "hot_idle_s", "least_bytes_per_s"]
+)
 class UploaderSection(_Section):
     """Of each Uploader."""
 

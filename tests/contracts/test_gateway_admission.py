@@ -14,6 +14,7 @@ import pytest
 
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.uploader.payload_source import ReferencedPayload
+from greenray.actors.uploader.settings import UploaderSettings
 from greenray.client.gateway_session import GatewaySession
 from greenray.client.payload_io import OutgoingPayload, opened
 from greenray.protocol.errors import Overloaded
@@ -224,4 +225,34 @@ async def test_a_connection_that_never_says_a_word_is_closed(tmp_path: Path) -> 
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     assert await reader.read() == b""
     writer.close()
+    await rig.close()
+
+
+async def test_a_slow_upload_is_put_off_when_a_fast_one_waits_for_its_memory(
+    tmp_path: Path,
+) -> None:
+    budget_bytes = 1 << 16
+    rig = await GatewayRig.create(
+        tmp_path, uploader_settings=UploaderSettings(buffer_budget_bytes=budget_bytes)
+    )
+    [(_, slow)] = await held_uploads(rig, 1)
+    info = rig.create_object(PAYLOAD)
+    assert (await rig.put("/album/photo", PAYLOAD)).status == 200
+    assert_told_to_come_later(await slow, "others wait for the memory that this slow upload holds")
+    job = await rig.job(info)
+    assert job is not None
+    assert job.state is JobState.UPLOAD_OBJECT_DONE
+    assert not list(rig.store.list_unfinished())
+    assert (await rig.put("/album/held-0", PAYLOAD)).status == 200
+    await rig.close()
+
+
+async def test_a_slow_upload_that_nobody_waits_for_is_taken(tmp_path: Path) -> None:
+    rig = await GatewayRig.create(tmp_path)
+    [(body, slow)] = await held_uploads(rig, 1)
+    assert (await rig.put("/album/held-0", PAYLOAD)).status == 403, "it is being uploaded"
+    rig.create_object(PAYLOAD)
+    assert (await rig.put("/album/photo", PAYLOAD)).status == 200
+    body.goes_on.set()
+    assert (await slow).status == 200
     await rig.close()

@@ -123,3 +123,15 @@ async def test_what_was_given_beyond_the_first_half_is_not_kept() -> None:
     pool.release(second)
     assert pool.allocated_bytes == 64 * KIB
     assert await pool.acquire(1) is second
+
+
+async def test_who_waits_in_vain_says_so_again_and_again() -> None:
+    said = asyncio.Event()
+    pool = BufferPool(64 * KIB, patience_s=0.01, on_pressure=said.set)
+    first = await pool.acquire(1)
+    waiting = asyncio.create_task(pool.acquire(1))
+    for _ in range(2):
+        await said.wait()
+        said.clear()
+    pool.release(first)
+    assert await waiting is first
