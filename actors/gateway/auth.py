@@ -13,6 +13,7 @@ from greenray.protocol.http_auth import canonical_request, parse_authorization, 
 from greenray.protocol.objects import ActionType, BucketInfo, ObjectInfo, ObjectStatus
 
 ANONYMOUS = ""
+_REMEMBERED_ACCOUNTS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,8 @@ class PermissionChecks:
             raise AccessDenied(
                 "the account does not exist on chain", signer, "Send it some BNB."
             ) from error
+        if len(self._known_accounts) >= _REMEMBERED_ACCOUNTS:
+            self._known_accounts.clear()
         self._known_accounts.add(signer)
 
     async def may_upload(self, signer: str, bucket_name: str, object_name: str) -> Granted:

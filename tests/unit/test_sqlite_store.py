@@ -19,7 +19,7 @@ from greenray.protocol.errors import (
 from greenray.protocol.job import JobContext, JobState
 from greenray.protocol.job_events import JobEvent, SealFinished, UploadFinished, UploadStarted
 from greenray.protocol.objects import StorageParams
-from greenray.storage import sqlite_schema
+from greenray.storage import job_rows, sqlite_schema
 from greenray.storage.group_commit import GroupCommitter
 from greenray.storage.journal_file import read_jobs
 from greenray.storage.ports import JobUpdate
@@ -314,3 +314,18 @@ def test_one_store_serves_several_event_loops(path: Path) -> None:
     asyncio.run(store.close())
     with pytest.raises(GreenrayError, match="closed"):
         asyncio.run(store.list_jobs())
+
+
+async def test_of_the_audit_trail_the_latest_events_are_kept(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job_rows, "EVENTS_KEPT", 6)
+    monkeypatch.setattr(job_rows, "_FORGOTTEN_AT_ONCE", 2)
+    store = SqliteJobStore.open(path)
+    jobs = [await begin(store, object_id) for object_id in range(1, 21)]
+    trails = [len(await store.list_events(PRIMARY, job.job_id)) for job in jobs]
+    assert trails[0] == 0
+    assert trails[-1] > 0
+    assert 6 <= sum(trails) <= 8
+    assert await store.list_jobs() == tuple(jobs)
+    await store.close()

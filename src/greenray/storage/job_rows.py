@@ -41,6 +41,10 @@ _INSERT = (
     f"INSERT INTO jobs ({', '.join(_INSERT_COLUMNS)}) "
     f"VALUES ({', '.join(f':{c}' for c in _INSERT_COLUMNS)})"
 )
+EVENTS_KEPT = 100_000
+"""Of all jobs together, the latest: about ten for each object. Nothing but people read them."""
+_FORGOTTEN_AT_ONCE = 1000
+
 _TASK_NODE = f"final = 0 AND state IN ({', '.join(str(int(s)) for s in TASK_NODE_STATES)})"
 
 
@@ -252,11 +256,13 @@ def _applied(db: sqlite3.Connection, job: JobContext, event: JobEvent, now: floa
 def _record(
     db: sqlite3.Connection, before: JobContext, event: JobEvent, after: JobContext, now: float
 ) -> None:
-    db.execute(
+    event_id = db.execute(
         "INSERT INTO events (job_id, epoch, event, from_state, to_state, at) "
         "VALUES (?, ?, ?, ?, ?, ?)",
         (before.job_id, before.epoch, event.name, before.state, after.state, now),
-    )
+    ).lastrowid
+    if event_id is not None and event_id % _FORGOTTEN_AT_ONCE == 0:
+        db.execute("DELETE FROM events WHERE event_id <= ?", (event_id - EVENTS_KEPT,))
 
 
 def _save(db: sqlite3.Connection, job: JobContext) -> JobContext:
