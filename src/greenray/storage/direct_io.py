@@ -33,6 +33,13 @@ STAGING_BUFFERS = 4
 
 _IOV_MAX = os.sysconf("SC_IOV_MAX")
 _FREE_SPACE = "Free some space, or move the state directory to a larger disk"
+_STEPS = {
+    errno.EROFS: "See why it is read-only (dmesg), and mount it for writing again",
+    errno.EIO: "The disk or its connection fails: see the kernel's log (dmesg), and replace it",
+    errno.EACCES: "Let the network's user read and write there",
+    errno.EPERM: "Let the network's user read and write there",
+}
+"""What to do, by error number."""
 
 
 @contextmanager
@@ -47,7 +54,8 @@ def store_errors(path: Path, action: str) -> Iterator[None]:
 def store_error(error: OSError, path: Path, action: str) -> GreenrayError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceLeft(f"no space left to {action}", str(path), _FREE_SPACE)
-    return StoreError(f"cannot {action}: {os.strerror(error.errno or 0)}", str(path))
+    number = error.errno or 0
+    return StoreError(f"cannot {action}: {os.strerror(number)}", str(path), _STEPS.get(number, ""))
 
 
 # --- what the file system can do ---------------------------------------------------------------

@@ -199,6 +199,18 @@ def _deliver(calls: list[_Call]) -> None:
         call.deliver()
 
 
+_LOCKED = "Another process has it locked: end that one (lsof names it)"
+_STEPS = {
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_READONLY: "See why it is read-only (dmesg), and let it be written again",
+    sqlite3.SQLITE_IOERR: "The disk fails: see the kernel's log (dmesg), and replace it; then ask "
+    "'greenray journal check' whether a backup is needed",
+    sqlite3.SQLITE_CANTOPEN: "See that the state directory is there and may be written",
+}
+"""What to do, by SQLite's primary error code."""
+
+
 def translate(error: sqlite3.Error, where: str) -> JournalError:
     """An SQLite error as ours."""
     code = getattr(error, "sqlite_errorcode", None)
@@ -208,7 +220,10 @@ def translate(error: sqlite3.Error, where: str) -> JournalError:
             where,
             "Free some space, or move the state directory to a larger disk",
         )
-    next_step = "Look at it with 'greenray journal check'" if is_damage(error) else ""
+    if is_damage(error):
+        next_step = "Look at it with 'greenray journal check'"
+    else:
+        next_step = _STEPS.get(code & 0xFF, "") if code is not None else ""
     return JournalError(f"the journal failed: {error}", where, next_step)
 
 
