@@ -3,13 +3,17 @@
 # Tests start some hundred processes, which would all compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-chain test-stock faults lint format clean notebooks lock
+.PHONY: demo test test-chain test-stock faults floods lint format clean notebooks lock
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
 
 test: .venv/ready-dev
 	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Thousands of objects and hundreds of clients at a time, and what they leave behind; 10 GB of disk.
+floods: .venv/ready-dev
+	.venv/bin/python -m tests.support.floods
 
 # The recorded transactions against any v0.2 node; docs/chain.md has the form of the keys.
 test-chain: .venv/ready-dev
