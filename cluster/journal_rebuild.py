@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from greenray.actors.uploader.settings import UploaderSettings
 from greenray.chain import crypto
 from greenray.chain.dialect import Dialect
 from greenray.chain.dialects import get_dialect
@@ -39,7 +40,7 @@ from greenray.protocol.integrity import expected_integrity_hash, integrity_hash
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams
-from greenray.protocol.rebuilding import FoundColumn, no_record_for, sealed_job
+from greenray.protocol.rebuilding import FoundColumn, no_record_for, rebuilt_job
 from greenray.storage.journal_file import (
     JournalSummary,
     check_journal,
@@ -182,13 +183,14 @@ class JournalRebuild:
             if record.redundancy_index == SEGMENTS and known is not None:
                 made = sorted(receipts.get(record.object_id, ()), key=lambda r: r.redundancy_index)
                 jobs.append(
-                    sealed_job(
+                    rebuilt_job(
                         record.sp_address,
                         known[0],
                         self._params,
                         self._batch_segments,
                         tuple(made),
                         now,
+                        UploaderSettings().deadline_s,
                     )
                 )
         return tuple(sorted(jobs, key=lambda job: (job.created_at, job.object_id)))

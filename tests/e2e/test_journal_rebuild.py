@@ -6,6 +6,7 @@ import json
 import random
 import shutil
 import sqlite3
+import time
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,15 +21,18 @@ from greenray.storage.journal_file import check_journal
 from greenray.storage.ports import ColumnKey
 from tests.support.cli import SEGMENT_SIZE_BYTES
 
-CHAIN = {"block_interval_s": 0.1, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}}
 PAYLOAD = random.Random(29).randbytes(3 * SEGMENT_SIZE_BYTES + 11)
 OTHER = random.Random(30).randbytes(SEGMENT_SIZE_BYTES)
 
 pytestmark = pytest.mark.timeout(300)
 
 
-def start(state_dir: Path) -> greenray.Network:
-    return greenray.local_network(ray=False, chain=CHAIN, state_dir=state_dir)
+def start(state_dir: Path, block_interval_s: float = 0.1) -> greenray.Network:
+    chain = {
+        "block_interval_s": block_interval_s,
+        "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES},
+    }
+    return greenray.local_network(ray=False, chain=chain, state_dir=state_dir)
 
 
 def run(*arguments: object) -> tuple[int, dict[str, Any]]:
@@ -122,6 +126,19 @@ def test_only_what_the_chain_proves_is_written_and_the_damaged_journal_is_kept(
     [kept] = state_dir.glob("jobs.sqlite.before-*")
     assert kept.read_bytes() == half
     with start(state_dir) as network:
+        assert network.get("album/photo.jpg") == PAYLOAD
+
+
+def test_an_object_that_was_acknowledged_goes_on_with_the_rebuilt_journal(tmp_path: Path) -> None:
+    state_dir = tmp_path / "network"
+    with start(state_dir, block_interval_s=3.0) as network:
+        network.put(PAYLOAD, "album/photo.jpg", wait="uploaded")
+    (state_dir / "jobs.sqlite").unlink()
+    made = answer("journal", "rebuild", "--state-dir", state_dir)
+    assert (made["jobs"], made["unfinished"]) == (1, 1)
+    with start(state_dir) as network:
+        while "SEAL_OBJECT_DONE" not in str(network.status("album/photo.jpg")):
+            time.sleep(0.05)
         assert network.get("album/photo.jpg") == PAYLOAD
 
 

@@ -9,7 +9,9 @@ from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams
 
 _EPOCH = 1
-"""Of a job that nobody claims any more; repairs of its segments are written under it."""
+"""Of a job that nobody has claimed since; repairs of its segments are written under it."""
+
+_WITH_PAYLOAD = (ObjectStatus.OBJECT_STATUS_CREATED, ObjectStatus.OBJECT_STATUS_SEALED)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -28,9 +30,11 @@ def no_record_for(column: FoundColumn, info: ObjectInfo | None, primary: str) ->
     """
     if info is None:
         return "the chain has no such object"
-    if info.object_status is not ObjectStatus.OBJECT_STATUS_SEALED:
-        return "the object is not sealed: put it again"
     index = column.redundancy_index
+    if info.object_status is ObjectStatus.OBJECT_STATUS_CREATED and index != SEGMENTS:
+        return "the object is not sealed yet; its primary sends the group again"
+    if info.object_status not in _WITH_PAYLOAD:
+        return f"the object is {info.object_status.name}"
     if index == SEGMENTS:
         holder = primary
     else:
@@ -41,28 +45,31 @@ def no_record_for(column: FoundColumn, info: ObjectInfo | None, primary: str) ->
     return None
 
 
-def sealed_job(
+def rebuilt_job(
     sp_address: str,
     info: ObjectInfo,
     params: StorageParams,
     batch_segments: int,
     receipts: tuple[SecondaryReceipt, ...],
     now: float,
+    deadline_s: float,
 ) -> JobContext:
-    """The job of an object that the chain shows as sealed. By which transaction is not known, nor
-    is what happened before. ``now``: unix seconds."""
-    created_at = float(info.create_at)
+    """The job of an object whose payload its primary has. One that the chain shows as sealed has
+    ended; by which transaction is not known, nor is what happened before. Any other goes on as if
+    its payload had just been stored. ``now``: unix seconds."""
+    sealed = info.object_status is ObjectStatus.OBJECT_STATUS_SEALED
+    state = JobState.SEAL_OBJECT_DONE if sealed else JobState.UPLOAD_OBJECT_DONE
     return JobContext(
         0,
         sp_address,
         info,
         params,
         batch_segments,
-        created_at=created_at,
-        deadline_at=created_at,
-        state=JobState.SEAL_OBJECT_DONE,
+        created_at=float(info.create_at),
+        deadline_at=now + deadline_s,
+        state=state,
         epoch=_EPOCH,
-        final=True,
-        secondaries=receipts,
-        history=(StateChange(JobState.SEAL_OBJECT_DONE, now),),
+        final=sealed,
+        secondaries=receipts if sealed else (),
+        history=(StateChange(state, now),),
     )
