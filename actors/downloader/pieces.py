@@ -3,10 +3,9 @@ Gateway (protocol 06 §3.5)."""
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
+from collections.abc import Sequence
 
-import aiohttp
 import numpy as np
 from yarl import URL
 
@@ -14,6 +13,8 @@ from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.ports import HeldPiece, SignerPort
 from greenray.actors.replication.secondary_http import endpoint_url
 from greenray.chain.crypto import keccak256
+from greenray.peer.faults import PeerFault, PeerSilent
+from greenray.peer.session import Patience, PeerSession
 from greenray.protocol.errors import SecondaryFailed, SecondaryTimeout
 from greenray.protocol.http_auth import canonical_request, format_authorization, message_to_sign
 from greenray.protocol.layout import ColumnLayout
@@ -38,8 +39,8 @@ class HttpPieces:
     ) -> None:
         self._providers = providers
         self._signer = signer
-        self._timeout = aiohttp.ClientTimeout(total=None, sock_connect=connect_timeout_s)
-        self._session: aiohttp.ClientSession | None = None
+        self._patience = Patience(connect_timeout_s=connect_timeout_s)
+        self._session: PeerSession | None = None
 
     async def read_piece(
         self,
@@ -56,26 +57,20 @@ class HttpPieces:
         try:
             url = URL(endpoint_url(endpoint)).joinpath(CHALLENGE_PATH.lstrip("/"))
             headers = await self._signed(sp_address, url, key, piece_index)
-            async with self._open_session().get(
-                url, headers=headers, timeout=self._timeout, allow_redirects=False
-            ) as answer:
+            async with self._open_session().request("GET", url, headers=headers) as answer:
                 if answer.status != 200:
                     raise SecondaryFailed(f"it answered HTTP {answer.status}", where)
                 checksums = answer.headers.get(PIECE_HASH_HEADER, "").split(",")
-                piece = await answer.content.readexactly(size_bytes)
-                return HeldPiece(
-                    np.frombuffer(piece, np.uint8), tuple(bytes.fromhex(c) for c in checksums)
-                )
-        except TimeoutError as error:
-            raise SecondaryTimeout("no connection in time", where) from error
-        except asyncio.IncompleteReadError as error:
-            raise SecondaryFailed(
-                f"it gave {len(error.partial)} of {size_bytes} bytes", where
-            ) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SecondaryFailed(
-                f"the connection failed: {error or type(error).__name__}", where
-            ) from error
+                piece = await answer.read(size_bytes)
+        except PeerSilent as fault:
+            raise SecondaryTimeout(str(fault), where) from fault
+        except PeerFault as fault:
+            raise SecondaryFailed(f"the connection failed: {fault}", where) from fault
+        except ValueError as error:
+            raise SecondaryFailed(f"its endpoint is no URL: {error}", where) from error
+        if len(piece) != size_bytes:
+            raise SecondaryFailed(f"it gave {len(piece)} of {size_bytes} bytes", where)
+        return HeldPiece(np.frombuffer(piece, np.uint8), _checksums(checksums, where))
 
     async def close(self) -> None:
         if self._session is not None:
@@ -98,13 +93,19 @@ class HttpPieces:
         message = message_to_sign(canonical, keccak256)
         return {**headers, "Authorization": format_authorization(message, signature)}
 
-    def _open_session(self) -> aiohttp.ClientSession:
+    def _open_session(self) -> PeerSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                auto_decompress=False,
-                max_line_size=_MAX_HEADER_BYTES,
-                max_field_size=_MAX_HEADER_BYTES,
-                read_bufsize=_MAX_HEADER_BYTES,
+            self._session = PeerSession(
+                self._patience,
+                max_head_bytes=_MAX_HEADER_BYTES,
+                buffer_bytes=_MAX_HEADER_BYTES,
                 skip_auto_headers=["User-Agent"],
             )
         return self._session
+
+
+def _checksums(texts: Sequence[str], where: str) -> tuple[bytes, ...]:
+    try:
+        return tuple(bytes.fromhex(text) for text in texts)
+    except ValueError:
+        raise SecondaryFailed("its checksums are not hexadecimal", where) from None

@@ -47,6 +47,7 @@ from greenray.actors.uploader.payload_source import (
 from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
 from greenray.protocol.collection import unseen_error
+from greenray.protocol.content_type import served_content_type
 from greenray.protocol.errors import (
     GreenrayError,
     InvalidInput,
@@ -58,6 +59,7 @@ from greenray.protocol.errors import (
     PortInUse,
     WrongObjectStatus,
 )
+from greenray.protocol.foreign_text import printable
 from greenray.protocol.gateway_request import SOURCES_HEADER, SOURCES_QUERY, GatewayRequest
 from greenray.protocol.http_auth import decode_path
 from greenray.protocol.job import JobContext
@@ -75,6 +77,7 @@ ERROR_HEADER = "X-Greenray-Error"
 """Ours: why a request was refused, as JSON {reason, message, retryable}."""
 
 _WRITE_SLICE_BYTES = 1 * MIB
+_SHOWN_CHARACTERS = 300
 
 log = logging.getLogger(__name__)
 
@@ -213,12 +216,12 @@ class Gateway:
         except GreenrayError as error:
             answer = refusal_for(error)
             if answer.code is GatewayCode.INTERNAL_ERROR:
-                log.error("request %s (%s %s): %s", request_id, raw.method, raw.raw_path, error)
+                log.error("request %s (%s %s): %s", request_id, raw.method, _shown(raw), error)
             return _refused(answer, request_id)
         except ConnectionError:
             raise  # the client is gone; there is nobody to answer
         except Exception:
-            log.exception("request %s (%s %s)", request_id, raw.method, raw.raw_path)
+            log.exception("request %s (%s %s)", request_id, raw.method, _shown(raw))
             return _refused(Refusal(GatewayCode.INTERNAL_ERROR), request_id)
 
     async def _dispatch(
@@ -439,7 +442,7 @@ class Gateway:
         size = granted.object.payload_size
         headers = {
             REQUEST_ID_HEADER: request.request_id,
-            "Content-Type": granted.object.content_type or "application/octet-stream",
+            "Content-Type": served_content_type(granted.object.content_type),
         }
         if size == 0:
             return web.Response(headers=headers)
@@ -469,7 +472,7 @@ class Gateway:
                 async for segment in segments:
                     await self._write(response, raw, segment)
             except (GreenrayError, TimeoutError) as error:
-                log.error("request %s: %s breaks off: %s", request.request_id, raw.path, error)
+                log.error("request %s: %s breaks off: %s", request.request_id, _shown(raw), error)
                 _break_off(raw)
         return response
 
@@ -539,6 +542,11 @@ def _break_off(raw: web.BaseRequest) -> None:
     """Reset the connection: the missing bytes must not look like the end of the object."""
     if raw.transport is not None:
         raw.transport.abort()
+
+
+def _shown(raw: web.BaseRequest) -> str:
+    """The target of a request, for the log."""
+    return printable(raw.raw_path, _SHOWN_CHARACTERS)
 
 
 def _text(value: bytes) -> str:

@@ -8,14 +8,10 @@ the Go provider v0.2.0 sends; its answer vouches for the group, never for a batc
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
-from html import unescape
 from typing import Any
 from weakref import WeakSet
-
-import aiohttp
 
 from greenray.actors.ports import (
     ColumnRef,
@@ -33,6 +29,9 @@ from greenray.actors.receiver.replicate_piece import (
     SIGNATURE_HEADER,
 )
 from greenray.actors.replication.settings import HttpSettings
+from greenray.peer.error_text import xml_element
+from greenray.peer.faults import PeerFault, PeerSilent
+from greenray.peer.session import Patience, PeerSession
 from greenray.protocol.approvals import approval_to_header
 from greenray.protocol.errors import (
     ApprovalError,
@@ -48,8 +47,6 @@ from greenray.protocol.objects import StorageProvider
 
 REPLICATE_PIECE_PATH = "/greenfield/receiver/v1/replicate-piece"
 
-_ANSWER_LIMIT_BYTES = 16 * 1024
-
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
@@ -64,7 +61,7 @@ class HttpSecondaries:
     def __init__(self, space: ObjectSpace, settings: HttpSettings) -> None:
         self._space = space
         self._settings = settings
-        self._session: aiohttp.ClientSession | None = None
+        self._session: PeerSession | None = None
         self._groups: WeakSet[_HttpGroup] = WeakSet()
 
     def client(self, provider: StorageProvider) -> SecondaryClient:
@@ -72,7 +69,12 @@ class HttpSecondaries:
 
     def open_group(self, provider: StorageProvider, order: GroupOrder) -> _HttpGroup:
         if self._session is None:
-            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0))
+            self._session = PeerSession(
+                Patience(
+                    connect_timeout_s=self._settings.connect_timeout_s,
+                    stall_timeout_s=self._settings.idle_timeout_s,
+                )
+            )
         group = _HttpGroup(provider, order, self._session, self._space, self._settings)
         self._groups.add(group)
         return group
@@ -108,7 +110,7 @@ class _HttpGroup:
         self,
         provider: StorageProvider,
         order: GroupOrder,
-        session: aiohttp.ClientSession,
+        session: PeerSession,
         space: ObjectSpace,
         settings: HttpSettings,
     ) -> None:
@@ -189,25 +191,18 @@ class _HttpGroup:
                 )
 
     async def _exchange(self) -> _Answer:
-        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout_s)
         try:
-            async with self._session.put(
+            async with self._session.request(
+                "PUT",
                 endpoint_url(self._provider.endpoint) + REPLICATE_PIECE_PATH,
                 data=self._body.chunks(),
                 headers=self._headers(),
-                timeout=timeout,
-                allow_redirects=False,
-            ) as response:
-                text = await response.content.read(_ANSWER_LIMIT_BYTES)
-                return _Answer(response.status, response.headers, text.decode(errors="replace"))
-        except TimeoutError as error:
-            raise SecondaryTimeout(
-                f"no connection within {self._settings.connect_timeout_s:g} s", self._where
-            ) from error
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise SecondaryFailed(
-                f"the connection failed: {error or type(error).__name__}", self._where
-            ) from error
+            ) as answer:
+                return _Answer(answer.status, answer.headers, await answer.beginning())
+        except PeerSilent as fault:
+            raise SecondaryTimeout(str(fault), self._where) from fault
+        except (PeerFault, ValueError) as error:
+            raise SecondaryFailed(f"the connection failed: {error}", self._where) from error
 
     def _headers(self) -> dict[str, str]:
         """As the Go client; aiohttp sends values as UTF-8, so the approval's names stay raw."""
@@ -238,7 +233,7 @@ class _HttpGroup:
     def _refusal(self, answer: _Answer) -> GreenrayError:
         if answer.status == 200:
             return SecondaryFailed("it answered before it had the whole group", self._where)
-        code, message = _element("Code", answer.body), _element("Message", answer.body)
+        code, message = xml_element("Code", answer.body), xml_element("Message", answer.body)
         what = f"it answered {answer.status} {code}: {message}".rstrip(": ")
         if answer.status == 400 and code == "InvalidHeader":
             # v0.2.0 has no code of its own for a foreign or expired approval (protocol 03 §7.1).
@@ -291,9 +286,3 @@ def endpoint_url(endpoint: str) -> str:
     """As it stands on chain; without a scheme ``https://`` is meant."""
     base = endpoint if "://" in endpoint else f"https://{endpoint}"
     return base.rstrip("/")
-
-
-def _element(name: str, xml: str) -> str:
-    """The text of a flat XML element, shortened; empty when it is not there."""
-    found = re.search(f"<{name}>([^<]*)</{name}>", xml)
-    return unescape(found.group(1))[:200] if found else ""

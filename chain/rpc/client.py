@@ -19,7 +19,7 @@ from greenray.chain.dialects import Dialect, get_dialect
 from greenray.chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
 from greenray.chain.proto_json import StreamAccountStatus
 from greenray.chain.rpc.json_rpc import MAX_BATCH, JsonRpc, QueryRefused, RpcRefused
-from greenray.chain.rpc.settings import DEFAULT_TIMEOUT_S
+from greenray.chain.rpc.settings import DEFAULT_MAX_ANSWER_BYTES, DEFAULT_TIMEOUT_S
 from greenray.chain.transactions.signing import transaction_hash
 from greenray.protocol.collection import BlockNews, ChainTip, ObjectSighting
 from greenray.protocol.errors import (
@@ -58,16 +58,18 @@ _MAX_BATCH_TX_BYTES = 500_000
 
 
 class RpcChainClient:
-    """One node. Used from one event loop; ``timeout_s`` is for one request."""
+    """One node. Used from one event loop; ``timeout_s`` is for one request, and
+    ``max_answer_bytes`` for one answer."""
 
     def __init__(
         self,
         endpoint: str,
         dialect: Dialect | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
+        max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES,
     ) -> None:
         self._dialect = dialect or get_dialect()
-        self._rpc = JsonRpc(endpoint, timeout_s)
+        self._rpc = JsonRpc(endpoint, timeout_s, max_answer_bytes)
 
     # --- the chain itself ------------------------------------------------------------------------
 

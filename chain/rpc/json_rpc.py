@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import aiohttp
-
-from greenray.protocol.errors import ChainAnswerInvalid, ChainUnavailable
+from greenray.chain.rpc.settings import DEFAULT_MAX_ANSWER_BYTES
+from greenray.peer.faults import AnswerInvalid, PeerFault, PeerSilent
+from greenray.protocol.errors import ChainAnswerInvalid, ChainError, ChainUnavailable
+from greenray.protocol.foreign_text import printable
 
 if TYPE_CHECKING:
     from greenray.chain.rpc.web3_provider import OneSessionProvider
@@ -25,6 +25,9 @@ TRIES = 3
 FIRST_RETRY_DELAY_S = 0.1
 MAX_BATCH = 64
 """Requests of one array."""
+_BUSY = 429
+"""The HTTP status that asks to come again."""
+_INT64 = 2**63
 
 
 class RpcRefused(Exception):
@@ -73,13 +76,16 @@ class JsonRpc:
     in the time in which HTTP alone takes a few of them.
 
     Every request that this project makes may be repeated (reads, and transactions whose bytes are
-    their identity), so a lost connection is retried briefly. A timeout is not: the caller's
-    patience is the limit.
+    their identity), so a lost connection is retried briefly, and so is a node that is busy. A
+    timeout is not: the caller's patience is the limit.
     """
 
-    def __init__(self, endpoint: str, timeout_s: float) -> None:
+    def __init__(
+        self, endpoint: str, timeout_s: float, max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES
+    ) -> None:
         self.endpoint = endpoint
         self._timeout_s = timeout_s
+        self._max_answer_bytes = max_answer_bytes
         self._provider: OneSessionProvider | None = None
         self._waiting: list[_Waiting] = []
         self._sending: set[asyncio.Task[None]] = set()
@@ -154,11 +160,14 @@ class JsonRpc:
             await provider.disconnect()
 
     def member(self, value: Any, name: str, kind: type[Any], what: str) -> Any:
-        """``value[name]`` if it is of that kind. Raises ChainAnswerInvalid."""
+        """``value[name]`` if it is of that kind: a text made printable and cut, an integer of at
+        most 64 bits. Raises ChainAnswerInvalid."""
         content = value.get(name) if isinstance(value, dict) else None
         if not isinstance(content, kind) or isinstance(content, bool):
             raise self.invalid(f"{what}: the answer has no {kind.__name__} {name!r}")
-        return content
+        if isinstance(content, int) and not -_INT64 <= content < _INT64:
+            raise self.invalid(f"{what}: {name!r} is a number of more than 64 bits")
+        return printable(content) if isinstance(content, str) else content
 
     def integer(self, value: Any, name: str, what: str) -> int:
         """A 64-bit integer, which JSON-RPC writes as text. Raises ChainAnswerInvalid."""
@@ -211,36 +220,42 @@ class JsonRpc:
             return []
         method = requests[0][0]
         for tried in range(1, tries + 1):
+            pause_s = FIRST_RETRY_DELAY_S * 2 ** (tried - 1)
+            # web3 takes more than a second to import; most commands never ask the chain.
+            from greenray.chain.rpc.web3_provider import NodeRefused
+
             try:
-                if len(requests) == 1:
-                    return [await self._connected().make_request(*requests[0])]
-                return await self._connected().make_batch(requests)
-            except aiohttp.ClientConnectionError as error:
-                if tried == tries or isinstance(error, TimeoutError):
-                    raise self._unavailable(method, error) from error
-                await asyncio.sleep(FIRST_RETRY_DELAY_S * 2 ** (tried - 1))
-            except aiohttp.ClientResponseError as error:
-                if error.status >= 500:
-                    raise self._unavailable(method, error) from error
-                raise self.invalid(f"{method}: HTTP status {error.status}") from error
-            except (TimeoutError, aiohttp.ClientError, OSError) as error:
-                raise self._unavailable(method, error) from error
-            except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
-                raise self.invalid(f"{method}: the answer is not JSON") from error
+                return await self._connected().ask(requests)
+            except NodeRefused as error:
+                if error.status != _BUSY or tried == tries:
+                    raise self._refused(method, error.status) from error
+                pause_s = min(max(pause_s, error.retry_after_s or 0.0), self._timeout_s)
+            except PeerSilent as fault:
+                raise self._unavailable(method, fault) from fault
+            except AnswerInvalid as fault:
+                raise self.invalid(f"{method}: the answer is refused: {fault}") from fault
+            except PeerFault as fault:
+                if tried == tries:
+                    raise self._unavailable(method, fault) from fault
+            await asyncio.sleep(pause_s)
         raise AssertionError("every try returns or raises")
+
+    def _refused(self, method: str, status: int) -> ChainError:
+        """An HTTP status that is no answer. A redirect is none: bytes go where they were sent."""
+        if status >= 500 or status == _BUSY:
+            return self._unavailable(method, f"HTTP status {status}")
+        return self.invalid(f"{method}: HTTP status {status}")
 
     def _connected(self) -> OneSessionProvider:
         if self._provider is None:
-            # web3 takes more than a second to import; most commands never ask the chain.
             from greenray.chain.rpc.web3_provider import OneSessionProvider
 
-            self._provider = OneSessionProvider(self.endpoint, self._timeout_s)
+            self._provider = OneSessionProvider(
+                self.endpoint, self._timeout_s, self._max_answer_bytes
+            )
         return self._provider
 
-    def _unavailable(self, method: str, error: Exception) -> ChainUnavailable:
-        reason = str(error) or type(error).__name__
-        if isinstance(error, TimeoutError):
-            reason = f"no answer within {self._timeout_s:g} s"
+    def _unavailable(self, method: str, reason: object) -> ChainUnavailable:
         return ChainUnavailable(
             f"{method}: {reason}",
             f"chain node {self.endpoint}",
@@ -250,5 +265,5 @@ class JsonRpc:
     def _refusal(self, method: str, error: Any) -> Exception:
         if not isinstance(error, dict) or not isinstance(error.get("code"), int):
             return self.invalid(f"{method}: the error is not a JSON-RPC error")
-        message, text = str(error.get("message", "")), str(error.get("data", ""))
+        message, text = (printable(str(error.get(name, ""))) for name in ("message", "data"))
         return RpcRefused(method, error["code"], message, text)

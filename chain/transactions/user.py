@@ -33,7 +33,9 @@ from greenray.protocol.errors import (
 VALID_FOR_BLOCKS = 100
 """Timeout height over the current height: after it a silent transaction is certainly lost."""
 
-_SEQUENCE_MISMATCH = re.compile(r"account sequence mismatch, expected (\d+), got (\d+)")
+_SEQUENCE_MISMATCH = re.compile(
+    r"account sequence mismatch, expected ([0-9]{1,19}), got ([0-9]{1,19})"
+)
 _SEQUENCE_TRIES = 3
 _SEND_TRIES = 3
 

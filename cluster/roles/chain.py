@@ -13,7 +13,12 @@ from greenray.seam.finder import offered
 
 
 def build(config: NodeConfig, host: HostServices) -> RpcChainClient:
-    return RpcChainClient(config.chain_endpoint, get_dialect(config.dialect), config.rpc.timeout_s)
+    return RpcChainClient(
+        config.chain_endpoint,
+        get_dialect(config.dialect),
+        config.rpc.timeout_s,
+        config.rpc.max_answer_bytes,
+    )
 
 
 OFFERS = (

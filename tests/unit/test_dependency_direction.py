@@ -18,23 +18,24 @@ _MAY_IMPORT = {
     "protocol": "",
     "display": "",
     "seam": "protocol",
+    "peer": "protocol",
     "coding": "protocol",
-    "chain": "protocol seam",
+    "chain": "protocol seam peer",
     "storage": "protocol seam",
     "timeline": "protocol seam display",
-    "client": "protocol coding chain storage",
+    "client": "protocol peer coding chain storage",
     "capacity": "protocol display coding",
-    "actors": "protocol seam coding chain storage timeline",
+    "actors": "protocol seam peer coding chain storage timeline",
     "cluster": "protocol seam coding chain storage timeline client actors",
-    "bench": "protocol display coding chain storage timeline client capacity actors cluster",
+    "bench": ("protocol peer display coding chain storage timeline client capacity actors cluster"),
     "api": "protocol display coding chain storage timeline client capacity actors cluster bench",
-    "cli": "protocol display coding chain storage timeline client capacity actors cluster bench",
+    "cli": ("protocol display coding chain storage timeline client capacity actors cluster bench"),
     "__init__": "capacity client cluster timeline api",
     "__main__": "cli",
 }
 """By package of greenray: those that it may import, beside itself."""
 _RAY_FILES = ("cluster/on_ray/*.py", "bench/ec_ray_workers.py")
-"""The only files that may know that there is Ray."""
+"""The only that may know that there is Ray."""
 _IMPURE = {
     "asyncio",
     "datetime",

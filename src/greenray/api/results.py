@@ -66,10 +66,10 @@ class JobStatus:
                 )
                 for s in status["secondaries"]
             ),
-            replaced=tuple(ReplacedSecondary(**r) for r in status["replaced"]),
+            replaced=tuple(map(ReplacedSecondary.from_json, status["replaced"])),
             seal_tx_hash=status["seal_tx_hash"],
             seal_height=status["seal_height"],
-            error=None if status["error"] is None else JobFailure(**status["error"]),
+            error=_failure(status["error"]),
         )
 
     @property
@@ -108,6 +108,12 @@ class JobStatus:
             ),
         )
         return states + (secondaries if self.secondaries else "")
+
+
+def _failure(error: Mapping[str, Any] | None) -> JobFailure | None:
+    if error is None:
+        return None
+    return JobFailure(error["reason"], error["message"], error["retryable"])
 
 
 @dataclass(frozen=True, slots=True)

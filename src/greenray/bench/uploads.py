@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import http.client
-import json
 import os
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -166,7 +165,7 @@ class BenchClient:
 
     async def _document(self, name: str, query: str) -> Mapping[str, Any]:
         async with self._session.request("GET", f"/{name}", f"{query}=") as answer:
-            document: Mapping[str, Any] = json.loads(await answer.text())
+            document: Mapping[str, Any] = await answer.document()
             return document
 
     def fetch(self, object_name: str, target: bytearray) -> float:

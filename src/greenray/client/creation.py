@@ -103,7 +103,7 @@ class Creator:
             if approval is None:
                 raise InvalidInput("the message has no approval")
             approved = self._dialect.with_approval(message, approval.expired_height, approval.sig)
-        except (ValueError, TypeError, InvalidInput) as error:
+        except (ValueError, TypeError, RecursionError, InvalidInput) as error:
             raise BadAnswer(
                 "the approval cannot be read", session.endpoint, "See the gateway's log."
             ) from error

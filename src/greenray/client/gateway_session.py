@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import MappingProxyType
 from typing import Any
 
-import aiohttp
 from aiohttp.payload import Payload
 from yarl import URL
 
 from greenray.chain.crypto import keccak256, sign_digest
 from greenray.client.admission import PATIENCE_S, admitted
+from greenray.peer.error_text import xml_element
+from greenray.peer.faults import AnswerInvalid, AnswerTooLong, PeerFault, PeerSilent
+from greenray.peer.session import Patience, PeerAnswer, PeerSession, parsed_json
 from greenray.protocol.errors import (
     BadAnswer,
     ComponentUnavailable,
     GreenrayError,
     InvalidSetting,
     Overloaded,
+    PayloadSizeMismatch,
 )
+from greenray.protocol.foreign_text import printable, printable_values
 from greenray.protocol.gateway_request import GatewayRequest
 from greenray.protocol.http_auth import (
     EMPTY_SHA256,
@@ -33,11 +35,13 @@ from greenray.protocol.http_auth import (
 )
 
 ERROR_HEADER = "X-Greenray-Error"
-CONNECT_TIMEOUT_S = 10.0
-IDLE_TIMEOUT_S = 120.0
+PATIENCE = Patience(connect_timeout_s=10.0, head_timeout_s=120.0, stall_timeout_s=120.0)
+MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
+"""Of the JSON about an object: a timeline has a line for each batch."""
 
 _TOO_MUCH_TO_DO = 503
-_XML = re.compile(r"<Code>(.*?)</Code><Message>(.*?)</Message>", re.DOTALL)
+_MAX_CHARACTERS = 200
+"""Of an error whose form is unknown."""
 
 
 class GatewaySession:
@@ -63,7 +67,7 @@ class GatewaySession:
         self._private_key = private_key
         self._clock = clock
         self._patience_s = patience_s
-        self._session: aiohttp.ClientSession | None = None
+        self._session: PeerSession | None = None
 
     @property
     def endpoint(self) -> str:
@@ -82,7 +86,7 @@ class GatewaySession:
         query: str = "",
         headers: Mapping[str, str] | None = None,
         data: Payload | None = None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[GatewayAnswer]:
         """A 200 or 206 answer. ``path`` is decoded; ``query`` as it stands in the URL. ``data`` can
         be written more than once. A gateway that has too much to do is asked again after as long as
         it says, for ``patience_s`` in all.
@@ -90,17 +94,17 @@ class GatewaySession:
         Raises:
             ComponentUnavailable: nobody answers, or the connection broke.
             Overloaded: the gateway had too much to do all the time.
-            BadAnswer, or the error that the gateway names: any other status.
+            BadAnswer, or the error that the gateway names: any other status, a redirect as well.
         """
         async with AsyncExitStack() as stack:
-            response = await admitted(
+            answer = await admitted(
                 lambda: stack.enter_async_context(
                     self._request_once(method, path, query, headers, data)
                 ),
                 path,
                 self._patience_s,
             )
-            yield response
+            yield answer
 
     @asynccontextmanager
     async def _request_once(
@@ -110,37 +114,22 @@ class GatewaySession:
         query: str,
         headers: Mapping[str, str] | None,
         data: Payload | None,
-    ) -> AsyncIterator[aiohttp.ClientResponse]:
+    ) -> AsyncIterator[GatewayAnswer]:
         sent = self.signed_headers(method, path, query, headers or {})
         target = URL(f"{self._base}{encode_path(path)}{'?' + query if query else ''}", encoded=True)
-        try:
-            async with self._client().request(method, target, headers=sent, data=data) as response:
-                if response.status not in (200, 206):
-                    raise answer_error(
-                        response.status, await response.text(), response.headers, str(target)
-                    )
-                yield response
-        except TimeoutError as error:
-            raise ComponentUnavailable(
-                f"the gateway was silent for {IDLE_TIMEOUT_S:g} s", str(target), "Try again."
-            ) from error
-        except (aiohttp.ClientError, OSError) as error:
-            raise ComponentUnavailable(
-                f"the gateway does not answer ({type(error).__name__}: {error})",
-                str(target),
-                "See that it is running (greenray up) and try again.",
-            ) from error
+        async with AsyncExitStack() as stack:
+            with _own_errors(str(target)):
+                answer = await stack.enter_async_context(
+                    self._peers().request(method, target, headers=sent, data=data)
+                )
+                if answer.status not in (200, 206):
+                    body = await answer.beginning()
+                    raise answer_error(answer.status, body, answer.headers, str(target))
+            yield GatewayAnswer(answer, str(target))
 
-    def _client(self) -> aiohttp.ClientSession:
+    def _peers(self) -> PeerSession:
         if self._session is None:
-            self._session = aiohttp.ClientSession(
-                timeout=aiohttp.ClientTimeout(
-                    total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=IDLE_TIMEOUT_S
-                ),
-                auto_decompress=False,
-                read_bufsize=1024 * 1024,
-                max_field_size=64 * 1024,
-            )
+            self._session = PeerSession(PATIENCE, buffer_bytes=1024 * 1024)
         return self._session
 
     def signed_request(
@@ -170,12 +159,68 @@ class GatewaySession:
         return headers
 
 
+class GatewayAnswer:
+    """One that is no error. Its methods raise BadAnswer (it is too long, or not what was asked for)
+    and ComponentUnavailable (it breaks off, or comes too slowly)."""
+
+    def __init__(self, answer: PeerAnswer, where: str) -> None:
+        self._answer = answer
+        self._where = where
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self._answer.headers
+
+    async def blocks(self, size_bytes: int) -> AsyncIterator[bytes]:
+        """The body as it comes. Raises PayloadSizeMismatch as soon as it is longer than
+        ``size_bytes``; whether it is shorter shows at its end."""
+        blocks = self._answer.blocks(size_bytes)
+        while True:
+            with _own_errors(self._where):
+                try:
+                    block = await anext(blocks, b"")
+                except AnswerTooLong as fault:
+                    raise PayloadSizeMismatch(
+                        f"the answer is longer than the object ({fault})",
+                        self._where,
+                        "Get it again, from another gateway if need be.",
+                    ) from None
+            if not block:
+                return
+            yield block
+
+    async def document(self) -> Any:
+        """The body as JSON, every text in it printable and cut."""
+        with _own_errors(self._where):
+            return printable_values(await self._answer.json(MAX_DOCUMENT_BYTES))
+
+
+@contextmanager
+def _own_errors(where: str) -> Iterator[None]:
+    """What is wrong with the gateway, in the client's words."""
+    try:
+        yield
+    except PeerSilent as fault:
+        raise ComponentUnavailable(
+            f"the gateway does not answer in time: {fault}", where, "Try again."
+        ) from fault
+    except AnswerInvalid as fault:
+        raise BadAnswer(f"the answer is refused: {fault}", where) from fault
+    except PeerFault as fault:
+        raise ComponentUnavailable(
+            f"the gateway does not answer ({fault})",
+            where,
+            "See that it is running (greenray up) and try again.",
+        ) from fault
+
+
 def answer_error(status: int, body: str, headers: Mapping[str, str], where: str) -> GreenrayError:
     """What an answer other than success says: the fact that a greenray gateway names in its error
     header, else a BadAnswer with the HTTP status, code and message."""
-    match = _XML.search(body)
-    code, message = match.groups() if match else ("", body[:200])
-    answered = f"HTTP {status} {code}".rstrip() + (f": {message}" if message else "")
+    code, message = xml_element("Code", body), xml_element("Message", body)
+    if not code:
+        message = body[:_MAX_CHARACTERS]
+    answered = printable(f"HTTP {status} {code}".rstrip() + (f": {message}" if message else ""))
     said = _said(headers.get(ERROR_HEADER, ""))
     if status == _TOO_MUCH_TO_DO:
         after = headers.get("Retry-After", "")
@@ -186,7 +231,7 @@ def answer_error(status: int, body: str, headers: Mapping[str, str], where: str)
     error_type = _BY_REASON.get(str(said.get("reason")), BadAnswer)
     if error_type is BadAnswer:
         return BadAnswer(answered, where, "See the gateway's log.")
-    return error_type(str(said.get("message", message)), where, f"({answered})")
+    return error_type(printable(str(said.get("message", message))), where, f"({answered})")
 
 
 def error_for_reason(reason: str, message: str, where: str, next_step: str = "") -> GreenrayError:
@@ -196,8 +241,8 @@ def error_for_reason(reason: str, message: str, where: str, next_step: str = "")
 
 def _said(header: str) -> Mapping[str, Any]:
     try:
-        value = json.loads(header) if header else {}
-    except ValueError:
+        value = parsed_json(header) if header else {}
+    except AnswerInvalid:
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -102,6 +102,7 @@ class OutgoingPayload(Payload):
         self._on_sent = on_sent
         self._name = str(getattr(file, "name", "stream"))
         self.failure: GreenrayError | None = None
+        self.when_sent: Callable[[], None] = lambda: None
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         """A payload is bytes, and not shown to anybody."""
@@ -137,6 +138,7 @@ class OutgoingPayload(Payload):
     ) -> None:
         """``write``: the length is that of the file."""
         await self.write(writer)
+        self.when_sent()
 
     async def _send_pages(self, file: IO[bytes], writer: StreamWriter) -> None:
         loop = asyncio.get_running_loop()

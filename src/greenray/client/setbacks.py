@@ -18,6 +18,13 @@ class ReplacedSecondary:
     reason: str
     message: str
 
+    @classmethod
+    def from_json(cls, entry: Mapping[str, Any]) -> ReplacedSecondary:
+        """Of a job-status document."""
+        return cls(
+            entry["redundancy_index"], entry["operator_address"], entry["reason"], entry["message"]
+        )
+
     def __str__(self) -> str:
         return _one_line(
             f"replaced at {self.redundancy_index}: {self.operator_address}, "
@@ -61,7 +68,7 @@ class Setbacks:
         # The same secondary may be replaced again for the same reason, later on.
         replaced = status["replaced"][self._replaced_count :]
         self._replaced_count += len(replaced)
-        new: list[Setback] = [ReplacedSecondary(**entry) for entry in replaced]
+        new: list[Setback] = [ReplacedSecondary.from_json(entry) for entry in replaced]
         failed = _failed_step(status)
         if failed is not None and failed not in self._all:
             new.append(failed)

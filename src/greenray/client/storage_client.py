@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 import re
 import time
@@ -11,7 +10,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from greenray.chain.crypto import address_of
@@ -22,6 +20,7 @@ from greenray.client.creation import Creator, PutOptions
 from greenray.client.deletion import Deleter, Deletion
 from greenray.client.download_sources import DownloadSources, OnSources
 from greenray.client.gateway_session import GatewaySession, error_for_reason
+from greenray.client.job_document import checked_sources, checked_status, checked_timeline
 from greenray.client.payload_io import (
     DirectPayload,
     OutgoingPayload,
@@ -34,8 +33,8 @@ from greenray.client.progress import Activity, OnProgress, ProgressReporter
 from greenray.client.setbacks import OnSetback, Setback
 from greenray.coding.checksums import PayloadChecksums, hash_payload
 from greenray.coding.codec import Codec, get_codec
+from greenray.protocol.content_type import check_content_type, served_content_type
 from greenray.protocol.errors import (
-    BadAnswer,
     ComponentUnavailable,
     EmptyPayload,
     IntegrityHashMismatch,
@@ -152,7 +151,8 @@ class StorageClient:
         each secondary that was replaced, and each step that failed and is tried again.
 
         Raises:
-            UnreadableFile, InvalidName, EmptyPayload, PayloadTooLarge: nothing was done.
+            UnreadableFile, InvalidName, EmptyPayload, PayloadTooLarge, InvalidInput (the content
+                type): nothing was done.
             WrongObjectStatus: the object is sealed (or discontinued) already.
             PayloadSizeMismatch, IntegrityHashMismatch: the object on chain is another payload.
             TransactionRefused, TransactionFailed, ChainError: it could not be created.
@@ -161,9 +161,10 @@ class StorageClient:
         """
         check_bucket_name(bucket_name)
         check_object_name(object_name)
+        options = options or PutOptions()
+        check_content_type(options.content_type)
         reporter = ProgressReporter(on_progress, on_setback)
         watch = _StopWatch(self._clock)
-        options = options or PutOptions()
         with opened(source) as (file, name):
             size_bytes = size_of(file)
             params = await self._chain.storage_params()
@@ -260,7 +261,8 @@ class StorageClient:
     ) -> None:
         size_bytes = info.payload_size
         reporter.report(Activity.UPLOAD, 0, size_bytes)
-        headers = {"Content-Length": str(size_bytes), "Content-Type": info.content_type}
+        content_type = served_content_type(info.content_type)
+        headers = {"Content-Length": str(size_bytes), "Content-Type": content_type}
         if isinstance(file, DirectPayload):
             request = session.signed_request(sp_address, "PUT", f"/{info.name}", headers)
             await admitted(lambda: file.send(session.endpoint, request), info.name)
@@ -322,10 +324,10 @@ class StorageClient:
         Raises: NoSuchBucket, NoSuchObject, AccessDenied, ComponentUnavailable, BadAnswer.
         """
         session = await self._session(await self._chain.head_bucket(bucket_name))
-        return await _job_document(session, f"{bucket_name}/{object_name}", "job-status=")
+        return await _job_status(session, f"{bucket_name}/{object_name}")
 
     async def _status(self, session: GatewaySession, info: ObjectInfo) -> Mapping[str, Any]:
-        return _of(info, await _job_document(session, info.name, "job-status="))
+        return _of(info, await _job_status(session, info.name))
 
     async def timeline(self, bucket_name: str, object_name: str) -> Mapping[str, Any]:
         """When each batch of an object was worked on (the JSON of ``greenray status --timeline``).
@@ -334,7 +336,8 @@ class StorageClient:
         """
         info = await self._chain.head_object(bucket_name, object_name)
         session = await self._session(await self._chain.head_bucket(bucket_name))
-        return _of(info, await _job_document(session, info.name, "job-timeline="))
+        async with session.request("GET", f"/{info.name}", "job-timeline=") as answer:
+            return _of(info, checked_timeline(await answer.document(), session.endpoint))
 
     # --- get -------------------------------------------------------------------------------------
 
@@ -388,7 +391,7 @@ class StorageClient:
         reporter.report(Activity.DOWNLOAD, 0, info.payload_size)
         async with session.request("GET", f"/{info.name}") as answer:
             sources_query = answer.headers.get(SOURCES_HEADER, "")
-            async for block in answer.content.iter_any():
+            async for block in answer.blocks(info.payload_size):
                 await asyncio.to_thread(download.write, block)
                 reporter.report(Activity.DOWNLOAD, download.size_bytes, info.payload_size)
         if download.size_bytes != info.payload_size:
@@ -484,23 +487,17 @@ async def _tell_sources(
     session: GatewaySession, info: ObjectInfo, query: str, on_sources: OnSources
 ) -> None:
     try:
-        document = await _job_document(session, info.name, query)
-        on_sources(DownloadSources.from_json(document))
+        async with session.request("GET", f"/{info.name}", query) as answer:
+            document = checked_sources(await answer.document(), session.endpoint)
     except NoTrace as error:  # the gateway was restarted in between
         log.warning("where the bytes came from is not known: %s", error)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BadAnswer(f"the {query} cannot be read", session.endpoint) from error
+    else:
+        on_sources(DownloadSources.from_json(document))
 
 
-async def _job_document(session: GatewaySession, name: str, query: str) -> Mapping[str, Any]:
-    async with session.request("GET", f"/{name}", query) as answer:
-        text = await answer.text()
-    try:
-        document = json.loads(text)
-        document["object_id"] = int(document["object_id"])
-        return MappingProxyType(document)
-    except (ValueError, KeyError, TypeError) as error:
-        raise BadAnswer(f"the {query} cannot be read", session.endpoint) from error
+async def _job_status(session: GatewaySession, name: str) -> Mapping[str, Any]:
+    async with session.request("GET", f"/{name}", "job-status=") as answer:
+        return checked_status(await answer.document(), session.endpoint)
 
 
 def _of(info: ObjectInfo, document: Mapping[str, Any]) -> Mapping[str, Any]:

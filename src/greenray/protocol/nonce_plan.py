@@ -13,7 +13,9 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-_SEQUENCE_MISMATCH = re.compile(r"account sequence mismatch(?:, expected (\d+), got \d+)?")
+_SEQUENCE_MISMATCH = re.compile(
+    r"account sequence mismatch(?:, expected ([0-9]{1,19}), got [0-9]{1,19})?"
+)
 _CHAIN_SDK = "sdk"
 
 

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
+from greenray.protocol.document_form import NULL, misfit
+from greenray.protocol.errors import InvalidInput
 from greenray.protocol.job import JobState
 from greenray.protocol.layout import SEGMENTS
 from greenray.timeline.stage_trace import Stage
@@ -31,6 +33,40 @@ _PRIMARY_ROWS = (
 _SECONDARY_ROWS = (Stage.SENT, Stage.STORED)
 _SECONDARIES_ROWS = (Stage.OPENED, Stage.HASHED, Stage.WRITTEN, Stage.SIGNED, Stage.RECEIPT)
 _SEAL_ROWS = (Stage.SUBMITTED, Stage.RESERVED, Stage.BROADCAST, Stage.SEALED)
+
+_STATE_NAMES = frozenset(state.name for state in JobState)
+_STAGES = frozenset(stage.value for stage in Stage)
+_STAGE = {
+    "stage": _STAGES,
+    "redundancy_index": int,
+    "operator_address": str,
+    "batch": (NULL, int),
+    "start_s": float,
+    "end_s": float,
+    "size_bytes": int,
+    "process": str,
+    "pid": int,
+    "node": str,
+    "failed": bool,
+}
+"""In the order of ``StageSpan``."""
+_FORM = {
+    "bucket": str,
+    "object": str,
+    "object_id": int,
+    "payload_size_bytes": int,
+    "state": _STATE_NAMES,
+    "final": bool,
+    "batches": int,
+    "began_at": float,
+    "one_clock": bool,
+    "states": [{"state": _STATE_NAMES, "start_s": float, "end_s": (NULL, float)}],
+    "secondaries": [{"redundancy_index": int, "operator_address": str, "hosted": bool}],
+    "stages": [_STAGE],
+    "cpu": [{"node": str, "use": [{"start_s": float, "end_s": float, "busy_shares": [float]}]}],
+    "missing": [{"stage": _STAGES, "redundancy_index": int, "batches": [int]}],
+    "silent": [str],
+}
 
 Span = tuple[float, float]
 """From and to, in seconds."""
@@ -176,6 +212,10 @@ class Timeline:
 
     @classmethod
     def from_json(cls, document: Mapping[str, Any]) -> Self:
+        """Raises InvalidInput: it is no timeline."""
+        problem = misfit(document, _FORM, "job-timeline")
+        if problem is not None:
+            raise InvalidInput(f"the timeline cannot be read: {problem}")
         return cls(
             bucket_name=document["bucket"],
             object_name=document["object"],
@@ -190,9 +230,13 @@ class Timeline:
                 StateSpan(JobState[s["state"]], s["start_s"], s["end_s"])
                 for s in document["states"]
             ),
-            secondaries=tuple(TimelineSecondary(**s) for s in document["secondaries"]),
+            secondaries=tuple(
+                TimelineSecondary(s["redundancy_index"], s["operator_address"], s["hosted"])
+                for s in document["secondaries"]
+            ),
             stages=tuple(
-                StageSpan(**{**s, "stage": Stage(s["stage"])}) for s in document["stages"]
+                StageSpan(Stage(s["stage"]), *(s[name] for name in _STAGE if name != "stage"))
+                for s in document["stages"]
             ),
             cpu=tuple(
                 NodeCpu(

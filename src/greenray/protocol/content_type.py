@@ -1,0 +1,27 @@
+"""The content type of an object as a header: the chain takes any text, HTTP does not."""
+
+from __future__ import annotations
+
+from greenray.protocol.errors import InvalidInput
+
+DEFAULT_CONTENT_TYPE = "application/octet-stream"
+
+
+def is_header_value(content_type: str) -> bool:
+    """Whether it can stand in a head, where a control character would end or break it."""
+    return bool(content_type) and not any(one < " " or one == "\x7f" for one in content_type)
+
+
+def served_content_type(content_type: str) -> str:
+    """Of an object on chain, in a request or an answer; what cannot be said is octets."""
+    return content_type if is_header_value(content_type) else DEFAULT_CONTENT_TYPE
+
+
+def check_content_type(content_type: str) -> None:
+    """Of an object that is to be created; an empty one is the default. Raises InvalidInput."""
+    if content_type and not is_header_value(content_type):
+        raise InvalidInput(
+            "has a control character, with which no gateway could serve the object",
+            f"content type {content_type[:80]!r}",
+            "Give one like text/plain.",
+        )
