@@ -16,26 +16,31 @@ from tests.support.sources import SOURCE, nodes_of, source_files
 
 _MAY_IMPORT = {
     "protocol": "",
-    "display": "",
+    "display": "protocol files",
     "seam": "protocol",
     "peer": "protocol",
+    "files": "protocol",
     "coding": "protocol",
-    "chain": "protocol seam peer",
+    "chain": "protocol seam peer files",
     "storage": "protocol seam",
-    "timeline": "protocol seam display",
-    "client": "protocol peer coding chain storage",
+    "timeline": "protocol seam display files",
+    "client": "protocol peer files coding chain storage",
     "capacity": "protocol display coding",
     "actors": "protocol seam peer coding chain storage timeline",
     "cluster": "protocol seam coding chain storage timeline client actors",
-    "bench": ("protocol peer display coding chain storage timeline client capacity actors cluster"),
+    "bench": (
+        "protocol peer files display coding chain storage timeline client capacity actors cluster"
+    ),
     "api": "protocol display coding chain storage timeline client capacity actors cluster bench",
-    "cli": ("protocol display coding chain storage timeline client capacity actors cluster bench"),
+    "cli": (
+        "protocol files display coding chain storage timeline client capacity actors cluster bench"
+    ),
     "__init__": "capacity client cluster timeline api",
     "__main__": "cli",
 }
 """By package of greenray: those that it may import, beside itself."""
 _RAY_FILES = ("cluster/on_ray/*.py", "bench/ec_ray_workers.py")
-"""The only that may know that there is Ray."""
+"""The only files that may know that there is Ray."""
 _IMPURE = {
     "asyncio",
     "datetime",

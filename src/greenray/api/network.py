@@ -30,7 +30,7 @@ from greenray.client.creation import PutOptions
 from greenray.client.deletion import Deletion
 from greenray.client.download_sources import OnSources
 from greenray.client.network_file import NetworkFile, read_network
-from greenray.client.payload_io import PayloadFile
+from greenray.client.payload_io import PayloadFile, download_target
 from greenray.client.setbacks import OnSetback
 from greenray.client.storage_client import StorageClient, WaitFor
 from greenray.client.user import open_client, split_name
@@ -274,15 +274,16 @@ class Network:
         self, name: str, target: str | Path | None = None, *, on_sources: OnSources | None = None
     ) -> bytes | Path:
         """The payload of ``bucket/object``, verified against the chain's checksums; as a file at
-        ``target`` if that is given.
+        ``target``, or in the directory ``target``, if that is given.
 
         ``on_sources`` is told, in another thread, where the bytes came from: the primary, or pieces
         of secondaries; ``print`` will do.
 
-        Raises: what ``StorageClient.get`` raises."""
+        Raises: InvalidName, what ``StorageClient.get`` raises."""
         if target is not None:
-            self._get(name, Path(target), on_sources)
-            return Path(target)
+            path = download_target(Path(target), split_name(name)[1])
+            self._get(name, path, on_sources)
+            return path
         with tempfile.TemporaryDirectory(prefix="greenray-get-") as directory:
             path = Path(directory) / "payload"
             self._get(name, path, on_sources)

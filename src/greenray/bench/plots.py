@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from greenray.bench.records import EVERYTHING
 from greenray.bench.table import case_parts, shared_parts, size_part
 from greenray.display.plot_parts import caption
 from greenray.display.units import number
+from greenray.files.whole_file import write_whole
+from greenray.storage.direct_io import store_errors
 from greenray.timeline.plot import draw_timeline
 
 _PANELS = {
@@ -50,12 +53,18 @@ _WIDTH_INCHES = 11
 
 
 def draw(document: Mapping[str, Any], directory: Path) -> Path:
-    """``<bench>.png`` of one result document. The directory is made if needed."""
+    """``<bench>.png`` of one result document. The directory is made if needed.
+
+    Raises NoSpaceLeft, StoreError.
+    """
     figure = _DRAWN_OTHERWISE.get(document["bench"], bars)(document)
     FigureCanvasAgg(figure)
-    directory.mkdir(parents=True, exist_ok=True)
     path = directory / f"{document['bench']}.png"
-    figure.savefig(path, dpi=_DOTS_PER_INCH)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=_DOTS_PER_INCH)
+    with store_errors(directory, "write the picture"):
+        directory.mkdir(parents=True, exist_ok=True)
+        write_whole(path, png.getvalue())
     return path
 
 

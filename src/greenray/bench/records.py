@@ -6,6 +6,7 @@ environment and the summary are in the Parquet file's metadata, as JSON under ``
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from greenray.bench.spread import Spread
+from greenray.files.whole_file import write_whole
 from greenray.protocol.errors import InvalidInput
+from greenray.storage.direct_io import store_errors
 
 CPU_METRIC = "CPU"
 """Time of all processes, in seconds per GB of payload."""
@@ -119,13 +122,17 @@ class BenchResult:
 
 
 def write_result(result: BenchResult, directory: Path) -> tuple[Path, Path]:
-    """``<bench>.json`` and ``<bench>.parquet`` in ``directory``, which is made if needed."""
-    directory.mkdir(parents=True, exist_ok=True)
+    """``<bench>.json`` and ``<bench>.parquet`` in ``directory``, which is made if needed.
+
+    Raises NoSpaceLeft, StoreError.
+    """
     document = result.to_json()
     json_file = directory / f"{result.bench}.json"
-    json_file.write_text(json.dumps(document, indent=1) + "\n")
     parquet_file = json_file.with_suffix(".parquet")
-    write_parquet(document, parquet_file)
+    with store_errors(directory, "write the result"):
+        directory.mkdir(parents=True, exist_ok=True)
+        write_whole(json_file, (json.dumps(document, indent=1) + "\n").encode())
+        write_parquet(document, parquet_file)
     return json_file, parquet_file
 
 
@@ -135,7 +142,9 @@ def write_parquet(document: Mapping[str, Any], path: Path) -> None:
     import pyarrow.parquet as pq
 
     metadata = {key: json.dumps(document[key]) for key in METADATA_KEYS}
-    pq.write_table(pa.Table.from_pylist(document["rows"], _schema(metadata)), path)
+    written = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(document["rows"], _schema(metadata)), written)
+    write_whole(path, written.getvalue())
 
 
 def _schema(metadata: Mapping[str, str]) -> Any:

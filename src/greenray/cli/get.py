@@ -18,7 +18,9 @@ app = command_app()
 @app.command()
 def get(
     name: Annotated[str, typer.Argument(metavar="BUCKET/OBJECT")],
-    file: Annotated[Path, typer.Argument(help="Where to put it; appears only complete.")],
+    file: Annotated[
+        Path, typer.Argument(help="Where to put it, a file or a directory; appears only complete.")
+    ],
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     key: KeyOption = None,
     gateway: GatewayOption = None,
@@ -28,6 +30,7 @@ def get(
     from greenray.cli.transfer import transfer_display
     from greenray.client.download_sources import DownloadSources
     from greenray.client.network_file import read_network
+    from greenray.client.payload_io import download_target
     from greenray.client.user import open_client, split_name
     from greenray.protocol.objects import ObjectInfo
 
@@ -40,12 +43,13 @@ def get(
                 return await client.get(
                     bucket,
                     object_name,
-                    file,
+                    target,
                     on_progress=display.show,
                     on_sources=told.append,
                 )
 
     with reporting_errors(as_json):
+        target = download_target(file, split_name(name)[1])
         info = asyncio.run(run())
         document = {
             "bucket": info.bucket_name,
@@ -53,10 +57,10 @@ def get(
             "object_id": info.id,
             "payload_size_bytes": info.payload_size,
             "integrity_hash": info.checksums[0].hex(),
-            "file": str(file),
+            "file": str(target),
             "sources": told[0].to_json() if told else None,
         }
-        text = f"{file}: {format_size(info.payload_size)} of {name}, verified"
+        text = f"{target}: {format_size(info.payload_size)} of {name}, verified"
         if told and told[0].rebuilt_bytes:
             text += f"; {format_size(told[0].rebuilt_bytes)} rebuilt from secondaries"
         print_result(document, text, as_json)

@@ -7,7 +7,6 @@ import hashlib
 import io
 import os
 import stat
-import tempfile
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import aclosing, contextmanager
@@ -18,9 +17,11 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 
+from greenray.files.whole_file import WholeFile
 from greenray.protocol.errors import (
     GreenrayError,
     IntegrityHashMismatch,
+    InvalidName,
     NoSpaceLeft,
     PayloadSizeMismatch,
     UnreadableFile,
@@ -202,26 +203,24 @@ class VerifiedDownload:
         self._checksums: list[bytes] = []
         self.size_bytes = 0
         try:
-            handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+            self._whole = WholeFile(target)
         except OSError as error:
             raise UnreadableFile(
-                f"no file can be written there ({error.strerror})", str(target.parent)
+                f"no file can be written there ({error.strerror})",
+                str(target),
+                "Name a file in a directory that can be written.",
             ) from error
-        self._part = Path(name)
-        self._file = os.fdopen(handle, "wb", buffering=0)
 
     def write(self, data: bytes) -> None:
-        """Append. Raises NoSpaceLeft."""
+        """Append. Raises NoSpaceLeft, UnreadableFile."""
         view = memoryview(data)
         self.size_bytes += len(view)
         try:
             rest = view
             while len(rest):
-                rest = rest[self._file.write(rest) :]
+                rest = rest[self._whole.file.write(rest) :]
         except OSError as error:
-            if error.errno not in _ENOSPC:
-                raise
-            raise NoSpaceLeft("the disk is full", str(self._target), "Make room.") from error
+            raise self._not_written(error) from error
         while len(view):
             taken = view[: self._segment_size_bytes - self._in_segment]
             self._segment.update(taken)
@@ -231,7 +230,8 @@ class VerifiedDownload:
                 self._end_segment()
 
     def commit(self, expected_integrity_hash: bytes) -> None:
-        """Move the file to its place. Raises IntegrityHashMismatch."""
+        """Move the file to its place, or write it through the device or pipe that is there. Raises
+        IntegrityHashMismatch, NoSpaceLeft, UnreadableFile."""
         if self._in_segment:
             self._end_segment()
         found = integrity_hash(self._checksums)
@@ -242,22 +242,39 @@ class VerifiedDownload:
                 str(self._target),
                 "Nothing was kept; get the object again.",
             )
-        self._file.close()
-        # mkstemp makes files for the owner only; a download gets what any new file gets.
-        mask = os.umask(0)
-        os.umask(mask)
-        self._part.chmod(0o666 & ~mask)
-        self._part.replace(self._target)
+        try:
+            self._whole.commit()
+        except OSError as error:
+            raise self._not_written(error) from error
 
     def abort(self) -> None:
         """Remove what was written; after ``commit`` it does nothing."""
-        self._file.close()
-        self._part.unlink(missing_ok=True)
+        self._whole.abort()
+
+    def _not_written(self, error: OSError) -> GreenrayError:
+        if error.errno in _ENOSPC:
+            return NoSpaceLeft("the disk is full", str(self._target), "Make room.")
+        return UnreadableFile(f"it cannot be written ({error.strerror})", str(self._target))
 
     def _end_segment(self) -> None:
         self._checksums.append(self._segment.digest())
         self._segment = hashlib.sha256()
         self._in_segment = 0
+
+
+def download_target(target: Path, object_name: str) -> Path:
+    """Where an object goes: into a directory by the last part of its name, else just there.
+
+    Raises InvalidName: the last part is no name of a file.
+    """
+    if not target.is_dir():
+        return target
+    name = object_name.rsplit("/", 1)[-1]
+    if name in ("", ".", "..") or "\0" in name:
+        raise InvalidName(
+            "has no last part that could name a file", object_name, "Name the file as well."
+        )
+    return target / name
 
 
 def _not_seekable(name: str) -> UnreadableFile:

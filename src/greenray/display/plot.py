@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from greenray.files.whole_file import write_whole
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -31,7 +33,7 @@ class Plot:
     def save(self, path: str | Path) -> Path:
         """As a PNG file."""
         target = Path(path)
-        target.write_bytes(self._repr_png_())
+        write_whole(target, self._repr_png_())
         return target
 
 

@@ -7,12 +7,11 @@ threads, because slices of a thread must lie inside one another.
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from greenray.files.whole_file import write_whole
 from greenray.protocol.errors import NoSpaceLeft, StoreError
 from greenray.protocol.layout import SEGMENTS
 from greenray.timeline.values import NodeCpu, StageSpan, Timeline
@@ -42,18 +41,9 @@ def perfetto_document(timeline: Timeline) -> dict[str, Any]:
 def write_perfetto(timeline: Timeline, path: Path) -> None:
     """The file appears whole or not at all. Raises NoSpaceLeft, StoreError."""
     text = json.dumps(perfetto_document(timeline))
-    temporary: str | None = None
     try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=path.parent, prefix=f".{path.name}.", delete=False
-        ) as file:
-            temporary = file.name
-            file.write(text)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
+        write_whole(path, text.encode())
     except OSError as error:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
         kind = NoSpaceLeft if error.errno in _NO_SPACE else StoreError
         raise kind(
             f"the trace cannot be written ({error.strerror})", str(path), "Name another file"

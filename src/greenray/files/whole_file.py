@@ -1,0 +1,115 @@
+"""A file that appears whole or not at all, whatever stands at its name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import IO
+
+_COPY_BYTES = 1024 * 1024
+
+
+class WholeFile:
+    """Is written beside its name, and takes it in one step.
+
+    A symbolic link is followed. A device or a pipe at that name (``/dev/null``, ``/dev/stdout``) is
+    never replaced: what was written goes through it when all of it is there. Everything else that
+    is no regular file is refused, a directory, a block device and a socket among them.
+    """
+
+    def __init__(self, target: Path) -> None:
+        """Raises OSError: nothing can be written there, or nobody reads from the pipe."""
+        self._stream = _opened_stream(target)
+        self._target = target if self._stream is not None else Path(os.path.realpath(target))
+        try:
+            directory = None if self._stream is not None else self._target.parent
+            handle, part = tempfile.mkstemp(prefix=f".{self._target.name}.", dir=directory)
+        except BaseException:
+            self._close_stream()
+            raise
+        self._part = Path(part)
+        self.file: IO[bytes] = os.fdopen(handle, "wb", buffering=0)
+
+    def commit(self) -> None:
+        """Now it is there, with the mode of what it replaces, else of any new file. Raises OSError;
+        ``abort`` is still to be called then."""
+        self.file.close()
+        if self._stream is None:
+            self._part.chmod(_mode(self._target))
+            self._part.replace(self._target)
+            return
+        with self._part.open("rb") as written, os.fdopen(self._stream, "wb") as stream:
+            self._stream = None
+            shutil.copyfileobj(written, stream, _COPY_BYTES)
+        self._part.unlink()
+
+    def abort(self) -> None:
+        """Leave nothing; after ``commit`` it does nothing."""
+        self.file.close()
+        self._close_stream()
+        self._part.unlink(missing_ok=True)
+
+    def _close_stream(self) -> None:
+        if self._stream is not None:
+            os.close(self._stream)
+            self._stream = None
+
+
+def write_whole(target: Path, data: bytes) -> None:
+    """Raises OSError; nothing is left then, and what was there before stays."""
+    whole = WholeFile(target)
+    try:
+        rest = memoryview(data)
+        while len(rest):
+            rest = rest[whole.file.write(rest) :]
+        whole.commit()
+    finally:
+        whole.abort()
+
+
+def _mode(target: Path) -> int:
+    """What the file that replaces it is to have. Raises OSError: it is no regular file (any more),
+    and is not replaced."""
+    with suppress(FileNotFoundError):
+        found = target.lstat().st_mode
+        if not stat.S_ISREG(found):
+            raise OSError(errno.EEXIST, "what is there now is no regular file")
+        return stat.S_IMODE(found)
+    # mkstemp makes files for the owner only.
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask
+
+
+def _opened_stream(target: Path) -> int | None:
+    """A descriptor of the device or pipe at that name; None where a file may be put. Raises
+    OSError."""
+    try:
+        kind = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISDIR(kind):
+        raise OSError(errno.EISDIR, "is a directory")
+    if stat.S_ISREG(kind) and not _is_of_the_system(target):
+        return None
+    if stat.S_ISBLK(kind) or stat.S_ISSOCK(kind):
+        raise OSError(errno.EEXIST, "is a block device or a socket")
+    try:
+        # Who opens a pipe that nobody reads would wait for ever.
+        stream = os.open(target, os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            raise OSError(errno.ENXIO, "nobody reads from this pipe") from None
+        raise
+    os.set_blocking(stream, True)
+    return stream
+
+
+def _is_of_the_system(target: Path) -> bool:
+    """Whether the name is a link like /dev/stdout, to what a descriptor of this process is."""
+    return target.is_symlink() and os.path.abspath(target).startswith(("/dev/", "/proc/"))
