@@ -55,6 +55,7 @@ class GatewaySession:
         *,
         clock: Callable[[], float] = time.time,
         patience_s: float = PATIENCE_S,
+        patience: Patience = PATIENCE,
     ) -> None:
         """``private_key`` None: anonymous, for public objects only. Raises InvalidSetting."""
         url = URL(endpoint if "://" in endpoint else f"https://{endpoint}")
@@ -67,6 +68,7 @@ class GatewaySession:
         self._private_key = private_key
         self._clock = clock
         self._patience_s = patience_s
+        self._patience = patience
         self._session: PeerSession | None = None
 
     @property
@@ -129,7 +131,7 @@ class GatewaySession:
 
     def _peers(self) -> PeerSession:
         if self._session is None:
-            self._session = PeerSession(PATIENCE, buffer_bytes=1024 * 1024)
+            self._session = PeerSession(self._patience, buffer_bytes=1024 * 1024)
         return self._session
 
     def signed_request(

@@ -19,7 +19,7 @@ from greenray.client.admission import admitted
 from greenray.client.creation import Creator, PutOptions
 from greenray.client.deletion import Deleter, Deletion
 from greenray.client.download_sources import DownloadSources, OnSources
-from greenray.client.gateway_session import GatewaySession, error_for_reason
+from greenray.client.gateway_session import PATIENCE, GatewaySession, error_for_reason
 from greenray.client.job_document import checked_sources, checked_status, checked_timeline
 from greenray.client.payload_io import (
     DirectPayload,
@@ -33,6 +33,7 @@ from greenray.client.progress import Activity, OnProgress, ProgressReporter
 from greenray.client.setbacks import OnSetback, Setback
 from greenray.coding.checksums import PayloadChecksums, hash_payload
 from greenray.coding.codec import Codec, get_codec
+from greenray.peer.session import Patience
 from greenray.protocol.content_type import check_content_type, served_content_type
 from greenray.protocol.errors import (
     ComponentUnavailable,
@@ -76,6 +77,8 @@ class ClientSettings:
     """How long ``put`` waits for the asked-for state; the upload goes on without it."""
     outage_s: float = 60.0
     """How long the gateway may be away while it is polled (it is being restarted)."""
+    patience: Patience = PATIENCE
+    """With one answer of a gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,13 +113,15 @@ class StorageClient:
         the endpoint when it is empty. ``endpoints``: where SPs can be reached, by operator address,
         when that is not what the chain says."""
         self._chain = chain
-        self._gateway = GatewaySession(gateway_endpoint, private_key, clock=clock)
+        self._settings = settings or ClientSettings()
+        self._gateway = GatewaySession(
+            gateway_endpoint, private_key, clock=clock, patience=self._settings.patience
+        )
         self._private_key = private_key
         self._address = address_of(private_key)
         self._sp_address = sp_address
         self._endpoints = dict(endpoints or {})
         self._codec = codec
-        self._settings = settings or ClientSettings()
         self._clock = clock
         self._creator = Creator(chain, dialect or get_dialect(), private_key)
         self._deleter = Deleter(chain, dialect or get_dialect(), private_key)
@@ -449,7 +454,9 @@ class StorageClient:
         if endpoint.rstrip("/") == self._gateway.endpoint.rstrip("/"):
             self._sp_address = primary
             return self._gateway
-        session = GatewaySession(endpoint, self._private_key, clock=self._clock)
+        session = GatewaySession(
+            endpoint, self._private_key, clock=self._clock, patience=self._settings.patience
+        )
         self._others[primary] = session
         return session
 
