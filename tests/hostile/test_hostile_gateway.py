@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -41,7 +41,7 @@ async def client_of(speak: Speak) -> AsyncIterator[tuple[StorageClient, str]]:
     chain, sp = FakeChain(), SpKeys.numbered(0)
     groups = put_object_on_chain(chain, sp, SIZE_BYTES)
     info = groups.info
-    chain.seal_object(info.bucket_name, info.object_name, [sp.address] * 6)
+    chain.seal_object(info.bucket_name, info.object_name, (sp.address,) * 6)
     async with raw_server(speak) as endpoint:
         client = StorageClient(
             chain,
@@ -117,13 +117,14 @@ async def test_an_error_or_document_without_end_costs_a_part_of_it(
             sent += MIB
 
     async with client_of(speak) as (client, name):
-        asking = {
+        bucket, object_name = name.split("/", 1)
+        asking: Mapping[str, Callable[[], Awaitable[object]]] = {
             "get": lambda: get(client, name, tmp_path / "target"),
-            "status": lambda: client.status(*name.split("/", 1)),
-            "timeline": lambda: client.timeline(*name.split("/", 1)),
-        }[asked]
+            "status": lambda: client.status(bucket, object_name),
+            "timeline": lambda: client.timeline(bucket, object_name),
+        }
         with pytest.raises(BadAnswer) as raised:
-            await asking()
+            await asking[asked]()
     assert len(str(raised.value)) < 1000
     assert sent < 96 * MIB
 

@@ -16,12 +16,12 @@ from tests.support.sources import SOURCE, nodes_of, source_files
 
 _MAY_IMPORT = {
     "protocol": "",
-    "display": "protocol files",
+    "display": "files",
     "seam": "protocol",
     "peer": "protocol",
     "files": "protocol",
     "coding": "protocol",
-    "chain": "protocol seam peer files",
+    "chain": "protocol seam peer",
     "storage": "protocol seam",
     "timeline": "protocol seam display files",
     "client": "protocol peer files coding chain storage",
