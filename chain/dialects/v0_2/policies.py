@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 from greenray.chain.dialect import Fault
 from greenray.chain.dialects.v0_2.messages import MsgPutPolicy, Statement
+from greenray.chain.dialects.v0_2.resource_patterns import InvalidPattern, check_pattern
 from greenray.chain.proto_json import Effect, PrincipalType
 from greenray.protocol.errors import InvalidName
 from greenray.protocol.names import check_bucket_name, check_object_name
@@ -114,9 +115,9 @@ def _problem_of(statement: Statement, kind: str) -> str | None:
     for resource in statement.resources if kind == "bucket" else ():
         try:
             parse_resource_name(resource)
-            re.compile(resource)
+            check_pattern(resource)
         except InvalidResourceName as error:
             return f"GRN parse from string failed, err: {error}: {_ROOT}"
-        except re.error as error:
+        except InvalidPattern as error:
             return f"regexp compile error. err: {error}"
     return None

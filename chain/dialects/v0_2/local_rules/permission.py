@@ -6,7 +6,6 @@ Policies of accounts on buckets and objects; groups, expiry and size limits are 
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,6 +20,7 @@ from greenray.chain.dialects.v0_2.local_rules.records import (
     number_key,
 )
 from greenray.chain.dialects.v0_2.policies import parse_resource_name
+from greenray.chain.dialects.v0_2.resource_patterns import matches
 from greenray.chain.local.ledger.accounts import next_number
 from greenray.chain.local.ledger.context import Context
 from greenray.chain.local.ledger.events import typed_event
@@ -172,7 +172,7 @@ def _evaluate(policy: Policy | None, action: int, resource: str | None) -> int:
         if action not in actions and ActionType.ACTION_TYPE_ALL not in actions:
             continue
         # A statement of a bucket speaks of objects only where it names them.
-        if resource is not None and not any(re.search(one, resource) for one in patterns):
+        if resource is not None and not any(matches(one, resource) for one in patterns):
             continue
         if effect == Effect.EFFECT_DENY:
             return Effect.EFFECT_DENY
