@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
@@ -13,6 +14,7 @@ import pytest
 from greenray.coding import isal
 from greenray.coding.buffers import Shard
 from greenray.coding.codec import Codec, get_codec, self_test
+from greenray.coding.library_files import bundled_library, system_library
 from greenray.coding.matrix import EXP, LOG, check_shape
 from greenray.coding.numpy_codec import NumpyCodec
 from greenray.coding.segments import decode_segment, encode_segment, split_segment
@@ -193,8 +195,8 @@ def test_the_automatic_choice_is_said_once(caplog: pytest.LogCaptureFixture) -> 
 def test_without_isal_the_next_codec_is_chosen_and_the_reason_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(isal, "_bundled_libraries", lambda: [str(tmp_path / "libisal.so")])
-    monkeypatch.setattr(isal, "_SYSTEM_LIBRARY", "libisal-that-is-not-installed.so.2")
+    monkeypatch.setattr(isal, "bundled_library", lambda: tmp_path / "libisal.so")
+    monkeypatch.setattr(isal, "system_library", lambda: system_library([tmp_path]))
     assert get_codec("auto").name == "zfec"
     assert "redundancy codec: zfec (isal: " in caplog.text
     assert "ISA-L is not installed" in caplog.text
@@ -203,11 +205,44 @@ def test_without_isal_the_next_codec_is_chosen_and_the_reason_said(
 
 
 @pytest.mark.usefixtures("fresh_choice")
+def test_without_isal_and_zfec_numpy_is_chosen(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(isal, "bundled_library", lambda: tmp_path / "libisal.so")
+    monkeypatch.setattr(isal, "system_library", lambda: system_library([tmp_path]))
+    monkeypatch.setitem(sys.modules, "zfec", None)  # as where it is not installed
+    assert get_codec("auto").name == "numpy"
+    assert "zfec cannot be loaded" in caplog.text
+    with pytest.raises(CodecUnavailable, match="pip install zfec"):
+        get_codec("zfec")
+
+
+def test_the_bundled_library_is_the_file_that_was_installed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = bundled_library()
+    assert path.is_absolute()
+    changed = tmp_path / path.name
+    changed.write_bytes(path.read_bytes() + b"\0")
+    monkeypatch.setattr(Path, "resolve", lambda self: changed)
+    with pytest.raises(OSError, match="not the file that PyEClib was installed with"):
+        bundled_library()
+
+
+def test_a_library_of_the_system_that_others_can_write_is_refused(tmp_path: Path) -> None:
+    library = tmp_path / "libisal.so.2"
+    library.write_bytes(b"")
+    tmp_path.chmod(0o777)
+    with pytest.raises(OSError, match="written by others than root"):
+        system_library([tmp_path])
+
+
+@pytest.mark.usefixtures("fresh_choice")
 def test_a_library_without_the_erasure_functions_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(isal, "_bundled_libraries", list)
-    monkeypatch.setattr(isal, "_SYSTEM_LIBRARY", "libc.so.6")
+    monkeypatch.setattr(isal, "bundled_library", lambda: "libc.so.6")
+    monkeypatch.setattr(isal, "system_library", lambda: "libc.so.6")
     with pytest.raises(CodecUnavailable, match="ec_init_tables"):
         get_codec("isal")
 

@@ -204,7 +204,7 @@ def _choose() -> Codec:
             logging.WARNING if refusals else logging.INFO, "redundancy codec: %s%s", name, reason
         )
         return codec
-    raise CodecUnavailable("no redundancy codec works here", "; ".join(refusals), "Reinstall zfec")
+    raise CodecUnavailable("no redundancy codec works here", "; ".join(refusals), "Reinstall numpy")
 
 
 def self_test(codec: Codec) -> None:

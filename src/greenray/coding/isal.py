@@ -1,6 +1,7 @@
 """Intel ISA-L's erasure kernels through ctypes, with our own coding matrix.
 
-The library comes with the PyEClib wheel (of which nothing is imported) or with Debian's libisal2.
+The library comes with the PyEClib wheel (of which nothing is imported) or with Debian's libisal2,
+and is loaded from a file that ``library_files`` has checked.
 ctypes checks no bounds: ``Codec`` has verified every buffer before ``_combine`` is reached.
 """
 
@@ -9,35 +10,24 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
-from importlib import metadata
-from pathlib import Path
 from typing import ClassVar
 
 from greenray.coding.buffers import Shard
 from greenray.coding.codec import Codec
+from greenray.coding.library_files import bundled_library, system_library
 from greenray.coding.matrix import combination
 from greenray.protocol.errors import CodecUnavailable
 
-_SYSTEM_LIBRARY = "libisal.so.2"
 _TABLE_BYTES = 32
 _MAX_CALL_BYTES = 1 << 30
 """ec_encode_data takes its length as a C int."""
 
 
-def _bundled_libraries() -> list[str]:
-    try:
-        files = metadata.files("pyeclib") or []
-    except metadata.PackageNotFoundError:
-        return []
-    named = [file for file in files if file.name.startswith("libisal") and ".so" in file.name]
-    return [str(Path(str(file.locate()))) for file in named]
-
-
 def _load() -> ctypes.CDLL:
     failures: list[str] = []
-    for path in [*_bundled_libraries(), _SYSTEM_LIBRARY]:
+    for found in (bundled_library, system_library):
         try:
-            library = ctypes.CDLL(path)
+            library = ctypes.CDLL(str(found()))
             _declare(library)
         except (OSError, AttributeError) as error:
             failures.append(str(error))

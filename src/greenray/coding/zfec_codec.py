@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
-import zfec
 
 from greenray.coding.buffers import Shard
 from greenray.coding.codec import Codec
 from greenray.coding.matrix import LOG, MAX_SHARDS
+from greenray.protocol.errors import CodecUnavailable
 
 _BLOCK_BYTES = 1 << 16
 """zfec returns new memory of the size of its input; blocks keep that small and in the cache."""
@@ -28,6 +28,18 @@ def _share_number(point: int) -> int:
 class ZfecCodec(Codec):
     name: ClassVar[str] = "zfec"
 
+    def __init__(self) -> None:
+        """Raises CodecUnavailable when zfec is not installed, as where its licence is minded."""
+        try:
+            import zfec
+        except ImportError as error:
+            raise CodecUnavailable(
+                f"zfec cannot be loaded ({error})",
+                "",
+                "Install it (pip install zfec), or choose another codec",
+            ) from None
+        self._zfec = zfec
+
     def _combine(
         self,
         sources: tuple[int, ...],
@@ -35,8 +47,8 @@ class ZfecCodec(Codec):
         wanted: tuple[int, ...],
         outputs: Sequence[Shard],
     ) -> None:
-        decoder = zfec.Decoder(len(sources), MAX_SHARDS)
-        encoder = zfec.Encoder(len(sources), MAX_SHARDS)
+        decoder = self._zfec.Decoder(len(sources), MAX_SHARDS)
+        encoder = self._zfec.Encoder(len(sources), MAX_SHARDS)
         source_numbers = tuple(_share_number(point) for point in sources)
         wanted_numbers = tuple(_share_number(point) for point in wanted)
         for start in range(0, inputs[0].size, _BLOCK_BYTES):
