@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ COMMANDS = (
     "head_start_ray_commands",
     "worker_start_ray_commands",
 )
+STARTS = ("head_start_ray_commands", "worker_start_ray_commands")
 
 each_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 
@@ -87,14 +90,42 @@ def test_ray_start_knows_every_option_of_the_start_commands(path: Path) -> None:
 
 
 @each_file
+def test_every_node_asks_for_the_token_and_keeps_what_it_makes_to_itself(path: Path) -> None:
+    config = load(path)
+    for name in STARTS:
+        assert "umask 077; RAY_AUTH_MODE=token " in config[name][-1]
+    assert "chmod 600 ~/.ray/auth_token" in config["setup_commands"][0]
+    assert "--temp-dir=$HOME/greenray/run/ray" in config[STARTS[0]][-1]
+
+
+@pytest.mark.parametrize("name", STARTS)
+def test_ray_refuses_to_start_without_a_token(name: str, tmp_path: Path) -> None:
+    """The command as it stands, with an empty home."""
+    (tmp_path / "greenray").mkdir()
+    (tmp_path / "greenray" / "venv").symlink_to(sys.prefix)
+    command = load(ROOT / "ray_config.yaml")[name][-1].replace("$RAY_HEAD_IP:6379", "127.0.0.1:1")
+    environment = {n: v for n, v in os.environ.items() if not n.startswith("RAY_")}
+    ran = subprocess.run(
+        ["bash", "-c", command],
+        env={**environment, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode != 0
+    assert "no authentication token was found" in ran.stderr
+
+
+@each_file
 def test_the_locked_versions_and_the_wheel_are_what_gets_installed(path: Path) -> None:
     config = load(path)
     assert config["file_mounts"] == {
         "~/greenray/dist": "dist",
         "~/greenray/requirements.lock": "requirements.lock",
         "~/greenray/make-venv": "scripts/make-venv",
+        "~/.ray/auth_token": "~/.ray/auth_token",
     }
-    assert all((ROOT / local).is_file() for local in list(config["file_mounts"].values())[1:])
+    assert (ROOT / "requirements.lock").is_file()
+    assert (ROOT / "scripts" / "make-venv").is_file()
     installing = [command for command in config["setup_commands"] if "/greenray/venv " in command]
     installing += [command for command in config["setup_commands"] if "pip install" in command]
     assert [command.split()[-1] for command in installing] == [
