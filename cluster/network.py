@@ -18,8 +18,10 @@ from urllib.parse import urlsplit
 from greenray.actors import names
 from greenray.actors.gateway.server import Binding
 from greenray.chain.keystore import KeyRing
+from greenray.chain.secrets import taken_secrets
 from greenray.client.network_file import GatewayAddress, NetworkFile
 from greenray.cluster.config.node_config import NodeConfig
+from greenray.cluster.config.private_files import check_keys
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.config.topology import Topology
@@ -139,7 +141,10 @@ class LocalNetwork:
         keys = self.state.keys_file if chain.endpoint is None else chain.keys
         if chain.endpoint is None and not self.state.keys_file.exists():
             return ()
-        return KeyRing.open(keys, os.environ).sp_addresses
+        ring = KeyRing.open(keys, taken_secrets())
+        if keys is not None:
+            check_keys(keys)
+        return ring.sp_addresses
 
     async def _start_processes(self, pieces: PieceLocation) -> NetworkFile:
         chain_task = asyncio.create_task(self._chain())
@@ -152,7 +157,7 @@ class LocalNetwork:
         topology = self._carrier.topology()
         if self._settings.address is not None:
             topology.check(pieces, self._settings.budget.object_store_bytes)
-        ring = KeyRing.open(keys, os.environ)
+        ring = KeyRing.open(keys, taken_secrets())
         config = NodeConfig.of(
             self._settings,
             state_root=self.state.root,

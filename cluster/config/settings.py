@@ -299,6 +299,8 @@ class Settings(BaseSettings):
     address: str | None = None
     """A running Ray cluster to attach to: auto (the one on this machine), or HOST:PORT of its head;
     None: a Ray runtime of our own."""
+    allow_open_cluster: bool = False
+    """Whether that cluster may be one that asks nobody for a token."""
     cpus: Annotated[int | None, Field(ge=1)] = None
     """CPUs that a Ray runtime of our own may use; None: all."""
     codec: Literal["auto", "isal", "zfec", "numpy"] = "auto"

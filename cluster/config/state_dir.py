@@ -16,6 +16,7 @@ from greenray.client.network_file import (
     NETWORK_FILE,
     NetworkFile,
 )
+from greenray.cluster.config.private_files import make_private_directory
 from greenray.protocol.errors import AlreadyRunning, InvalidSetting, StoreError
 
 
@@ -54,9 +55,12 @@ class StateDir:
         self.remove_network()  # what a crash left: nothing can be reached before we say so
 
     def open_file(self, path: Path) -> IO[str]:
-        """For appending; the directory is made if need be. Raises StoreError."""
+        """For appending; the directory is made if need be, and closed to other users.
+
+        Raises StoreError, InvalidSetting (others may write it).
+        """
         try:
-            self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            make_private_directory(self.root)
             self.log_dir.mkdir(exist_ok=True)
             return path.open("a+")
         except OSError as error:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from greenray.chain.secrets import environment_without_secrets
+from greenray.cluster.config.private_files import PRIVATE_UMASK
 from greenray.protocol.errors import ChainUnavailable
 
 log = logging.getLogger(__name__)
@@ -88,6 +90,8 @@ async def _spawn(options: ChainOptions) -> tuple[asyncio.subprocess.Process, str
             stdout=asyncio.subprocess.PIPE,
             stderr=log_file,
             start_new_session=True,  # Ctrl-C goes to us; we stop the chain last
+            umask=PRIVATE_UMASK,
+            env=environment_without_secrets(),
         )
     assert process.stdout is not None
     try:

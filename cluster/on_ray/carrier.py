@@ -68,13 +68,19 @@ class RayCarrier:
         settings = self._settings
         check_no_runtime()  # before stopping it is planned: what runs here would not be ours
         if settings.address is not None:
-            connect = partial(attach_ray, settings.address, namespace=self.ray_namespace)
+            connect = partial(
+                attach_ray,
+                settings.address,
+                namespace=self.ray_namespace,
+                allow_open_cluster=settings.allow_open_cluster,
+            )
         else:
             connect = partial(
                 start_ray,
                 cpus=settings.cpus,
                 object_store_bytes=settings.budget.object_store_bytes,
                 namespace=self.ray_namespace,
+                near=StateDir(settings.state_dir).root,
             )
         thread = LastingThread()
         starting = thread.run(connect)

@@ -20,7 +20,9 @@ from ray.util import list_named_actors
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from greenray.actors import names
+from greenray.chain.secrets import forget_secrets
 from greenray.cluster.config.node_config import NodeConfig, host_of, host_title
+from greenray.cluster.config.private_files import PRIVATE_UMASK
 from greenray.cluster.config.topology import Topology
 from greenray.cluster.on_ray.call_groups import answer_column_group, answer_group
 from greenray.cluster.on_ray.named_ports import RayFinder
@@ -80,11 +82,14 @@ class Host:
     """What runs in the process of a Ray actor: some of our actors, by name."""
 
     def __init__(self, builds: Mapping[str, Build]) -> None:
+        os.umask(PRIVATE_UMASK)
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
         self._actors = _HostedActors(builds)
         # Ray keeps only the text of what a constructor raises, so the first call raises it.
         with suppress(GreenrayError):
             self._actors.build_all()
+        if names.SIGNER.actor not in builds:
+            forget_secrets()
         settle()
 
     async def ping(self) -> int:

@@ -117,6 +117,28 @@ def use_the_clusters_token() -> None:
         enable(warn_if_disabled=False)
 
 
+_ASKED = "/ray.rpc.NodeInfoGcsService/CheckAlive"
+_ASK_TIMEOUT_S = 10.0
+
+
+def asks_for_a_token(address: str) -> bool:
+    """Whether the GCS of a cluster refuses who comes without one. Any other answer than that is
+    taken for no, a Ray that knows no tokens among them. Raises ComponentUnavailable."""
+    import grpc  # comes with ray[default]
+
+    with grpc.insecure_channel(address) as channel:
+        try:
+            channel.unary_unary(_ASKED)(b"", timeout=_ASK_TIMEOUT_S)
+        except grpc.RpcError as error:
+            code = error.code()
+            if code in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise ComponentUnavailable(
+                    f"the Ray cluster does not answer ({code.name})", address, "See that it runs"
+                ) from None
+            return bool(code is grpc.StatusCode.UNAUTHENTICATED)
+    return False
+
+
 def bootstrap_address(address: str) -> str | None:
     """HOST:PORT of a cluster's head; of the one that runs here for "auto". None: there is none.
 

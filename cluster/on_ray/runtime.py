@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import socket
-import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -15,11 +14,15 @@ from typing import Any
 
 import ray
 
+from greenray.chain.secrets import secrets_for_children
 from greenray.cluster.on_ray import private
+from greenray.cluster.on_ray.auth_token import close_token, make_token
+from greenray.cluster.on_ray.session_root import remove_roots_elsewhere, session_root
 from greenray.protocol.errors import (
     AlreadyRunning,
     ComponentUnavailable,
     InvalidSetting,
+    OpenCluster,
     SharedMemoryTooSmall,
 )
 
@@ -53,15 +56,21 @@ def check_no_runtime() -> None:
         )
 
 
-def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> None:
-    """A Ray runtime of our own, even when another one runs on this machine.
+def start_ray(
+    *, cpus: int | None, object_store_bytes: int, namespace: str, near: Path | None = None
+) -> None:
+    """A Ray runtime of our own, even when another one runs on this machine. ``near``: a directory
+    of which the caller is the only user, for Ray's sockets and logs.
 
-    Raises SharedMemoryTooSmall, ComponentUnavailable.
+    Raises SharedMemoryTooSmall, ComponentUnavailable, InvalidSetting (another user has made the
+    directory for Ray's sockets).
     """
     check_shared_memory(object_store_bytes)
     private.set_system_options()
     try:
-        with private.only_needed_servers():
+        make_token()
+        root = session_root(near)
+        with private.only_needed_servers(), secrets_for_children():
             ray.init(
                 address="local",
                 num_cpus=cpus,
@@ -71,24 +80,35 @@ def start_ray(*, cpus: int | None, object_store_bytes: int, namespace: str) -> N
                 log_to_driver=False,
                 logging_level=logging.ERROR,
                 job_config=private.job_config(),
-                **private.init_options(session_root(tempfile.gettempdir())),
+                **private.init_options(None if root is None else str(root)),
             )
     except (OSError, RuntimeError, ValueError) as error:
         raise ComponentUnavailable(
             f"the Ray runtime did not start: {error}",
             "ray.init",
-            "Look for a full disk or too little memory, and into the logs in /tmp/ray",
+            "Look for a full disk or too little memory, and into the logs in "
+            f"{root or os.environ.get('RAY_TMPDIR', '/tmp/ray')}",
         ) from error
 
 
-def attach_ray(address: str, *, namespace: str) -> None:
+def attach_ray(address: str, *, namespace: str, allow_open_cluster: bool = False) -> None:
     """Connect to a running cluster, one of whose nodes is this machine.
 
     ``address``: HOST:PORT of its head, or "auto" for the one that runs here. Raises InvalidSetting
-    (not such an address), ComponentUnavailable (nothing answers there, or another version).
+    (not such an address), ComponentUnavailable (nothing answers there, or another version),
+    OpenCluster (it asks nobody for a token, and ``allow_open_cluster`` is not set).
     """
     host_and_port = _head_address(address)
     _check_reachable(host_and_port)
+    if not allow_open_cluster and not private.asks_for_a_token(host_and_port):
+        raise OpenCluster(
+            "the Ray cluster asks for no token: whoever reaches its ports runs code as its user, "
+            "with the keys of the storage providers",
+            host_and_port,
+            "Start it with a token (docs/cluster.md), or, where nobody else reaches it, say "
+            "--allow-open-cluster",
+        )
+    close_token()
     private.use_the_clusters_token()
     try:
         ray.init(
@@ -151,16 +171,6 @@ def attach_error(error: Exception, address: str) -> ComponentUnavailable:
     return ComponentUnavailable(f"cannot attach to the Ray cluster: {text}", address, next_step)
 
 
-def session_root(temporary_directory: str) -> str | None:
-    """Where Ray keeps sockets and logs; None leaves it to Ray.
-
-    A socket's path may have 107 bytes, and Ray adds up to 71 to the system's directory.
-    """
-    if "RAY_TMPDIR" in os.environ or len(os.fsencode(temporary_directory)) <= 36:
-        return None
-    return "/tmp/ray"
-
-
 def gcs_address() -> str:
     """HOST:PORT at which another process attaches to the cluster of this one."""
     context: Any = ray.get_runtime_context()
@@ -170,6 +180,7 @@ def gcs_address() -> str:
 
 def stop_ray() -> None:
     ray.shutdown()
+    remove_roots_elsewhere()
 
 
 class LastingThread:

@@ -27,21 +27,3 @@ def test_a_system_without_shared_memory_is_left_to_ray(
 ) -> None:
     monkeypatch.setattr(ray_cluster, "_SHARED_MEMORY", tmp_path / "none")
     ray_cluster.check_shared_memory(1 << 60)
-
-
-@pytest.mark.parametrize(
-    ("temporary_directory", "root"),
-    [
-        ("/tmp", None),
-        ("/" + "x" * 35, None),
-        ("/" + "x" * 36, "/tmp/ray"),
-        ("/" + "ü" * 18, "/tmp/ray"),
-    ],
-)
-def test_sockets_of_ray_get_a_path_that_is_short_enough(
-    temporary_directory: str, root: str | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("RAY_TMPDIR", raising=False)
-    assert ray_cluster.session_root(temporary_directory) == root
-    monkeypatch.setenv("RAY_TMPDIR", "/somewhere")
-    assert ray_cluster.session_root(temporary_directory) is None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -52,7 +53,9 @@ def serve(
     """
     with reporting_errors(as_json=False):
         from greenray.chain.local.server import serve as serve_chain
+        from greenray.cluster.config.private_files import PRIVATE_UMASK
 
+        os.umask(PRIVATE_UMASK)
         home = home.expanduser()
         local_dialect = get_local_dialect(dialect)
         asyncio.run(

@@ -51,7 +51,7 @@ def demo(
         settings = load_settings(
             config,
             sps=sps,
-            state_dir=work_dir / "network",
+            state_dir=work_dir / "net",  # short: Ray's sockets are below it
             chain={"port": 0, **chain_overrides(chain_endpoint, keys)},
             gateway={"port": 0},
         )

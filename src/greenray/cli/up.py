@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -42,6 +43,12 @@ def up(
             "--address", help="Attach to a running Ray cluster: 'auto' or HOST:PORT of its head."
         ),
     ] = None,
+    allow_open_cluster: Annotated[
+        bool,
+        typer.Option(
+            "--allow-open-cluster", help="Attach also to one that asks nobody for a token."
+        ),
+    ] = False,
     chain_endpoint: ChainEndpointOption = None,
     keys: KeysOption = None,
     new_journal: Annotated[
@@ -54,14 +61,17 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Start the local network (or what greenray.yaml describes) and go on with unfinished jobs."""
+    from greenray.cluster.config.private_files import PRIVATE_UMASK
     from greenray.cluster.config.settings_loading import load_settings
 
+    os.umask(PRIVATE_UMASK)
     with reporting_errors(as_json):
         settings = load_settings(
             config,
             sps=sps,
             state_dir=state_dir,
             address=address,
+            allow_open_cluster=allow_open_cluster or None,
             chain=chain_overrides(chain_endpoint, keys),
         )
         if detach:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import PASSWORD_VARIABLE, KeyRing, load_key
 from greenray.chain.rpc.client import RpcChainClient
+from greenray.chain.secrets import taken_secrets
 from greenray.client.network_file import NetworkFile
 from greenray.client.storage_client import StorageClient
 from greenray.protocol.errors import InvalidName, KeyMissing
@@ -51,8 +51,8 @@ def _user_key(network: NetworkFile, key_file: Path | None) -> bytes:
             raise KeyMissing(
                 "the network has no user of its own", network.keys, "Name a keystore with --key"
             )
-        return KeyRing.open(keys, os.environ).user_key(network.user_key_name)
-    password = os.environ.get(PASSWORD_VARIABLE)
+        return KeyRing.open(keys, taken_secrets()).user_key(network.user_key_name)
+    password = taken_secrets().get(PASSWORD_VARIABLE)
     if password is None:
         raise KeyMissing("the keystore is encrypted", str(key_file), f"Set {PASSWORD_VARIABLE}")
     return load_key(key_file, password)

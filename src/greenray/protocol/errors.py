@@ -381,6 +381,12 @@ class SharedMemoryTooSmall(GreenrayError):
     reason = "shared-memory-too-small"
 
 
+class OpenCluster(GreenrayError):
+    """A Ray cluster on which anybody who reaches it runs code."""
+
+    reason = "open-cluster"
+
+
 class ComponentUnavailable(GreenrayError):
     """An actor died or does not answer; it is restarted, the call may be made again."""
 
