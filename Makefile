@@ -3,7 +3,7 @@
 # Tests start some hundred processes, which would all compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-chain test-stock faults floods lint format clean notebooks lock
+.PHONY: demo test test-chain test-stock faults floods lint format clean notebooks lock release
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
@@ -55,6 +55,10 @@ SETUP = pyproject.toml scripts/setup scripts/make-venv src/greenray/coding/sha25
 # Newer versions of everything: scripts/lock --upgrade.
 lock:
 	scripts/lock
+
+# Wheel, lock, SBOM and audit, in dist/. Where no index of vulnerabilities answers: AUDIT=skip make release
+release:
+	scripts/release
 
 # Runs the notebooks again and keeps their new outputs.
 notebooks: .venv/ready-dev
