@@ -14,7 +14,7 @@ from greenray.actors.ports import HeldPiece, SignerPort
 from greenray.actors.replication.secondary_http import endpoint_url
 from greenray.chain.crypto import keccak256
 from greenray.peer.faults import PeerFault, PeerSilent
-from greenray.peer.session import Patience, PeerSession
+from greenray.peer.session import AnswerLimits, PeerSession
 from greenray.protocol.errors import SecondaryFailed, SecondaryTimeout
 from greenray.protocol.http_auth import canonical_request, format_authorization, message_to_sign
 from greenray.protocol.layout import ColumnLayout
@@ -39,7 +39,7 @@ class HttpPieces:
     ) -> None:
         self._providers = providers
         self._signer = signer
-        self._patience = Patience(connect_timeout_s=connect_timeout_s)
+        self._limits = AnswerLimits(connect_timeout_s=connect_timeout_s)
         self._session: PeerSession | None = None
 
     async def read_piece(
@@ -96,7 +96,7 @@ class HttpPieces:
     def _open_session(self) -> PeerSession:
         if self._session is None:
             self._session = PeerSession(
-                self._patience,
+                self._limits,
                 max_head_bytes=_MAX_HEADER_BYTES,
                 buffer_bytes=_MAX_HEADER_BYTES,
                 skip_auto_headers=["User-Agent"],

@@ -31,7 +31,7 @@ from greenray.actors.receiver.replicate_piece import (
 from greenray.actors.replication.settings import HttpSettings
 from greenray.peer.error_text import xml_element
 from greenray.peer.faults import PeerFault, PeerSilent
-from greenray.peer.session import Patience, PeerSession
+from greenray.peer.session import AnswerLimits, PeerSession
 from greenray.protocol.approvals import approval_to_header
 from greenray.protocol.errors import (
     ApprovalError,
@@ -70,7 +70,7 @@ class HttpSecondaries:
     def open_group(self, provider: StorageProvider, order: GroupOrder) -> _HttpGroup:
         if self._session is None:
             self._session = PeerSession(
-                Patience(
+                AnswerLimits(
                     connect_timeout_s=self._settings.connect_timeout_s,
                     stall_timeout_s=self._settings.idle_timeout_s,
                 )

@@ -17,7 +17,7 @@ from typing import Any
 
 from greenray.chain.lazy_imports import kept_recursion_limit
 from greenray.peer.faults import AnswerInvalid, PeerSilent
-from greenray.peer.session import Patience, PeerAnswer, PeerSession, parsed_json
+from greenray.peer.session import AnswerLimits, PeerAnswer, PeerSession, parsed_json
 
 with kept_recursion_limit():
     from web3 import AsyncHTTPProvider
@@ -47,7 +47,7 @@ class OneSessionProvider(AsyncHTTPProvider):
         self._timeout_s = timeout_s
         self._max_answer_bytes = max_answer_bytes
         self._session = PeerSession(
-            Patience(timeout_s, timeout_s, timeout_s),
+            AnswerLimits(timeout_s, timeout_s, timeout_s),
             connections=CONNECTIONS,
             headers=self.get_request_headers(),
         )

@@ -15,7 +15,7 @@ import pytest
 from greenray.client.creation import PutOptions
 from greenray.client.storage_client import ClientSettings, StorageClient
 from greenray.coding.codec import get_codec
-from greenray.peer.session import Patience
+from greenray.peer.session import AnswerLimits
 from greenray.protocol.errors import (
     BadAnswer,
     ComponentUnavailable,
@@ -31,7 +31,7 @@ from tests.support.sps import SpKeys, test_key
 
 MIB = 1024 * 1024
 SIZE_BYTES = 5000
-HASTE = Patience(head_timeout_s=2.0, stall_timeout_s=0.5, least_bytes_per_s=4096)
+HASTE = AnswerLimits(head_timeout_s=2.0, stall_timeout_s=0.5, least_bytes_per_s=4096)
 KEY = test_key("user")
 
 
@@ -49,7 +49,7 @@ async def client_of(speak: Speak) -> AsyncIterator[tuple[StorageClient, str]]:
             KEY,
             sp_address=sp.address,
             codec=get_codec("numpy"),
-            settings=ClientSettings(patience=HASTE),
+            settings=ClientSettings(answer_limits=HASTE),
         )
         try:
             yield client, info.name

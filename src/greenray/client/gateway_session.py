@@ -15,7 +15,7 @@ from greenray.chain.crypto import keccak256, sign_digest
 from greenray.client.admission import PATIENCE_S, admitted
 from greenray.peer.error_text import xml_element
 from greenray.peer.faults import AnswerInvalid, AnswerTooLong, PeerFault, PeerSilent
-from greenray.peer.session import Patience, PeerAnswer, PeerSession, parsed_json
+from greenray.peer.session import AnswerLimits, PeerAnswer, PeerSession, parsed_json
 from greenray.protocol.errors import (
     BadAnswer,
     ComponentUnavailable,
@@ -35,7 +35,7 @@ from greenray.protocol.http_auth import (
 )
 
 ERROR_HEADER = "X-Greenray-Error"
-PATIENCE = Patience(connect_timeout_s=10.0, head_timeout_s=120.0, stall_timeout_s=120.0)
+ANSWER_LIMITS = AnswerLimits(connect_timeout_s=10.0, head_timeout_s=120.0, stall_timeout_s=120.0)
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 """Of the JSON about an object: a timeline has a line for each batch."""
 
@@ -55,7 +55,7 @@ class GatewaySession:
         *,
         clock: Callable[[], float] = time.time,
         patience_s: float = PATIENCE_S,
-        patience: Patience = PATIENCE,
+        limits: AnswerLimits = ANSWER_LIMITS,
     ) -> None:
         """``private_key`` None: anonymous, for public objects only. Raises InvalidSetting."""
         url = URL(endpoint if "://" in endpoint else f"https://{endpoint}")
@@ -68,7 +68,7 @@ class GatewaySession:
         self._private_key = private_key
         self._clock = clock
         self._patience_s = patience_s
-        self._patience = patience
+        self._limits = limits
         self._session: PeerSession | None = None
 
     @property
@@ -131,7 +131,7 @@ class GatewaySession:
 
     def _peers(self) -> PeerSession:
         if self._session is None:
-            self._session = PeerSession(self._patience, buffer_bytes=1024 * 1024)
+            self._session = PeerSession(self._limits, buffer_bytes=1024 * 1024)
         return self._session
 
     def signed_request(

@@ -19,7 +19,7 @@ from greenray.client.admission import admitted
 from greenray.client.creation import Creator, PutOptions
 from greenray.client.deletion import Deleter, Deletion
 from greenray.client.download_sources import DownloadSources, OnSources
-from greenray.client.gateway_session import PATIENCE, GatewaySession, error_for_reason
+from greenray.client.gateway_session import ANSWER_LIMITS, GatewaySession, error_for_reason
 from greenray.client.job_document import checked_sources, checked_status, checked_timeline
 from greenray.client.payload_io import (
     DirectPayload,
@@ -33,7 +33,7 @@ from greenray.client.progress import Activity, OnProgress, ProgressReporter
 from greenray.client.setbacks import OnSetback, Setback
 from greenray.coding.checksums import PayloadChecksums, hash_payload
 from greenray.coding.codec import Codec, get_codec
-from greenray.peer.session import Patience
+from greenray.peer.session import AnswerLimits
 from greenray.protocol.content_type import check_content_type, served_content_type
 from greenray.protocol.errors import (
     ComponentUnavailable,
@@ -77,7 +77,7 @@ class ClientSettings:
     """How long ``put`` waits for the asked-for state; the upload goes on without it."""
     outage_s: float = 60.0
     """How long the gateway may be away while it is polled (it is being restarted)."""
-    patience: Patience = PATIENCE
+    answer_limits: AnswerLimits = ANSWER_LIMITS
     """With one answer of a gateway."""
 
 
@@ -115,7 +115,7 @@ class StorageClient:
         self._chain = chain
         self._settings = settings or ClientSettings()
         self._gateway = GatewaySession(
-            gateway_endpoint, private_key, clock=clock, patience=self._settings.patience
+            gateway_endpoint, private_key, clock=clock, limits=self._settings.answer_limits
         )
         self._private_key = private_key
         self._address = address_of(private_key)
@@ -455,7 +455,7 @@ class StorageClient:
             self._sp_address = primary
             return self._gateway
         session = GatewaySession(
-            endpoint, self._private_key, clock=self._clock, patience=self._settings.patience
+            endpoint, self._private_key, clock=self._clock, limits=self._settings.answer_limits
         )
         self._others[primary] = session
         return session

@@ -1,6 +1,6 @@
 """The one reader of what peers answer over HTTP.
 
-Whoever asks says how much it takes (``PeerAnswer``) and how long it waits (``Patience``). Nothing
+Whoever asks says how much it takes (``PeerAnswer``) and how long it waits (``AnswerLimits``). Nothing
 is decompressed, no redirect followed, no cookie kept, no proxy taken from the environment.
 """
 
@@ -35,8 +35,8 @@ MAX_HEAD_BYTES = 64 * KIB
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """With one answer. Who asks may have another limit around all of it."""
+class AnswerLimits:
+    """How long one waits for an answer. Who asks may have another limit around all of it."""
 
     connect_timeout_s: float = 10.0
     head_timeout_s: float = 120.0
@@ -57,9 +57,9 @@ class SentBody(Protocol):
 class PeerAnswer:
     """The head of an answer has come; the body comes as it is read."""
 
-    def __init__(self, response: aiohttp.ClientResponse, patience: Patience) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, limits: AnswerLimits) -> None:
         self._response = response
-        self._patience = patience
+        self._limits = limits
 
     @property
     def status(self) -> int:
@@ -113,7 +113,7 @@ class PeerAnswer:
 
     async def _blocks(self) -> AsyncIterator[bytes]:
         loop = asyncio.get_running_loop()
-        stall_s, least = self._patience.stall_timeout_s, self._patience.least_bytes_per_s
+        stall_s, least = self._limits.stall_timeout_s, self._limits.least_bytes_per_s
         left_s = stall_s
         while True:
             began = loop.time()
@@ -144,7 +144,7 @@ class PeerSession:
 
     def __init__(
         self,
-        patience: Patience,
+        limits: AnswerLimits,
         *,
         connections: int = 0,
         max_head_bytes: int = MAX_HEAD_BYTES,
@@ -155,10 +155,10 @@ class PeerSession:
         """``connections``: at most so many at a time, 0: as many as there are requests;
         ``buffer_bytes``: of what nobody has read yet, the connection is read no further from twice
         as many on; ``headers``: of every request."""
-        self._patience = patience
+        self._limits = limits
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=patience.connect_timeout_s),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=limits.connect_timeout_s),
             headers={"Accept-Encoding": "identity", **(headers or {})},
             skip_auto_headers=skip_auto_headers,
             auto_decompress=False,
@@ -190,14 +190,14 @@ class PeerSession:
         """
         response = await self._opened(method, url, headers or {}, data)
         try:
-            yield PeerAnswer(response, self._patience)
+            yield PeerAnswer(response, self._limits)
         finally:
             response.close()
 
     async def _opened(
         self, method: str, url: URL | str, headers: Mapping[str, str], data: Any
     ) -> aiohttp.ClientResponse:
-        head_s = self._patience.head_timeout_s
+        head_s = self._limits.head_timeout_s
         loop = asyncio.get_running_loop()
         known = data is None or isinstance(data, bytes)
         with _as_faults("the answer's head"):
@@ -210,7 +210,7 @@ class PeerSession:
                     )
             except aiohttp.ServerTimeoutError:
                 raise PeerSilent(
-                    f"no connection within {self._patience.connect_timeout_s:g} s"
+                    f"no connection within {self._limits.connect_timeout_s:g} s"
                 ) from None
             except TimeoutError:
                 raise PeerSilent(f"it was silent for {head_s:g} s") from None
