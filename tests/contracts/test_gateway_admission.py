@@ -138,15 +138,15 @@ async def test_a_client_that_was_told_to_come_later_comes_back(
     source.write_bytes(LARGE)
     session = GatewaySession(str(rig.url("/").origin()), rig.user_key)
 
-    async def put() -> int:
+    async def put() -> None:
         with opened(source) as (file, _):
             async with session.request(
                 "PUT",
                 "/album/photo",
                 headers={"Content-Length": str(len(LARGE))},
                 data=OutgoingPayload(file, len(LARGE), lambda sent: None),
-            ) as answer:
-                return answer.status
+            ):
+                pass  # what is no error
 
     putting = asyncio.create_task(put())
     while True:
@@ -156,7 +156,7 @@ async def test_a_client_that_was_told_to_come_later_comes_back(
     for body, sent in held:
         body.goes_on.set()
         await sent
-    assert await putting == 200
+    await putting
     await session.close()
     job = await rig.job(info)
     assert job is not None
