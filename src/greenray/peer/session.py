@@ -1,7 +1,7 @@
 """The one reader of what peers answer over HTTP.
 
-Whoever asks says how much it takes (``PeerAnswer``) and how long it waits (``AnswerLimits``). Nothing
-is decompressed, no redirect followed, no cookie kept, no proxy taken from the environment.
+Whoever asks says how much it takes (``PeerAnswer``) and how long it waits (``AnswerLimits``).
+Nothing is decompressed, no redirect followed, no cookie kept, no proxy taken from the environment.
 """
 
 from __future__ import annotations
