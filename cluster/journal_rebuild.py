@@ -34,12 +34,17 @@ from greenray.protocol.errors import (
     JournalDamaged,
     NoSuchObject,
     NoSuchPiece,
+    SecondaryLied,
     StoreError,
 )
-from greenray.protocol.integrity import expected_integrity_hash, integrity_hash
+from greenray.protocol.integrity import (
+    UnverifiedReceipt,
+    expected_integrity_hash,
+    integrity_hash,
+)
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
-from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider
 from greenray.protocol.rebuilding import FoundColumn, no_record_for, rebuilt_job
 from greenray.storage.journal_file import (
     JournalSummary,
@@ -96,16 +101,18 @@ class JournalRebuild:
         keys: KeyRing,
         dialect: Dialect,
         params: StorageParams,
+        providers: Mapping[str, StorageProvider],
         batch_segments: int,
         on_step: OnStep,
     ) -> None:
-        """``stores``: by operator address. ``params``: by which pieces are read; the chain's of
-        now."""
+        """``stores`` and ``providers``: by operator address. ``params``: by which pieces are read;
+        the chain's of now."""
         self._chain = chain
         self._stores = stores
         self._keys = keys
         self._dialect = dialect
         self._params = params
+        self._providers = providers
         self._batch_segments = batch_segments
         self._on_step = on_step
         self._infos: dict[int, tuple[ObjectInfo, str] | None] = {}
@@ -174,8 +181,9 @@ class JournalRebuild:
         whose pieces are proved here; others' signatures are lost."""
         receipts: dict[int, list[SecondaryReceipt]] = {}
         for record in records:
-            if record.redundancy_index != SEGMENTS:
-                receipts.setdefault(record.object_id, []).append(_receipt(record))
+            receipt = self._receipt(record)
+            if receipt is not None:
+                receipts.setdefault(record.object_id, []).append(receipt)
         now = time.time()
         jobs = []
         for record in records:
@@ -195,11 +203,19 @@ class JournalRebuild:
                 )
         return tuple(sorted(jobs, key=lambda job: (job.created_at, job.object_id)))
 
-
-def _receipt(record: IntegrityRecord) -> SecondaryReceipt:
-    return SecondaryReceipt(
-        record.redundancy_index, record.sp_address, record.integrity_hash, record.signature
-    )
+    def _receipt(self, record: IntegrityRecord) -> SecondaryReceipt | None:
+        """None of segments, and where the key that signed is not the chain's any more."""
+        known, provider = self._infos[record.object_id], self._providers.get(record.sp_address)
+        if record.redundancy_index == SEGMENTS or known is None or provider is None:
+            return None
+        made = UnverifiedReceipt(
+            record.redundancy_index, record.sp_address, record.integrity_hash, record.signature
+        )
+        try:
+            return self._dialect.secondaries.verify_receipt(made, known[0], provider)
+        except SecondaryLied as error:
+            self._on_step(f"{known[0].name}: {error}")
+            return None
 
 
 def piece_checksums(store: PieceStore, key: ColumnKey, layout: ColumnLayout) -> tuple[bytes, ...]:
@@ -281,6 +297,7 @@ async def rebuild_journal(settings: Settings, journal: Path, on_step: OnStep) ->
             keys,
             dialect,
             await chain.storage_params(),
+            {provider.operator_address: provider for provider in await chain.storage_providers()},
             settings.batch_segments,
             on_step,
         )

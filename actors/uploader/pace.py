@@ -8,7 +8,7 @@ from typing import TypeVar
 
 K = TypeVar("K")
 
-GRACE_S = 2.0
+GRACE_S = 5.0
 """An upload is not judged before it has had its memory for so long."""
 
 

@@ -39,6 +39,8 @@ KB = 1000
 MIB = 1 << 20
 _CONNECTIONS_OF_A_SESSION = 100
 """What aiohttp's client opens at most."""
+_CREATED_TOGETHER = 250
+"""The primary's approvals are valid for so many blocks only."""
 _SAMPLING_S = 1.0
 _SETTLE_S = 120.0
 _ROUND = 4
@@ -103,8 +105,13 @@ class FloodClient:
 
     async def create(self, source: Path, count: int) -> list[ObjectInfo]:
         params = await self._client.chain.storage_params()
+        checksums = await self._client.checksums(source, params)
         names = [f"flood-{next(self._numbers)}" for _ in range(count)]
-        return await self._client.create(names, await self._client.checksums(source, params))
+        infos: list[ObjectInfo] = []
+        for first in range(0, count, _CREATED_TOGETHER):
+            some = names[first : first + _CREATED_TOGETHER]
+            infos += await self._client.create(some, checksums)
+        return infos
 
     async def put_all(self, payload: bytes, infos: Sequence[ObjectInfo], at_once: int) -> None:
         """``at_once``: how many uploads are on their way; each takes a connection."""
