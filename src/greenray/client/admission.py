@@ -15,6 +15,9 @@ T = TypeVar("T")
 PATIENCE_S = 600.0
 """How long a gateway that has too much to do is asked again."""
 
+_LEAST_PAUSE_S = 0.2
+"""Whatever the gateway says: one that says 0 would be asked without a pause, for ever."""
+
 log = logging.getLogger(__name__)
 
 
@@ -29,7 +32,7 @@ async def admitted(
             return await attempt()
         except Overloaded as error:
             # Not all at the same moment: that is what they were sent away for.
-            pause_s = error.retry_after_s * random.uniform(0.75, 1.5)
+            pause_s = max(error.retry_after_s, _LEAST_PAUSE_S) * random.uniform(0.75, 1.5)
             if waited_s + pause_s > patience_s:
                 raise
             log.info("%s waits for %.1f s: %s", what, pause_s, error.what)

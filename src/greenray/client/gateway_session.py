@@ -170,6 +170,11 @@ class GatewayAnswer:
         self._where = where
 
     @property
+    def status(self) -> int:
+        """200, or 206."""
+        return self._answer.status
+
+    @property
     def headers(self) -> Mapping[str, str]:
         return self._answer.headers
 
@@ -226,7 +231,7 @@ def answer_error(status: int, body: str, headers: Mapping[str, str], where: str)
     said = _said(headers.get(ERROR_HEADER, ""))
     if status == _TOO_MUCH_TO_DO:
         after = headers.get("Retry-After", "")
-        after_s = float(after) if after.isdecimal() else 1.0
+        after_s = float(after) if after.isascii() and after.isdecimal() else 1.0
         return Overloaded(
             str(said.get("message", answered)), where, "Try again later", min(after_s, PATIENCE_S)
         )
