@@ -84,7 +84,7 @@ class Downloader:
         """
         if sp_address not in self._stores:
             raise ComponentUnavailable("no store of this storage provider here", sp_address)
-        job = await self._jobs.get_job(sp_address, info.id)
+        job = await self._jobs.job_of(sp_address, info.identity)
         params = job.params if job else await self._chain.storage_params()
         fence = Fence(job.epoch) if job else LONE_WRITER
         layout = PayloadLayout.of(info, params)

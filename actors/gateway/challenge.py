@@ -25,7 +25,7 @@ from greenray.actors.ports import HeldPiece, ReceiverPort
 from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import AccessDenied, InvalidHeader, NoSuchPiece
 from greenray.protocol.gateway_request import GatewayRequest
-from greenray.protocol.integrity import integrity_hash
+from greenray.protocol.integrity import expected_integrity_hash, integrity_hash
 from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
 from greenray.storage.ports import ColumnKey, JobStore, PieceStore
 
@@ -63,12 +63,14 @@ class ChallengeAnswers:
         index = _number(request, REDUNDANCY_INDEX_HEADER, least=SEGMENTS)
         piece_index = _number(request, PIECE_INDEX_HEADER)
         info = await self._chain.head_object_by_id(object_id)
-        job = await self._jobs.get_job(request.sp_address, object_id)
+        job = await self._jobs.job_of(request.sp_address, info.identity)
         params = job.params if job else await self._chain.storage_params()
         layout = PayloadLayout.of(info, params).column(index)
         held = await self._read(
             request.sp_address, ColumnKey(object_id, index), layout, piece_index
         )
+        if integrity_hash(held.checksums) != expected_integrity_hash(info, index):
+            raise NoSuchPiece("what is held under this id is of another object", info.name)
         return web.Response(
             body=held.piece.data,
             content_type="application/octet-stream",

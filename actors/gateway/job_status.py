@@ -25,6 +25,8 @@ def job_status(object_info: ObjectInfo, job: JobContext | None) -> dict[str, Any
         "bucket": object_info.bucket_name,
         "object": object_info.object_name,
         "object_id": object_info.id,
+        "create_at": object_info.create_at,
+        "integrity_hash": object_info.checksums[0].hex() if object_info.checksums else "",
         "payload_size_bytes": object_info.payload_size,
         "state": state.name,
         "state_number": int(state),

@@ -337,7 +337,9 @@ class Gateway:
     async def _upload_progress(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_upload(request, match)
         sealed = granted.object.object_status is ObjectStatus.OBJECT_STATUS_SEALED
-        job = None if sealed else await self._jobs.get_job(request.sp_address, granted.object.id)
+        job = (
+            None if sealed else await self._jobs.job_of(request.sp_address, granted.object.identity)
+        )
         text = progress_text(job.state if job else None, sealed)
         return web.Response(
             body=(
@@ -351,7 +353,7 @@ class Gateway:
     async def _job_status(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         try:
             info = (await self._may_upload(request, match)).object
-            job = await self._jobs.get_job(request.sp_address, info.id)
+            job = await self._jobs.job_of(request.sp_address, info.identity)
         except NoSuchObject:
             job = await self._job_of_a_gone_object(request, match)
             if job is None:
@@ -376,7 +378,7 @@ class Gateway:
     async def _job_timeline(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_upload(request, match)
         info = granted.object
-        job = await self._jobs.get_job(request.sp_address, info.id)
+        job = await self._jobs.job_of(request.sp_address, info.identity)
         trace = await self._traces.collect(info.id)
         timeline = job_timeline(info, job, trace, TraceClock.here(), self._checks)
         return web.json_response(timeline, headers={REQUEST_ID_HEADER: request.request_id})

@@ -221,6 +221,9 @@ class Receiver:
         layout = PayloadLayout.of(object_info, order.params, order.batch_segments).pieces
         async with self._lock(key):
             group = self._groups.get(key)
+            if group is not None and _is_of_another(group.row, object_info):
+                await self._forget(key)
+                group = None
             if group is None:
                 if await self._is_held(store, key, object_info):
                     return layout.batch_count
@@ -228,6 +231,9 @@ class Receiver:
                     key, object_info, order.params, order.batch_segments, 0, (), self._clock()
                 )
                 row = await self._jobs.open_group(fresh)
+                if _is_of_another(row, object_info):
+                    await self._forget(key)
+                    row = await self._jobs.open_group(fresh)
                 _check_same_batches(row, order)
                 group = await self._continue(store, row, layout)
                 await self._make_room()
@@ -573,6 +579,11 @@ def _receipt(record: IntegrityRecord) -> UnverifiedReceipt:
     return UnverifiedReceipt(
         record.redundancy_index, record.sp_address, record.integrity_hash, record.signature
     )
+
+
+def _is_of_another(row: GroupRow, object_info: ObjectInfo) -> bool:
+    """Whether the chain has given the group's object id to another object since it was opened."""
+    return row.object_info.identity != object_info.identity
 
 
 def _check_same_batches(row: GroupRow, order: GroupOrder) -> None:

@@ -102,7 +102,7 @@ class ObjectScrub:
             bucket = await chain.head_bucket(info.bucket_name)
             self._primaries[info.bucket_name] = bucket.primary_sp_address
         primary = self._primaries[info.bucket_name]
-        job, params = await both(jobs.get_job(primary, info.id), chain.storage_params())
+        job, params = await both(jobs.job_of(primary, info.identity), chain.storage_params())
         if job is None:
             return ScrubbedObject(info, primary, params, DEFAULT_BATCH_SEGMENTS, LONE_WRITER)
         return ScrubbedObject(info, primary, job.params, job.batch_segments, Fence(job.epoch))

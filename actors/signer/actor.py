@@ -117,11 +117,14 @@ class Signer:
         Raises: NoSuchJob, StaleJob, NoSuchObject, ChainUnavailable, StoreError.
         """
         info = order.object_info
-        job = await self._store.get_job(order.sp_address, info.id)
+        job = await self._store.job_of(order.sp_address, info.identity)
         if job is None:
             raise NoSuchJob("there is no job to give up", info.name)
         rows = await self._rows(order)
         found = await self._chain.head_object(info.bucket_name, info.object_name)
+        if found.identity != info.identity:
+            log.warning("%s is not rejected on chain: its name is another's", info.name)
+            return
         if (
             _living(rows) is not None
             or found.object_status is not ObjectStatus.OBJECT_STATUS_CREATED

@@ -327,6 +327,7 @@ class SealQueue:
         job = await self._store.get_job(request.sp_address, request.object_id)
         if (
             job is None
+            or job.job_id != request.job_id
             or job.epoch != request.epoch
             or job.state is not request.expected_state
             or any(

@@ -16,11 +16,11 @@ from greenray.actors.signer.seal_queue import SealQueue
 from greenray.actors.signer.settings import WatchSettings
 from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import (
+    AnotherObject,
     ChainError,
     ComponentUnavailable,
     GreenrayError,
     InsufficientFunds,
-    NoSuchObject,
     SealTimeout,
     TransactionFailed,
     TransactionLost,
@@ -128,10 +128,9 @@ class SealWatcher:
         it. Raises: NoSuchObject (cancelled or rejected), ChainError."""
         wanted = order.object_info
         found = await self._chain.head_object(wanted.bucket_name, wanted.object_name)
-        if found.id != wanted.id:
-            raise NoSuchObject(
-                f"object {wanted.id} is gone, the name belongs to object {found.id} now",
-                wanted.name,
+        if found.identity != wanted.identity:
+            raise AnotherObject(
+                f"{wanted.identity} is gone, the name belongs to {found.identity} now", wanted.name
             )
         if found.object_status is not ObjectStatus.OBJECT_STATUS_SEALED:
             return None

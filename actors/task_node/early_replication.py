@@ -115,7 +115,7 @@ class EarlyReplications:
         except ComponentUnavailable as error:
             log.info("%s: its uploader is gone: %s", job.object_info.name, error)
         try:
-            row = await self._ports.job_store.get_job(job.sp_address, job.object_id)
+            row = await self._ports.job_store.job_of(job.sp_address, job.object_info.identity)
         except GreenrayError as error:
             log.warning("%s: the job cannot be read: %s", job.object_info.name, error)
             return True  # nothing that may be needed is thrown away

@@ -182,6 +182,52 @@ class JobStoreContract:
         assert await store.get_job(OTHER_SP, HELLO.id) == jobs[2]
         assert await store.get_job(OTHER_SP, LARGE.id) is None
 
+    async def test_an_id_that_the_chain_gave_to_another_object_gets_a_job_of_its_own(
+        self, store: JobStore
+    ) -> None:
+        old = await uploaded(store)
+        (old,) = await store.claim_jobs("node", LEASE_S, 1)
+        other = replace(HELLO, create_at=HELLO.create_at + 60, checksums=HELLO.checksums[::-1])
+        new = await begin(store, other)
+        assert new.job_id != old.job_id
+        assert new.epoch > old.epoch
+        assert await store.job_of(PRIMARY, other.identity) == new
+        assert await store.get_job(PRIMARY, HELLO.id) == new
+
+    async def test_a_superseded_job_is_history_and_its_owner_writes_no_more(
+        self, store: JobStore
+    ) -> None:
+        await uploaded(store)
+        (old,) = await store.claim_jobs("node", LEASE_S, 1)
+        await begin(store, replace(HELLO, create_at=HELLO.create_at + 60))
+        ended = await store.job_of(PRIMARY, HELLO.identity)
+        assert ended is not None
+        assert (ended.job_id, ended.final, ended.owner) == (old.job_id, True, "")
+        assert ended.error is not None
+        assert ended.error.reason == "another-object"
+        with pytest.raises(StaleJob):
+            await store.apply(update(old, ReplicateStarted()))
+        assert await store.claim_jobs("node", LEASE_S, 10) == ()
+
+    async def test_fences_of_an_id_go_on_from_one_object_to_the_next(self, store: JobStore) -> None:
+        old = await begin(store)
+        old = await after(store, old, ApprovalsCollected((approval_of("sp"),)))
+        new = await begin(store, replace(HELLO, create_at=HELLO.create_at + 60))
+        assert (new.epoch, new.approval_round) == (old.epoch + 2, old.approval_round)
+
+    async def test_a_sealed_job_stays_as_it_is_when_its_id_goes_to_another_object(
+        self, store: JobStore
+    ) -> None:
+        sealed = await sealed_job(store)
+        await begin(store, replace(HELLO, create_at=HELLO.create_at + 60))
+        assert await store.job_of(PRIMARY, HELLO.identity) == sealed
+
+    async def test_nobody_is_answered_for_an_object_that_has_no_job(self, store: JobStore) -> None:
+        await begin(store)
+        other = replace(HELLO, checksums=HELLO.checksums[::-1])
+        assert await store.job_of(PRIMARY, other.identity) is None
+        assert await store.job_of(OTHER_SP, HELLO.identity) is None
+
     async def test_an_object_id_may_have_64_bits(self, store: JobStore) -> None:
         job = await uploaded(store, replace(HELLO, id=2**64 - 1))
         assert await store.get_job(PRIMARY, 2**64 - 1) == job

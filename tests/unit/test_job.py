@@ -64,6 +64,7 @@ from greenray.protocol.job_table import (
     transition_table_markdown,
 )
 from tests.support.protocol_values import (
+    HELLO,
     SECONDARIES,
     approval_of,
     job_after,
@@ -403,6 +404,14 @@ def test_stored_payload_is_not_uploaded_again(state: JobState) -> None:
 def test_given_up_upload_is_not_resumed() -> None:
     with pytest.raises(AlreadyUploaded, match="given up"):
         admit_upload(_in_state(JobState.UPLOAD_OBJECT_ERROR, final=True), 0.0)
+
+
+def test_upload_of_another_object_with_the_id_supersedes_the_job_whatever_its_state() -> None:
+    other = replace(HELLO, create_at=HELLO.create_at + 1).identity
+    for state in JobState:
+        for final in (False, True):
+            job = _in_state(state, final=final, owner="a", lease_expires_at=10.0)
+            assert admit_upload(job, 0.0, other) is UploadAdmission.SUPERSEDE
 
 
 # --- the table as a document ----------------------------------------------------------------------

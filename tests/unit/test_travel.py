@@ -57,14 +57,14 @@ def test_calls_with_columns_end_in_the_column() -> None:
     [
         (
             names.CHAIN,
-            "account head_bucket head_object head_object_by_id is_stream_active latest_height "
-            "storage_params storage_providers transaction verify_permission",
+            "account balance head_bucket head_object head_object_by_id is_stream_active "
+            "latest_height storage_params storage_providers transaction verify_permission",
         ),
         (
             names.JOB_STORE,
             "acknowledge_batch apply begin_upload claim_jobs count_waiting drop_group finish_group "
-            "finish_upload get_integrity get_job get_transactions mark_transaction next_due_in_s "
-            "open_group release_job reserve_transaction",
+            "finish_upload get_integrity get_job get_transactions job_of mark_transaction "
+            "next_due_in_s open_group release_job reserve_transaction",
         ),
         (names.receiver(0), "hold_group"),
         (names.SIGNER, "sign_as_approver sign_as_operator"),

@@ -36,6 +36,7 @@ from greenray.coding.codec import Codec, get_codec
 from greenray.peer.session import AnswerLimits
 from greenray.protocol.content_type import check_content_type, served_content_type
 from greenray.protocol.errors import (
+    AnotherObject,
     ComponentUnavailable,
     EmptyPayload,
     IntegrityHashMismatch,
@@ -508,9 +509,16 @@ async def _job_status(session: GatewaySession, name: str) -> Mapping[str, Any]:
 
 
 def _of(info: ObjectInfo, document: Mapping[str, Any]) -> Mapping[str, Any]:
-    if document["object_id"] != info.id:
-        raise WrongObjectStatus(
-            f"object {document['object_id']} has taken the name of object {info.id}", info.name
+    """The document if it is about this object, and not about another with its id or its name."""
+    told = document["object_id"], document.get("create_at"), document.get("integrity_hash")
+    meant = info.id, info.create_at, info.checksums[0].hex() if info.checksums else ""
+    # Not every gateway says all of it.
+    if any(said not in (None, own) for said, own in zip(told, meant, strict=True)):
+        raise AnotherObject(
+            f"the gateway speaks of object {told[0]} of {told[1]}, it is object {info.id} of "
+            f"{info.create_at} on chain",
+            info.name,
+            "Look at the chain, then put it again",
         )
     return document
 

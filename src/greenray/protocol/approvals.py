@@ -287,6 +287,7 @@ def check_approval(
 
 _APPROVED_FACTS = (
     "id",
+    "create_at",
     "bucket_name",
     "object_name",
     "payload_size",

@@ -167,6 +167,13 @@ class ObjectGone(NoSuchObject):
     reason = "object-gone"
 
 
+class AnotherObject(NoSuchObject):
+    """The chain has another object under this id or name: the one that was meant is gone, as after
+    a chain went back to an older copy. Raised instead of answering for the other one."""
+
+    reason = "another-object"
+
+
 class NoSuchAccount(GreenrayError):
     reason = "no-such-account"
 

@@ -8,6 +8,7 @@ from enum import Enum
 from greenray.protocol.errors import AlreadyUploaded, InvalidInput
 from greenray.protocol.job import JobContext, JobState
 from greenray.protocol.job_table import TASK_NODE_STATES, UPLOADER_STATES
+from greenray.protocol.objects import ObjectIdentity
 
 
 def is_claimable(job: JobContext, now: float) -> bool:
@@ -32,16 +33,25 @@ class UploadAdmission(Enum):
     """The last upload failed: UploadResumed."""
     TAKE_OVER = "take-over"
     """The last upload's owner is gone: OwnerLost, then UploadResumed."""
+    SUPERSEDE = "supersede"
+    """The job is another object's, whose id the chain has given away: ObjectRemoved (unless it
+    is final), then a new one as for CREATE, with later fences."""
 
 
-def admit_upload(existing: JobContext | None, now: float) -> UploadAdmission:
-    """How an upload may begin, given the job that the object has (protocol 02 §3.3).
+def admit_upload(
+    existing: JobContext | None, now: float, identity: ObjectIdentity | None = None
+) -> UploadAdmission:
+    """How an upload may begin, given the newest job of its object id (protocol 02 §3.3).
+
+    ``identity``: of the object, as the chain has it now; None: the job's own.
 
     Raises:
         AlreadyUploaded: the payload is stored, another upload of it is running, or it was given up.
     """
     if existing is None:
         return UploadAdmission.CREATE
+    if identity not in (None, existing.object_info.identity):
+        return UploadAdmission.SUPERSEDE
     if existing.state not in UPLOADER_STATES:
         raise AlreadyUploaded(
             f"the payload is stored already (state {existing.state.name})", existing.where

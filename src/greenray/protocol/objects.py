@@ -111,6 +111,25 @@ class BucketInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class ObjectIdentity:
+    """Who an object is, on its chain. Ids are counted from 1 again when a chain goes back to an
+    older copy, so another object may have the same id, the same name, or both."""
+
+    id: int
+    create_at: int
+    bucket_name: str
+    object_name: str
+    checksums: tuple[bytes, ...]
+
+    def __str__(self) -> str:
+        root = self.checksums[0].hex()[:12] if self.checksums else "none"
+        return (
+            f"object {self.id}, {self.bucket_name}/{self.object_name} of {self.create_at} with "
+            f"checksum {root}"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectInfo:
     """protocol 05 §2.3 (v0.2.0); ``checksums`` has 1 + n entries of 32 bytes."""
 
@@ -132,6 +151,12 @@ class ObjectInfo:
     def name(self) -> str:
         """``bucket/object``, for messages."""
         return f"{self.bucket_name}/{self.object_name}"
+
+    @property
+    def identity(self) -> ObjectIdentity:
+        return ObjectIdentity(
+            self.id, self.create_at, self.bucket_name, self.object_name, self.checksums
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenray.protocol.errors import IllegalTransition, NoSuchJob, StaleJob
+from greenray.protocol.errors import AnotherObject, IllegalTransition, NoSuchJob, StaleJob
 from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.job_claims import UploadAdmission, admit_upload, is_claimable, is_owned
 from greenray.protocol.job_events import (
@@ -25,7 +25,7 @@ from greenray.protocol.job_events import (
     UploadStarted,
 )
 from greenray.protocol.job_table import TASK_NODE_STATES, apply, can_be_removed, check_and_apply
-from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.protocol.objects import ObjectIdentity, ObjectInfo, StorageParams
 from greenray.storage.integrity_rows import put_integrity
 from greenray.storage.job_codec import JOB_COLUMNS, decode_job, encode_value, job_columns
 from greenray.storage.ports import IntegrityRecord, JobUpdate
@@ -75,10 +75,10 @@ class NewUpload:
 
 def begin_upload(db: sqlite3.Connection, upload: NewUpload, now: float) -> JobContext:
     existing = get_job(db, upload.sp_address, upload.object_info.id)
-    admission = admit_upload(existing, now)
+    admission = admit_upload(existing, now, upload.object_info.identity)
     started: JobEvent = UploadResumed()
-    if existing is None:
-        existing = _insert(db, upload, now)
+    if existing is None or admission is UploadAdmission.SUPERSEDE:
+        existing = _insert(db, upload, now, after=_superseded(db, existing, upload, now))
         started = UploadStarted()
     elif admission is UploadAdmission.TAKE_OVER:
         existing = _applied(db, existing, OwnerLost(), now)
@@ -106,8 +106,17 @@ def finish_upload(
 
 
 def get_job(db: sqlite3.Connection, sp_address: str, object_id: int) -> JobContext | None:
-    where = "WHERE sp_address = ? AND object_id = ?"
+    where = "WHERE sp_address = ? AND object_id = ? ORDER BY job_id DESC LIMIT 1"
     return _first(db.execute(f"{_SELECT} {where}", (sp_address, str(object_id))))
+
+
+def job_of(db: sqlite3.Connection, sp_address: str, identity: ObjectIdentity) -> JobContext | None:
+    """Among several jobs of one id the chain has given the id away in between."""
+    where = "WHERE sp_address = ? AND object_id = ? ORDER BY job_id DESC"
+    rows = db.execute(f"{_SELECT} {where}", (sp_address, str(identity.id)))
+    return next(
+        (job for job in map(decode_job, rows) if job.object_info.identity == identity), None
+    )
 
 
 def find_job(db: sqlite3.Connection, bucket_name: str, object_name: str) -> JobContext | None:
@@ -270,7 +279,23 @@ def _save(db: sqlite3.Connection, job: JobContext) -> JobContext:
     return job
 
 
-def _insert(db: sqlite3.Connection, upload: NewUpload, now: float) -> JobContext:
+def _superseded(
+    db: sqlite3.Connection, job: JobContext | None, upload: NewUpload, now: float
+) -> JobContext | None:
+    """The job that the id belonged to, ended; the new epoch fences whoever works on it."""
+    if job is None or job.final:
+        return job
+    by = upload.object_info.identity
+    gone = AnotherObject(f"its id belongs to another object now: {by}", job.where)
+    after = _applied(db, job, ObjectRemoved(JobError.of(gone)), now)
+    return _save(db, _owned(after, "", 0.0))
+
+
+def _insert(
+    db: sqlite3.Connection, upload: NewUpload, now: float, after: JobContext | None = None
+) -> JobContext:
+    """``after``: the last job of the same id. Files are named by ids: fences go on from its own, so
+    that writers of both never share one."""
     job = JobContext(
         0,
         upload.sp_address,
@@ -279,6 +304,8 @@ def _insert(db: sqlite3.Connection, upload: NewUpload, now: float) -> JobContext
         upload.batch_segments,
         created_at=now,
         deadline_at=now + upload.deadline_s,
+        epoch=after.epoch if after else 0,
+        approval_round=after.approval_round if after else 0,
     )
     return insert_job(db, job)
 

@@ -15,7 +15,7 @@ from greenray.protocol.collection import ChainKnowledge, Collectable, Holding
 from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.job_events import JobEvent
 from greenray.protocol.layout import SEGMENTS, ColumnLayout
-from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.protocol.objects import ObjectIdentity, ObjectInfo, StorageParams
 from greenray.seam.travel import alone, grouped
 
 Buffer = memoryview
@@ -267,6 +267,8 @@ class JobStore(Protocol):
 
         A new object gets a new job (through INIT_UNSPECIFIED, one commit). A job in
         UPLOAD_OBJECT_ERROR is resumed. One in 0 or 1 whose lease ran out first loses its owner.
+        ``object_info`` is what the chain has: a job of another object with the same id is
+        superseded, and stays as history.
 
         Raises:
             AlreadyUploaded: the payload is stored already (state 2 and later), or another upload
@@ -283,7 +285,13 @@ class JobStore(Protocol):
         that the job in UPLOAD_OBJECT_DONE is claimable at once."""
 
     @grouped
-    async def get_job(self, sp_address: str, object_id: int) -> JobContext | None: ...
+    async def job_of(self, sp_address: str, identity: ObjectIdentity) -> JobContext | None:
+        """The job of exactly this object: never that of another one that had its id before."""
+
+    @grouped
+    async def get_job(self, sp_address: str, object_id: int) -> JobContext | None:
+        """The newest job of this id. It may be that of another object than the chain has: whoever
+        knows the object asks for ``job_of``."""
 
     @alone
     async def find_job(self, bucket_name: str, object_name: str) -> JobContext | None:

@@ -138,7 +138,39 @@ CREATE TABLE collectable (
 );
 """
 
-_UPGRADES: tuple[str, ...] = (_SCRUBS, _COLLECTION)
+_JOBS_OF_ONE_ID = """
+CREATE TABLE jobs_again (
+    job_id INTEGER PRIMARY KEY AUTOINCREMENT,
+    sp_address TEXT NOT NULL,
+    object_id TEXT NOT NULL,
+    bucket_name TEXT NOT NULL,
+    object_name TEXT NOT NULL,
+    batch_segments INTEGER NOT NULL,
+    created_at REAL NOT NULL,
+    deadline_at REAL NOT NULL,
+    state INTEGER NOT NULL,
+    epoch INTEGER NOT NULL,
+    owner TEXT NOT NULL,
+    lease_expires_at REAL NOT NULL,
+    attempt INTEGER NOT NULL,
+    next_attempt_at REAL NOT NULL,
+    final INTEGER NOT NULL,
+    object_info TEXT NOT NULL,
+    params TEXT NOT NULL,
+    details TEXT NOT NULL
+);
+INSERT INTO jobs_again SELECT * FROM jobs;
+DROP TABLE jobs;
+ALTER TABLE jobs_again RENAME TO jobs;
+CREATE INDEX jobs_of_object ON jobs (sp_address, object_id);
+CREATE INDEX jobs_by_object ON jobs (length(object_id), object_id);
+CREATE INDEX jobs_by_name ON jobs (bucket_name, object_name);
+CREATE INDEX jobs_unfinished ON jobs (created_at, job_id) WHERE final = 0;
+CREATE INDEX jobs_by_owner ON jobs (owner) WHERE owner != '';
+"""
+"""An id may belong to another object later: its jobs follow each other."""
+
+_UPGRADES: tuple[str, ...] = (_SCRUBS, _COLLECTION, _JOBS_OF_ONE_ID)
 """What each later version of the schema changed, oldest first; a script that was released stays."""
 
 SCHEMA_VERSION = 1 + len(_UPGRADES)

@@ -11,7 +11,7 @@ from typing import Self, TypeVar
 
 from greenray.protocol.collection import ChainKnowledge, Collectable
 from greenray.protocol.job import JobContext, JobError, JobState
-from greenray.protocol.objects import ObjectInfo, StorageParams
+from greenray.protocol.objects import ObjectIdentity, ObjectInfo, StorageParams
 from greenray.protocol.scrub import ScrubOrder, ScrubRun
 from greenray.seam.fault_points import NO_FAULTS, FaultPoints
 from greenray.storage import (
@@ -109,6 +109,9 @@ class SqliteJobStore:
             f"finish_upload {update.job_id}",
             lambda db: job_rows.finish_upload(db, update, record, self._clock()),
         )
+
+    async def job_of(self, sp_address: str, identity: ObjectIdentity) -> JobContext | None:
+        return await self._call("job_of", lambda db: job_rows.job_of(db, sp_address, identity))
 
     async def get_job(self, sp_address: str, object_id: int) -> JobContext | None:
         return await self._call("get_job", lambda db: job_rows.get_job(db, sp_address, object_id))
