@@ -30,6 +30,7 @@ from greenray.cluster.journal import check_chain_database, leave_in_order, prepa
 from greenray.cluster.local_chain import keys as local_keys
 from greenray.cluster.local_chain.genesis import write_local_genesis
 from greenray.cluster.local_chain.process import CHAIN_MODULE, ChainOptions, ChainProcess
+from greenray.cluster.lost_seals import begin_lost_seals_again
 from greenray.cluster.processes import ProcessRecord, children_started
 from greenray.cluster.roles import launch_names
 from greenray.cluster.roles.carrier import Carrier
@@ -50,6 +51,8 @@ HOST = "127.0.0.1"
 _ALL_ADDRESSES = ("0.0.0.0", "::")
 _RESTART_PAUSE_S = 0.2
 _RECORD_INTERVAL_S = 0.2
+_NOTE_INTERVAL_S = 5.0
+_NOTE_TIMEOUT_S = 2.0
 _FULL_BELOW_BYTES = 1024 * 1024
 """With less than this, whatever went wrong at a start did so for want of space, and what came up
 would not stay up: the chain and the journal write as long as they run."""
@@ -59,10 +62,16 @@ class LocalNetwork:
     """``start`` brings everything up and claims unfinished jobs, ``stop`` takes it down."""
 
     def __init__(
-        self, settings: Settings, carrier: Carrier | None = None, *, new_journal: bool = False
+        self,
+        settings: Settings,
+        carrier: Carrier | None = None,
+        *,
+        new_journal: bool = False,
+        accept_rollback: bool = False,
     ) -> None:
         """``carrier``: None: Ray. ``new_journal``: begin one where there is none, whatever the
-        network has done before."""
+        network has done before. ``accept_rollback``: go on with a chain that went back to an older
+        copy."""
         if carrier is None:
             from greenray.cluster.on_ray.carrier import RayCarrier  # costs a second
 
@@ -70,6 +79,8 @@ class LocalNetwork:
         self._settings = settings
         self._carrier = carrier
         self._new_journal = new_journal
+        self._accept_rollback = accept_rollback
+        self._went_back_to: int | None = None
         self.state = StateDir(settings.state_dir)
         self._record = ProcessRecord(self.state.root / "processes.json")
         self._undo = AsyncExitStack()
@@ -168,10 +179,8 @@ class LocalNetwork:
             uploaders=len(topology.ingesting),
         )
         self._carrier.create(config, topology)
+        chain_id = await self._check_chain()
         bindings = await self._bindings(config)
-        chain = self._carrier.finder.find(launch_names.CHAIN_IDENTITY)
-        chain_id = await chain.chain_id()
-        self.state.check_chain(chain_id, await chain.first_block_hash())
         bound = await self._ready(config, topology, bindings)
         self._record_started()
         return self._announce(config, self._gateways(topology, bound), ring, chain_id)
@@ -220,6 +229,34 @@ class LocalNetwork:
         self._chain_process = process
         self._undo.push_async_callback(process.stop)
         return process.endpoint, self.state.keys_file
+
+    async def _check_chain(self) -> str:
+        """The id of the chain, which is the one that the journal tells of. Raises AnotherChain,
+        ChainRolledBack, ChainLags."""
+        chain = self._carrier.finder.find(launch_names.CHAIN_IDENTITY)
+        chain_id = await chain.chain_id()
+        self.state.check_chain(chain_id, await chain.first_block_hash())
+        if self._accept_rollback:
+            self._went_back_to = await chain.accept_rollback()
+        self.state.remember_chain(await chain.history())
+        self._undo.push_async_callback(self._note_blocks)
+        return chain_id
+
+    async def _note_blocks(self) -> None:
+        """So that a later start knows a recent block. At the end as well, when whoever asks the
+        chain may be stopped."""
+        chain = self._carrier.finder.find(launch_names.CHAIN_IDENTITY)
+        try:
+            async with asyncio.timeout(_NOTE_TIMEOUT_S):
+                known = await chain.history()
+            await asyncio.to_thread(self.state.remember_chain, known)
+        except (GreenrayError, OSError, TimeoutError) as error:
+            log.warning("the chain's recent blocks could not be noted: %s", error)
+
+    async def _keep_noting_blocks(self) -> None:
+        while True:
+            await asyncio.sleep(_NOTE_INTERVAL_S)
+            await self._note_blocks()
 
     def _make_genesis(self) -> None:
         """Keys, gateway ports and genesis of a new local network, written once."""
@@ -290,6 +327,10 @@ class LocalNetwork:
         find = self._carrier.finder.find
         # We hold the state directory's lock, so whoever owned a job is gone.
         await find(names.JOB_STORE).release_all()
+        if self._went_back_to is not None:
+            log.warning("the chain went back to block %d; later ones are lost", self._went_back_to)
+            deadline_s = config.uploader.deadline_s
+            await begin_lost_seals_again(self._carrier.finder, self._went_back_to, deadline_s)
         elsewhere = tuple(replace(binding, any_port=True) for binding in bindings)
         gateways = [find(launch_names.gateways(index)) for index in range(config.uploaders)]
         bound = [
@@ -302,6 +343,7 @@ class LocalNetwork:
             self._supervise(names.scrubber(index).actor, scrubber.run)
         self._supervise(names.COLLECTOR.actor, find(launch_names.COLLECTOR_RUNNER).run)
         self._keep(self._sweep(config))
+        self._keep(self._keep_noting_blocks())
         for index, (each, listening) in enumerate(zip(gateways, bound, strict=True)):
             self._supervise(names.uploader(index).actor, partial(each.run, listening))
         if self._chain_process is not None:

@@ -7,6 +7,7 @@ It is used by the one worker that sends for the address and by the watcher, in o
 from __future__ import annotations
 
 import asyncio
+import logging
 from dataclasses import dataclass, replace
 
 from greenray.chain.ports import Account, ChainClient, TransactionResult
@@ -18,6 +19,8 @@ from greenray.protocol.nonce_plan import (
     transaction_fate,
 )
 from greenray.storage.ports import JobStore, TransactionRow, TransactionState
+
+log = logging.getLogger(__name__)
 
 _STATE_OF_FATE = {
     Fate.FAILED: TransactionState.FAILED,
@@ -99,6 +102,13 @@ class NonceLedger:
     async def reload(self) -> ChainView:
         """Read journal and chain anew, and settle what has ended."""
         view = await self.look()
+        lost = await self._store.return_nonces(self.address, view.sequence)
+        if lost:
+            log.warning(
+                "%d transactions of %s are in no block any more: the chain went back",
+                lost,
+                self.address,
+            )
         rows = await self._store.list_reserved(self.address)
         self._held = {row.nonce: row for row in rows}
         await asyncio.gather(*(self.settle(row) for row in rows))

@@ -18,9 +18,15 @@ from greenray.chain.dialect import Query
 from greenray.chain.dialects import Dialect, get_dialect
 from greenray.chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
 from greenray.chain.proto_json import StreamAccountStatus
+from greenray.chain.rpc.chain_follower import ChainFollower
 from greenray.chain.rpc.json_rpc import MAX_BATCH, JsonRpc, QueryRefused, RpcRefused
-from greenray.chain.rpc.settings import DEFAULT_MAX_ANSWER_BYTES, DEFAULT_TIMEOUT_S
+from greenray.chain.rpc.settings import (
+    DEFAULT_MAX_ANSWER_BYTES,
+    DEFAULT_TIMEOUT_S,
+    FollowSettings,
+)
 from greenray.chain.transactions.signing import transaction_hash
+from greenray.protocol.chain_history import ChainHistory
 from greenray.protocol.collection import BlockNews, ChainTip, ObjectSighting
 from greenray.protocol.errors import (
     GreenrayError,
@@ -67,9 +73,16 @@ class RpcChainClient:
         dialect: Dialect | None = None,
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES,
+        follow: FollowSettings | None = None,
+        history: ChainHistory | None = None,
     ) -> None:
+        """``follow``: hold the node to what it, and ``history``, has told before; None: every
+        answer stands for itself."""
         self._dialect = dialect or get_dialect()
         self._rpc = JsonRpc(endpoint, timeout_s, max_answer_bytes)
+        self._follower = (
+            ChainFollower(self._rpc, history or ChainHistory(), follow) if follow else None
+        )
 
     # --- the chain itself ------------------------------------------------------------------------
 
@@ -90,7 +103,24 @@ class RpcChainClient:
         found: str = self._rpc.member(block_id, "hash", str, "block")
         return found
 
+    async def history(self) -> ChainHistory:
+        """What is known of the chain, after the node was asked whether it still is so; empty when
+        nothing is followed. (Not of the port.)
+
+        Raises: ChainLags, ChainRolledBack, AnotherChain, ChainError.
+        """
+        if self._follower is None:
+            return ChainHistory()
+        await self._follower.confirm(now=True)
+        return self._follower.history
+
+    async def accept_rollback(self) -> int | None:
+        """See ``ChainFollower.accept_rollback``. (Not of the port.)"""
+        return None if self._follower is None else await self._follower.accept_rollback()
+
     async def latest_height(self) -> int:
+        if self._follower is not None:
+            return await self._follower.latest_height()
         status = await self._request("status", {})
         sync_info = self._rpc.member(status, "sync_info", dict, "status")
         return self._rpc.integer(sync_info, "latest_block_height", "status")
@@ -271,6 +301,8 @@ class RpcChainClient:
         clients give them; a transaction that it has already is sdk/19 and ``already_known``.
 
         One call sends the bytes once: who gets a refusal knows that nothing was accepted before."""
+        if self._follower is not None:
+            await self._follower.confirm()
         answers: list[BroadcastResult] = []
         for part in _parts(transactions):
             params = [{"tx": base64.b64encode(tx_bytes).decode()} for tx_bytes in part]
@@ -302,6 +334,8 @@ class RpcChainClient:
             digest = bytes.fromhex(tx_hash)
         except ValueError as error:
             raise InvalidInput(f"{tx_hash[:80]!r} is not a transaction hash") from error
+        if self._follower is not None:
+            await self._follower.confirm()
         params = {"hash": base64.b64encode(digest).decode(), "prove": False}
         try:
             result = await self._rpc.request("tx", params)
@@ -327,7 +361,8 @@ class RpcChainClient:
 
     async def _query_at(self, query: Query[T]) -> tuple[T, int]:
         """The answer, and the height of the state that it is from."""
-        answer, height = await self._rpc.abci_query(query.path, query.request)
+        ask = self._rpc.abci_query if self._follower is None else self._follower.ask
+        answer, height = await ask(query.path, query.request)
         try:
             return query.decode(answer), height
         except InvalidInput as error:

@@ -24,7 +24,7 @@ from greenray.actors.scrubber.settings import ScrubberSettings
 from greenray.actors.signer.settings import QueueSettings, SignerSettings, WatchSettings
 from greenray.actors.task_node.settings import DriverSettings, TaskNodeSettings
 from greenray.actors.uploader.settings import UploaderSettings
-from greenray.chain.rpc.settings import RpcSettings
+from greenray.chain.rpc.settings import FollowSettings, RpcSettings
 from greenray.cluster.config.state_dir import StateDir
 from greenray.storage.piece_location import PieceLocation
 
@@ -145,7 +145,7 @@ class NodeConfig:
 
 def rpc_settings(settings: Settings) -> RpcSettings:
     """Of whoever asks the chain."""
-    return _told(RpcSettings, settings.chain)
+    return _told(RpcSettings, settings.chain, follow=_told(FollowSettings, settings.chain))
 
 
 def _told(wanted: type[T], *sections: object, **calculated: object) -> T:

@@ -34,7 +34,7 @@ from greenray.actors.task_node.settings import DriverSettings, TaskNodeSettings
 from greenray.actors.uploader.settings import UploaderSettings
 from greenray.chain.dialects import DEFAULT_DIALECT, check_dialect
 from greenray.chain.local.ledger.params import chain_params
-from greenray.chain.rpc.settings import RpcSettings
+from greenray.chain.rpc.settings import FollowSettings, RpcSettings
 from greenray.cluster.config.told_settings import with_settings_of
 from greenray.protocol.errors import InvalidInput, InvalidSetting
 from greenray.protocol.layout import DEFAULT_BATCH_SEGMENTS
@@ -69,7 +69,8 @@ class PatienceSection(_Section):
     """How long what is said about an object may be ahead of the chain that one sees."""
 
 
-@with_settings_of(RpcSettings)
+@with_settings_of(RpcSettings, names=["timeout_s"])
+@with_settings_of(FollowSettings, names=["confirm_every_s", "lag_patience_s"])
 @with_settings_of(QueueSettings, names=["seal_timeout_blocks", "settle_blocks", "send_tries"])
 @with_settings_of(WatchSettings, names=["poll_interval_s", "resend_after_blocks"])
 class ChainSection(_Section):

@@ -17,7 +17,8 @@ from greenray.client.network_file import (
     NetworkFile,
 )
 from greenray.cluster.config.private_files import make_private_directory
-from greenray.protocol.errors import AlreadyRunning, InvalidSetting, StoreError
+from greenray.protocol.chain_history import ChainHistory, KnownBlock
+from greenray.protocol.errors import AlreadyRunning, AnotherChain, StoreError
 
 
 class StateDir:
@@ -91,27 +92,52 @@ class StateDir:
 
     def check_chain(self, chain_id: str, first_block_hash: str) -> None:
         """Remember the chain that this directory's jobs belong to, or compare it. Raises
-        InvalidSetting."""
+        AnotherChain."""
         now = {"chain_id": chain_id, "first_block_hash": first_block_hash}
         known = self.compare_chain(**now)
         self._replace(self._chain_file, {**known, **{k: v for k, v in now.items() if v}})
 
-    def compare_chain(self, chain_id: str, first_block_hash: str) -> dict[str, str]:
+    def compare_chain(self, chain_id: str, first_block_hash: str) -> dict[str, Any]:
         """Refuse another chain than the remembered one, which is returned: objects of another chain
         have the same numbers. An unknown (empty) block hash is not compared.
 
-        Raises InvalidSetting.
+        Raises AnotherChain.
         """
-        known: dict[str, str] = {}
-        if self._chain_file.exists():
-            known = json.loads(self._chain_file.read_text())
+        known = self._known_chain()
         now = {"chain_id": chain_id, "first_block_hash": first_block_hash}
         if any(known.get(name) and value and known[name] != value for name, value in now.items()):
-            raise InvalidSetting(
+            raise AnotherChain(
                 "this state directory belongs to another chain, or to this one before a reset",
                 str(self.root),
                 "Choose another --state-dir",
             )
+        return known
+
+    def chain_history(self) -> ChainHistory:
+        """What is known of that chain. Raises StoreError."""
+        try:
+            known = self._known_chain()
+            blocks = tuple(KnownBlock(int(h), str(found)) for h, found in known.get("blocks", []))
+            if not blocks and known.get("first_block_hash"):
+                blocks = (KnownBlock(1, known["first_block_hash"]),)
+            return ChainHistory(known.get("chain_id", ""), blocks)
+        except (OSError, ValueError, TypeError) as error:
+            raise StoreError(
+                f"what is known of the chain cannot be read ({error})",
+                str(self._chain_file),
+                "Put back a copy of it, or choose another --state-dir",
+            ) from error
+
+    def remember_chain(self, history: ChainHistory) -> None:
+        """Once ``check_chain`` has passed."""
+        blocks = [[block.height, block.hash] for block in history.blocks]
+        known = {**self._known_chain(), "blocks": blocks}
+        self._replace(self._chain_file, known)
+
+    def _known_chain(self) -> dict[str, Any]:
+        if not self._chain_file.exists():
+            return {}
+        known: dict[str, Any] = json.loads(self._chain_file.read_text())
         return known
 
     @property

@@ -18,6 +18,8 @@ def build(config: NodeConfig, host: HostServices) -> RpcChainClient:
         get_dialect(config.dialect),
         config.rpc.timeout_s,
         config.rpc.max_answer_bytes,
+        config.rpc.follow,
+        config.state.chain_history(),
     )
 
 

@@ -12,11 +12,13 @@ from greenray.seam.travel import alone
 if TYPE_CHECKING:
     from greenray.actors.gateway.server import Binding
     from greenray.actors.ports import ColumnRef
+    from greenray.protocol.chain_history import ChainHistory
     from greenray.protocol.gateway_request import GatewayRequest
 
 
 class ChainIdentity(Protocol):
-    """Which chain it is. Raises ChainUnavailable, ChainAnswerInvalid."""
+    """Which chain it is, and whether it still is what it was. Raises ChainUnavailable,
+    ChainAnswerInvalid."""
 
     @alone
     async def chain_id(self) -> str: ...
@@ -25,6 +27,16 @@ class ChainIdentity(Protocol):
     async def first_block_hash(self) -> str:
         """Hexadecimal, and another one for another chain of the same id; empty when the node has it
         no more."""
+
+    @alone
+    async def history(self) -> ChainHistory:
+        """What is known of the chain, now that the node was asked whether it still is so. Raises
+        ChainLags, ChainRolledBack, AnotherChain."""
+
+    @alone
+    async def accept_rollback(self) -> int | None:
+        """Forget the blocks that the chain has no more; returns the height of the last one that it
+        has, None when none is missing. Raises AnotherChain."""
 
 
 class JobRunner(Protocol):

@@ -222,6 +222,29 @@ class JobStoreContract:
         await begin(store, replace(HELLO, create_at=HELLO.create_at + 60))
         assert await store.job_of(PRIMARY, HELLO.identity) == sealed
 
+    async def test_a_sealed_job_is_begun_again_as_another_one_for_the_same_object(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        sealed = await sealed_job(store)
+        clock.now += 100
+        again = await store.begin_again(PRIMARY, sealed.job_id, DEADLINE_S)
+        assert again.job_id != sealed.job_id
+        assert (again.state, again.final, again.owner) == (JobState.UPLOAD_OBJECT_DONE, False, "")
+        assert (again.object_info, again.params) == (sealed.object_info, sealed.params)
+        assert again.epoch == sealed.epoch
+        assert again.deadline_at == clock.now + DEADLINE_S
+        assert await store.job_of(PRIMARY, HELLO.identity) == again
+        assert await store.begin_again(PRIMARY, sealed.job_id, DEADLINE_S) == again
+        (claimed,) = await store.claim_jobs("node", LEASE_S, 10)
+        assert claimed.job_id == again.job_id
+
+    async def test_only_a_sealed_job_is_begun_again(self, store: JobStore) -> None:
+        job = await uploaded(store)
+        with pytest.raises(IllegalTransition):
+            await store.begin_again(PRIMARY, job.job_id, DEADLINE_S)
+        with pytest.raises(NoSuchJob):
+            await store.begin_again(PRIMARY, job.job_id + 1, DEADLINE_S)
+
     async def test_nobody_is_answered_for_an_object_that_has_no_job(self, store: JobStore) -> None:
         await begin(store)
         other = replace(HELLO, checksums=HELLO.checksums[::-1])
@@ -734,6 +757,30 @@ class JobStoreContract:
         await store.mark_transaction(f"HASH{job.job_id}-6", TransactionState.COMMITTED)
         assert [t.nonce for t in await store.list_reserved(SIGNER)] == [5, 7]
         assert await store.list_reserved(PRIMARY) == ()
+
+    async def test_nonces_of_lost_blocks_are_free_again_and_no_others(
+        self, store: JobStore
+    ) -> None:
+        rows = {}
+        for nonce, state in (
+            (5, TransactionState.COMMITTED),
+            (6, TransactionState.COMMITTED),
+            (7, TransactionState.FAILED),
+            (8, None),
+        ):
+            job = await signing(store, replace(HELLO, id=nonce))
+            await reserve(store, job, transaction(job, nonce))
+            rows[nonce] = job
+            if state is not None:
+                await store.mark_transaction(f"HASH{job.job_id}-{nonce}", state)
+        assert await store.return_nonces(PRIMARY, 0) == 0
+        assert await store.return_nonces(SIGNER, 6) == 2
+        states = {}
+        for nonce, job in rows.items():
+            [row] = await store.get_transactions(PRIMARY, job.job_id)
+            states[nonce] = row.state.value
+        assert states == {5: "committed", 6: "dead", 7: "dead", 8: "reserved"}
+        await reserve(store, rows[7], transaction(rows[7], 6, "AGAIN"))
 
     async def test_what_is_in_a_block_stays_there(self, store: JobStore) -> None:
         job = await signing(store)

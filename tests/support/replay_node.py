@@ -59,7 +59,7 @@ class ReplayNode:
 
     def answer_query(self, path: str, request: bytes, **response: Any) -> None:
         """An abci_query; ``response`` replaces parts of an empty success."""
-        whole = {"code": 0, "log": "", "codespace": "", "value": None} | response
+        whole = {"code": 0, "log": "", "codespace": "", "value": None, "height": "7"} | response
         params = {"path": path, "data": request.hex(), "height": "0", "prove": False}
         self.answer("abci_query", params, {"response": whole})
 

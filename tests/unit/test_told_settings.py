@@ -37,6 +37,7 @@ NO_SETTINGS = {
     "signer.watch.object_check_blocks": "costs one query for each object",
     "signer.watch.parallel_looks": "connections to one node",
     "in_cluster.restart_poll_s": "a question to this machine",
+    "rpc.follow.lag_poll_s": "how fast blocks come",
     "http.chunk_bytes": "what a socket takes at a time",
 }
 """Fields that are no settings, each with what it depends on instead."""

@@ -90,6 +90,7 @@ def local_network(
     state_dir: str | Path | None = None,
     ray: bool = True,
     new_journal: bool = False,
+    accept_rollback: bool = False,
     **settings: Any,
 ) -> Network:
     """Start a chain and ``sps`` storage providers; they run until the network is closed.
@@ -102,12 +103,14 @@ def local_network(
             small payloads: nothing runs on several cores but hashing, encoding and writing.
         new_journal: begin a journal in a ``state_dir`` whose own was lost: all objects that were
             stored before are unknown then.
+        accept_rollback: go on although the chain of ``state_dir`` was put back to an older copy, or
+            lags behind what was seen of it: what it had in later blocks is lost.
         settings: as in greenray.yaml (docs/settings.md), for example
             ``chain={"genesis_params": {"max_segment_size": 65536}}, codec="zfec"``. Ports that are
             not given are any free ones.
 
     Raises: InvalidSetting, TooFewProviders, AlreadyRunning, SharedMemoryTooSmall, PortInUse,
-        JournalDamaged, JournalMissing, ...
+        JournalDamaged, JournalMissing, AnotherChain, ChainRolledBack, ChainLags, ...
     """
     from greenray.cluster.config.settings_loading import load_settings
 
@@ -126,18 +129,29 @@ def local_network(
         )
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
-        found, orders = loop.run(_start(given, undo, loop, ray, new_journal))
+        start = _start(
+            given, undo, loop, ray, new_journal=new_journal, accept_rollback=accept_rollback
+        )
+        found, orders = loop.run(start)
         return Network(found, given.state_dir, loop, undo.pop_all(), orders)
 
 
 async def _start(
-    settings: Settings, undo: ExitStack, loop: LoopThread, ray: bool, new_journal: bool
+    settings: Settings,
+    undo: ExitStack,
+    loop: LoopThread,
+    ray: bool,
+    *,
+    new_journal: bool,
+    accept_rollback: bool,
 ) -> tuple[NetworkFile, Orders]:
     from greenray.cluster.in_process import InProcessCarrier
     from greenray.cluster.network import LocalNetwork
 
     carrier = None if ray else InProcessCarrier(settings)
-    network = LocalNetwork(settings, carrier, new_journal=new_journal)
+    network = LocalNetwork(
+        settings, carrier, new_journal=new_journal, accept_rollback=accept_rollback
+    )
     found = await network.start()
     undo.callback(lambda: loop.run(network.stop()))
     finder = network.finder

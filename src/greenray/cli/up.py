@@ -58,6 +58,13 @@ def up(
             help="Begin a journal where it was lost: jobs and checksums of all objects are gone.",
         ),
     ] = False,
+    accept_rollback: Annotated[
+        bool,
+        typer.Option(
+            "--accept-rollback",
+            help="Go on with a chain that was put back to an older copy; later blocks are lost.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Start the local network (or what greenray.yaml describes) and go on with unfinished jobs."""
@@ -77,13 +84,23 @@ def up(
         if detach:
             _detached(settings, as_json)
         else:
-            asyncio.run(_until_stopped(settings, new_journal, as_json))
+            run = _until_stopped(
+                settings,
+                new_journal=new_journal,
+                accept_rollback=accept_rollback,
+                as_json=as_json,
+            )
+            asyncio.run(run)
 
 
-async def _until_stopped(settings: Settings, new_journal: bool, as_json: bool) -> None:
+async def _until_stopped(
+    settings: Settings, *, new_journal: bool, accept_rollback: bool, as_json: bool
+) -> None:
     from greenray.cluster.network import LocalNetwork
 
-    network = LocalNetwork(settings, new_journal=new_journal)
+    network = LocalNetwork(
+        settings, new_journal=new_journal, accept_rollback=accept_rollback
+    )
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     starting = asyncio.create_task(network.start())

@@ -280,6 +280,26 @@ class ChainNotComparable(ChainError):
     reason = "chain-not-comparable"
 
 
+class ChainLags(ChainError):
+    """A node does not have yet what it, or another one of its chain, has told before: what it says
+    is old. Work waits until it has caught up."""
+
+    reason = "chain-lags"
+
+
+class ChainRolledBack(ChainError):
+    """The chain lacks blocks that it had: it was put back to an older copy. Nothing goes on until
+    somebody says that it may."""
+
+    reason = "chain-rolled-back"
+
+
+class AnotherChain(ChainError, InvalidSetting):
+    """Another chain answers than the one that was followed."""
+
+    reason = "another-chain"
+
+
 class TransactionRefused(ChainError):
     """CheckTx or simulation refused the transaction; ``codespace/code: log`` is in ``what``."""
 

@@ -21,6 +21,7 @@ from greenray.protocol.job_events import (
     JobEvent,
     ObjectRemoved,
     OwnerLost,
+    UploadFinished,
     UploadResumed,
     UploadStarted,
 )
@@ -86,6 +87,24 @@ def begin_upload(db: sqlite3.Connection, upload: NewUpload, now: float) -> JobCo
     # A resumed upload begins anew for the client: it gets the whole time again.
     job = replace(job, deadline_at=now + upload.deadline_s)
     return _save(db, _applied(db, job, started, now))
+
+
+def begin_again(
+    db: sqlite3.Connection, sp_address: str, job_id: int, deadline_s: float, now: float
+) -> JobContext:
+    job = require_job(db, sp_address, job_id)
+    if job.state is not JobState.SEAL_OBJECT_DONE:
+        raise IllegalTransition(f"a job in {job.state.name} is not begun again", job.where)
+    newest = get_job(db, sp_address, job.object_id)
+    if newest is not None and newest.job_id != job_id:
+        return newest
+    upload = NewUpload(
+        sp_address, job.object_info, job.params, job.batch_segments, "", 0.0, deadline_s
+    )
+    again = _insert(db, upload, now, after=job)
+    for event in (UploadStarted(), UploadFinished()):
+        again = _applied(db, again, event, now)
+    return _save(db, again)
 
 
 def apply_update(db: sqlite3.Connection, update: JobUpdate, now: float) -> JobContext:

@@ -215,7 +215,8 @@ class TransactionState(Enum):
     FAILED = "failed"
     """In a block with another code: fee and nonce are gone."""
     DEAD = "dead"
-    """Refused, or timeout_height passed: it can never be in a block; its nonce is free."""
+    """Refused, or timeout_height passed: it can never be in a block; its nonce is free. So is that
+    of one whose block was lost when the chain went back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -273,6 +274,15 @@ class JobStore(Protocol):
         Raises:
             AlreadyUploaded: the payload is stored already (state 2 and later), or another upload
                 of this object is running.
+        """
+
+    @alone
+    async def begin_again(self, sp_address: str, job_id: int, deadline_s: float) -> JobContext:
+        """Another job in UPLOAD_OBJECT_DONE for the object of this one, which is sealed in the
+        journal while the chain, having gone back, does not know it any more. When the object has a
+        later job already, that one.
+
+        Raises: NoSuchJob, IllegalTransition (it is not in SEAL_OBJECT_DONE).
         """
 
     @grouped
@@ -398,6 +408,12 @@ class JobStore(Protocol):
     @grouped
     async def get_transactions(self, sp_address: str, job_id: int) -> tuple[TransactionRow, ...]:
         """All transactions of a job, oldest first."""
+
+    @alone
+    async def return_nonces(self, signer_address: str, sequence: int) -> int:
+        """COMMITTED and FAILED transactions of a signer with ``sequence``, or more, as their nonce
+        become DEAD; returns how many. ``sequence`` is the account's, on a chain that does not lag:
+        a block with such a transaction would have used its nonce, so the chain has lost it."""
 
     @alone
     async def list_reserved(self, signer_address: str) -> tuple[TransactionRow, ...]:

@@ -97,6 +97,12 @@ class SqliteJobStore:
             lambda db: job_rows.begin_upload(db, upload, self._clock()),
         )
 
+    async def begin_again(self, sp_address: str, job_id: int, deadline_s: float) -> JobContext:
+        return await self._call(
+            f"begin_again {job_id}",
+            lambda db: job_rows.begin_again(db, sp_address, job_id, deadline_s, self._clock()),
+        )
+
     async def apply(self, update: JobUpdate) -> JobContext:
         events = (update.event, *update.then)
         return await self._call(
@@ -241,6 +247,12 @@ class SqliteJobStore:
     async def get_transactions(self, sp_address: str, job_id: int) -> tuple[TransactionRow, ...]:
         return await self._call(
             "get_transactions", lambda db: transaction_rows.list_of_job(db, sp_address, job_id)
+        )
+
+    async def return_nonces(self, signer_address: str, sequence: int) -> int:
+        return await self._call(
+            f"return_nonces {sequence}",
+            lambda db: transaction_rows.return_nonces(db, signer_address, sequence),
         )
 
     async def list_reserved(self, signer_address: str) -> tuple[TransactionRow, ...]:

@@ -76,6 +76,14 @@ def mark_transaction(db: sqlite3.Connection, tx_hash: str, state: TransactionSta
     db.execute("UPDATE transactions SET state = ? WHERE tx_hash = ?", (state.value, tx_hash))
 
 
+def return_nonces(db: sqlite3.Connection, signer_address: str, sequence: int) -> int:
+    return db.execute(
+        "UPDATE transactions SET state = 'dead' "
+        "WHERE signer_address = ? AND nonce >= ? AND state IN ('committed', 'failed')",
+        (signer_address, sequence),
+    ).rowcount
+
+
 def list_of_job(db: sqlite3.Connection, sp_address: str, job_id: int) -> tuple[TransactionRow, ...]:
     return _decoded(
         db.execute(
