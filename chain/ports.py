@@ -95,6 +95,11 @@ class ChainClient(Protocol):
         """Raises NoSuchAccount."""
 
     @grouped
+    async def balance(self, address: str) -> int:
+        """What the account has of the coin that fees are paid in, in its smallest unit; 0 for one
+        that does not exist."""
+
+    @grouped
     async def is_stream_active(self, payment_address: str) -> bool:
         """Whether the payment account's stream record is ACTIVE; a missing record counts as
         active (an account that owes nothing has none)."""

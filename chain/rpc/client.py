@@ -247,6 +247,23 @@ class RpcChainClient:
                 ) from error
             raise self._rpc.invalid(str(error)) from error
 
+    async def balance(self, address: str) -> int:
+        """In the smallest unit of the coin that fees are paid in (10**-18 BNB).
+
+        Raises:
+            InvalidInput: it is not an address.
+        """
+        request = wire.bank.QueryBalanceRequest(
+            address=to_checksum_address(address), denom=self._dialect.fee_denom
+        )
+        query = Query(
+            "/cosmos.bank.v1beta1.Query/Balance", request.SerializeToString(), _decode_balance
+        )
+        try:
+            return await self._query(query)
+        except QueryRefused as error:
+            raise self._rpc.invalid(str(error)) from error
+
     async def is_stream_active(self, payment_address: str) -> bool:
         """Whether the payment account's stream record is ACTIVE, or there is none.
 
@@ -431,6 +448,13 @@ def _decode_account(data: bytes) -> Account:
         raise InvalidInput(f"an account of type {packed.type_url[:100]!r}")
     account = wire.decode(wire.auth.BaseAccount, packed.value)
     return Account(account.address, account.account_number, account.sequence)
+
+
+def _decode_balance(data: bytes) -> int:
+    text = wire.decode(wire.bank.QueryBalanceResponse, data).balance.amount
+    if not (text.isascii() and text.isdigit()):
+        raise InvalidInput(f"{text[:80]!r} is not an amount")
+    return int(text)
 
 
 def _gas_price(text: str, default_denom: str) -> tuple[Fraction, str]:

@@ -1,15 +1,16 @@
 """Transactions of one user: simulate, sign, broadcast, wait until they are in a block.
 
 One transaction at a time per sender: the chain counts them. ``put`` uses this for create-bucket,
-create-object and cancel; SPs seal through the Signer, which keeps a journal.
+create-object and cancel; SPs seal through the Signer, which keeps a journal. Both send the same
+bytes again until their fate is decided, by the rules of ``greenray.protocol.nonce_plan``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from greenray.chain import wire
@@ -23,21 +24,45 @@ from greenray.chain.transactions.signing import (
 )
 from greenray.protocol.errors import (
     ChainAnswerInvalid,
+    ChainLags,
     ChainUnavailable,
+    InsufficientFunds,
     InvalidInput,
+    SequenceTaken,
     TransactionFailed,
     TransactionLost,
     TransactionRefused,
+)
+from greenray.protocol.nonce_plan import (
+    AnswerKind,
+    ChainView,
+    Fate,
+    NodeAnswer,
+    ResendVerdict,
+    needs_look_up,
+    read_answer,
+    resend_verdict,
+    transaction_fate,
 )
 
 VALID_FOR_BLOCKS = 100
 """Timeout height over the current height: after it a silent transaction is certainly lost."""
 
-_SEQUENCE_MISMATCH = re.compile(
-    r"account sequence mismatch, expected ([0-9]{1,19}), got ([0-9]{1,19})"
-)
 _SEQUENCE_TRIES = 3
 _SEND_TRIES = 3
+_LOOK_BLOCKS = 4
+"""A transaction that is in no block for so many is looked after, and sent again."""
+_SETTLE_BLOCKS = 2
+"""How many blocks a node may take to index a transaction."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    """What is known of a transaction whose fate is not decided. Heights are of blocks."""
+
+    look_at_height: int | None = None
+    consumed_since_height: int | None = None
+    trouble: str = ""
 
 
 class TransactionSender:
@@ -73,6 +98,7 @@ class TransactionSender:
 
         Raises:
             InvalidInput: the chain would not even look at the message (ValidateBasic).
+            InsufficientFunds: the account cannot pay the fee; nothing was sent.
             TransactionRefused: simulation or CheckTx refused it; nothing was paid.
             TransactionFailed: it is in a block and failed there.
             TransactionLost: its timeout height passed and it is in no block.
@@ -83,30 +109,94 @@ class TransactionSender:
         if fault is not None:
             raise InvalidInput(fault.log, type(message).__name__)
         async with self._lock:
-            signed = await self._broadcast(message, memo)
-            return await self.wait(signed)
+            for _ in range(1, _SEQUENCE_TRIES):
+                try:
+                    return await self.wait(await self._broadcast(message, memo))
+                except SequenceTaken:
+                    continue  # it can never be in a block: another one is no second one
+            return await self.wait(await self._broadcast(message, memo))
 
     async def wait(self, signed: SignedTransaction) -> TransactionResult:
-        """Poll until the transaction is in a block. Raises as ``send``."""
+        """Return when the transaction is in a block; its bytes are sent again meanwhile, because a
+        node that was killed has forgotten them. A chain that is away is waited for.
+
+        Raises as ``send``.
+        """
         deadline = self._clock() + self._inclusion_timeout_s
+        waiting = _Waiting()
         while True:
-            # The height is read first: a block that came in between is then seen by the look-up.
-            height = await self._chain.latest_height()
-            result = await self._chain.transaction(signed.tx_hash)
-            if result is not None:
-                return self._succeeded(result)
-            where = f"transaction {signed.tx_hash}"
-            if 0 < signed.timeout_height < height:
-                raise TransactionLost(
-                    f"it is in no block up to height {height}", where, "Send it again"
-                )
+            try:
+                result = await self._decided(signed, waiting)
+            except (ChainUnavailable, ChainLags) as error:
+                waiting = _Waiting(look_at_height=0, trouble=f"; last trouble: {error}")
+            else:
+                if result is not None:
+                    return self._succeeded(result)
             if self._clock() >= deadline:
                 raise ChainUnavailable(
-                    f"it is in no block after {self._inclusion_timeout_s:g} s",
-                    where,
+                    f"it is in no block after {self._inclusion_timeout_s:g} s{waiting.trouble}",
+                    f"transaction {signed.tx_hash}",
                     "Check that the chain makes blocks",
                 )
             await self._sleep(self._poll_interval_s)
+
+    async def _decided(
+        self, signed: SignedTransaction, waiting: _Waiting
+    ) -> TransactionResult | None:
+        """The result in a block; None while it is undecided. Raises TransactionLost, ChainError."""
+        # The height is read first: a block that came in between is then seen by the look-up.
+        height = await self._chain.latest_height()
+        result = await self._chain.transaction(signed.tx_hash)
+        if result is not None and result.code == 0:
+            return result
+        if waiting.look_at_height is None:
+            waiting.look_at_height = height + _LOOK_BLOCKS
+        has_timed_out = 0 < signed.timeout_height <= height
+        if result is None and height < waiting.look_at_height and not has_timed_out:
+            return None
+        waiting.look_at_height = height + _LOOK_BLOCKS
+        account = await self._chain.account(self.address)
+        view = ChainView(account.sequence, await self._chain.latest_height())
+        result = await self._chain.transaction(signed.tx_hash)
+        if view.sequence > signed.sequence and waiting.consumed_since_height is None:
+            waiting.consumed_since_height = view.height
+            waiting.look_at_height = view.height + _SETTLE_BLOCKS
+        fate = transaction_fate(
+            nonce=signed.sequence,
+            timeout_height=signed.timeout_height,
+            code=None if result is None else result.code,
+            view=view,
+            consumed_since_height=waiting.consumed_since_height,
+            settle_blocks=_SETTLE_BLOCKS,
+        )
+        if fate is Fate.DEAD:
+            raise self._lost(signed, view)
+        if fate is Fate.IN_FLIGHT:
+            await self._send_again(signed, view, waiting)
+            return None
+        return result
+
+    async def _send_again(
+        self, signed: SignedTransaction, view: ChainView, waiting: _Waiting
+    ) -> None:
+        """Whatever the answer, it decides nothing: an earlier sending may have been accepted."""
+        if needs_look_up(nonce=signed.sequence, timeout_height=signed.timeout_height, view=view):
+            return
+        answered = await self._chain.broadcast_sync(signed.tx_bytes)
+        if resend_verdict(signed.sequence, _kind_of(answered)) is not ResendVerdict.CONTINUE:
+            waiting.trouble = f"; the node refuses it now ({answered.codespace}/{answered.code})"
+
+    def _lost(self, signed: SignedTransaction, view: ChainView) -> TransactionLost:
+        where = f"transaction {signed.tx_hash}"
+        if view.sequence > signed.sequence:
+            return SequenceTaken(
+                f"another transaction of {self.address} has used its sequence {signed.sequence}",
+                where,
+                "Send it again",
+            )
+        return TransactionLost(
+            f"it is in no block up to height {view.height}", where, "Send it again"
+        )
 
     # --- what ``put`` needs ----------------------------------------------------------------------
 
@@ -153,31 +243,35 @@ class TransactionSender:
     # --- parts -----------------------------------------------------------------------------------
 
     async def _broadcast(self, message: Message, memo: str) -> SignedTransaction:
-        """Sign with the sequence that the chain expects; another program may use the account."""
+        """Sign with the sequence that the chain expects; another program may use the account. What
+        is returned may be on its way: nothing else is signed in its place."""
         account = await self._chain.account(self.address)
         sequence = account.sequence
         for tried in range(1, _SEQUENCE_TRIES + 1):
             try:
                 signed = await self._prepare(message, memo, account, sequence)
-                answer = await self._send_until_answered(signed.tx_bytes)
-                if answer.code == 0 or answer.already_known:
-                    return signed
-                raise _refused(answer)
+                await self._send(signed)
             except TransactionRefused as error:
-                expected = _expected_sequence(error)
-                if expected is None or tried == _SEQUENCE_TRIES:
+                answer = read_answer(error.codespace, error.code, error.what)
+                if answer.expected_sequence is None or tried == _SEQUENCE_TRIES:
                     raise
-                sequence = expected
+                sequence = answer.expected_sequence
+            else:
+                return signed
         raise AssertionError("every try returns or raises")
 
-    async def _send_until_answered(self, tx_bytes: bytes) -> BroadcastResult:
-        """Identical bytes are one transaction: they may be sent again when no answer came."""
-        for _ in range(1, _SEND_TRIES):
+    async def _send(self, signed: SignedTransaction) -> None:
+        """Raises TransactionRefused, when the node has never accepted the bytes. Whether it has is
+        not known when no answer comes: identical bytes are one transaction, they are sent again."""
+        for tried in range(_SEND_TRIES):
             try:
-                return await self._chain.broadcast_sync(tx_bytes)
-            except ChainUnavailable:
+                answered = await self._chain.broadcast_sync(signed.tx_bytes)
+            except (ChainUnavailable, ChainAnswerInvalid, ChainLags):
                 await self._sleep(self._poll_interval_s)
-        return await self._chain.broadcast_sync(tx_bytes)
+                continue
+            if tried == 0 and _kind_of(answered).kind is not AnswerKind.ACCEPTED:
+                raise _refused(answered, self.address)
+            return
 
     async def _prepare(
         self, message: Message, memo: str, account: Account, sequence: int
@@ -187,7 +281,16 @@ class TransactionSender:
         unsigned = unsigned_for_simulation(
             self._dialect, message, public_key, sequence, memo, timeout_height
         )
-        gas = await self._chain.simulate(unsigned)
+        gas, balance = await asyncio.gather(
+            self._chain.simulate(unsigned), self._chain.balance(self.address)
+        )
+        if balance < gas.fee_amount:
+            raise InsufficientFunds(
+                f"the account has {balance} of the {gas.fee_amount} that the fee is (in 10^-18 "
+                f"{gas.fee_denom})",
+                f"account {self.address}",
+                f"Send {gas.fee_denom} to it",
+            )
         return sign_transaction(
             self._dialect,
             message,
@@ -219,19 +322,23 @@ class TransactionSender:
         )
 
 
-def _refused(answer: BroadcastResult) -> TransactionRefused:
+def _kind_of(answered: BroadcastResult) -> NodeAnswer:
+    return read_answer(answered.codespace, answered.code, answered.log, answered.already_known)
+
+
+def _refused(answered: BroadcastResult, address: str) -> TransactionRefused:
+    what = f"{answered.codespace}/{answered.code}: {answered.log}"
+    if _kind_of(answered).kind is AnswerKind.FUNDS:
+        return InsufficientFunds(
+            f"the account cannot pay ({what})",
+            f"account {address}",
+            "Send BNB to it",
+            answered.codespace,
+            answered.code,
+        )
     return TransactionRefused(
-        f"{answer.codespace}/{answer.code}: {answer.log}",
-        f"transaction {answer.tx_hash}",
-        "",
-        answer.codespace,
-        answer.code,
+        what, f"transaction {answered.tx_hash}", "", answered.codespace, answered.code
     )
-
-
-def _expected_sequence(error: TransactionRefused) -> int | None:
-    match = _SEQUENCE_MISMATCH.search(error.what)
-    return int(match[1]) if match else None
 
 
 def _response(result: TransactionResult, cls: Any) -> Any:

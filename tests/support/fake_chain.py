@@ -42,6 +42,7 @@ from greenray.protocol.objects import (
 )
 
 CREATE_AT = 1684137600
+PLENTY = 10**26
 
 
 class FakeChain(ChainClient):
@@ -59,6 +60,8 @@ class FakeChain(ChainClient):
         self.grants: set[tuple[str, str, str, ActionType]] = set()
         """(operator, bucket, object, action) that a policy allows."""
         self.frozen_payment_addresses: set[str] = set()
+        self.balances: dict[str, int] = {}
+        """Of accounts that have another one than ``PLENTY``."""
         self.transactions: dict[str, TransactionResult] = {}
         self.unavailable = False
         self.calls: list[str] = []
@@ -188,6 +191,10 @@ class FakeChain(ChainClient):
             return self.accounts[address]
         except KeyError:
             raise NoSuchAccount("no such account on chain", address) from None
+
+    async def balance(self, address: str) -> int:
+        self._called("balance")
+        return self.balances.get(address, PLENTY) if address in self.accounts else 0
 
     async def is_stream_active(self, payment_address: str) -> bool:
         self._called("is_stream_active")

@@ -212,6 +212,10 @@ class SealChain(ChainClient):
         self._answer()
         return True
 
+    async def balance(self, address: str) -> int:
+        self._answer()
+        return self._wallets[address].balance if address in self._wallets else 0
+
     async def account(self, address: str) -> Account:
         self._answer()
         if address not in self._wallets:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from dataclasses import dataclass
 
@@ -10,12 +11,21 @@ from greenray.chain.ports import ChainClient
 from greenray.chain.transactions.user import TransactionSender
 from greenray.client.gateway_session import GatewaySession
 from greenray.coding.checksums import PayloadChecksums
-from greenray.protocol.errors import BadAnswer, InvalidInput, TransactionRefused
+from greenray.protocol.errors import (
+    AnotherObject,
+    BadAnswer,
+    ChainLags,
+    InvalidInput,
+    NoSuchObject,
+    TransactionRefused,
+)
 from greenray.protocol.go_json import sorted_compact
 from greenray.protocol.objects import BucketInfo, ObjectInfo, RedundancyType, Visibility
 
 _APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
 _EXISTS = "already exists"
+_FIND_TRIES, _FIND_INTERVAL_S = 20, 0.25
+"""How long what a block has is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +71,36 @@ class Creator:
         checksums: PayloadChecksums,
         options: PutOptions,
     ) -> ObjectInfo:
-        """Raises: TransactionRefused, TransactionFailed, ChainError, BadAnswer."""
-        await self._sender.create_object(
+        """The object that our transaction made, and no other of that name.
+
+        Raises: AnotherObject, TransactionRefused, TransactionFailed, ChainError, BadAnswer.
+        """
+        object_id = await self._sender.create_object(
             await self.approved_object(session, bucket_name, object_name, checksums, options)
         )
-        return await self._chain.head_object(bucket_name, object_name)
+        info = await self._found(object_id, f"{bucket_name}/{object_name}")
+        if info.checksums != checksums.integrity_hashes or info.object_name != object_name:
+            raise AnotherObject(
+                f"object {object_id} is {info.identity} on chain, which is not what was created",
+                f"{bucket_name}/{object_name}",
+                "The chain was put back, or its nodes disagree: put it again",
+            )
+        return info
+
+    async def _found(self, object_id: int, name: str) -> ObjectInfo:
+        """A node may be some blocks behind the one that has executed the transaction."""
+        tries = iter(range(_FIND_TRIES))
+        while True:
+            try:
+                return await self._chain.head_object_by_id(object_id)
+            except NoSuchObject as error:
+                if next(tries, None) is None:
+                    raise ChainLags(
+                        f"object {object_id} was created, and the node does not have it",
+                        name,
+                        "Put it again: it goes on from there",
+                    ) from error
+            await asyncio.sleep(_FIND_INTERVAL_S)
 
     async def approved_object(
         self,

@@ -163,6 +163,9 @@ class StorageClient:
             PayloadSizeMismatch, IntegrityHashMismatch: the object on chain is another payload.
             TransactionRefused, TransactionFailed, ChainError: it could not be created.
             SealTimeout: not sealed in time; it goes on without us.
+            AnotherObject: the chain, or the gateway, speaks of another object.
+            InsufficientFunds: the user's account cannot pay; SealAccountWithoutFunds: the storage
+                provider cannot seal. Nothing was created.
             BadAnswer, ComponentUnavailable, or what the gateway names, or why the job failed.
         """
         check_bucket_name(bucket_name)
@@ -195,6 +198,8 @@ class StorageClient:
         reporter.report(Activity.UPLOAD, size_bytes, size_bytes)
         watch.lap(Activity.UPLOAD)
         status = await self._wait(session, existing, wait, params.n, reporter)
+        if wait is WaitFor.SEALED:
+            await self._confirm_sealed(existing)
         watch.lap(Activity.SEAL)
         return PutResult(existing, status, watch.seconds, reporter.setbacks)
 
@@ -320,6 +325,31 @@ class StorageClient:
                     f"not {wait.value} within {self._settings.wait_timeout_s:g} s",
                     info.name,
                     f"It goes on without this command; see greenray status {info.name}.",
+                )
+            await asyncio.sleep(self._settings.poll_interval_s)
+
+    async def _confirm_sealed(self, info: ObjectInfo) -> None:
+        """See on chain that this very object is sealed: what a gateway says is no proof.
+
+        Raises: AnotherObject, SealTimeout.
+        """
+        give_up_at = time.monotonic() + self._settings.outage_s
+        while True:
+            found = await self._chain.head_object_by_id(info.id)
+            if found.identity != info.identity:
+                raise AnotherObject(
+                    f"{info.identity} is gone, its id belongs to {found.identity}",
+                    info.name,
+                    "The chain was put back to an older copy: put it again",
+                )
+            if found.object_status is ObjectStatus.OBJECT_STATUS_SEALED:
+                return
+            if time.monotonic() > give_up_at:
+                raise SealTimeout(
+                    f"the gateway says that it is sealed, the chain says "
+                    f"{found.object_status.name}",
+                    info.name,
+                    f"See greenray status {info.name}",
                 )
             await asyncio.sleep(self._settings.poll_interval_s)
 

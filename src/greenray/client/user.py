@@ -9,6 +9,7 @@ from pathlib import Path
 from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import PASSWORD_VARIABLE, KeyRing, load_key
 from greenray.chain.rpc.client import RpcChainClient
+from greenray.chain.rpc.settings import FollowSettings
 from greenray.chain.secrets import taken_secrets
 from greenray.client.network_file import NetworkFile
 from greenray.client.storage_client import StorageClient
@@ -27,7 +28,9 @@ async def open_client(
     endpoints = network.endpoints(gateway)
     own = {endpoint: address for address, endpoint in endpoints.items()}
     entrance = gateway or next(iter(own))
-    chain = RpcChainClient(network.chain_endpoint, get_dialect(network.dialect))
+    chain = RpcChainClient(
+        network.chain_endpoint, get_dialect(network.dialect), follow=FollowSettings()
+    )
     key = _user_key(network, key_file)
     client = StorageClient(
         chain,

@@ -21,6 +21,9 @@ class GreenrayError(Exception):
 
     reason: ClassVar[str] = "internal-error"
     retryable: ClassVar[bool] = False
+    waits_for: ClassVar[str] = ""
+    """What has to come from outside before another try is worth it: a job is parked until then.
+    Empty for what may be tried again as it is."""
 
     def __init__(self, what: str, where: str = "", next_step: str = "") -> None:
         self.what = printable(what, _MAX_CHARACTERS)
@@ -285,6 +288,7 @@ class ChainLags(ChainError):
     is old. Work waits until it has caught up."""
 
     reason = "chain-lags"
+    waits_for = "its chain's node, which lags behind"
 
 
 class ChainRolledBack(ChainError):
@@ -292,12 +296,14 @@ class ChainRolledBack(ChainError):
     somebody says that it may."""
 
     reason = "chain-rolled-back"
+    waits_for = "an operator: its chain was put back to an older copy"
 
 
 class AnotherChain(ChainError, InvalidSetting):
     """Another chain answers than the one that was followed."""
 
     reason = "another-chain"
+    waits_for = "its own chain: another one answers"
 
 
 class TransactionRefused(ChainError):
@@ -320,6 +326,13 @@ class InsufficientFunds(TransactionRefused):
     reason = "insufficient-funds"
 
 
+class SealAccountWithoutFunds(InsufficientFunds):
+    """A storage provider's seal address cannot pay: it seals nothing until it is funded."""
+
+    reason = "seal-account-without-funds"
+    waits_for = "coins at the seal address of its storage provider"
+
+
 class TransactionFailed(TransactionRefused):
     """The transaction is in a block and failed there."""
 
@@ -330,6 +343,13 @@ class TransactionLost(ChainError):
     """Its timeout height has passed and it is in no block."""
 
     reason = "transaction-lost"
+
+
+class SequenceTaken(TransactionLost):
+    """Another transaction of the account is in a block with its sequence: another program, or
+    another device, sends with the same key."""
+
+    reason = "sequence-taken"
 
 
 class SealTimeout(ChainError):
