@@ -285,7 +285,7 @@ class SealerPort(Protocol):
         Raises:
             SignatureError: the receipts are not n verified ones in index order.
             UnknownStorageProvider, KeyMissing, NoSuchObject, WrongObjectStatus, StaleJob.
-            InsufficientFunds: the seal address cannot pay; comes back by itself after a refill.
+            SealAccountWithoutFunds: nothing is sent; it goes on by itself after a refill.
             TransactionRefused: the node does not take it.
             ChainUnavailable: what was reserved stays reserved and is sent again by the next call.
         """
@@ -299,7 +299,7 @@ class SealerPort(Protocol):
             TransactionFailed: it is in a block with an error.
             TransactionLost: it is in no block and never will be; ``submit_seal`` makes another.
             NoSuchObject: the object was cancelled or rejected.
-            InsufficientFunds, ChainUnavailable, StoreError.
+            SealAccountWithoutFunds, ChainUnavailable, StoreError.
         """
 
     @alone

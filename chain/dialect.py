@@ -175,6 +175,10 @@ class Dialect(Protocol):
     def fee_denom(self) -> str: ...
 
     @property
+    def seal_cost(self) -> Coin:
+        """The fee of one seal at the chain's usual gas price, before a node has said its own."""
+
+    @property
     def queries(self) -> Queries: ...
 
     @property
@@ -253,6 +257,9 @@ class Dialect(Protocol):
         self, operator: str, object_info: ObjectInfo, receipts: Sequence[SecondaryReceipt]
     ) -> Message:
         """``operator``: the seal address of the primary; ``receipts`` in index order."""
+
+    def must_be_sealed(self, message: Message) -> bool:
+        """Whether what the message makes has to be sealed by its primary."""
 
     def reject_seal_message(self, operator: str, object_info: ObjectInfo) -> Message: ...
 

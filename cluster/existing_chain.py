@@ -14,12 +14,18 @@ from greenray.protocol.objects import StorageParams, StorageProvider
 
 
 async def check_existing_chain(
-    settings: Settings, endpoint: str, hosted: Sequence[str], state: StateDir
+    settings: Settings,
+    endpoint: str,
+    hosted: Sequence[str],
+    state: StateDir,
+    *,
+    accept_rollback: bool,
 ) -> None:
-    """``hosted``: operator addresses of the SPs whose keys we have.
+    """``hosted``: operator addresses of the SPs whose keys we have. ``accept_rollback``: it may
+    have gone back, or lag, behind what was seen of it.
 
-    Raises ChainUnavailable, ChainAnswerInvalid, InvalidSetting (the state directory is of another
-    chain), KeyMissing, and what ``check_providers`` raises.
+    Raises ChainUnavailable, ChainAnswerInvalid, AnotherChain (than the state directory's), ChainLags,
+    ChainRolledBack, KeyMissing, and what ``check_providers`` raises.
     """
     if not hosted:
         raise KeyMissing(
@@ -28,7 +34,9 @@ async def check_existing_chain(
             "Add the operator, seal and approval keys of each that is to run here",
         )
     dialect = get_dialect(settings.chain.dialect)
-    client = RpcChainClient(endpoint, dialect, rpc_settings(settings).timeout_s)
+    rpc = rpc_settings(settings)
+    history = None if accept_rollback else state.chain_history()
+    client = RpcChainClient(endpoint, dialect, rpc.timeout_s, rpc.follow, history)
     try:
         state.compare_chain(await client.chain_id(), await client.first_block_hash())
         providers = await client.storage_providers()

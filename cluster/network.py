@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from greenray.actors import names
 from greenray.actors.gateway.server import Binding
+from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import KeyRing
 from greenray.chain.secrets import taken_secrets
 from greenray.client.network_file import GatewayAddress, NetworkFile
@@ -34,6 +35,7 @@ from greenray.cluster.lost_seals import begin_lost_seals_again
 from greenray.cluster.processes import ProcessRecord, children_started
 from greenray.cluster.roles import launch_names
 from greenray.cluster.roles.carrier import Carrier
+from greenray.cluster.seal_accounts import low_seal_accounts, tell
 from greenray.protocol.errors import (
     ComponentUnavailable,
     GreenrayError,
@@ -53,6 +55,7 @@ _RESTART_PAUSE_S = 0.2
 _RECORD_INTERVAL_S = 0.2
 _NOTE_INTERVAL_S = 5.0
 _NOTE_TIMEOUT_S = 2.0
+_SEAL_ACCOUNTS_INTERVAL_S = 15.0
 _FULL_BELOW_BYTES = 1024 * 1024
 """With less than this, whatever went wrong at a start did so for want of space, and what came up
 would not stay up: the chain and the journal write as long as they run."""
@@ -130,7 +133,9 @@ class LocalNetwork:
         hosted = await asyncio.to_thread(self._hosted_before_the_start)
         endpoint = self._settings.chain.endpoint
         if endpoint is not None:
-            await check_existing_chain(self._settings, endpoint, hosted, self.state)
+            await check_existing_chain(
+                self._settings, endpoint, hosted, self.state, accept_rollback=self._accept_rollback
+            )
         await asyncio.to_thread(self._prepare_databases, pieces, hosted)
         recording = asyncio.create_task(self._record_processes())
         try:
@@ -183,7 +188,30 @@ class LocalNetwork:
         bindings = await self._bindings(config)
         bound = await self._ready(config, topology, bindings)
         self._record_started()
-        return self._announce(config, self._gateways(topology, bound), ring, chain_id)
+        found = self._announce(config, self._gateways(topology, bound), ring, chain_id)
+        found = await self._note_seal_accounts(found, config)
+        self._keep(self._keep_watching_seal_accounts(found, config))
+        return found
+
+    async def _note_seal_accounts(self, found: NetworkFile, config: NodeConfig) -> NetworkFile:
+        """What clients are told, with the seal accounts as they are now."""
+        cost = get_dialect(config.dialect).seal_cost
+        try:
+            low = await low_seal_accounts(self._carrier.finder, config.hosted, cost)
+        except GreenrayError as error:
+            log.warning("the seal accounts could not be looked at: %s", error)
+            return found
+        tell(found.low_seal_accounts, low)
+        if low == found.low_seal_accounts:
+            return found
+        found = replace(found, low_seal_accounts=low)
+        self.state.write_network(found)
+        return found
+
+    async def _keep_watching_seal_accounts(self, found: NetworkFile, config: NodeConfig) -> None:
+        while True:
+            await asyncio.sleep(_SEAL_ACCOUNTS_INTERVAL_S)
+            found = await self._note_seal_accounts(found, config)
 
     async def stop(self) -> None:
         """Stop what was started, last first. Unfinished jobs go on at the next start."""

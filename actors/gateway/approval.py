@@ -6,6 +6,7 @@ import json
 from typing import Any
 from urllib.parse import parse_qs
 
+from greenray.actors.chain_view.seal_funds import SealFunds
 from greenray.actors.gateway.errors import GatewayCode, Refusal
 from greenray.actors.ports import SignerPort
 from greenray.chain.dialect import Dialect, Message
@@ -22,10 +23,13 @@ APPROVAL_BLOCKS = 100
 class Approver:
     """Signs approvals with the approval key of the SP that was asked."""
 
-    def __init__(self, chain: ChainClient, signer: SignerPort, dialect: Dialect) -> None:
+    def __init__(
+        self, chain: ChainClient, signer: SignerPort, dialect: Dialect, funds: SealFunds
+    ) -> None:
         self._chain = chain
         self._signer = signer
         self._dialect = dialect
+        self._funds = funds
 
     async def approve(self, request: GatewayRequest) -> bytes:
         """The message with its approval, as sorted compact JSON.
@@ -33,6 +37,7 @@ class Approver:
         Raises:
             InvalidHeader: the message is not hex, not JSON, or the chain would refuse it as it is.
             Refusal: the action is none that is approved.
+            SealAccountWithoutFunds: it is an object, which this SP could not seal.
         """
         text = _unhex(request.header(UNSIGNED_HEADER))
         action = parse_qs(request.raw_query).get("action", [""])[0]
@@ -40,6 +45,8 @@ class Approver:
         if message_type is None:
             raise Refusal(GatewayCode.NOT_IMPLEMENTED)
         message = self._read(text, message_type)
+        if self._dialect.must_be_sealed(message):
+            await self._funds.check(request.sp_address)
         expired_height = await self._chain.latest_height() + APPROVAL_BLOCKS
         unsigned = self._dialect.with_approval(message, expired_height, b"")
         signature = await self._signer.sign_as_approver(

@@ -22,6 +22,8 @@ import aiohttp
 from aiohttp import web
 
 from greenray.actors.at_once import both
+from greenray.actors.chain_view.provider_book import ProviderBook
+from greenray.actors.chain_view.seal_funds import SealFunds
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.downloader.segment_reader import ByteRange
 from greenray.actors.gateway.admission import Admission
@@ -131,7 +133,8 @@ class Gateway:
         self._recent_downloads = RecentDownloads()
         self._admission = Admission(self._settings, job_store, time.monotonic)
         self._silent = SilentConnections(self._settings.keepalive_timeout_s)
-        self._approver = Approver(chain, signer, dialect)
+        funds = SealFunds(chain, ProviderBook(chain, time.time), dialect.seal_cost, time.time)
+        self._approver = Approver(chain, signer, dialect, funds)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
         self._runners: list[web.ServerRunner] = []
         self._ports: dict[str, int] = {}

@@ -24,6 +24,7 @@ does not burn a fee per retry.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -39,7 +40,7 @@ from greenray.protocol.errors import (
     ChainError,
     ComponentUnavailable,
     GreenrayError,
-    InsufficientFunds,
+    SealAccountWithoutFunds,
     StaleJob,
     TransactionRefused,
 )
@@ -55,6 +56,8 @@ from greenray.protocol.nonce_plan import (
 )
 from greenray.storage.ports import JobStore, TransactionRow, TransactionState
 from greenray.timeline.stage_trace import Stage, StageTrace
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True, eq=False)
@@ -118,14 +121,17 @@ class SealQueue:
         self._worker: asyncio.Task[None] | None = None
         self._chain_id = ""
         self._gas: dict[type[Message], GasEstimate] = {}
+        self._unpaid: SealAccountWithoutFunds | None = None
+        self._looking: asyncio.Task[bool] | None = None
         self._expected: int | None = None
 
     async def submit(self, request: TransactionRequest) -> TransactionRow:
         """The row of the request's transaction, once a node has accepted it.
 
-        Raises: TransactionRefused, InsufficientFunds, StaleJob, ChainError (the transaction may be
-        living: ask again), StoreError.
+        Raises: TransactionRefused, SealAccountWithoutFunds, StaleJob, ChainError (the transaction
+        may be living: ask again), StoreError.
         """
+        await self._check_funds()
         self._waiting.append(request)
         self._start_worker()
         return await request.done
@@ -133,8 +139,9 @@ class SealQueue:
     async def sync(self) -> None:
         """Return when every living transaction of the address has been settled or sent again.
 
-        Raises: what keeps the first of them from going on: InsufficientFunds, ChainError.
+        Raises: what keeps the first of them from going on: SealAccountWithoutFunds, ChainError.
         """
+        await self._check_funds()
         self.stale = True
         synced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._syncing.append(synced)
@@ -429,13 +436,7 @@ class SealQueue:
     def _refusal(self, answered: BroadcastResult, row: TransactionRow) -> TransactionRefused:
         what = f"{answered.codespace}/{answered.code}: {answered.log}"
         if _read(answered).kind is AnswerKind.FUNDS:
-            return InsufficientFunds(
-                f"the seal address cannot pay the fee ({what})",
-                f"address {row.signer_address}",
-                f"Send {FEE_DENOM} to it; waiting seals go on by themselves",
-                answered.codespace,
-                answered.code,
-            )
+            return self._without_funds(what, answered)
         return TransactionRefused(
             f"the node refused the transaction ({what})",
             f"address {row.signer_address}, nonce {row.nonce}",
@@ -443,6 +444,40 @@ class SealQueue:
             answered.codespace,
             answered.code,
         )
+
+    def _without_funds(self, what: str, answered: BroadcastResult) -> SealAccountWithoutFunds:
+        """From now on nothing is sent until the address has more; said aloud once."""
+        error = SealAccountWithoutFunds(
+            f"the seal address cannot pay the fee ({what})",
+            f"address {self.ledger.address}",
+            f"Send {FEE_DENOM} to it; waiting seals go on by themselves",
+            answered.codespace,
+            answered.code,
+        )
+        if self._unpaid is None:
+            log.error("nothing is sealed: %s", error)
+        self._unpaid = error
+        return error
+
+    async def _check_funds(self) -> None:
+        """One question for all jobs that wait for coins at the moment. Raises
+        SealAccountWithoutFunds."""
+        unpaid = self._unpaid
+        if unpaid is None:
+            return
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._can_pay())
+        if not await asyncio.shield(self._looking):
+            raise SealAccountWithoutFunds(*unpaid.args)
+
+    async def _can_pay(self) -> bool:
+        cost = max([self._dialect.seal_cost.amount, *(g.fee_amount for g in self._gas.values())])
+        if await self._chain.balance(self.ledger.address) < cost:
+            return False
+        if self._unpaid is not None:
+            self._unpaid = None
+            log.warning("seal address %s has funds again, its seals go on", self.ledger.address)
+        return True
 
     def _blocked(self, why: str, row: TransactionRow) -> TransactionRefused:
         return TransactionRefused(

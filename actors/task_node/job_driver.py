@@ -14,9 +14,15 @@ from greenray.actors.ports import SealOrder
 from greenray.actors.task_node.driver_ports import DriverPorts, collect_approvals, new_run, record
 from greenray.actors.task_node.early_replication import EarlyReplications
 from greenray.actors.task_node.settings import DriverSettings
-from greenray.protocol.errors import GreenrayError, IllegalTransition, StaleJob
+from greenray.protocol.errors import (
+    ChainError,
+    GreenrayError,
+    IllegalTransition,
+    NoSuchObject,
+    StaleJob,
+)
 from greenray.protocol.job import JobContext, JobError
-from greenray.protocol.job_claims import next_retry_at
+from greenray.protocol.job_claims import next_look_at, next_retry_at
 from greenray.protocol.job_events import (
     GivenUp,
     JobEvent,
@@ -28,7 +34,7 @@ from greenray.protocol.job_events import (
     SignFinished,
     SignStarted,
 )
-from greenray.protocol.job_table import STATES, Step, TaskNodeState
+from greenray.protocol.job_table import STATES, Step, StepFailure, TaskNodeState
 from greenray.protocol.layout import PayloadLayout
 from greenray.timeline.stage_trace import Stage
 
@@ -51,6 +57,7 @@ class JobDriver:
         self._ports = ports
         self._settings = settings
         self._stages = ports.trace.of(job.object_id, job.sp_address)
+        self._parked_for = job.error.waits_for if job.error else ""
 
     async def run(self) -> JobContext:
         """The job after this claim: sealed, given up, or waiting for its next retry.
@@ -154,23 +161,36 @@ class JobDriver:
     async def _fail(self, error: Exception) -> None:
         """Write why the step failed and when it is tried again, or that it never will be."""
         job, failure = self._job, self._row().failure
-        if isinstance(error, GreenrayError):
-            job_error = JobError.of(error)
-        else:
-            log.exception("a step of %s broke", job.where)
-            message = f"{type(error).__name__}: {error}"
-            job_error = JobError(GreenrayError.reason, message, retryable=True)
-        due = next_retry_at(
-            job,
-            self._ports.clock(),
-            random.random(),
-            self._settings.retry_base_s,
-            self._settings.retry_cap_s,
-        )
+        job_error = _job_error(job, error)
+        due = self._due(job_error)
         await self._record(failure(job_error, due))
+        if job_error.parks and job_error.waits_for == self._parked_for:
+            return  # nothing has changed, for thousands of jobs perhaps
         log.warning("%s: %s (%s)", job.object_info.name, job_error.message, job_error.reason)
-        if due is None or not job_error.retryable:
-            await self.give_up()
+        if due is None or not (job_error.retryable or job_error.parks):
+            await self._end(failure, job_error)
+
+    def _due(self, error: JobError) -> float | None:
+        now, settings = self._ports.clock(), self._settings
+        if error.parks:
+            return next_look_at(now, random.random(), settings.parked_look_s)
+        return next_retry_at(
+            self._job, now, random.random(), settings.retry_base_s, settings.retry_cap_s
+        )
+
+    async def _end(self, failure: StepFailure, error: JobError) -> None:
+        """Give the job up once the chain has been told; while it cannot be, the job stays."""
+        try:
+            await self._ports.sealer.reject_seal(self._seal_order())
+        except NoSuchObject as gone:
+            log.info("%s needs no rejection: %s", self._job.object_info.name, gone)
+        except ChainError as away:
+            log.warning("%s is given up later: %s", self._job.object_info.name, away)
+            later = self._ports.clock() + self._settings.retry_cap_s
+            await self._record(failure(error, later))
+            return
+        await self._record(GivenUp())
+        log.error("%s is given up: %s", self._job.object_info.name, self._job.error)
 
     async def give_up(self) -> None:
         """Nobody tries this job again; its object is rejected on chain, if the chain lets it.
@@ -181,3 +201,10 @@ class JobDriver:
         await self._record(GivenUp())
         log.error("%s is given up: %s", self._job.object_info.name, self._job.error)
         await self._ports.sealer.reject_seal(self._seal_order())
+
+
+def _job_error(job: JobContext, error: Exception) -> JobError:
+    if isinstance(error, GreenrayError):
+        return JobError.of(error)
+    log.error("a step of %s broke", job.where, exc_info=error)
+    return JobError(GreenrayError.reason, f"{type(error).__name__}: {error}", retryable=True)

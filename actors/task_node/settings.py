@@ -18,6 +18,8 @@ class DriverSettings:
     """Pause before the first retry of a failed job; doubled for each further one."""
     retry_cap_s: PositiveSeconds = 300.0
     """The longest pause between two retries."""
+    parked_look_s: PositiveSeconds = 10.0
+    """How often a parked job looks whether what it waits for has come: funds, or a chain's node."""
     hot_from_bytes: int = 0
     """Smaller columns are not asked for: the Uploaders do not keep them."""
     replication: ReplicationSettings = field(default_factory=ReplicationSettings)

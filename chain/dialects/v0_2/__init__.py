@@ -93,8 +93,10 @@ __all__ = [
     "fee_denom",
     "message_from_json",
     "message_to_json",
+    "must_be_sealed",
     "queries",
     "reject_seal_message",
+    "seal_cost",
     "seal_message",
     "secondaries",
     "signer_address",
@@ -104,6 +106,7 @@ __all__ = [
 ]
 
 fee_denom = "BNB"
+seal_cost = Coin(fee_denom, 1200 * 5_000_000_000)
 # The types make the type checker compare these modules with what is asked of them.
 queries: Queries = _queries
 secondaries: Secondaries = _secondaries
@@ -180,6 +183,11 @@ def seal_message(
         secondary_sp_addresses=tuple(receipt.operator_address for receipt in receipts),
         secondary_sp_signatures=tuple(receipt.signature for receipt in receipts),
     )
+
+
+def must_be_sealed(message: Message) -> bool:
+    """An object without payload is sealed by the chain itself."""
+    return isinstance(message, MsgCreateObject) and message.payload_size > 0
 
 
 def reject_seal_message(operator: str, object_info: ObjectInfo) -> MsgRejectSealObject:

@@ -115,6 +115,7 @@ def _network_status(state_dir: Path, as_json: bool) -> None:
         f"  {g.operator_address}  {g.endpoint}{f'  {g.uploader}' if several else ''}"
         for g in network.gateways
     ]
+    lines += [f"  {account}" for account in network.low_seal_accounts]
     print_result(document, "\n".join(lines), as_json)
 
 

@@ -98,9 +98,7 @@ async def _until_stopped(
 ) -> None:
     from greenray.cluster.network import LocalNetwork
 
-    network = LocalNetwork(
-        settings, new_journal=new_journal, accept_rollback=accept_rollback
-    )
+    network = LocalNetwork(settings, new_journal=new_journal, accept_rollback=accept_rollback)
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     starting = asyncio.create_task(network.start())

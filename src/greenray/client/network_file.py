@@ -30,6 +30,22 @@ class GatewayAddress:
 
 
 @dataclass(frozen=True, slots=True)
+class SealAccount:
+    """What a hosted SP pays its seals with, when it is not much. ``balance``: amount and coin."""
+
+    operator_address: str
+    seal_address: str
+    balance: str
+    seals_left: int
+
+    def __str__(self) -> str:
+        return (
+            f"seal address {self.seal_address} of {self.operator_address} has {self.balance}, "
+            f"enough for {self.seals_left} seals"
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkFile:
     """What clients need to find a running network; it is removed when the network stops."""
 
@@ -50,6 +66,7 @@ class NetworkFile:
     """Of the network's actors."""
     scrubbers: int = 1
     """How many Scrubbers it has."""
+    low_seal_accounts: tuple[SealAccount, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"pieces": location_to_json(self.pieces)}
@@ -59,7 +76,8 @@ class NetworkFile:
         fields = dict(document)
         gateways = tuple(GatewayAddress(**gateway) for gateway in fields.pop("gateways"))
         pieces = location_from_json(fields.pop("pieces"))
-        return cls(**fields, gateways=gateways, pieces=pieces)
+        low = tuple(SealAccount(**one) for one in fields.pop("low_seal_accounts", ()))
+        return cls(**fields, gateways=gateways, pieces=pieces, low_seal_accounts=low)
 
     def endpoints(self, gateway: str | None = None) -> dict[str, str]:
         """Endpoints by operator address, of the Uploader that has the endpoint ``gateway``; None:

@@ -31,15 +31,22 @@ class JobState(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class JobError:
-    """Why a job is in an _ERROR state."""
+    """Why a job is in an _ERROR state. ``waits_for``: see ``GreenrayError.waits_for``."""
 
     reason: str
     message: str
     retryable: bool
+    waits_for: str = ""
 
     @classmethod
     def of(cls, error: GreenrayError) -> JobError:
-        return cls(error.reason, str(error), error.retryable)
+        return cls(error.reason, str(error), error.retryable, error.waits_for)
+
+    @property
+    def parks(self) -> bool:
+        """Whether the job waits for something outside of it: no retry, and no end by its deadline,
+        is counted against it."""
+        return bool(self.waits_for)
 
 
 @dataclass(frozen=True, slots=True)

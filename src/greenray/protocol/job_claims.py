@@ -94,3 +94,9 @@ def next_retry_at(
     """When to try the failed step again (unix seconds); None: past the deadline, give up."""
     at = now + retry_delay_s(job.retries, jitter, base_s, cap_s)
     return at if at < job.deadline_at else None
+
+
+def next_look_at(now: float, jitter: float, every_s: float) -> float:
+    """When to look whether what a parked job waits for has come (unix seconds). The pauses do not
+    grow, and no deadline ends them."""
+    return now + every_s * (0.5 + jitter / 2)

@@ -94,7 +94,8 @@ class StepFailed(_Event):
 
     def effect(self, job: JobContext) -> JobContext:
         # A retry that could not even begin has been one: the next pause is longer.
-        retries = job.retries if job.error is None else job.retries + 1
+        counts = job.error is not None and not self.error.parks
+        retries = job.retries + 1 if counts else job.retries
         at = self.retry_at or 0.0
         return replace(job, retries=retries, error=self.error, retry_at=at)
 
@@ -231,7 +232,9 @@ class RetryDue(_Event):
         # Old approvals may have expired and their SPs have just failed: ask again.
         replicates = job.state is JobState.REPLICATE_OBJECT_ERROR
         approvals = () if replicates else job.approvals
-        return replace(job, retries=job.retries + 1, error=None, retry_at=0.0, approvals=approvals)
+        was_parked = job.error is not None and job.error.parks
+        retries = job.retries if was_parked else job.retries + 1
+        return replace(job, retries=retries, error=None, retry_at=0.0, approvals=approvals)
 
 
 @dataclass(frozen=True, slots=True)

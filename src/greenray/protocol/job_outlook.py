@@ -60,6 +60,8 @@ class JobOutlook:
 
     def to_json(self) -> dict[str, Any]:
         document = asdict(self)
+        if self.error is not None:
+            del document["error"]["waits_for"]  # said once, for the whole job
         bucket, object_name = document.pop("bucket_name"), document.pop("object_name")
         return {
             **document,
@@ -101,6 +103,8 @@ def _waits_for(job: JobContext, now: float) -> str:
         return "the rest of its payload" if owned else "its client, who may put it again"
     if owned:
         return f"the end of a step, at {job.owner}"
+    if job.error is not None and job.error.parks:
+        return job.error.waits_for
     if job.error is not None and job.retry_at > now:
         return f"its next retry ({job.error.reason})"
     return "a TaskNode"
