@@ -269,6 +269,10 @@ _SCHEMA: dict[str, str] = {
     "greenfield.sp.Description": """
         string moniker = 1; string identity = 2; string website = 3;
         string security_contact = 4; string details = 5""",
+    "greenfield.sp.MsgEditStorageProvider": """
+        string sp_address = 1; string endpoint = 2; greenfield.sp.Description description = 3;
+        string seal_address = 4; string approval_address = 5; string gc_address = 6""",
+    "greenfield.sp.MsgEditStorageProviderResponse": "",
     "greenfield.sp.StorageProvider": """
         string operator_address = 1; string funding_address = 2; string seal_address = 3;
         string approval_address = 4; string gc_address = 5; string total_deposit = 6;

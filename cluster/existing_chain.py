@@ -24,8 +24,8 @@ async def check_existing_chain(
     """``hosted``: operator addresses of the SPs whose keys we have. ``accept_rollback``: it may
     have gone back, or lag, behind what was seen of it.
 
-    Raises ChainUnavailable, ChainAnswerInvalid, AnotherChain (than the state directory's), ChainLags,
-    ChainRolledBack, KeyMissing, and what ``check_providers`` raises.
+    Raises ChainUnavailable, ChainAnswerInvalid, AnotherChain (than the state directory's),
+    ChainLags, ChainRolledBack, KeyMissing, and what ``check_providers`` raises.
     """
     if not hosted:
         raise KeyMissing(

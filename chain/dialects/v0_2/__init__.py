@@ -25,6 +25,7 @@ from greenray.chain.dialects.v0_2 import queries as _queries
 from greenray.chain.dialects.v0_2 import secondaries as _secondaries
 from greenray.chain.dialects.v0_2.events import block_news
 from greenray.chain.dialects.v0_2.messages import (
+    Description,
     Message,
     MsgCancelCreateObject,
     MsgCreateBucket,
@@ -33,6 +34,7 @@ from greenray.chain.dialects.v0_2.messages import (
     MsgDeleteObject,
     MsgDiscontinueBucket,
     MsgDiscontinueObject,
+    MsgEditStorageProvider,
     MsgPutPolicy,
     MsgRejectSealObject,
     MsgSealObject,
@@ -58,6 +60,7 @@ from greenray.protocol.objects import ObjectInfo, RedundancyType, Visibility
 __all__ = [
     "NEVER_EXPIRES",
     "Coin",
+    "Description",
     "Fault",
     "Message",
     "MsgCancelCreateObject",
@@ -67,6 +70,7 @@ __all__ = [
     "MsgDeleteObject",
     "MsgDiscontinueBucket",
     "MsgDiscontinueObject",
+    "MsgEditStorageProvider",
     "MsgPutPolicy",
     "MsgRejectSealObject",
     "MsgSealObject",

@@ -138,6 +138,29 @@ class MsgPutPolicy:
     statements: tuple[Statement, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Description:
+    """Of a storage provider. ``[do-not-modify]`` keeps what there was."""
+
+    moniker: str = ""
+    identity: str = ""
+    website: str = ""
+    security_contact: str = ""
+    details: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MsgEditStorageProvider:
+    """By the operator, ``sp_address``. What is empty, or None, stays."""
+
+    sp_address: str
+    endpoint: str = ""
+    description: Description | None = None
+    seal_address: str = ""
+    approval_address: str = ""
+    gc_address: str = ""
+
+
 Message = (
     MsgCreateBucket
     | MsgCreateObject
@@ -150,6 +173,7 @@ Message = (
     | MsgDiscontinueBucket
     | MsgSend
     | MsgPutPolicy
+    | MsgEditStorageProvider
 )
 
 MESSAGE_TYPES: tuple[type[Message], ...] = (
@@ -164,11 +188,14 @@ MESSAGE_TYPES: tuple[type[Message], ...] = (
     MsgDiscontinueBucket,
     MsgSend,
     MsgPutPolicy,
+    MsgEditStorageProvider,
 )
 
 _FULL_NAMES: dict[type[Any], str] = {
     **{cls: f"greenfield.storage.{cls.__name__}" for cls in MESSAGE_TYPES},
     MsgSend: "cosmos.bank.v1beta1.MsgSend",
+    MsgEditStorageProvider: "greenfield.sp.MsgEditStorageProvider",
+    Description: "greenfield.sp.Description",
     Coin: "cosmos.base.v1beta1.Coin",
     SpApproval: "greenfield.storage.Approval",
     Principal: "greenfield.permission.Principal",
@@ -292,5 +319,7 @@ def signer_address(message: Message) -> str:
             return message.creator
         case MsgSend():
             return message.from_address
+        case MsgEditStorageProvider():
+            return message.sp_address
         case _:
             return message.operator

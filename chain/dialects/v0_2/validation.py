@@ -7,16 +7,19 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from urllib.parse import urlsplit
 
 from greenray.chain.addresses import address_problem
 from greenray.chain.dialect import Coin, Fault
 from greenray.chain.dialects.v0_2.messages import (
+    Description,
     Message,
     MsgCreateBucket,
     MsgCreateObject,
     MsgDeleteBucket,
     MsgDiscontinueBucket,
     MsgDiscontinueObject,
+    MsgEditStorageProvider,
     MsgPutPolicy,
     MsgSealObject,
     MsgSend,
@@ -51,6 +54,8 @@ def validate_basic(message: Message) -> Fault | None:
             ) or bucket_name_fault(message.bucket_name)
         case MsgDiscontinueObject() | MsgDiscontinueBucket():
             return _validate_discontinue(message)
+        case MsgEditStorageProvider():
+            return _validate_edit_provider(message)
         case _:
             fault = (
                 _address_fault("invalid creator address ({})", message.operator)
@@ -91,6 +96,34 @@ def _validate_create_object(message: MsgCreateObject) -> Fault | None:
         )
         or _visibility_fault(message.visibility)
     )
+
+
+def _validate_edit_provider(message: MsgEditStorageProvider) -> Fault | None:
+    empty = Fault("sdk", 18, "empty description: invalid request")
+    return (
+        _address_fault("invalid creator address ({})", message.sp_address)
+        or (empty if message.description == Description() else None)
+        or _endpoint_fault(message.endpoint)
+        or _given_address_fault("invalid seal address ({})", message.seal_address)
+        or _given_address_fault("invalid approval address ({})", message.approval_address)
+        or _given_address_fault("invalid gc address ({})", message.gc_address)
+    )
+
+
+def _endpoint_fault(endpoint: str) -> Fault | None:
+    try:
+        has_path = urlsplit(endpoint).path not in ("", "/")
+    except ValueError:
+        text = "Endpoint url cannot be parsed."
+    else:
+        if not has_path:
+            return None
+        text = "Endpoint url cannot have fully qualified paths."
+    return Fault("sdk", 18, f"invalid endpoint ({text}: Invalid endpoint url): invalid request")
+
+
+def _given_address_fault(template: str, address: str) -> Fault | None:
+    return _address_fault(template, address) if address else None
 
 
 def _validate_send(message: MsgSend) -> Fault | None:

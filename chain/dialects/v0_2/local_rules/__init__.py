@@ -12,6 +12,7 @@ from greenray.chain.dialects.v0_2.local_rules import (
     deletion,
     objects,
     permission,
+    providers,
     transfers,
 )
 from greenray.chain.dialects.v0_2.local_rules.faults import greenfiled
@@ -52,6 +53,12 @@ LOCAL_DIALECT = LocalDialect(
                 _rule(dialect.MsgDeleteBucket, "storage", 1200, deletion.delete_bucket),
                 _rule(dialect.MsgDiscontinueObject, "storage", 2400, deletion.discontinue_object),
                 _rule(dialect.MsgDiscontinueBucket, "storage", 2400, deletion.discontinue_bucket),
+                _rule(
+                    dialect.MsgEditStorageProvider,
+                    "sp",
+                    20_000_000,
+                    providers.edit_storage_provider,
+                ),
                 _rule(dialect.MsgPutPolicy, "storage", 2400, permission.put_policy),
             ]
         )

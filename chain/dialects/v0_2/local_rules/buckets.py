@@ -10,6 +10,7 @@ from greenray.chain.crypto import keccak256
 from greenray.chain.dialects import v0_2 as dialect
 from greenray.chain.dialects.v0_2.local_rules import payment
 from greenray.chain.dialects.v0_2.local_rules.faults import fault, storage
+from greenray.chain.dialects.v0_2.local_rules.providers import get_provider
 from greenray.chain.dialects.v0_2.local_rules.records import get_bucket, put_bucket
 from greenray.chain.dialects.v0_2.local_rules.signatures import check_approval_signature
 from greenray.chain.local.ledger.accounts import next_number
@@ -83,7 +84,7 @@ def check_approval(
 
 def provider_in_service(context: Context, operator_address: bytes) -> GenesisProvider:
     """Raises ChainFault: storage/1111 unknown, sp/2 not in service."""
-    provider = context.rules.providers.get(operator_address)
+    provider = get_provider(context.state, context.rules, operator_address)
     if provider is None:
         raise storage(1111, f"SP operator address: {address_text(operator_address)}")
     if provider.status != ProviderStatus.STATUS_IN_SERVICE:

@@ -17,6 +17,7 @@ from greenray.chain.addresses import address_text, parse_address
 from greenray.chain.dialects import v0_2 as dialect
 from greenray.chain.dialects.v0_2.local_rules import payment, permission, records
 from greenray.chain.dialects.v0_2.local_rules.faults import fault, storage
+from greenray.chain.dialects.v0_2.local_rules.providers import get_provider_by_gc
 from greenray.chain.local.ledger.context import Context
 from greenray.chain.local.ledger.events import typed_event
 from greenray.chain.local.ledger.genesis import GenesisProvider
@@ -195,7 +196,7 @@ def _own_bucket(context: Context, gc_address: str, bucket_name: str, what: str) 
 
 def _provider_by_gc(context: Context, gc_address: str) -> GenesisProvider:
     operator = parse_address(gc_address)
-    provider = context.rules.providers_by_gc.get(operator)
+    provider = get_provider_by_gc(context.state, context.rules, operator)
     if provider is None:
         raise storage(1111, f"SP operator address: {address_text(operator)}")
     if provider.status != ProviderStatus.STATUS_IN_SERVICE:

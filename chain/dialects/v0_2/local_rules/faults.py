@@ -37,6 +37,7 @@ _ROOT_TEXTS: dict[tuple[str, int], str] = {
     # Both print the same; 2 means "not in service".
     ("sp", 1): "StorageProvider does not exist",
     ("sp", 2): "StorageProvider does not exist",
+    ("sp", 12): "StorageProvider not changed",
     ("payment", 1204): "not payment account owner",
 }
 

@@ -12,6 +12,7 @@ from greenray.chain.dialects import v0_2 as dialect
 from greenray.chain.dialects.v0_2.local_rules import payment, permission
 from greenray.chain.dialects.v0_2.local_rules.buckets import check_approval, provider_in_service
 from greenray.chain.dialects.v0_2.local_rules.faults import fault, greenfiled, storage
+from greenray.chain.dialects.v0_2.local_rules.providers import get_provider, get_provider_by_seal
 from greenray.chain.dialects.v0_2.local_rules.records import (
     delete_object,
     get_bucket,
@@ -145,7 +146,7 @@ def reject_seal_object(context: Context, message: dialect.MsgRejectSealObject) -
     info = _created_object(context, message.bucket_name, message.object_name)
     if context.rules.params.recorded_reject_seal:
         operator = parse_address(message.operator)
-        if operator not in context.rules.providers_by_seal:
+        if get_provider_by_seal(context.state, context.rules, operator) is None:
             raise NilPointer
         raise storage(1111, f"SP seal address: {address_text(operator)}")
     _check_primary(context, message.operator, bucket, "RejectSealObject", in_service=True)
@@ -218,7 +219,7 @@ def _check_primary(
 ) -> GenesisProvider:
     """The seal address must be that of the bucket's primary SP."""
     operator = parse_address(seal_address)
-    provider = context.rules.providers_by_seal.get(operator)
+    provider = get_provider_by_seal(context.state, context.rules, operator)
     if provider is None:
         raise storage(1111, f"SP seal address: {address_text(operator)}")
     if in_service and provider.status != ProviderStatus.STATUS_IN_SERVICE:
@@ -232,7 +233,7 @@ def _expected_secondaries(context: Context, message: dialect.MsgCreateObject) ->
     operators = []
     for text in message.expect_secondary_sp_addresses:
         operator = parse_address(text)
-        provider = context.rules.providers.get(operator)
+        provider = get_provider(context.state, context.rules, operator)
         if provider is None:
             raise fault("sp", 1)
         if provider.status != ProviderStatus.STATUS_IN_SERVICE:

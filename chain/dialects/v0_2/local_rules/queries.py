@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields
 from types import MappingProxyType
 from typing import Any
 
@@ -11,6 +10,11 @@ from greenray.chain import wire
 from greenray.chain.addresses import InvalidAddress, parse_address
 from greenray.chain.dialects.v0_2.local_rules import permission
 from greenray.chain.dialects.v0_2.local_rules.faults import root_text
+from greenray.chain.dialects.v0_2.local_rules.providers import (
+    all_providers,
+    get_provider,
+    provider_to_wire,
+)
 from greenray.chain.dialects.v0_2.local_rules.records import (
     BUCKET,
     OBJECT,
@@ -23,10 +27,8 @@ from greenray.chain.dialects.v0_2.local_rules.records import (
     get_stream,
     number_key,
 )
-from greenray.chain.dialects.v0_2.state import storage_provider_to_wire
 from greenray.chain.local.ledger.context import Rules
 from greenray.chain.local.ledger.faults import SDK_TEXTS
-from greenray.chain.local.ledger.genesis import GenesisProvider
 from greenray.chain.local.ledger.local_dialect import QueryRule
 from greenray.chain.local.ledger.reading import (
     DEFAULT_LIST_LIMIT,
@@ -40,13 +42,8 @@ from greenray.chain.local.ledger.reading import (
     queried_address,
 )
 from greenray.chain.proto_json import Effect
-from greenray.protocol.objects import ProviderStatus, StorageProvider
 
 MAX_LIST_LIMIT = 200
-
-_PROVIDER_FIELDS = {one.name for one in fields(StorageProvider)} & {
-    one.name for one in fields(GenesisProvider)
-} - {"status"}
 
 
 def _storage_params(request: Any, state: StateAt, rules: Rules) -> Any:
@@ -74,7 +71,7 @@ def _storage_providers(request: Any, state: StateAt, rules: Rules) -> Any:
     page = request.pagination
     check_place(page)
     limit = page.limit or DEFAULT_LIST_LIMIT
-    items = list(rules.providers.items())
+    items = list(all_providers(state, rules).items())
     if page.reverse:
         items.reverse()
     first = page.offset
@@ -82,7 +79,7 @@ def _storage_providers(request: Any, state: StateAt, rules: Rules) -> Any:
         before = [key > page.key if page.reverse else key < page.key for key, _ in items]
         first = sum(before)
     response = wire.sp.QueryStorageProvidersResponse()
-    response.sps.extend(_provider(p) for _, p in items[first : first + limit])
+    response.sps.extend(provider_to_wire(p) for _, p in items[first : first + limit])
     response.pagination.SetInParent()
     if first + limit < len(items):
         response.pagination.next_key = items[first + limit][0]
@@ -92,10 +89,10 @@ def _storage_providers(request: Any, state: StateAt, rules: Rules) -> Any:
 
 
 def _storage_provider(request: Any, state: StateAt, rules: Rules) -> Any:
-    provider = rules.providers.get(queried_address(request.spAddress))
+    provider = get_provider(state, rules, queried_address(request.spAddress))
     if provider is None:
         fail(UNKNOWN, root_text("sp", 1))
-    return wire.sp.QueryStorageProviderResponse(storageProvider=_provider(provider))
+    return wire.sp.QueryStorageProviderResponse(storageProvider=provider_to_wire(provider))
 
 
 def _head_bucket(request: Any, state: StateAt, rules: Rules) -> Any:
@@ -208,14 +205,6 @@ def _decimal_wire(text: str) -> str:
     """A Dec on the wire is its value times 10^18."""
     whole, _, fraction = text.partition(".")
     return str(int(whole + fraction.ljust(18, "0")[:18]))
-
-
-def _provider(provider: GenesisProvider) -> Any:
-    shared = {name: getattr(provider, name) for name in _PROVIDER_FIELDS}
-    status = ProviderStatus(provider.status)
-    return storage_provider_to_wire(
-        StorageProvider(**shared, total_deposit=str(provider.deposit), status=status)
-    )
 
 
 _STORAGE = {
