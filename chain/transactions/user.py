@@ -16,7 +16,13 @@ from typing import Any
 from greenray.chain import wire
 from greenray.chain.crypto import address_of, public_key_of
 from greenray.chain.dialect import Dialect, Message
-from greenray.chain.ports import Account, BroadcastResult, ChainClient, TransactionResult
+from greenray.chain.ports import (
+    Account,
+    BroadcastResult,
+    ChainClient,
+    GasEstimate,
+    TransactionResult,
+)
 from greenray.chain.transactions.signing import (
     SignedTransaction,
     sign_transaction,
@@ -48,6 +54,8 @@ from greenray.protocol.nonce_plan import (
 VALID_FOR_BLOCKS = 100
 """Timeout height over the current height: after it a silent transaction is certainly lost."""
 
+_CANNOT_PAY = ("insufficient funds", "charge failed error")
+"""In the texts of simulations, whose codes are not telling (protocol 04 §12)."""
 _SEQUENCE_TRIES = 3
 _SEND_TRIES = 3
 _LOOK_BLOCKS = 4
@@ -281,9 +289,7 @@ class TransactionSender:
         unsigned = unsigned_for_simulation(
             self._dialect, message, public_key, sequence, memo, timeout_height
         )
-        gas, balance = await asyncio.gather(
-            self._chain.simulate(unsigned), self._chain.balance(self.address)
-        )
+        gas, balance = await self._price(unsigned)
         if balance < gas.fee_amount:
             raise InsufficientFunds(
                 f"the account has {balance} of the {gas.fee_amount} that the fee is (in 10^-18 "
@@ -304,6 +310,24 @@ class TransactionSender:
             timeout_height=timeout_height,
             memo=memo,
         )
+
+    async def _price(self, unsigned: bytes) -> tuple[GasEstimate, int]:
+        """What a transaction costs, and what the account has. Raises InsufficientFunds, when the
+        message itself costs more (it locks a storage fee), TransactionRefused."""
+        try:
+            return await asyncio.gather(
+                self._chain.simulate(unsigned), self._chain.balance(self.address)
+            )
+        except TransactionRefused as error:
+            if not any(text in error.what for text in _CANNOT_PAY):
+                raise
+            raise InsufficientFunds(
+                f"the account cannot pay what this costs ({error.what})",
+                f"account {self.address}",
+                "Send BNB to it",
+                error.codespace,
+                error.code,
+            ) from error
 
     async def _known_chain_id(self) -> str:
         if self._chain_id is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
@@ -13,13 +14,15 @@ import pytest
 
 from greenray.chain.crypto import address_of, sign_bytes
 from greenray.chain.dialects import get_dialect, get_local_dialect, v0_2
-from greenray.chain.local.ledger.genesis import GenesisProvider, build_genesis
-from greenray.chain.local.server import running_chain
+from greenray.chain.local.ledger.genesis import Genesis, GenesisProvider, build_genesis
+from greenray.chain.local.mempool import Mempool, MempoolLimits
+from greenray.chain.local.server import RunningChain, running_chain
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.chain.transactions.signing import SignedTransaction, sign_transaction
 from greenray.chain.transactions.user import TransactionSender
 from greenray.protocol.errors import (
     ChainUnavailable,
+    InsufficientFunds,
     InvalidInput,
     NoSuchAccount,
     NoSuchObject,
@@ -28,7 +31,9 @@ from greenray.protocol.errors import (
     TransactionRefused,
 )
 from greenray.protocol.objects import ObjectStatus, RedundancyType, Visibility
+from tests.support.chain_hand import set_balance
 from tests.support.local_chain import Approved, genesis_provider
+from tests.support.movable_endpoint import MovableEndpoint
 
 PUBLIC = Visibility.VISIBILITY_TYPE_PUBLIC_READ
 
@@ -75,13 +80,17 @@ class World:
         )
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    genesis = build_genesis(
+def genesis_of_users(*users: str) -> Genesis:
+    return build_genesis(
         [_provider(i) for i in range(7)],
-        [address_of(_key(u)) for u in ("alice", "bob")],
+        [address_of(_key(u)) for u in users],
         fixed_gas=get_local_dialect().fixed_gas,
     )
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    genesis = genesis_of_users("alice", "bob")
     async with running_chain(
         tmp_path, port=0, local_dialect=get_local_dialect(), genesis=genesis, block_interval_s=0.05
     ) as running:
@@ -196,3 +205,105 @@ async def test_a_chain_that_makes_no_blocks_is_not_waited_for_for_ever(world: Wo
 async def test_no_repr_of_a_sender_shows_its_key(world: World) -> None:
     assert _key("alice").hex() not in repr(world.user)
     assert repr(world.user) == f"TransactionSender({world.user.address})"
+
+
+# --- until its fate is decided -------------------------------------------------------------------
+
+
+@asynccontextmanager
+async def slow_chain(
+    home: Path, endpoint: MovableEndpoint
+) -> AsyncIterator[tuple[RunningChain, TransactionSender]]:
+    """A chain that makes blocks when it is told to, behind ``endpoint``, and alice's sender."""
+    async with running_chain(
+        home,
+        port=0,
+        local_dialect=get_local_dialect(),
+        genesis=genesis_of_users("alice"),
+        block_interval_s=3600.0,
+    ) as running:
+        endpoint.move_to(running.endpoint)
+        chain = RpcChainClient(endpoint.url)
+        sender = TransactionSender(chain, get_dialect(), _key("alice"), poll_interval_s=0.005)
+        yield running, sender
+        await chain.close()
+
+
+@pytest.fixture
+async def endpoint() -> AsyncIterator[MovableEndpoint]:
+    async with MovableEndpoint.open() as endpoint:
+        yield endpoint
+
+
+async def until_queued(running: RunningChain) -> None:
+    while True:
+        if running.node.mempool:
+            return
+        await asyncio.sleep(0.002)
+
+
+async def test_a_chain_that_was_killed_gets_the_same_bytes_again(
+    tmp_path: Path, endpoint: MovableEndpoint
+) -> None:
+    async with slow_chain(tmp_path, endpoint) as (first, sender):
+        sending = asyncio.create_task(transfer(sender, sender.address, 1))
+        await until_queued(first)
+        [queued] = first.node.mempool.take()
+        endpoint.move_to("http://127.0.0.1:1")  # nobody is there
+    async with slow_chain(tmp_path, endpoint) as (second, _):
+        # Its mempool is empty. What the sender has signed is what comes again.
+        await until_queued(second)
+        second.node.make_block()
+        await sending
+        assert second.node.app.database.transaction(sha256(queued).digest()) is not None
+        assert second.node.app.head.height == 2
+
+
+async def test_a_mempool_that_forgot_gets_the_same_bytes_again(
+    tmp_path: Path, endpoint: MovableEndpoint
+) -> None:
+    async with slow_chain(tmp_path, endpoint) as (running, sender):
+        sending = asyncio.create_task(transfer(sender, sender.address, 1))
+        await until_queued(running)
+        running.node.mempool = Mempool(running.node.app, MempoolLimits())
+        running.node.app.reset_check_state()
+        while not running.node.mempool:
+            running.node.make_block()
+            await asyncio.sleep(0.005)
+        running.node.make_block()
+        await sending
+
+
+async def test_a_transaction_whose_sequence_another_has_used_is_made_anew(
+    tmp_path: Path, endpoint: MovableEndpoint
+) -> None:
+    async with slow_chain(tmp_path, endpoint) as (running, sender):
+        sending = asyncio.create_task(transfer(sender, sender.address, 1))
+        await until_queued(running)
+        running.node.mempool = Mempool(running.node.app, MempoolLimits())
+        running.node.app.reset_check_state()
+        chain = RpcChainClient(running.endpoint)
+        other = TransactionSender(chain, get_dialect(), _key("alice"), poll_interval_s=0.005)
+        others = asyncio.create_task(transfer(other, sender.address, 2))
+        while not (sending.done() and others.done()):
+            running.node.make_block()
+            await asyncio.sleep(0.005)
+        await asyncio.gather(sending, others)
+        assert (await chain.account(sender.address)).sequence == 2
+        await chain.close()
+
+
+async def test_an_account_that_cannot_pay_is_told_before_anything_is_sent(
+    tmp_path: Path, endpoint: MovableEndpoint
+) -> None:
+    async with slow_chain(tmp_path, endpoint) as (running, sender):
+        set_balance(running, sender.address, 10**9)
+        with pytest.raises(InsufficientFunds, match="has 1000000000 of the") as caught:
+            await transfer(sender, sender.address, 1)
+        assert sender.address in str(caught.value)
+        assert not running.node.mempool
+        set_balance(running, sender.address, 10**18)
+        sending = asyncio.create_task(transfer(sender, sender.address, 1))
+        await until_queued(running)
+        running.node.make_block()
+        await sending

@@ -29,8 +29,11 @@ class MovableEndpoint:
             await self._asked.wait_for(lambda: self._requests >= count)
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
-        async with self._session.post(self._target, data=await request.read()) as answer:
-            body = await answer.read()
+        try:
+            async with self._session.post(self._target, data=await request.read()) as answer:
+                body = await answer.read()
+        except aiohttp.ClientError:
+            return web.Response(status=502)
         async with self._asked:
             self._requests += 1
             self._asked.notify_all()
