@@ -284,7 +284,8 @@ class SealerPort(Protocol):
 
         Raises:
             SignatureError: the receipts are not n verified ones in index order.
-            UnknownStorageProvider, KeyMissing, NoSuchObject, WrongObjectStatus, StaleJob.
+            ReceiptInvalid, SecondaryOutOfService: receipts are void since they were verified.
+            KeyMissing, NoSuchObject, WrongObjectStatus, StaleJob.
             SealAccountWithoutFunds: nothing is sent; it goes on by itself after a refill.
             TransactionRefused: the node does not take it.
             ChainUnavailable: what was reserved stays reserved and is sent again by the next call.
@@ -297,6 +298,7 @@ class SealerPort(Protocol):
         Raises:
             SealTimeout: not decided within ``timeout_s``; the transaction stays as it is.
             TransactionFailed: it is in a block with an error.
+            ReceiptInvalid, SecondaryOutOfService: so it is, because receipts are void.
             TransactionLost: it is in no block and never will be; ``submit_seal`` makes another.
             NoSuchObject: the object was cancelled or rejected.
             SealAccountWithoutFunds, ChainUnavailable, StoreError.

@@ -11,13 +11,14 @@ from greenray.protocol.objects import StorageProvider
 
 
 class ProviderBook:
-    """Refreshes after ``ttl_s``, and at once (but not more than every ``miss_s``) on a miss."""
+    """Refreshes after ``ttl_s``, and at once (but not more than every ``miss_s``) on a miss. A
+    provider that leaves service, or has another key, is so for everybody a few seconds later."""
 
     def __init__(
         self,
         chain: ChainClient,
         clock: Callable[[], float],
-        ttl_s: float = 300.0,
+        ttl_s: float = 5.0,
         miss_s: float = 2.0,
     ) -> None:
         self._chain = chain
@@ -32,6 +33,10 @@ class ProviderBook:
         """In the chain's order (by operator address)."""
         await self._refresh_if_older_than(self._ttl_s)
         return tuple(self._by_operator.values())
+
+    def forget(self) -> None:
+        """What is known has turned out to be old."""
+        self._read_at = float("-inf")
 
     async def find(self, operator_address: str) -> StorageProvider | None:
         await self._refresh_if_older_than(self._ttl_s)

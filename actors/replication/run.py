@@ -28,6 +28,7 @@ from greenray.protocol.errors import (
     IntegrityHashMismatch,
     JournalError,
     NoSuchPiece,
+    SecondaryOutOfService,
     SecondaryTimeout,
     SegmentsUnreadable,
     StaleJob,
@@ -183,6 +184,9 @@ class ReplicationRun:
     async def _open(self, assignment: _Assignment) -> _Stream | GreenrayError:
         """The stream to a secondary, or why there is none."""
         job = self._job
+        if not assignment.provider.in_service:
+            address = assignment.provider.operator_address
+            return SecondaryOutOfService("it is not in service", f"secondary {address}")
         order = GroupOrder(
             job.object_info,
             job.params,

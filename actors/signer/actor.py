@@ -25,13 +25,16 @@ from greenray.chain.keystore import KeyRing
 from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import (
     NoSuchJob,
+    ReceiptInvalid,
     SecondaryLied,
+    SecondaryOutOfService,
     SignatureError,
+    TransactionFailed,
     TransactionRefused,
-    UnknownStorageProvider,
+    VoidReceipt,
 )
-from greenray.protocol.job import JobState
-from greenray.protocol.objects import ObjectStatus
+from greenray.protocol.job import JobState, SecondaryReceipt
+from greenray.protocol.objects import ObjectInfo, ObjectStatus
 from greenray.storage.ports import JobStore, TransactionRow, TransactionState
 from greenray.timeline.stage_trace import StageTrace, TracePart
 
@@ -75,7 +78,6 @@ class Signer:
 
     async def submit_seal(self, order: SealOrder) -> SealTicket:
         queue = self._queue(order.sp_address)
-        await self._check_receipts(order)
         rows = await self._rows(order)
         if _living(rows) is not None and queue.stale:
             await queue.sync()
@@ -83,32 +85,40 @@ class Signer:
         living = _living(rows)
         if living is not None:
             return _ticket(living)
+        await self._check_receipts(order)
         outcome = await self._watcher.sealed_outcome(order, rows)
         if outcome is not None:
             return SealTicket(outcome.tx_hash)
-        row = await queue.submit(
-            TransactionRequest(
-                message=self._dialect.seal_message(
-                    queue.ledger.address, order.object_info, order.secondaries
-                ),
-                where=order.object_info.name,
-                sp_address=order.sp_address,
-                job_id=order.job_id,
-                object_id=order.object_info.id,
-                epoch=order.epoch,
-                expected_state=JobState.SIGN_OBJECT_DOING,
-                simulate=any(row.state is TransactionState.FAILED for row in rows),
-                earlier=list(rows),
-            )
+        request = TransactionRequest(
+            message=self._dialect.seal_message(
+                queue.ledger.address, order.object_info, order.secondaries
+            ),
+            where=order.object_info.name,
+            sp_address=order.sp_address,
+            job_id=order.job_id,
+            object_id=order.object_info.id,
+            epoch=order.epoch,
+            expected_state=JobState.SIGN_OBJECT_DOING,
+            simulate=any(row.state is TransactionState.FAILED for row in rows),
+            earlier=list(rows),
         )
-        return _ticket(row)
+        try:
+            return _ticket(await queue.submit(request))
+        except TransactionRefused:
+            await self._check_receipts(order, again=True)
+            raise
 
     async def watch_seal(self, order: SealOrder, timeout_s: float) -> SealOutcome:
         rows = await self._rows(order)
         living = _living(rows)
-        if living is None:
-            return await self._watcher.ended(order, rows)
-        return await self._watcher.watch(order, living, self._queue(order.sp_address), timeout_s)
+        try:
+            if living is None:
+                return await self._watcher.ended(order, rows)
+            queue = self._queue(order.sp_address)
+            return await self._watcher.watch(order, living, queue, timeout_s)
+        except TransactionFailed:
+            await self._check_receipts(order, again=True)
+            raise
 
     async def reject_seal(self, order: SealOrder) -> None:
         """A v0.2 chain never takes this message (protocol 04 §10.4), so it is always simulated
@@ -179,22 +189,43 @@ class Signer:
             self._queues[sp_address] = queue
         return queue
 
-    async def _check_receipts(self, order: SealOrder) -> None:
-        """What the chain would refuse (protocol 04 §10.3, 1, 2 and 8), before it costs anything."""
+    async def _check_receipts(self, order: SealOrder, *, again: bool = False) -> None:
+        """What the chain would refuse (protocol 04 §10.3, 1, 2 and 8), before it costs anything.
+        ``again``: it has refused, whatever was known of the providers.
+
+        Raises: SignatureError, ReceiptInvalid, SecondaryOutOfService, ChainError.
+        """
         info = order.object_info
         indices = [receipt.redundancy_index for receipt in order.secondaries]
         if indices != list(range(order.params.n)):
             raise SignatureError(
                 f"the receipts are of indices {indices}, not 0 to {order.params.n - 1}", info.name
             )
-        for receipt in order.secondaries:
-            provider = await self._providers.get(receipt.operator_address)
-            if not provider.in_service:
-                raise UnknownStorageProvider("is not in service", receipt.operator_address)
-            try:
-                self._dialect.secondaries.verify_receipt(receipt, info, provider)
-            except SecondaryLied as error:
-                raise SignatureError(error.what, f"{info.name}, {error.where}") from error
+        if again:
+            self._providers.forget()
+        checked = [await self._void(receipt, info) for receipt in order.secondaries]
+        void = tuple(found for found in checked if found is not None)
+        if void:
+            kind = SecondaryOutOfService if void[0].is_gone else ReceiptInvalid
+            first = void[0]
+            raise kind(
+                f"{len(void)} of {len(checked)} receipts are void: {first.why}",
+                f"{info.name}, secondary {first.operator_address}, index {first.redundancy_index}",
+                "They are made again",
+                void,
+            )
+
+    async def _void(self, receipt: SecondaryReceipt, info: ObjectInfo) -> VoidReceipt | None:
+        index, address = receipt.redundancy_index, receipt.operator_address
+        provider = await self._providers.find(address)
+        if provider is None or not provider.in_service:
+            why = "it is not in service" if provider else "it is no storage provider on chain"
+            return VoidReceipt(index, address, is_gone=True, why=why)
+        try:
+            self._dialect.secondaries.verify_receipt(receipt, info, provider)
+        except SecondaryLied as error:
+            return VoidReceipt(index, address, is_gone=False, why=error.what)
+        return None
 
     async def _rows(self, order: SealOrder) -> tuple[TransactionRow, ...]:
         return await self._store.get_transactions(order.sp_address, order.job_id)

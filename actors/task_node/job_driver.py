@@ -19,6 +19,7 @@ from greenray.protocol.errors import (
     GreenrayError,
     IllegalTransition,
     NoSuchObject,
+    ReceiptsVoid,
     StaleJob,
 )
 from greenray.protocol.job import JobContext, JobError
@@ -26,6 +27,7 @@ from greenray.protocol.job_claims import next_look_at, next_retry_at
 from greenray.protocol.job_events import (
     GivenUp,
     JobEvent,
+    ReceiptsVoided,
     ReplicateFinished,
     ReplicateStarted,
     RetryDue,
@@ -72,6 +74,8 @@ class JobDriver:
                 await self._take(step)
             except StaleJob:
                 raise
+            except ReceiptsVoid as error:
+                await self._replicate_again(error)
             except Exception as error:
                 await self._fail(error)
                 break
@@ -138,6 +142,11 @@ class JobDriver:
         with self._stages.during(Stage.SUBMITTED):
             ticket = await self._ports.sealer.submit_seal(self._seal_order())
         await self._record(SignFinished(ticket.tx_hash), SealWatchStarted())
+
+    async def _replicate_again(self, error: ReceiptsVoid) -> None:
+        log.warning("%s: %s", self._job.object_info.name, error)
+        self._ports.providers.forget()
+        await self._record(ReceiptsVoided(error.void))
 
     async def _watch(self) -> None:
         with self._stages.during(Stage.SEALED):

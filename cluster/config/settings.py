@@ -263,7 +263,8 @@ class HttpSection(_Section):
 @with_settings_of(InClusterSettings, names=["call_timeout_s", "restart_wait_s"])
 @with_settings_of(ReplicationSettings, names=["batch_timeout_s", "window_batches"])
 @with_settings_of(
-    DriverSettings, names=["approval_timeout_s", "retry_base_s", "retry_cap_s", "seal_timeout_s"]
+    DriverSettings,
+    names=["approval_timeout_s", "retry_base_s", "retry_cap_s", "seal_timeout_s", "parked_look_s"],
 )
 @with_settings_of(P2PSettings, names=["spare_grace_s"])
 class ReplicationSection(_Section):

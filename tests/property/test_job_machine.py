@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from greenray.protocol.errors import IllegalTransition
+from greenray.protocol.errors import IllegalTransition, VoidReceipt
 from greenray.protocol.job import JobError, JobState, SecondaryReceipt
 from greenray.protocol.job_events import (
     EVENTS,
@@ -18,6 +18,7 @@ from greenray.protocol.job_events import (
     JobEvent,
     ObjectRemoved,
     OwnerLost,
+    ReceiptsVoided,
     ReplicateFailed,
     ReplicateFinished,
     ReplicateStarted,
@@ -79,6 +80,14 @@ _STRATEGIES: dict[type[JobEvent], st.SearchStrategy[JobEvent]] = {
     SealFinished: st.builds(SealFinished, st.integers(1, 9), st.none()),
     SealFailed: st.builds(SealFailed, st.just(_ERROR), _DUE),
     ObjectRemoved: st.just(ObjectRemoved(_GONE)),
+    ReceiptsVoided: st.builds(
+        lambda index, address, is_gone: ReceiptsVoided(
+            (VoidReceipt(index, address, is_gone=is_gone, why="void"),)
+        ),
+        _INDICES,
+        _ADDRESSES,
+        st.booleans(),
+    ),
 }
 
 
@@ -91,10 +100,14 @@ class Job(RuleBasedStateMachine):
         super().__init__()
         self.job = new_job()
         self.before = self.job
+        self.voided: set[int] = set()
         self.now = 0.0
 
     def happen(self, event: JobEvent) -> None:
         self.before, self.now = self.job, self.now + 1.0
+        self.voided = set()
+        if isinstance(event, ReceiptsVoided):
+            self.voided = {receipt.redundancy_index for receipt in event.void}
         target = TRANSITIONS.get((self.job.state, type(event)))
         try:
             self.job = apply(self.job, event, self.now)
@@ -178,7 +191,7 @@ class Job(RuleBasedStateMachine):
         assert self.job.retries >= self.before.retries
         assert self.job.approval_round >= self.before.approval_round
         assert self.job.replaced[: len(self.before.replaced)] == self.before.replaced
-        assert {r.redundancy_index for r in self.before.secondaries} <= {
+        assert {r.redundancy_index for r in self.before.secondaries} - self.voided <= {
             r.redundancy_index for r in self.job.secondaries
         }
 

@@ -28,7 +28,7 @@ from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding
 from greenray.actors.p2p.actor import P2P, PeerTransport
-from greenray.actors.ports import ReceiverPort, UploaderPort
+from greenray.actors.ports import ReceiverPort, SealerPort, UploaderPort
 from greenray.actors.replication.settings import InClusterSettings, ReplicationSettings
 from greenray.actors.scrubber.actor import Scrubber
 from greenray.actors.scrubber.settings import ScrubberSettings
@@ -151,6 +151,7 @@ class WholeNetwork:
         self.sps = sps
         self.primary = sps[0].address
         self.decorate: Decorate = lambda sp_address, receiver: receiver
+        self.decorate_sealer: Callable[[SealerPort], SealerPort] = lambda sealer: sealer
         self.transport: PeerTransport | None = None
         self.bucket: S3Bucket | None = None
         self.cold = False
@@ -250,6 +251,8 @@ class WholeNetwork:
                 small_column_bytes=self.in_cluster.whole_group_bytes,
             )
             actors[name] = builds[name](services)
+            if name == names.SEALER.actor:
+                finder.replace(names.SEALER, self.decorate_sealer(actors[name]))
 
         for index, sp in enumerate(self.sps):
             name = names.receiver(index)
@@ -279,6 +282,7 @@ class WholeNetwork:
             approval_timeout_s=1.0,
             retry_base_s=self.retry_base_s,
             retry_cap_s=self.retry_cap_s,
+            parked_look_s=self.retry_base_s,
             replication=self.replication,
         )
         uploader = replace(

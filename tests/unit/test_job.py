@@ -8,10 +8,13 @@ import pytest
 
 from greenray.protocol.errors import (
     AlreadyUploaded,
+    ChainLags,
     IllegalTransition,
     InvalidInput,
+    SealAccountWithoutFunds,
     SecondaryTimeout,
     StaleJob,
+    VoidReceipt,
 )
 from greenray.protocol.job import (
     JobContext,
@@ -24,6 +27,7 @@ from greenray.protocol.job_claims import (
     UploadAdmission,
     admit_upload,
     is_claimable,
+    next_look_at,
     next_retry_at,
     retry_delay_s,
 )
@@ -34,6 +38,7 @@ from greenray.protocol.job_events import (
     JobEvent,
     ObjectRemoved,
     OwnerLost,
+    ReceiptsVoided,
     ReplicateFailed,
     ReplicateFinished,
     ReplicateStarted,
@@ -63,6 +68,7 @@ from greenray.protocol.job_table import (
     check_and_apply,
     transition_table_markdown,
 )
+from greenray.protocol.replication_plan import ReplicationPlan
 from tests.support.protocol_values import (
     HELLO,
     SECONDARIES,
@@ -103,6 +109,7 @@ _EXAMPLES: tuple[JobEvent, ...] = (
     RetryDue(),
     GivenUp(),
     ObjectRemoved(JobError("object-gone", "deleted", False)),
+    ReceiptsVoided((VoidReceipt(0, "sp", is_gone=False, why="another key"),)),
 )
 _each_event = pytest.mark.parametrize("event", _EXAMPLES, ids=lambda event: event.name)
 
@@ -295,7 +302,7 @@ def test_events_are_known_by_the_names_that_are_in_journals() -> None:
     assert {name: kind.__name__ for name, kind in EVENTS.items()} == {
         event.name: type(event).__name__ for event in _EXAMPLES
     }
-    assert len({event.name for event in _EXAMPLES}) == len(EVENTS) == 20
+    assert len({event.name for event in _EXAMPLES}) == len(EVENTS) == 21
 
 
 @_each_event
@@ -348,6 +355,50 @@ def test_retry_that_cannot_begin_counts_as_one() -> None:
     job = _in_state(JobState.SIGN_OBJECT_ERROR, error=_ERROR, retries=2)
     failed = apply(job, SignFailed(_ERROR, 99.0), 0.0)
     assert (failed.state, failed.retries) == (JobState.SIGN_OBJECT_ERROR, 3)
+
+
+@pytest.mark.parametrize("state", [JobState.SIGN_OBJECT_DOING, JobState.SEAL_OBJECT_TX_DOING])
+def test_void_receipts_are_asked_for_again_and_those_who_are_gone_are_replaced(
+    state: JobState,
+) -> None:
+    job = _in_state(
+        state,
+        secondaries=_RECEIPTS_OF_ALL,
+        approvals=tuple(approval_of(a) for a in (*SECONDARIES, "spare")),
+        approval_round=2,
+    )
+    void = (
+        VoidReceipt(1, SECONDARIES[1], is_gone=False, why="another key"),
+        VoidReceipt(4, SECONDARIES[4], is_gone=True, why="it is not in service"),
+    )
+    after = apply(job, ReceiptsVoided(void), 0.0)
+    assert after.state is JobState.REPLICATE_OBJECT_DOING
+    assert [r.redundancy_index for r in after.secondaries] == [0, 2, 3, 5]
+    assigned = ReplicationPlan.of(after).assignments()
+    holders = {index: approval.sp_operator_address for index, approval in assigned.items()}
+    assert holders == {1: SECONDARIES[1], 4: "spare"}
+    assert after.replaced_in_round[-1].reason == "secondary-out-of-service"
+
+
+# --- parked jobs ----------------------------------------------------------------------------------
+
+
+def test_parked_job_counts_no_retries_and_its_pauses_neither_grow_nor_end() -> None:
+    parked = JobError.of(SealAccountWithoutFunds("no coins"))
+    job = _in_state(JobState.SIGN_OBJECT_DOING, retries=2, deadline_at=10.0)
+    for _ in range(5):
+        job = apply(job, SignFailed(parked, next_look_at(1e6, 0.5, 10.0)), 1e6)
+        assert (job.retries, job.retry_at) == (2, 1e6 + 7.5)
+        job = apply(job, RetryDue(), 1e6)
+    assert job.retries == 2
+
+
+def test_parked_job_that_fails_for_another_reason_counts_again() -> None:
+    parked = JobError.of(ChainLags("old"))
+    job = _in_state(JobState.SEAL_OBJECT_ERROR, error=parked, retries=2)
+    job = apply(job, RetryDue(), 0.0)
+    job = apply(job, SignFailed(_ERROR, 99.0), 0.0)
+    assert apply(job, RetryDue(), 0.0).retries == 3
 
 
 # --- claims and admission -------------------------------------------------------------------------

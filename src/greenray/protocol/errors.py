@@ -8,6 +8,7 @@ Their texts are printable and one line, whoever wrote what is quoted in them.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 from greenray.protocol.foreign_text import printable
@@ -358,6 +359,49 @@ class SealTimeout(ChainError):
 
 class UnknownStorageProvider(ChainError):
     reason = "unknown-storage-provider"
+
+
+@dataclass(frozen=True, slots=True)
+class VoidReceipt:
+    """A receipt that the chain would not take any more. ``is_gone``: its secondary takes no groups
+    now; otherwise the same one may make another receipt."""
+
+    redundancy_index: int
+    operator_address: str
+    is_gone: bool
+    why: str
+
+
+class ReceiptsVoid(GreenrayError):
+    """Receipts that were verified once are worth nothing now: they are made again, or by others.
+    Not retryable as they are."""
+
+    reason = "receipts-void"
+
+    def __init__(
+        self,
+        what: str,
+        where: str = "",
+        next_step: str = "",
+        void: tuple[VoidReceipt, ...] = (),
+    ) -> None:
+        super().__init__(what, where, next_step)
+        self.args = (what, where, next_step, void)
+        self.void = void
+
+
+class ReceiptInvalid(ReceiptsVoid, SignatureError):
+    """A receipt is not of the approval key that its secondary has on chain, perhaps any more, or
+    not of the object."""
+
+    reason = "receipt-invalid"
+
+
+class SecondaryOutOfService(ReceiptsVoid, UnknownStorageProvider):
+    """A secondary has left service since it made its receipt."""
+
+    reason = "secondary-out-of-service"
+    retryable = True
 
 
 class KeyMissing(GreenrayError):

@@ -11,7 +11,13 @@ from types import MappingProxyType
 from typing import ClassVar, get_args
 
 from greenray.protocol.approvals import Approval
-from greenray.protocol.errors import IllegalTransition, InvalidInput, UploadOwnerLost
+from greenray.protocol.errors import (
+    IllegalTransition,
+    InvalidInput,
+    SecondaryOutOfService,
+    UploadOwnerLost,
+    VoidReceipt,
+)
 from greenray.protocol.job import (
     JobContext,
     JobError,
@@ -193,6 +199,31 @@ class SignFailed(StepFailed):
 
 
 @dataclass(frozen=True, slots=True)
+class ReceiptsVoided(_Event):
+    """The chain takes these receipts no more. Their groups are asked for again: of the same
+    secondary, or of a spare where that one is gone."""
+
+    name = "receipts_voided"
+    void: tuple[VoidReceipt, ...]
+
+    def effect(self, job: JobContext) -> JobContext:
+        indices = {receipt.redundancy_index for receipt in self.void}
+        left = tuple(r for r in job.secondaries if r.redundancy_index not in indices)
+        replaced = tuple(
+            Replacement(
+                receipt.redundancy_index,
+                receipt.operator_address,
+                SecondaryOutOfService.reason,
+                receipt.why,
+                job.approval_round,
+            )
+            for receipt in self.void
+            if receipt.is_gone
+        )
+        return replace(job, secondaries=left, replaced=(*job.replaced, *replaced))
+
+
+@dataclass(frozen=True, slots=True)
 class SealWatchStarted(_Event):
     name = "seal_watch_started"
 
@@ -280,6 +311,7 @@ JobEvent = (
     | RetryDue
     | GivenUp
     | ObjectRemoved
+    | ReceiptsVoided
 )
 
 EVENTS: Mapping[str, type[JobEvent]] = MappingProxyType({e.name: e for e in get_args(JobEvent)})
