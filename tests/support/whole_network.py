@@ -38,6 +38,7 @@ from greenray.chain.dialects import get_dialect, get_local_dialect
 from greenray.chain.local.ledger.genesis import Genesis, GenesisProvider, build_genesis
 from greenray.chain.local.server import RunningChain, running_chain
 from greenray.chain.rpc.client import RpcChainClient
+from greenray.chain.rpc.settings import RpcSettings
 from greenray.client.creation import PutOptions
 from greenray.client.storage_client import ClientSettings, StorageClient
 from greenray.cluster.config.node_config import HOME_ACTORS, NodeConfig
@@ -157,6 +158,7 @@ class WholeNetwork:
         self.cold = False
         self.space = CountingSpace()
         self.after_commit: Callable[[int, str], None] | None = None
+        self.rpc = RpcSettings()
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
         self.in_cluster = InClusterSettings()
         self.downloader = DownloaderSettings(download_budget_bytes=1 << 20)
@@ -294,6 +296,7 @@ class WholeNetwork:
         return replace(
             config,
             receivers=len(self.sps),
+            rpc=self.rpc,
             cold_columns_bytes=1 << 20,
             replication_bytes=1 << 18,
             downloader=self.downloader,
