@@ -64,7 +64,7 @@ class Signer:
         self._providers = ProviderBook(chain, clock)
         self._queues: dict[str, SealQueue] = {}
         self._trace = StageTrace()
-        self._watcher = SealWatcher(chain, store, self._settings.watch, sleep)
+        self._watcher = SealWatcher(chain, store, self._settings.watch, clock(), sleep)
 
     # --- SignerPort ----------------------------------------------------------------------------
 

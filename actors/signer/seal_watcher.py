@@ -59,11 +59,14 @@ class SealWatcher:
         chain: ChainClient,
         store: JobStore,
         settings: WatchSettings,
+        began_at: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
+        """``began_at``: unix seconds; rows that are older were found in the journal."""
         self._chain = chain
         self._store = store
         self._settings = settings
+        self._began_at = began_at
         self._sleep = sleep
         self._watches: set[_Watch] = set()
         self._progress: dict[str, _Progress] = {}
@@ -202,6 +205,9 @@ class SealWatcher:
         """None while nothing is decided. A committed seal is final: it needs no second look."""
         settled = await watch.queue.ledger.settle(watch.row)
         if settled.fate is Fate.COMMITTED and settled.result is not None:
+            if watch.row.created_at < self._began_at:
+                # Made before this process, perhaps on a chain that was put back since.
+                await self.sealed_outcome(watch.order, ())
             return SealOutcome(settled.result.tx_hash, settled.result.height)
         if settled.fate is not Fate.IN_FLIGHT:
             rows = await self._rows(watch.order)

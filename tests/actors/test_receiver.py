@@ -30,7 +30,7 @@ from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import ObjectInfo
 from greenray.storage.ports import LONE_WRITER, ColumnKey, Fence, GroupKey
 from tests.support.fake_chain import FakeChain
-from tests.support.groups import SMALL_SEGMENTS, ObjectGroups
+from tests.support.groups import SMALL_SEGMENTS, ObjectGroups, put_object_on_chain
 from tests.support.naughty import naughty_piece_store
 from tests.support.receiver_rig import IMPATIENT, NOTHING, ReceiverRig
 
@@ -235,6 +235,25 @@ async def test_restarted_receiver_goes_on_after_the_last_acknowledged_batch(
     await write(second, rig, groups, order, 2, 3, 4)
     await second.finish(rig.secondary.address, order.key_at(rig.secondary.address))
     assert rig.stored(groups, 0) == groups.columns[0]
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+async def test_what_is_left_of_another_object_with_the_id_is_not_continued(
+    rig: ReceiverRig, groups: ObjectGroups, restarted: bool
+) -> None:
+    """The chain went back, and counts from there again: the same id, index and fence."""
+    receiver = rig.start()
+    await receiver.open(rig.secondary.address, groups.order(rig.secondary, 0))
+    await write(receiver, rig, groups, groups.order(rig.secondary, 0), 0, 1)
+    del rig.chain.objects["album", "photo.jpg"]
+    other = put_object_on_chain(rig.chain, rig.primary, 9000, seed=2)
+    assert other.info.id == groups.info.id
+    if restarted:
+        receiver = rig.start()
+    order = other.order(rig.secondary, 0)
+    assert await receiver.open(rig.secondary.address, order) == 0
+    await take(receiver, rig, other, order)
+    assert rig.stored(other, 0) == other.columns[0]
 
 
 async def test_batch_needs_the_group_to_be_opened_again_after_a_restart(

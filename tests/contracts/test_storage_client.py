@@ -20,6 +20,7 @@ from greenray.client.storage_client import ClientSettings, StorageClient, WaitFo
 from greenray.coding.codec import get_codec
 from greenray.protocol.errors import (
     AccessDenied,
+    AnotherObject,
     BadAnswer,
     ComponentUnavailable,
     CorruptPiece,
@@ -49,8 +50,9 @@ from greenray.protocol.job_events import (
     SignFinished,
     SignStarted,
 )
-from greenray.protocol.objects import RedundancyType
+from greenray.protocol.objects import ObjectInfo, ObjectStatus, RedundancyType
 from greenray.storage.ports import JobUpdate
+from tests.support.fake_chain import FakeChain
 from tests.support.gateway_rig import PARAMS, GatewayRig
 from tests.support.sps import test_key
 
@@ -161,6 +163,53 @@ async def test_put_creates_bucket_and_object_and_waits_until_sealed(
     assert [s["redundancy_index"] for s in result.status["secondaries"]] == list(range(6))
     assert result.object_info.payload_size == len(PAYLOAD)
     _check_progress(seen)
+
+
+async def test_put_does_not_end_with_the_seal_of_another_object(
+    rig: GatewayRig, client: StorageClient, file: Path
+) -> None:
+    """The gateway, or the node that it asks, is on a chain that was put back meanwhile."""
+    putting = asyncio.create_task(client.put(file, "new-bucket", "photo"))
+    job = await _uploaded(rig, "new-bucket", "photo")
+    head = rig.chain.head_object_by_id
+
+    async def head_of_another(object_id: int) -> ObjectInfo:
+        return replace(await head(object_id), create_at=1)
+
+    rig.chain.head_object_by_id = head_of_another  # type: ignore[method-assign]
+    await SealingTaskNode(rig).seal(job)
+    with pytest.raises(AnotherObject, match="its id belongs to"):
+        await putting
+
+
+async def test_put_waits_until_the_chain_says_that_it_is_sealed(
+    rig: GatewayRig, client: StorageClient, file: Path
+) -> None:
+    putting = asyncio.create_task(client.put(file, "new-bucket", "photo"))
+    job = await _uploaded(rig, "new-bucket", "photo")
+    node = StillCreated(rig.chain)
+    rig.chain.head_object_by_id = node.head_object_by_id  # type: ignore[method-assign]
+    await SealingTaskNode(rig).seal(job)
+    await node.asked.wait()
+    assert not putting.done()
+    node.lags = False
+    assert (await putting).status["state"] == "SEAL_OBJECT_DONE"
+
+
+class StillCreated:
+    """A node that does not have the seal yet."""
+
+    def __init__(self, chain: FakeChain) -> None:
+        self._head = chain.head_object_by_id
+        self.lags = True
+        self.asked = asyncio.Event()
+
+    async def head_object_by_id(self, object_id: int) -> ObjectInfo:
+        info = await self._head(object_id)
+        if not self.lags:
+            return info
+        self.asked.set()
+        return replace(info, object_status=ObjectStatus.OBJECT_STATUS_CREATED)
 
 
 def _check_progress(seen: list[Progress]) -> None:

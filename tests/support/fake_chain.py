@@ -194,7 +194,7 @@ class FakeChain(ChainClient):
 
     async def balance(self, address: str) -> int:
         self._called("balance")
-        return self.balances.get(address, PLENTY) if address in self.accounts else 0
+        return self.balances.get(address, PLENTY)
 
     async def is_stream_active(self, payment_address: str) -> bool:
         self._called("is_stream_active")

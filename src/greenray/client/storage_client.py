@@ -37,6 +37,8 @@ from greenray.peer.session import AnswerLimits
 from greenray.protocol.content_type import check_content_type, served_content_type
 from greenray.protocol.errors import (
     AnotherObject,
+    ChainLags,
+    ChainUnavailable,
     ComponentUnavailable,
     EmptyPayload,
     IntegrityHashMismatch,
@@ -331,27 +333,36 @@ class StorageClient:
     async def _confirm_sealed(self, info: ObjectInfo) -> None:
         """See on chain that this very object is sealed: what a gateway says is no proof.
 
-        Raises: AnotherObject, SealTimeout.
+        Raises: AnotherObject, SealTimeout, ChainError.
         """
-        give_up_at = time.monotonic() + self._settings.outage_s
+        give_up_at = time.monotonic() + self._settings.wait_timeout_s
+        answered_at = time.monotonic()
         while True:
-            found = await self._chain.head_object_by_id(info.id)
-            if found.identity != info.identity:
-                raise AnotherObject(
-                    f"{info.identity} is gone, its id belongs to {found.identity}",
-                    info.name,
-                    "The chain was put back to an older copy: put it again",
-                )
-            if found.object_status is ObjectStatus.OBJECT_STATUS_SEALED:
-                return
+            try:
+                if await self._is_sealed(info):
+                    return
+            except (ChainUnavailable, ChainLags):
+                if time.monotonic() - answered_at > self._settings.outage_s:
+                    raise
+            else:
+                answered_at = time.monotonic()
             if time.monotonic() > give_up_at:
                 raise SealTimeout(
-                    f"the gateway says that it is sealed, the chain says "
-                    f"{found.object_status.name}",
+                    "the gateway says that it is sealed, the chain does not",
                     info.name,
                     f"See greenray status {info.name}",
                 )
             await asyncio.sleep(self._settings.poll_interval_s)
+
+    async def _is_sealed(self, info: ObjectInfo) -> bool:
+        found = await self._chain.head_object_by_id(info.id)
+        if found.identity != info.identity:
+            raise AnotherObject(
+                f"{info.identity} is gone, its id belongs to {found.identity}",
+                info.name,
+                "The chain was put back to an older copy: put it again",
+            )
+        return found.object_status is ObjectStatus.OBJECT_STATUS_SEALED
 
     async def status(self, bucket_name: str, object_name: str) -> Mapping[str, Any]:
         """The job-status document of an object (the JSON of ``greenray status --json``); its owner
