@@ -37,7 +37,7 @@ class ChainFollower:
         self._head = KnownBlock(0, "")
         self._state_height = 0
         self._confirmed_at = float("-inf")
-        self._confirming = asyncio.Lock()
+        self._confirming: asyncio.Task[None] | None = None
 
     @property
     def history(self) -> ChainHistory:
@@ -102,15 +102,19 @@ class ChainFollower:
             self._confirmed_at = float("-inf")
         if loop.time() - self._confirmed_at < self._settings.confirm_every_s:
             return
-        async with self._confirming:  # hundreds may come at the same time
-            if loop.time() - self._confirmed_at < self._settings.confirm_every_s:
-                return
-            give_up_at = loop.time() + self._settings.lag_patience_s
-            while True:
-                if await self._continues(must_tell=loop.time() >= give_up_at):
-                    break
-                await asyncio.sleep(self._settings.lag_poll_s)
-            self._confirmed_at = loop.time()
+        # Hundreds may come at the same time, to a node that does not answer: one asks for all.
+        if self._confirming is None or self._confirming.done():
+            self._confirming = asyncio.create_task(self._confirm())
+        await asyncio.shield(self._confirming)
+
+    async def _confirm(self) -> None:
+        loop = asyncio.get_running_loop()
+        give_up_at = loop.time() + self._settings.lag_patience_s
+        while True:
+            if await self._continues(must_tell=loop.time() >= give_up_at):
+                break
+            await asyncio.sleep(self._settings.lag_poll_s)
+        self._confirmed_at = loop.time()
 
     async def _continues(self, *, must_tell: bool) -> bool:
         """False while the node is behind, and ``must_tell`` does not want it raised."""

@@ -16,7 +16,13 @@ from greenray.chain.local.server import RunningChain, running_chain
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.chain.rpc.settings import FollowSettings
 from greenray.protocol.chain_history import ChainHistory
-from greenray.protocol.errors import AnotherChain, ChainLags, ChainRolledBack, NoSuchObject
+from greenray.protocol.errors import (
+    AnotherChain,
+    ChainLags,
+    ChainRolledBack,
+    ChainUnavailable,
+    NoSuchObject,
+)
 from tests.support.local_chain import small_genesis
 from tests.support.movable_endpoint import MovableEndpoint
 
@@ -208,3 +214,14 @@ async def test_a_node_that_catches_up_in_time_is_waited_for(
         assert not asked.done()
         endpoint.move_to(chain.endpoint)
         await asked
+
+
+async def test_all_who_ask_a_node_that_is_away_wait_for_one_answer(
+    tmp_path: Path, endpoint: MovableEndpoint, follower: Follower
+) -> None:
+    client = follower()
+    endpoint.move_to("http://127.0.0.1:1")  # nobody is there
+    asked = [client.head_bucket(f"bucket-{number}") for number in range(50)]
+    outcomes = await asyncio.gather(*asked, return_exceptions=True)
+    assert {type(outcome) for outcome in outcomes} == {ChainUnavailable}
+    assert endpoint.requests == 1

@@ -14,29 +14,30 @@ class MovableEndpoint:
     def __init__(self) -> None:
         self.url = ""
         self._target = ""
-        self._requests = 0
+        self.requests = 0
+        """Since the last move."""
         self._asked = asyncio.Condition()
         self._session = aiohttp.ClientSession()
 
     def move_to(self, endpoint: str) -> None:
         """From now on that node answers; the count of requests starts anew."""
         self._target = endpoint
-        self._requests = 0
+        self.requests = 0
 
     async def asked(self, count: int) -> None:
         """Return when the node has been asked that often."""
         async with self._asked:
-            await self._asked.wait_for(lambda: self._requests >= count)
+            await self._asked.wait_for(lambda: self.requests >= count)
 
     async def _handle(self, request: web.BaseRequest) -> web.Response:
+        async with self._asked:
+            self.requests += 1
+            self._asked.notify_all()
         try:
             async with self._session.post(self._target, data=await request.read()) as answer:
                 body = await answer.read()
         except aiohttp.ClientError:
             return web.Response(status=502)
-        async with self._asked:
-            self._requests += 1
-            self._asked.notify_all()
         return web.Response(status=answer.status, body=body, content_type=answer.content_type)
 
     @classmethod
