@@ -266,7 +266,7 @@ class LocalNetwork:
         self.state.check_chain(chain_id, await chain.first_block_hash())
         if self._accept_rollback:
             self._went_back_to = await chain.accept_rollback()
-        self.state.remember_chain(await chain.history())
+        self.state.remember_chain(await chain.known_chain())
         self._undo.push_async_callback(self._note_blocks)
         return chain_id
 
@@ -276,7 +276,7 @@ class LocalNetwork:
         chain = self._carrier.finder.find(launch_names.CHAIN_IDENTITY)
         try:
             async with asyncio.timeout(_NOTE_TIMEOUT_S):
-                known = await chain.history()
+                known = await chain.known_chain()
             await asyncio.to_thread(self.state.remember_chain, known)
         except (GreenrayError, OSError, TimeoutError) as error:
             log.warning("the chain's recent blocks could not be noted: %s", error)

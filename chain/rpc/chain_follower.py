@@ -10,18 +10,18 @@ import asyncio
 
 from greenray.chain.rpc.json_rpc import JsonRpc, QueryRefused, RpcRefused
 from greenray.chain.rpc.settings import FollowSettings
-from greenray.protocol.chain_history import (
-    ChainHistory,
-    Continuity,
-    KnownBlock,
-    block_to_compare,
-    judge,
-)
 from greenray.protocol.errors import (
     AnotherChain,
     ChainError,
     ChainLags,
     ChainRolledBack,
+)
+from greenray.protocol.known_chain import (
+    Continuity,
+    KnownBlock,
+    KnownChain,
+    block_to_compare,
+    judge,
 )
 
 _FIRST_HEIGHT = 1
@@ -30,7 +30,7 @@ _FIRST_HEIGHT = 1
 class ChainFollower:
     """One node, used from one event loop. ``history``: what was known before."""
 
-    def __init__(self, rpc: JsonRpc, history: ChainHistory, settings: FollowSettings) -> None:
+    def __init__(self, rpc: JsonRpc, history: KnownChain, settings: FollowSettings) -> None:
         self._rpc = rpc
         self._settings = settings
         self._history = history
@@ -40,7 +40,7 @@ class ChainFollower:
         self._confirming: asyncio.Task[None] | None = None
 
     @property
-    def history(self) -> ChainHistory:
+    def history(self) -> KnownChain:
         return self._history
 
     # --- answers ---------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ class ChainFollower:
         self._head = max(self._head, head)
         return self._head.height
 
-    def _seen(self) -> ChainHistory:
+    def _seen(self) -> KnownChain:
         """The history with the newest head, which may be newer than what was confirmed last."""
         return self._history.with_block(self._head) if self._head.height else self._history
 
@@ -137,7 +137,7 @@ class ChainFollower:
                 if not known.blocks and (first := await self._hash_at(_FIRST_HEIGHT)):
                     known = known.with_block(KnownBlock(_FIRST_HEIGHT, first))
                 self._head = max(self._head, head)
-                self._history = ChainHistory(chain_id, known.blocks).with_block(head)
+                self._history = KnownChain(chain_id, known.blocks).with_block(head)
         return True
 
     async def accept_rollback(self) -> int | None:

@@ -26,7 +26,6 @@ from greenray.chain.rpc.settings import (
     FollowSettings,
 )
 from greenray.chain.transactions.signing import transaction_hash
-from greenray.protocol.chain_history import ChainHistory
 from greenray.protocol.collection import BlockNews, ChainTip, ObjectSighting
 from greenray.protocol.errors import (
     GreenrayError,
@@ -36,6 +35,7 @@ from greenray.protocol.errors import (
     NoSuchObject,
     TransactionRefused,
 )
+from greenray.protocol.known_chain import KnownChain
 from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
@@ -74,14 +74,14 @@ class RpcChainClient:
         timeout_s: float = DEFAULT_TIMEOUT_S,
         max_answer_bytes: int = DEFAULT_MAX_ANSWER_BYTES,
         follow: FollowSettings | None = None,
-        history: ChainHistory | None = None,
+        history: KnownChain | None = None,
     ) -> None:
         """``follow``: hold the node to what it, and ``history``, has told before; None: every
         answer stands for itself."""
         self._dialect = dialect or get_dialect()
         self._rpc = JsonRpc(endpoint, timeout_s, max_answer_bytes)
         self._follower = (
-            ChainFollower(self._rpc, history or ChainHistory(), follow) if follow else None
+            ChainFollower(self._rpc, history or KnownChain(), follow) if follow else None
         )
 
     # --- the chain itself ------------------------------------------------------------------------
@@ -103,14 +103,14 @@ class RpcChainClient:
         found: str = self._rpc.member(block_id, "hash", str, "block")
         return found
 
-    async def history(self) -> ChainHistory:
+    async def known_chain(self) -> KnownChain:
         """What is known of the chain, after the node was asked whether it still is so; empty when
         nothing is followed. (Not of the port.)
 
         Raises: ChainLags, ChainRolledBack, AnotherChain, ChainError.
         """
         if self._follower is None:
-            return ChainHistory()
+            return KnownChain()
         await self._follower.confirm(now=True)
         return self._follower.history
 

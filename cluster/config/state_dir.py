@@ -17,8 +17,8 @@ from greenray.client.network_file import (
     NetworkFile,
 )
 from greenray.cluster.config.private_files import make_private_directory
-from greenray.protocol.chain_history import ChainHistory, KnownBlock
 from greenray.protocol.errors import AlreadyRunning, AnotherChain, StoreError
+from greenray.protocol.known_chain import KnownBlock, KnownChain
 
 
 class StateDir:
@@ -113,14 +113,14 @@ class StateDir:
             )
         return known
 
-    def chain_history(self) -> ChainHistory:
+    def known_chain(self) -> KnownChain:
         """What is known of that chain. Raises StoreError."""
         try:
             known = self._known_chain()
             blocks = tuple(KnownBlock(int(h), str(found)) for h, found in known.get("blocks", []))
             if not blocks and known.get("first_block_hash"):
                 blocks = (KnownBlock(1, known["first_block_hash"]),)
-            return ChainHistory(known.get("chain_id", ""), blocks)
+            return KnownChain(known.get("chain_id", ""), blocks)
         except (OSError, ValueError, TypeError) as error:
             raise StoreError(
                 f"what is known of the chain cannot be read ({error})",
@@ -128,7 +128,7 @@ class StateDir:
                 "Put back a copy of it, or choose another --state-dir",
             ) from error
 
-    def remember_chain(self, history: ChainHistory) -> None:
+    def remember_chain(self, history: KnownChain) -> None:
         """Once ``check_chain`` has passed."""
         blocks = [[block.height, block.hash] for block in history.blocks]
         known = {**self._known_chain(), "blocks": blocks}

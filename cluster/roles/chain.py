@@ -19,7 +19,7 @@ def build(config: NodeConfig, host: HostServices) -> RpcChainClient:
         config.rpc.timeout_s,
         config.rpc.max_answer_bytes,
         config.rpc.follow,
-        config.state.chain_history(),
+        config.state.known_chain(),
     )
 
 

@@ -12,8 +12,8 @@ from greenray.seam.travel import alone
 if TYPE_CHECKING:
     from greenray.actors.gateway.server import Binding
     from greenray.actors.ports import ColumnRef
-    from greenray.protocol.chain_history import ChainHistory
     from greenray.protocol.gateway_request import GatewayRequest
+    from greenray.protocol.known_chain import KnownChain
 
 
 class ChainIdentity(Protocol):
@@ -29,7 +29,7 @@ class ChainIdentity(Protocol):
         no more."""
 
     @alone
-    async def history(self) -> ChainHistory:
+    async def known_chain(self) -> KnownChain:
         """What is known of the chain, now that the node was asked whether it still is so. Raises
         ChainLags, ChainRolledBack, AnotherChain."""
 

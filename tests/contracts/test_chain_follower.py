@@ -15,7 +15,6 @@ from greenray.chain.dialects import get_dialect, get_local_dialect
 from greenray.chain.local.server import RunningChain, running_chain
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.chain.rpc.settings import FollowSettings
-from greenray.protocol.chain_history import ChainHistory
 from greenray.protocol.errors import (
     AnotherChain,
     ChainLags,
@@ -23,6 +22,7 @@ from greenray.protocol.errors import (
     ChainUnavailable,
     NoSuchObject,
 )
+from greenray.protocol.known_chain import KnownChain
 from tests.support.local_chain import small_genesis
 from tests.support.movable_endpoint import MovableEndpoint
 
@@ -62,7 +62,7 @@ async def follower(
     made: list[RpcChainClient] = []
 
     def follow(
-        settings: FollowSettings = ALWAYS_ASK, history: ChainHistory | None = None
+        settings: FollowSettings = ALWAYS_ASK, history: KnownChain | None = None
     ) -> RpcChainClient:
         client = RpcChainClient(endpoint.url, get_dialect(), follow=settings, history=history)
         made.append(client)
@@ -86,7 +86,7 @@ async def test_a_chain_that_goes_on_is_followed(
             await make_blocks(chain, 2)
             assert await client.latest_height() == chain.node.app.head.height
             await client.storage_params()
-        history = await client.history()
+        history = await client.known_chain()
     assert history.chain_id == "greenfield_9000-7"
     assert (history.blocks[0].height, history.height) == (1, 7)
 
@@ -108,7 +108,7 @@ async def test_a_chain_put_back_lags_until_it_has_other_blocks_and_then_went_bac
         with pytest.raises(ChainLags, match=r"at height 3, .* was at 6 before"):
             await client.storage_params()
         await make_blocks(chain, 4)
-        for ask in (client.storage_params, client.latest_height, client.history):
+        for ask in (client.storage_params, client.latest_height, client.known_chain):
             with pytest.raises(ChainRolledBack, match="another block 6"):
                 await ask()
         with pytest.raises(ChainRolledBack):
@@ -127,7 +127,7 @@ async def test_a_later_process_knows_what_was_seen_before(
     async with chain_at(tmp_path / "chain") as chain:
         endpoint.move_to(chain.endpoint)
         await make_blocks(chain, 5)
-        history = await follower().history()
+        history = await follower().known_chain()
     async with chain_at(tmp_path / "copy") as chain:
         endpoint.move_to(chain.endpoint)
         await make_blocks(chain, 20)
@@ -154,7 +154,7 @@ async def test_who_may_go_on_follows_the_chain_that_went_back(
         await make_blocks(chain, 8)
         assert await client.accept_rollback() == 3
         assert await client.latest_height() == 11
-        assert (await client.history()).height == 11
+        assert (await client.known_chain()).height == 11
 
 
 async def test_a_chain_that_was_begun_anew_is_another_one_and_is_never_accepted(

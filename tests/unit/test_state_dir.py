@@ -6,8 +6,8 @@ import pytest
 
 from greenray.client.network_file import GatewayAddress, NetworkFile, is_locked, read_network
 from greenray.cluster.config.state_dir import StateDir
-from greenray.protocol.chain_history import ChainHistory, KnownBlock
 from greenray.protocol.errors import AlreadyRunning, InvalidSetting, NotRunning, StoreError
+from greenray.protocol.known_chain import KnownBlock, KnownChain
 from greenray.storage.s3_location import S3Location, S3Options
 
 NETWORK = NetworkFile(
@@ -68,21 +68,21 @@ def test_a_directory_belongs_to_one_chain(tmp_path: Path) -> None:
 
 def test_recent_blocks_are_known_to_the_next_start(tmp_path: Path) -> None:
     state = StateDir(tmp_path)
-    assert state.chain_history() == ChainHistory()
+    assert state.known_chain() == KnownChain()
     state.check_chain("greenfield_9000-121", "AA")
     first = KnownBlock(1, "AA")
-    assert state.chain_history() == ChainHistory("greenfield_9000-121", (first,))
-    history = ChainHistory("greenfield_9000-121", (first, KnownBlock(17, "BB")))
+    assert state.known_chain() == KnownChain("greenfield_9000-121", (first,))
+    history = KnownChain("greenfield_9000-121", (first, KnownBlock(17, "BB")))
     state.remember_chain(history)
-    assert StateDir(tmp_path).chain_history() == history
+    assert StateDir(tmp_path).known_chain() == history
     state.check_chain("greenfield_9000-121", "AA")
-    assert state.chain_history() == history
+    assert state.known_chain() == history
 
 
 def test_what_is_known_of_the_chain_must_be_readable(tmp_path: Path) -> None:
     (tmp_path / "chain.json").write_text('{"chain_id": "x", "blocks": [["high", "AA"]]}')
     with pytest.raises(StoreError, match=r"chain\.json"):
-        StateDir(tmp_path).chain_history()
+        StateDir(tmp_path).known_chain()
 
 
 def test_a_block_hash_that_was_unknown_at_first_is_remembered_later(tmp_path: Path) -> None:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenray.protocol.chain_history import (
-    ChainHistory,
+from greenray.protocol.known_chain import (
     Continuity,
     KnownBlock,
+    KnownChain,
     block_to_compare,
     judge,
 )
@@ -22,14 +22,14 @@ def hash_of(height: int, fork_at: int | None = None, fork: str = "b") -> str:
     return f"{branch}{height}"
 
 
-def learnt(heights: list[int]) -> ChainHistory:
-    history = ChainHistory(ID)
+def learnt(heights: list[int]) -> KnownChain:
+    history = KnownChain(ID)
     for height in heights:
         history = history.with_block(KnownBlock(height, hash_of(height)))
     return history
 
 
-def verdict(known: ChainHistory, height: int, fork_at: int | None = None) -> Continuity:
+def verdict(known: KnownChain, height: int, fork_at: int | None = None) -> Continuity:
     """What a node at this height is judged to be."""
     head = KnownBlock(height, hash_of(height, fork_at))
     anchor = block_to_compare(known, head)
@@ -83,7 +83,7 @@ def test_what_is_left_after_a_rollback_is_continued_by_the_chain_that_went_back(
 def test_another_id_is_another_chain_and_nothing_known_is_continued_by_anything() -> None:
     head = KnownBlock(5, "a5")
     assert judge(learnt([1, 4]), "greenfield_5600-1", head) is Continuity.ANOTHER_CHAIN
-    assert judge(ChainHistory(), ID, head) is Continuity.CONTINUES
+    assert judge(KnownChain(), ID, head) is Continuity.CONTINUES
 
 
 def test_a_node_that_has_the_block_no_more_proves_nothing() -> None:

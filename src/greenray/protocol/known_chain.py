@@ -20,7 +20,7 @@ class KnownBlock:
 
 
 @dataclass(frozen=True, slots=True)
-class ChainHistory:
+class KnownChain:
     """``blocks``: some of those that were seen, ascending; the first of them is kept for ever, and
     the older the others are, the fewer. Empty texts are not known."""
 
@@ -35,13 +35,13 @@ class ChainHistory:
     def newest_up_to(self, height: int) -> KnownBlock | None:
         return next((b for b in reversed(self.blocks) if b.height <= height), None)
 
-    def with_block(self, block: KnownBlock) -> ChainHistory:
+    def with_block(self, block: KnownBlock) -> KnownChain:
         """With a block that continues this chain."""
         if self.newest_up_to(block.height) == block:
             return self
         return replace(self, blocks=_thinned(tuple(sorted((*self.blocks, block)))))
 
-    def up_to(self, height: int) -> ChainHistory:
+    def up_to(self, height: int) -> KnownChain:
         """Without the blocks above ``height``."""
         return replace(self, blocks=tuple(b for b in self.blocks if b.height <= height))
 
@@ -68,14 +68,14 @@ class Continuity(Enum):
     ANOTHER_CHAIN = "another-chain"
 
 
-def block_to_compare(known: ChainHistory, head: KnownBlock) -> KnownBlock | None:
+def block_to_compare(known: KnownChain, head: KnownBlock) -> KnownBlock | None:
     """The block that tells whether a node with this head continues the chain; None when its head
     tells it, or nothing does."""
     anchor = known.newest_up_to(head.height)
     return None if anchor is None or anchor.height == head.height else anchor
 
 
-def judge(known: ChainHistory, chain_id: str, head: KnownBlock, hash_there: str = "") -> Continuity:
+def judge(known: KnownChain, chain_id: str, head: KnownBlock, hash_there: str = "") -> Continuity:
     """``hash_there``: which hash the node has at the height of ``block_to_compare``; empty when
     that is None, or when the node has the block no more, which proves nothing."""
     if known.chain_id and known.chain_id != chain_id:
