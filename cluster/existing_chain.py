@@ -36,7 +36,9 @@ async def check_existing_chain(
     dialect = get_dialect(settings.chain.dialect)
     rpc = rpc_settings(settings)
     history = None if accept_rollback else state.known_chain()
-    client = RpcChainClient(endpoint, dialect, rpc.timeout_s, rpc.follow, history)
+    client = RpcChainClient(
+        endpoint, dialect, rpc.timeout_s, rpc.max_answer_bytes, rpc.follow, history
+    )
     try:
         state.compare_chain(await client.chain_id(), await client.first_block_hash())
         providers = await client.storage_providers()

@@ -69,7 +69,7 @@ class PatienceSection(_Section):
     """How long what is said about an object may be ahead of the chain that one sees."""
 
 
-@with_settings_of(RpcSettings, names=["timeout_s"])
+@with_settings_of(RpcSettings, names=["timeout_s", "max_answer_bytes"])
 @with_settings_of(FollowSettings, names=["confirm_every_s", "lag_patience_s"])
 @with_settings_of(QueueSettings, names=["seal_timeout_blocks", "settle_blocks", "send_tries"])
 @with_settings_of(WatchSettings, names=["poll_interval_s", "resend_after_blocks"])

@@ -43,15 +43,14 @@ def _name(called: ast.expr) -> str:
 
 
 def test_a_verified_receipt_is_made_by_its_verification_and_by_the_journal_only() -> None:
-    # The journal's codec makes its values from their types and names none of them; a journal that
-    # is made again signs what the pieces on disk and the chain prove.
+    # The journal's codec makes its values from their types and names none of them.
     makers = {
         path.name
         for path in source_files()
         for node in nodes_of(path, ast.Call)
         if _name(node.func) == "SecondaryReceipt"
     }
-    assert makers == {"integrity.py", "journal_rebuild.py"}
+    assert makers == {"integrity.py"}
 
 
 @pytest.mark.parametrize("find", [get_dialect, get_local_dialect])
