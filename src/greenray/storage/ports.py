@@ -268,8 +268,8 @@ class JobStore(Protocol):
 
         A new object gets a new job (through INIT_UNSPECIFIED, one commit). A job in
         UPLOAD_OBJECT_ERROR is resumed. One in 0 or 1 whose lease ran out first loses its owner.
-        ``object_info`` is what the chain has: a job of another object with the same id is
-        superseded, and stays as history.
+        ``object_info`` is what the chain has: a job of another object with the same id
+        ends, and stays as history.
 
         Raises:
             AlreadyUploaded: the payload is stored already (state 2 and later), or another upload
