@@ -28,6 +28,9 @@ from greenray.protocol.objects import ObjectInfo, StorageProvider
 APPROVAL_VALIDITY_S = 3600
 """What the reference answers: an approval is good for an hour (protocol 03 §4)."""
 
+MAX_MESSAGE_BYTES = 64 * 1024
+"""Of a request or an answer: an object's record, whose names have at most 1087 bytes."""
+
 
 class PeerTransport(Protocol):
     """Carries one GetApprovalRequest to an SP and its GetApprovalResponse back."""
@@ -116,6 +119,8 @@ class P2P:
             return f"unreachable: {error}"
         if answer is None:
             return "no-answer"
+        if len(answer) > MAX_MESSAGE_BYTES:
+            return f"invalid-input: {len(answer)} bytes, of at most {MAX_MESSAGE_BYTES}"
         try:
             return self._verified(self._wire.decode_approval(answer), peer, object_info)
         except GreenrayError as error:
@@ -139,6 +144,8 @@ class P2P:
 
     async def answer(self, sp_address: str, message: bytes) -> bytes | None:
         """What the SP ``sp_address`` answers to a GetApprovalRequest; None drops it silently."""
+        if len(message) > MAX_MESSAGE_BYTES:
+            return None
         try:
             request = self._wire.decode_request(message)
             asker = request.sp_operator_address
