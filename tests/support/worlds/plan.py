@@ -133,7 +133,7 @@ _HOME_CALLS = (
 _UPLOADER_CALLS = (
     ("job_store.begin_upload", 5),
     ("job_store.finish_upload", 4),
-    ("job_store.get_job", 10),
+    ("job_store.job_of", 10),
     ("signer.sign_as_approver", 10),
     ("task_node.wake", 4),
     ("task_node.follow_upload", 4),
