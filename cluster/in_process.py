@@ -22,6 +22,7 @@ from greenray.cluster.config.topology import ClusterNode, Topology
 from greenray.cluster.roles.building import ENDING, actors_of, builds_of
 from greenray.cluster.roles.carrier import Ending
 from greenray.cluster.roles.host_services import HostServices
+from greenray.cluster.supervision.pulse import Pulse
 from greenray.coding.codec import get_codec
 from greenray.protocol.errors import InvalidSetting
 from greenray.seam.finder import Finder, LocalFinder
@@ -80,7 +81,7 @@ def local_services(finder: Finder) -> HostServices:
 class InProcessCarrier:
     """Implements ``greenray.cluster.roles.carrier.Carrier``."""
 
-    ray_address = ray_namespace = ""
+    ray_address = ray_namespace = ray_logs = ""
 
     def __init__(self, settings: Settings) -> None:
         """Raises InvalidSetting: the settings name a Ray cluster."""
@@ -101,6 +102,17 @@ class InProcessCarrier:
             for role in ENDING:
                 for name in actors_of(role, self._actors):
                     await self._actors[name].close()
+
+    async def renew(self) -> None:
+        """See ``Carrier.renew``; there is nothing that could die without this process."""
+
+    def pulses(self) -> Sequence[Pulse]:
+        """See ``Carrier.pulses``."""
+        return ()
+
+    def lost(self) -> str | None:
+        """See ``Carrier.lost``."""
+        return None
 
     def topology(self) -> Topology:
         """See ``Carrier.topology``."""

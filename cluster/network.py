@@ -9,10 +9,10 @@ import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from greenray.actors import names
@@ -21,6 +21,7 @@ from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import KeyRing
 from greenray.chain.secrets import taken_secrets
 from greenray.client.network_file import GatewayAddress, NetworkFile
+from greenray.client.network_health import NetworkHealth
 from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.config.private_files import check_keys
 from greenray.cluster.config.settings import Settings
@@ -30,16 +31,26 @@ from greenray.cluster.existing_chain import check_existing_chain, check_provider
 from greenray.cluster.journal import check_chain_database, leave_in_order, prepare_journal
 from greenray.cluster.local_chain import keys as local_keys
 from greenray.cluster.local_chain.genesis import write_local_genesis
-from greenray.cluster.local_chain.process import CHAIN_MODULE, ChainOptions, ChainProcess
+from greenray.cluster.local_chain.process import (
+    CHAIN_MODULE,
+    ChainOptions,
+    ChainProcess,
+    ask_node,
+)
 from greenray.cluster.lost_seals import begin_lost_seals_again
 from greenray.cluster.processes import ProcessRecord, children_started
 from greenray.cluster.roles import launch_names
 from greenray.cluster.roles.carrier import Carrier
 from greenray.cluster.seal_accounts import low_seal_accounts, tell
+from greenray.cluster.supervision.pulse import Pulse
+from greenray.cluster.supervision.rules import Kind
+from greenray.cluster.supervision.status_port import StatusPort
+from greenray.cluster.supervision.supervisor import Supervisor
 from greenray.protocol.errors import (
     ComponentUnavailable,
     GreenrayError,
     InvalidSetting,
+    NetworkFailed,
     NoSpaceLeft,
     PortInUse,
 )
@@ -47,11 +58,14 @@ from greenray.seam.finder import Finder
 from greenray.storage.direct_io import store_errors
 from greenray.storage.piece_location import PieceLocation
 
+T = TypeVar("T")
+
 log = logging.getLogger(__name__)
 
 HOST = "127.0.0.1"
 _ALL_ADDRESSES = ("0.0.0.0", "::")
 _RESTART_PAUSE_S = 0.2
+_LONGEST_RESTART_PAUSE_S = 5.0
 _RECORD_INTERVAL_S = 0.2
 _NOTE_INTERVAL_S = 5.0
 _NOTE_TIMEOUT_S = 2.0
@@ -88,7 +102,15 @@ class LocalNetwork:
         self._record = ProcessRecord(self.state.root / "processes.json")
         self._undo = AsyncExitStack()
         self._chain_process: ChainProcess | None = None
-        self._supervised: list[asyncio.Task[None]] = []
+        self._chain_pulse: Pulse | None = None
+        self._launch: _Launch | None = None
+        self._found: NetworkFile | None = None
+        """What clients are told now."""
+        self._serving: list[asyncio.Task[None]] = []
+        """What calls actors, as long as they are those of one runtime."""
+        self._lasting: list[asyncio.Task[None]] = []
+        self._supervisor = Supervisor(self, settings.supervision.told)
+        self._failure: asyncio.Future[GreenrayError] | None = None
 
     async def start(self) -> NetworkFile:
         """Raises AlreadyRunning, PortInUse, SharedMemoryTooSmall, ChainUnavailable, NoSpaceLeft,
@@ -186,40 +208,129 @@ class LocalNetwork:
         self._carrier.create(config, topology)
         chain_id = await self._check_chain()
         bindings = await self._bindings(config)
+        launch = _Launch(config, ring, chain_id, await self._open_status_port())
         bound = await self._ready(config, topology, bindings)
+        self._launch = replace(launch, bindings=bound[0])
         self._record_started()
-        found = self._announce(config, self._gateways(topology, bound), ring, chain_id)
-        found = await self._note_seal_accounts(found, config)
-        self._keep(self._keep_watching_seal_accounts(found, config))
-        return found
+        self._found = self._announce(self._launch, self._gateways(topology, bound))
+        await self._watch_seal_accounts(config)
+        self._failure = asyncio.get_running_loop().create_future()
+        self._begin_supervision(self._failure)
+        return self._found
 
-    async def _note_seal_accounts(self, found: NetworkFile, config: NodeConfig) -> NetworkFile:
-        """What clients are told, with the seal accounts as they are now."""
+    async def _watch_seal_accounts(self, config: NodeConfig) -> None:
+        await self._note_seal_accounts(config)
+        self._keep(self._keep_watching_seal_accounts(config))
+
+    async def _note_seal_accounts(self, config: NodeConfig) -> None:
+        """Tell clients of the seal accounts as they are now."""
+        found = self._found
+        assert found is not None
         cost = get_dialect(config.dialect).seal_cost
         try:
             low = await low_seal_accounts(self._carrier.finder, config.hosted, cost)
         except GreenrayError as error:
             log.warning("the seal accounts could not be looked at: %s", error)
-            return found
+            return
         tell(found.low_seal_accounts, low)
-        if low == found.low_seal_accounts:
-            return found
-        found = replace(found, low_seal_accounts=low)
-        self.state.write_network(found)
-        return found
+        if low != found.low_seal_accounts:
+            self._found = replace(found, low_seal_accounts=low)
+            self.state.write_network(self._found)
 
-    async def _keep_watching_seal_accounts(self, found: NetworkFile, config: NodeConfig) -> None:
+    async def _keep_watching_seal_accounts(self, config: NodeConfig) -> None:
         while True:
             await asyncio.sleep(_SEAL_ACCOUNTS_INTERVAL_S)
-            found = await self._note_seal_accounts(found, config)
+            await self._note_seal_accounts(config)
+
+    async def _open_status_port(self) -> int:
+        """Where the network tells how it is; returns the port."""
+        port = StatusPort(self._supervisor.health)
+        await port.open()
+        self._undo.push_async_callback(port.close)
+        return port.number
+
+    def _begin_supervision(self, failure: asyncio.Future[GreenrayError]) -> None:
+        self._chain_pulse = self._pulse_of_chain()
+        if self._chain_process is not None:
+            self._lasting.append(asyncio.create_task(self._chain_process.keep()))
+        supervising = asyncio.create_task(self._supervisor.run())
+        supervising.add_done_callback(partial(_failed, failure))
+        self._lasting.append(supervising)
+
+    async def failed(self) -> GreenrayError:
+        """Return the reason once the network that has started cannot go on, and is to be stopped:
+        NetworkFailed, StateLost, ClusterLost."""
+        assert self._failure is not None
+        return await asyncio.shield(self._failure)
+
+    @property
+    def failure(self) -> GreenrayError | None:
+        """What ``failed`` waits for, once it is there."""
+        is_there = self._failure is not None and self._failure.done()
+        return self._failure.result() if self._failure is not None and is_there else None
+
+    async def health(self) -> NetworkHealth:
+        """Of now: every process is asked."""
+        return await self._supervisor.health()
 
     async def stop(self) -> None:
         """Stop what was started, last first. Unfinished jobs go on at the next start."""
-        for task in self._supervised:
-            task.cancel()
-        await asyncio.gather(*self._supervised, return_exceptions=True)
-        self._supervised.clear()
+        await _ended(self._lasting)
+        await _ended(self._serving)
         await self._undo.aclose()
+
+    # --- as its supervisor sees it (``Supervised``) ----------------------------------------------
+
+    def pulses(self) -> Sequence[Pulse]:
+        """See ``Supervised.pulses``."""
+        try:
+            self._record_started()
+        except OSError as error:  # a full disk ends nothing
+            log.warning("the record of processes could not be written: %s", error)
+        chain = () if self._chain_pulse is None else (self._chain_pulse,)
+        return (*chain, *self._carrier.pulses())
+
+    def check_place(self) -> None:
+        """See ``Supervised.check_place``."""
+        self.state.check_lock()
+
+    async def renew(self) -> None:
+        """See ``Supervised.renew``."""
+        launch = self._launch
+        assert launch is not None
+        await _ended(self._serving)
+        await self._carrier.renew()
+        self._record_started()
+        topology = self._carrier.topology()
+        self._carrier.create(launch.config, topology)
+        bound = await self._unless_lost(self._ready(launch.config, topology, launch.bindings))
+        self._record_started()
+        low = () if self._found is None else self._found.low_seal_accounts
+        found = self._announce(launch, self._gateways(topology, bound))
+        self._found = replace(found, low_seal_accounts=low)
+        await self._watch_seal_accounts(launch.config)
+
+    async def _unless_lost(self, work: Coroutine[Any, Any, T]) -> T:
+        """What ``work`` returns or raises; ComponentUnavailable when the carrier dies meanwhile,
+        which not every call to one of its actors would notice."""
+        task = asyncio.create_task(work)
+        try:
+            while not task.done():
+                await asyncio.wait([task], timeout=self._settings.supervision.told.interval_s)
+                if not task.done() and (lost := self._carrier.lost()) is not None:
+                    raise ComponentUnavailable(lost, "Ray")
+            return task.result()
+        finally:
+            task.cancel()
+
+    def _pulse_of_chain(self) -> Pulse:
+        process, settings = self._chain_process, self._settings
+        if process is not None:
+            return Pulse("chain", Kind.CHAIN, ask=process.ask, process_id=lambda: process.pid)
+        assert settings.chain.endpoint is not None
+        return Pulse("chain", Kind.NODE, ask=partial(ask_node, settings.chain.endpoint))
+
+    # --- the record of processes -----------------------------------------------------------------
 
     async def _record_processes(self) -> None:
         """While processes are being started: a crash at any moment must not leave unknown ones."""
@@ -359,6 +470,7 @@ class LocalNetwork:
             log.warning("the chain went back to block %d; later ones are lost", self._went_back_to)
             deadline_s = config.uploader.deadline_s
             await begin_lost_seals_again(self._carrier.finder, self._went_back_to, deadline_s)
+            self._went_back_to = None
         elsewhere = tuple(replace(binding, any_port=True) for binding in bindings)
         gateways = [find(launch_names.gateways(index)) for index in range(config.uploaders)]
         bound = [
@@ -374,8 +486,6 @@ class LocalNetwork:
         self._keep(self._keep_noting_blocks())
         for index, (each, listening) in enumerate(zip(gateways, bound, strict=True)):
             self._supervise(names.uploader(index).actor, partial(each.run, listening))
-        if self._chain_process is not None:
-            self._keep(self._chain_process.keep())
         return bound
 
     def _gateways(
@@ -417,49 +527,82 @@ class LocalNetwork:
         self._keep(self._run_across_restarts(actor, run))
 
     def _keep(self, work: Coroutine[Any, Any, None]) -> None:
-        """Until the network stops."""
-        self._supervised.append(asyncio.create_task(work))
+        """As long as the actors are those of this runtime."""
+        self._serving.append(asyncio.create_task(work))
 
     async def _run_across_restarts(self, actor: str, run: Callable[[], Awaitable[None]]) -> None:
         """Keep an actor's ``run`` running across restarts of its process, whose jobs the next one
         need not wait for."""
         jobs = self._carrier.finder.find(names.JOB_STORE)
         process = ""
+        pause_s = _RESTART_PAUSE_S
         while True:
             try:
                 if process:
                     await jobs.release_process(process)
                 process = await self._carrier.process_name(actor)
+                pause_s = _RESTART_PAUSE_S
                 await run()
                 return
-            except ComponentUnavailable as error:
-                log.warning("%s died and is started again: %s", actor, error)
-                await asyncio.sleep(_RESTART_PAUSE_S)
+            except GreenrayError as error:
+                log.warning("%s does not run, and is called again: %s", actor, error)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_RESTART_PAUSE_S)
 
-    def _announce(
-        self,
-        config: NodeConfig,
-        gateways: tuple[GatewayAddress, ...],
-        ring: KeyRing,
-        chain_id: str,
-    ) -> NetworkFile:
+    def _announce(self, launch: _Launch, gateways: tuple[GatewayAddress, ...]) -> NetworkFile:
+        config = launch.config
         network = NetworkFile(
             pid=os.getpid(),
             chain_endpoint=config.chain_endpoint,
-            chain_id=chain_id,
+            chain_id=launch.chain_id,
             dialect=config.dialect,
             gateways=gateways,
             keys=str(config.keys.absolute()) if config.keys else "",
-            user_key_name=_default_user(ring),
-            started_at=time.time(),
+            user_key_name=_default_user(launch.ring),
+            started_at=launch.started_at,
             scrubbers=config.receivers,
             pieces=config.pieces,
             ray_address=self._carrier.ray_address,
             ray_namespace=self._carrier.ray_namespace,
+            status_port=launch.status_port,
+            logs=str(self.state.log_dir),
+            ray_logs=self._carrier.ray_logs,
         )
         self.state.write_network(network)
         self._undo.callback(self.state.remove_network)
         return network
+
+
+@dataclass(frozen=True, slots=True)
+class _Launch:
+    """What stays when all actors are started anew."""
+
+    config: NodeConfig
+    ring: KeyRing
+    chain_id: str
+    status_port: int
+    bindings: tuple[Binding, ...] = ()
+    """Where the gateways of the first node listen."""
+    started_at: float = field(default_factory=time.time)
+
+
+async def _ended(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancel them, and forget them once they have ended."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    tasks.clear()
+
+
+def _failed(failure: asyncio.Future[GreenrayError], supervising: asyncio.Task[None]) -> None:
+    if supervising.cancelled() or failure.done():
+        return
+    error = supervising.exception()
+    if not isinstance(error, GreenrayError):
+        log.error("the supervision broke down", exc_info=error)
+        error = NetworkFailed(f"its supervision broke down ({error!r})", "supervision")
+    log.error("the network ends: %s", error)
+    failure.set_result(error)
 
 
 def _default_user(ring: KeyRing) -> str:

@@ -19,17 +19,22 @@ class ProcessRecord:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._written: list[list[float]] = []
 
     def write(self, pids: Iterable[int]) -> None:
-        entries = []
+        """Only when there are others than before."""
+        entries: list[list[float]] = []
         for pid in sorted(set(pids)):
             try:
                 entries.append([pid, psutil.Process(pid).create_time()])
             except psutil.NoSuchProcess:
                 continue
+        if entries == self._written:
+            return
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(entries))
         os.replace(temporary, self._path)
+        self._written = entries
 
     def alive(self) -> list[psutil.Process]:
         """Recorded processes that still run, with all their descendants."""

@@ -36,6 +36,7 @@ from greenray.chain.dialects import DEFAULT_DIALECT, check_dialect
 from greenray.chain.local.ledger.params import chain_params
 from greenray.chain.rpc.settings import FollowSettings, RpcSettings
 from greenray.cluster.config.told_settings import with_settings_of
+from greenray.cluster.supervision.settings import SupervisionSettings
 from greenray.protocol.errors import InvalidInput, InvalidSetting
 from greenray.protocol.layout import DEFAULT_BATCH_SEGMENTS
 from greenray.protocol.objects import providers_needed
@@ -281,6 +282,15 @@ class ScrubSection(_Section):
     """Of the background scrub, which repairs what it finds broken."""
 
 
+@with_settings_of(SupervisionSettings)
+class SupervisionSection(_Section):
+    """Of all processes of a network."""
+
+    @property
+    def told(self) -> SupervisionSettings:
+        return SupervisionSettings(**self.model_dump())
+
+
 class Settings(BaseSettings):
     """Everything that can be set. ``greenray.yaml`` in the working directory is read if present."""
 
@@ -320,6 +330,7 @@ class Settings(BaseSettings):
     collector: CollectorSection = CollectorSection()
     replication: ReplicationSection = ReplicationSection()
     scrub: ScrubSection = ScrubSection()
+    supervision: SupervisionSection = SupervisionSection()
 
     @model_validator(mode="after")
     def _runtime_is_ours_or_not(self) -> Settings:

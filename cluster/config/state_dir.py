@@ -17,7 +17,7 @@ from greenray.client.network_file import (
     NetworkFile,
 )
 from greenray.cluster.config.private_files import make_private_directory
-from greenray.protocol.errors import AlreadyRunning, AnotherChain, StoreError
+from greenray.protocol.errors import AlreadyRunning, AnotherChain, StateLost, StoreError
 from greenray.protocol.known_chain import KnownBlock, KnownChain
 
 
@@ -75,6 +75,23 @@ class StateDir:
         """What the disk still takes; of the disk that the directory would be made on."""
         existing = next(path for path in (self.root, *self.root.parents) if path.exists())
         return shutil.disk_usage(existing).free
+
+    def check_lock(self) -> None:
+        """Raises StateLost: the lock that we hold is no longer the one of this directory."""
+        assert self._lock is not None
+        ours = os.fstat(self._lock.fileno())
+        try:
+            is_ours = os.path.samestat(ours, (self.root / LOCK_FILE).stat())
+        except FileNotFoundError:
+            is_ours = False
+        except OSError:  # a disk that cannot be read for a moment is no disk that is gone
+            return
+        if not is_ours:
+            raise StateLost(
+                "the state directory of the running network was removed",
+                str(self.root),
+                "Nothing that was in it can be read any more: put back a copy, or start anew",
+            )
 
     def unlock(self) -> None:
         if self._lock is not None:

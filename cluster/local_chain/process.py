@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import aiohttp
+
 from greenray.chain.secrets import environment_without_secrets
 from greenray.cluster.config.private_files import PRIVATE_UMASK
 from greenray.protocol.errors import ChainUnavailable
@@ -35,64 +37,78 @@ class ChainOptions:
 class ChainProcess:
     """``python -m greenray.chain.local``; it prints one line of JSON when it listens."""
 
-    def __init__(
-        self, options: ChainOptions, process: asyncio.subprocess.Process, endpoint: str
-    ) -> None:
+    def __init__(self, options: ChainOptions) -> None:
         self._options = options
-        self._process = process
-        self.endpoint = endpoint
+        self._process: asyncio.subprocess.Process | None = None
+        self.endpoint = ""
 
     @classmethod
     async def start(cls, options: ChainOptions) -> ChainProcess:
         """Raises ChainUnavailable with the chain's own words when it does not come up; it is not
         left running then, nor when this call is cancelled."""
-        process, endpoint = await _spawn(options)
-        return cls(options, process, endpoint)
+        chain = cls(options)
+        await chain._spawn()
+        return chain
 
     @property
     def pid(self) -> int:
+        """Of the process that runs, or is coming up."""
+        assert self._process is not None
         return self._process.pid
+
+    async def ask(self) -> int:
+        """Return its process id once it has answered. Raises ChainUnavailable."""
+        asked = self.pid
+        await ask_node(self.endpoint)
+        return asked
 
     async def keep(self) -> None:
         """Start it again, on the same port, whenever it dies; until cancelled."""
         port = urlsplit(self.endpoint).port or self._options.port
-        again = replace(self._options, port=port)
+        self._options = replace(self._options, port=port)
         while True:
+            assert self._process is not None
             status = await self._process.wait()
             log.warning("the embedded chain died (status %d) and is started again", status)
             try:
-                self._process, _ = await _spawn(again)
+                await self._spawn()
             except ChainUnavailable as error:
                 log.warning("the embedded chain did not come up: %s", error)
                 await asyncio.sleep(_RESTART_PAUSE_S)
 
     async def stop(self) -> None:
-        if self._process.returncode is None:
-            self._process.terminate()
+        process = self._process
+        if process is not None and process.returncode is None:
+            process.terminate()
             try:
                 async with asyncio.timeout(5):
-                    await self._process.wait()
+                    await process.wait()
             except TimeoutError:
-                self._process.kill()
-                await self._process.wait()
+                process.kill()
+                await process.wait()
+
+    async def _spawn(self) -> None:
+        options = self._options
+        command = [sys.executable, "-P", "-m", CHAIN_MODULE]
+        command += ["--home", str(options.home), "--genesis", str(options.genesis)]
+        command += ["--port", str(options.port), "--block-interval", str(options.block_interval_s)]
+        command += ["--dialect", options.dialect, "--stop-at-eof"]
+        with options.log_file.open("ab") as log_file:
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.PIPE,  # ends when we are gone, however that happens
+                stdout=asyncio.subprocess.PIPE,
+                stderr=log_file,
+                start_new_session=True,  # Ctrl-C goes to us; we stop the chain last
+                umask=PRIVATE_UMASK,
+                env=environment_without_secrets(),
+            )
+        self._process = process
+        self.endpoint = await _listening(process, options)
 
 
-async def _spawn(options: ChainOptions) -> tuple[asyncio.subprocess.Process, str]:
-    """The process, and the endpoint that it says it listens on."""
-    command = [sys.executable, "-P", "-m", CHAIN_MODULE]
-    command += ["--home", str(options.home), "--genesis", str(options.genesis)]
-    command += ["--port", str(options.port), "--block-interval", str(options.block_interval_s)]
-    command += ["--dialect", options.dialect, "--stop-at-eof"]
-    with options.log_file.open("ab") as log_file:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.PIPE,  # ends when we are gone, however that happens
-            stdout=asyncio.subprocess.PIPE,
-            stderr=log_file,
-            start_new_session=True,  # Ctrl-C goes to us; we stop the chain last
-            umask=PRIVATE_UMASK,
-            env=environment_without_secrets(),
-        )
+async def _listening(process: asyncio.subprocess.Process, options: ChainOptions) -> str:
+    """The endpoint that the process says it listens on."""
     assert process.stdout is not None
     try:
         line = await process.stdout.readline()
@@ -107,7 +123,20 @@ async def _spawn(options: ChainOptions) -> tuple[asyncio.subprocess.Process, str
             f"port {options.port}",
             f"See {options.log_file}",
         )
-    return process, json.loads(line)["endpoint"]
+    endpoint: str = json.loads(line)["endpoint"]
+    return endpoint
+
+
+async def ask_node(endpoint: str) -> None:
+    """Return when the chain's node has answered. Raises ChainUnavailable."""
+    try:
+        async with (
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
+            session.get(f"{endpoint}/health") as answer,
+        ):
+            await answer.read()
+    except (aiohttp.ClientError, OSError) as error:
+        raise ChainUnavailable(f"does not answer ({error})", endpoint) from None
 
 
 def _last_line(log_file: Path) -> str:

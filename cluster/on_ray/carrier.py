@@ -17,21 +17,25 @@ from greenray.cluster.config.settings import Settings
 from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.config.topology import Topology
 from greenray.cluster.on_ray import private
-from greenray.cluster.on_ray.hosts import create_hosts, end_actors
+from greenray.cluster.on_ray.hosts import create_hosts, end_actors, host_nodes
 from greenray.cluster.on_ray.named_ports import RayFinder
 from greenray.cluster.on_ray.nodes import connected_topology
+from greenray.cluster.on_ray.pulses import RuntimePulses, actor_pulse
 from greenray.cluster.on_ray.runtime import (
     LastingThread,
     attach_ray,
     check_no_runtime,
     gcs_address,
     start_ray,
+    stop_lost_ray,
     stop_ray,
 )
 from greenray.cluster.on_ray.translation import call_host
 from greenray.cluster.roles.building import ENDING, actors_of, builds_of
 from greenray.cluster.roles.carrier import Ending
-from greenray.protocol.errors import GreenrayError, InvalidSetting
+from greenray.cluster.supervision.family import Family
+from greenray.cluster.supervision.pulse import Pulse
+from greenray.protocol.errors import ClusterLost, GreenrayError, InvalidSetting
 from greenray.storage.piece_location import Reach
 
 log = logging.getLogger(__name__)
@@ -56,6 +60,12 @@ class RayCarrier:
         self._hosts: dict[str, Any] = {}
         self._names: tuple[str, ...] = ()
         self._built: tuple[str, ...] = ()
+        self._thread = LastingThread()
+        self._starting: asyncio.Future[None] | None = None
+        self._family = Family(self.started)
+        self._runtime: RuntimePulses | None = None
+        self._actors: tuple[Pulse, ...] = ()
+        self._cluster_is_lost = False
         self.ray_namespace = f"greenray-{uuid.uuid4().hex[:12]}"
         self.finder = RayFinder()
 
@@ -63,10 +73,22 @@ class RayCarrier:
     def ray_address(self) -> str:
         return gcs_address()
 
+    @property
+    def ray_logs(self) -> str:
+        return private.log_directory()
+
+    @property
+    def _is_attached(self) -> bool:
+        return self._settings.address is not None
+
     async def start(self, undo: AsyncExitStack, ending: Ending) -> None:
         """See ``Carrier.start``."""
-        settings = self._settings
         check_no_runtime()  # before stopping it is planned: what runs here would not be ours
+        undo.push_async_callback(self._stop, ending)
+        await self._connect()
+
+    async def _connect(self) -> None:
+        settings = self._settings
         if settings.address is not None:
             connect = partial(
                 attach_ray,
@@ -82,26 +104,61 @@ class RayCarrier:
                 namespace=self.ray_namespace,
                 near=StateDir(settings.state_dir).root,
             )
-        thread = LastingThread()
-        starting = thread.run(connect)
-        undo.push_async_callback(self._stop_after, starting, thread, ending)
-        await asyncio.shield(starting)
+        self._thread = LastingThread()
+        self._starting = self._thread.run(connect)
+        await asyncio.shield(self._starting)
         _take_back_sigterm()
 
-    async def _stop_after(
-        self, starting: asyncio.Future[None], thread: LastingThread, ending: Ending
-    ) -> None:
+    async def _stop(self, ending: Ending) -> None:
         """A thread cannot be cancelled: let Ray come up, then end it.
 
         Nothing here runs in a pool's thread: pools take no work when the interpreter ends.
         """
-        await asyncio.wait([starting])
-        await self._close_actors()
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        is_lost = self._cluster_is_lost or self.lost() is not None
+        if not is_lost:
+            await self._close_actors()
         with ending():
-            if self._settings.address is not None:
-                end_actors(self._hosts.values())
-            stop_ray()
-            thread.release()
+            if is_lost:
+                self._family.kill()
+                stop_lost_ray()
+            else:
+                if self._is_attached:
+                    end_actors(self._hosts.values())
+                stop_ray()
+            self._thread.release()
+
+    async def renew(self) -> None:
+        """See ``Carrier.renew``."""
+        if self._is_attached:
+            self._cluster_is_lost = True
+            raise ClusterLost(
+                f"the Ray cluster is lost ({self.lost() or 'it does not answer'})",
+                str(self._settings.address),
+                "See that it runs (ray status), then start the network again",
+            )
+        if self._starting is not None:
+            await asyncio.wait([self._starting])
+        self._hosts, self._actors, self._built, self._runtime = {}, (), (), None
+        # Nobody is left to close anything in order, and Ray's own end waits for nobody who is dead.
+        await asyncio.to_thread(self._family.kill)
+        await asyncio.to_thread(stop_ray)
+        self._thread.release()
+        await self._connect()
+
+    def lost(self) -> str | None:
+        """See ``Carrier.lost``."""
+        servers = () if self._runtime is None else self._runtime.servers
+        return next((f"{server.name} has died" for server in servers if server.is_gone()), None)
+
+    def pulses(self) -> Sequence[Pulse]:
+        """See ``Carrier.pulses``."""
+        self._family.look()
+        if self._runtime is None:
+            return self._actors
+        hosts = {actor.answered_by for actor in self._actors}
+        return (*self._runtime.servers, *self._actors, *self._runtime.workers(hosts))
 
     async def _close_actors(self) -> None:
         """In order, the owner of the journal last; who does not answer is killed with the others.
@@ -126,11 +183,19 @@ class RayCarrier:
         self._names = tuple(builds_of(config))
         self._hosts = create_hosts(config, topology)
         self.finder = RayFinder(handles=self._hosts)
+        self._runtime = RuntimePulses(topology.home.node_id)
+        nodes = host_nodes(config, topology)
+        self._actors = tuple(
+            actor_pulse(host, handle, is_here=nodes[host] is topology.home)
+            for host, handle in self._hosts.items()
+        )
 
     async def built(self) -> None:
         """See ``Carrier.built``."""
         await asyncio.gather(*(self.process_id(host) for host in self._hosts))
         self._built = self._names
+        if self._runtime is not None:
+            await self._runtime.find_agents()
 
     async def process_id(self, actor: str) -> int:
         """See ``Carrier.process_id``."""

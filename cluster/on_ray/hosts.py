@@ -21,9 +21,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from greenray.actors import names
 from greenray.chain.secrets import forget_secrets
-from greenray.cluster.config.node_config import NodeConfig, host_of, host_title
+from greenray.cluster.config.node_config import HOME, NodeConfig, host_of, host_title
 from greenray.cluster.config.private_files import PRIVATE_UMASK
-from greenray.cluster.config.topology import Topology
+from greenray.cluster.config.topology import ClusterNode, Topology
 from greenray.cluster.on_ray.call_groups import answer_column_group, answer_group
 from greenray.cluster.on_ray.named_ports import RayFinder
 from greenray.cluster.on_ray.object_space import SMALL_COLUMN_BYTES, RayObjectSpace
@@ -158,15 +158,18 @@ def create_host(name: str, builds: Mapping[str, Build], node_id: str | None = No
 
 def create_hosts(config: NodeConfig, topology: Topology) -> dict[str, Any]:
     """The processes of all actors of the network, started side by side; their handles, by name."""
-    nodes = {names.uploader(i).actor: node for i, node in enumerate(topology.ingesting)}
-    nodes |= {names.receiver(i).actor: topology.receiver_node(i) for i in range(config.receivers)}
+    nodes = host_nodes(config, topology)
     hosts: dict[str, dict[str, Build]] = {}
     for name, build in builds_of(config).items():
         hosts.setdefault(host_of(name), {})[name] = build
-    return {
-        host: create_host(host, builds, nodes.get(host, topology.home).node_id)
-        for host, builds in hosts.items()
-    }
+    return {host: create_host(host, builds, nodes[host].node_id) for host, builds in hosts.items()}
+
+
+def host_nodes(config: NodeConfig, topology: Topology) -> Mapping[str, ClusterNode]:
+    """The node that each process runs on, by the name of the process."""
+    nodes = {names.uploader(i).actor: node for i, node in enumerate(topology.ingesting)}
+    nodes |= {names.receiver(i).actor: topology.receiver_node(i) for i in range(config.receivers)}
+    return {HOME: topology.home} | nodes
 
 
 def end_actors(handles: Iterable[Any], timeout_s: float = 10.0) -> None:

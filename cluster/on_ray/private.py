@@ -174,6 +174,75 @@ def spilled_bytes() -> int:
     return int(reply_of(state).store_stats.spilled_bytes_total)
 
 
+def server_processes() -> dict[str, int]:
+    """Process ids, by name, of the servers that this process has started: GCS and raylet. In a Ray
+    that keeps them elsewhere they are known by their answers alone."""
+    node: Any = _private("ray._private.worker", "_global_node")
+    started = getattr(node, "all_processes", None) or {}
+    return {
+        _SERVER_NAMES[kind]: processes[0].process.pid
+        for kind, processes in started.items()
+        if kind in _SERVER_NAMES and processes
+    }
+
+
+_SERVER_NAMES = {"gcs_server": "GCS", "raylet": "raylet"}
+
+
+def log_directory() -> str:
+    """Where Ray's processes on this node write their logs; empty in a Ray that does not tell."""
+    node: Any = _private("ray._private.worker", "_global_node")
+    path_of = getattr(node, "get_logs_dir_path", None)
+    return "" if path_of is None else str(path_of())
+
+
+class RayletQuestions:
+    """Asks the raylet of this node which processes it has, which is also how it is felt.
+
+    Ray has no public call that only a raylet answers. ``answers`` is False in a Ray without this
+    one: its raylet is known by its process alone.
+    """
+
+    def __init__(self, address: str, port: int) -> None:
+        client: Any = _private("ray._raylet", "RayletClient")
+        self._client = None if client is None else client(address, port)
+
+    @property
+    def answers(self) -> bool:
+        return hasattr(self._client, "async_get_worker_pids")
+
+    async def workers(self) -> list[int]:
+        """Process ids of its workers, and of drivers that are attached to it. Raises
+        ComponentUnavailable."""
+        return await self._asked("async_get_worker_pids")
+
+    async def agents(self) -> list[int]:
+        """Process ids of its agents; none in a Ray that does not tell. Raises
+        ComponentUnavailable."""
+        return await self._asked("async_get_agent_pids")
+
+    async def _asked(self, method: str) -> list[int]:
+        if not hasattr(self._client, method):
+            return []
+        try:
+            return list(await getattr(self._client, method)())
+        except Exception as error:  # Ray's RpcError has no class of its own to be caught by
+            raise ComponentUnavailable(f"the raylet does not answer: {error}", "raylet") from None
+
+
+async def ask_gcs() -> None:
+    """Return when the GCS has answered. At once in a Ray whose client has no such call: its GCS is
+    known by its process alone. Raises ComponentUnavailable."""
+    worker: Any = _private("ray._private.worker", "global_worker")
+    client: Any = getattr(worker, "gcs_client", None)
+    if not hasattr(client, "async_internal_kv_get"):
+        return
+    try:
+        await client.async_internal_kv_get(b"session_name", b"session", timeout=None)
+    except Exception as error:  # as above
+        raise ComponentUnavailable(f"the GCS does not answer: {error}", "GCS") from None
+
+
 def is_rays_server(command: Iterable[str]) -> bool:
     """Whether the command line is that of a process of Ray's: it runs what Ray is installed with.
     Where it does not, a server that a crash has left is not found and not ended."""

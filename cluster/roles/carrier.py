@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from greenray.cluster.config.node_config import NodeConfig
     from greenray.cluster.config.topology import Topology
+    from greenray.cluster.supervision.pulse import Pulse
     from greenray.seam.finder import Finder
 
 
@@ -28,6 +29,10 @@ class Carrier(Protocol):
         """Of the network's actors; empty without Ray."""
 
     @property
+    def ray_logs(self) -> str:
+        """Where Ray's own processes on this machine write their logs; empty without Ray."""
+
+    @property
     def finder(self) -> Finder:
         """Of the actors, once they are created."""
 
@@ -37,6 +42,20 @@ class Carrier(Protocol):
 
         Raises AlreadyRunning, SharedMemoryTooSmall, InvalidSetting, ComponentUnavailable.
         """
+
+    async def renew(self) -> None:
+        """End all that ``start`` has started, whatever it is at, and do it again: actors can be
+        created anew, on nodes of a new topology.
+
+        Raises ClusterLost: it is not ours to start. ComponentUnavailable, SharedMemoryTooSmall.
+        """
+
+    def pulses(self) -> Sequence[Pulse]:
+        """Of everything that it takes and of the processes of all actors, as long as they are the
+        same."""
+
+    def lost(self) -> str | None:
+        """What of that has died and is not started again by itself; None: nothing."""
 
     def topology(self) -> Topology:
         """Which node runs what. Raises InvalidSetting."""

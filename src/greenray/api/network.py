@@ -30,6 +30,7 @@ from greenray.client.creation import PutOptions
 from greenray.client.deletion import Deletion
 from greenray.client.download_sources import OnSources
 from greenray.client.network_file import NetworkFile, read_network
+from greenray.client.network_health import NetworkHealth, answered, ask_health
 from greenray.client.payload_io import PayloadFile, download_target
 from greenray.client.setbacks import OnSetback
 from greenray.client.storage_client import StorageClient, WaitFor
@@ -56,7 +57,7 @@ from greenray.cluster.space import (
     measure_space,
 )
 from greenray.display.html_table import html_table
-from greenray.protocol.errors import InvalidInput, NotRunning
+from greenray.protocol.errors import GreenrayError, InvalidInput, NotRunning
 from greenray.protocol.job import JobState
 from greenray.protocol.job_outlook import JobFilter
 from greenray.protocol.objects import RedundancyType
@@ -65,6 +66,7 @@ from greenray.timeline.object_timeline import ObjectTimeline
 if TYPE_CHECKING:
     from greenray.capacity.tables import StageTable
     from greenray.cluster.config.settings import Settings
+    from greenray.cluster.network import LocalNetwork
 
 T = TypeVar("T")
 
@@ -132,8 +134,16 @@ def local_network(
         start = _start(
             given, undo, loop, ray, new_journal=new_journal, accept_rollback=accept_rollback
         )
-        found, orders = loop.run(start)
-        return Network(found, given.state_dir, loop, undo.pop_all(), orders)
+        found, network = loop.run(start)
+        # Its actors may be started anew, and have another finder then.
+        orders = Orders(
+            lambda: operator_of(network.finder),
+            lambda: NetworkScrub(network.finder, found.scrubbers),
+            lambda: collector_of(network.finder),
+        )
+        return Network(
+            found, given.state_dir, loop, undo.pop_all(), orders, lambda: network.failure
+        )
 
 
 async def _start(
@@ -144,7 +154,7 @@ async def _start(
     *,
     new_journal: bool,
     accept_rollback: bool,
-) -> tuple[NetworkFile, Orders]:
+) -> tuple[NetworkFile, LocalNetwork]:
     from greenray.cluster.in_process import InProcessCarrier
     from greenray.cluster.network import LocalNetwork
 
@@ -154,12 +164,7 @@ async def _start(
     )
     found = await network.start()
     undo.callback(lambda: loop.run(network.stop()))
-    finder = network.finder
-    return found, Orders(
-        partial(operator_of, finder),
-        partial(NetworkScrub, finder, found.scrubbers),
-        partial(collector_of, finder),
-    )
+    return found, network
 
 
 def connect(state_dir: str | Path = "~/.greenray") -> Network:
@@ -173,9 +178,9 @@ def connect(state_dir: str | Path = "~/.greenray") -> Network:
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
         orders = Orders(
-            partial(attached_operator, found),
-            partial(attached_scrub, found),
-            partial(attached_collector, found),
+            lambda: attached_operator(read_network(path)),
+            lambda: attached_scrub(read_network(path)),
+            lambda: attached_collector(read_network(path)),
         )
         return Network(found, path, loop, undo.pop_all(), orders)
 
@@ -190,10 +195,13 @@ class Network:
         loop: LoopThread,
         undo: ExitStack,
         orders: Orders,
+        failure: Callable[[], GreenrayError | None] = lambda: None,
     ) -> None:
-        """``undo`` is closed with this network, after its own connections."""
+        """``undo`` is closed with this network, after its own connections. ``failure``: why the
+        network has ended by itself."""
         self._found = found
         self._orders = orders
+        self._failure = failure
         self._journal = StateDir(state_dir).job_store_file
         self.chain_endpoint = found.chain_endpoint
         self.chain_id = found.chain_id
@@ -262,7 +270,7 @@ class Network:
             RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
         )
         bucket_name, object_name = split_name(name)
-        payload = _payload(source, self._found)
+        payload = _payload(source, self.state_dir)
         result = self._run(
             lambda: self._client.put(
                 payload,
@@ -307,9 +315,23 @@ class Network:
         bucket_name, object_name = split_name(name)
         self._run(lambda: self._client.get(bucket_name, object_name, target, on_sources=on_sources))
 
-    def status(self, name: str) -> JobStatus:
-        """The job behind ``bucket/object``. Raises NoSuchObject, ComponentUnavailable, ..."""
-        return JobStatus.from_json(self._run(lambda: self._client.status(*split_name(name))))
+    @overload
+    def status(self) -> NetworkHealth: ...
+
+    @overload
+    def status(self, name: str) -> JobStatus: ...
+
+    def status(self, name: str | None = None) -> NetworkHealth | JobStatus:
+        """The job behind ``bucket/object``; without a name, how the network is, asked of its
+        processes: running, degraded (what), or not answering.
+
+        Raises NoSuchObject, ComponentUnavailable (naming what does not answer within 5 s), ...
+        """
+        if name is None:
+            return self._run(lambda: ask_health(self._found))
+        bucket_name, object_name = split_name(name)
+        question = partial(self._client.status, bucket_name, object_name)
+        return JobStatus.from_json(self._run(lambda: answered(question(), self._found, name)))
 
     def watch(self, name: str) -> Iterator[JobStatus]:
         """The status now, and again after every change of state, until it is final."""
@@ -489,6 +511,8 @@ class Network:
             raise NotRunning(
                 "this network is closed", str(self.state_dir), "Start or connect to one"
             )
+        if (failure := self._failure()) is not None:
+            raise failure
 
         async def work() -> T:
             return await call()
@@ -507,11 +531,11 @@ async def _opened(connections: AsyncExitStack, found: NetworkFile) -> StorageCli
     return await connections.enter_async_context(open_client(found))
 
 
-def _payload(source: Payload, found: NetworkFile) -> Path | PayloadFile:
+def _payload(source: Payload, state_dir: Path) -> Path | PayloadFile:
     if isinstance(source, bytes | bytearray | memoryview):
         return io.BytesIO(source)
     if isinstance(source, Sequence) and not isinstance(source, str):
         from greenray.cluster.on_ray.payload import ReferencedBlocks
 
-        return ReferencedBlocks(source, found)
+        return ReferencedBlocks(source, read_network(state_dir))
     return Path(source) if isinstance(source, str) else source

@@ -29,6 +29,7 @@ def _stop(state_dir: Path) -> int:
     network = read_network(state_dir)
     process = psutil.Process(network.pid)
     process.terminate()
+    process.resume()  # one that is stopped would not hear it
     try:
         process.wait(timeout=_PATIENCE_S)
     except psutil.TimeoutExpired:

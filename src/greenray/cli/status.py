@@ -41,7 +41,10 @@ def status(
     key: KeyOption = None,
     as_json: Json = False,
 ) -> None:
-    """The state of an object's job, or of the network when no object is named."""
+    """The state of an object's job, or of the network when no object is named.
+
+    Of a network: running, degraded (what), or not answering; the exit code is 0 when it is running.
+    """
     with reporting_errors(as_json):
         if name is None:
             if timeline or perfetto:
@@ -62,14 +65,26 @@ async def _object_status(
     name: str, watch: bool, state_dir: Path, key: Path | None
 ) -> dict[str, Any]:
     from greenray.client.network_file import read_network
+    from greenray.client.network_health import answered
     from greenray.client.setbacks import Setbacks
+    from greenray.client.storage_client import ClientSettings
     from greenray.client.user import open_client, split_name
+    from greenray.protocol.errors import GreenrayError
 
     bucket, object_name = split_name(name)
-    async with open_client(read_network(state_dir), key) as client:
-        shown, setbacks = "", Setbacks()
+    network = read_network(state_dir)
+    async with open_client(network, key) as client:
+        shown, setbacks, answered_at = "", Setbacks(), time.monotonic()
         while True:
-            document = dict(await client.status(bucket, object_name))
+            try:
+                document = dict(await answered(client.status(bucket, object_name), network, name))
+            except GreenrayError as error:
+                is_away = time.monotonic() - answered_at > ClientSettings().outage_s
+                if not watch or not error.retryable or is_away:
+                    raise
+                await asyncio.sleep(_WATCH_INTERVAL_S)
+                continue
+            answered_at = time.monotonic()
             if not watch or document["final"]:
                 return document
             for setback in setbacks.new_in(document):
@@ -102,13 +117,13 @@ def _timeline_text(document: Mapping[str, Any], perfetto: Path | None) -> str:
 
 
 def _network_status(state_dir: Path, as_json: bool) -> None:
-
     from greenray.client.network_file import read_network
+    from greenray.client.network_health import NetworkState, ask_health, status_document
 
     network = read_network(state_dir)
-    document = network.to_json()
+    health = asyncio.run(ask_health(network))
     lines = [
-        f"running as process {network.pid}, chain {network.chain_id} at {network.chain_endpoint}"
+        f"{health} as process {network.pid}, chain {network.chain_id} at {network.chain_endpoint}"
     ]
     several = len({g.uploader for g in network.gateways}) > 1
     lines += [
@@ -116,7 +131,12 @@ def _network_status(state_dir: Path, as_json: bool) -> None:
         for g in network.gateways
     ]
     lines += [f"  {account}" for account in network.low_seal_accounts]
-    print_result(document, "\n".join(lines), as_json)
+    lines.append(f"  logs in {network.logs}")
+    if network.ray_logs:
+        lines.append(f"  Ray's own in {network.ray_logs}")
+    print_result(status_document(network, health), "\n".join(lines), as_json)
+    if health.state is not NetworkState.RUNNING:
+        raise typer.Exit(EXIT_ERROR)
 
 
 def describe(document: Mapping[str, Any]) -> str:

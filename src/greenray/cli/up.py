@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -20,10 +21,11 @@ from greenray.cli.options import (
     SpsOption,
     chain_overrides,
 )
-from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
+from greenray.cli.output import EXIT_ERROR, Json, command_app, note, print_result, reporting_errors
 
 if TYPE_CHECKING:
     from greenray.client.network_file import NetworkFile
+    from greenray.client.network_health import NetworkHealth
     from greenray.cluster.config.settings import Settings
 
 app = command_app()
@@ -90,7 +92,19 @@ def up(
                 accept_rollback=accept_rollback,
                 as_json=as_json,
             )
-            asyncio.run(run)
+            _ending_with_its_cause(run)
+
+
+def _ending_with_its_cause(run: Coroutine[Any, Any, None]) -> None:
+    """Once the network was up, its document is on stdout, and the reason why it ended by itself
+    goes to stderr alone."""
+    from greenray.protocol.errors import ClusterLost, NetworkFailed, StateLost
+
+    try:
+        asyncio.run(run)
+    except (ClusterLost, NetworkFailed, StateLost) as error:
+        note(f"error: {' '.join(str(error).split())}")
+        raise typer.Exit(EXIT_ERROR) from None
 
 
 async def _until_stopped(
@@ -115,18 +129,25 @@ async def _until_stopped(
     except asyncio.CancelledError:
         note("stopped while starting")
         raise typer.Exit(1) from None
+    failing = asyncio.create_task(network.failed())
+    stopping = asyncio.create_task(stopped.wait())
     try:
-        _announce(found, as_json)
-        await stopped.wait()
+        _announce(found, await network.health(), as_json)
+        await asyncio.wait([failing, stopping], return_when=asyncio.FIRST_COMPLETED)
     finally:
         note("stopping")
         await network.stop()
+    if not stopped.is_set():
+        raise failing.result()
 
 
-def _announce(network: NetworkFile, as_json: bool) -> None:
+def _announce(network: NetworkFile, health: NetworkHealth, as_json: bool) -> None:
+    from greenray.client.network_health import status_document
+
     lines = [f"chain {network.chain_id} at {network.chain_endpoint}"]
     lines += [f"storage provider {g.operator_address} at {g.endpoint}" for g in network.gateways]
-    print_result(network.to_json(), "\n".join(lines), as_json)
+    lines += [f"logs in {network.logs}"]
+    print_result(status_document(network, health), "\n".join(lines), as_json)
     sys.stdout.flush()
 
 
@@ -156,5 +177,7 @@ def _detached(settings: Settings, as_json: bool) -> None:
         typer.echo(line.strip()) if as_json else None
         note(f"error: {document['error']['message']}")
         raise typer.Exit(1)
-    text = f"up as process {document['pid']}; stop it with: greenray down"
+    text = (
+        f"up as process {document['pid']}, logs in {document['logs']}; stop it with: greenray down"
+    )
     print_result(document, text, as_json)

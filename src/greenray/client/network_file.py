@@ -67,6 +67,12 @@ class NetworkFile:
     scrubbers: int = 1
     """How many Scrubbers it has."""
     low_seal_accounts: tuple[SealAccount, ...] = ()
+    status_port: int = 0
+    """On this machine; who connects is told how the network is."""
+    logs: str = ""
+    """The directory of its logs."""
+    ray_logs: str = ""
+    """That of Ray's own processes; empty without Ray."""
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self) | {"pieces": location_to_json(self.pieces)}

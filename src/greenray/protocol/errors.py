@@ -500,6 +500,24 @@ class Overloaded(GreenrayError):
         self.retry_after_s = retry_after_s
 
 
+class NetworkFailed(GreenrayError):
+    """A network has given up: what it is made of failed again and again."""
+
+    reason = "network-failed"
+
+
+class ClusterLost(GreenrayError):
+    """The Ray cluster that a network is attached to has gone, or does not answer."""
+
+    reason = "cluster-lost"
+
+
+class StateLost(GreenrayError):
+    """The state directory of a running network was removed, or replaced by another."""
+
+    reason = "state-lost"
+
+
 class BadAnswer(GreenrayError):
     """A gateway or peer answered with an error; the HTTP status and code are in ``what``."""
 
