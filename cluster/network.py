@@ -46,6 +46,7 @@ from greenray.cluster.supervision.pulse import Pulse
 from greenray.cluster.supervision.rules import Kind
 from greenray.cluster.supervision.status_port import StatusPort
 from greenray.cluster.supervision.supervisor import Supervisor
+from greenray.logs.files import LogFile, logging_ours
 from greenray.protocol.errors import (
     ComponentUnavailable,
     GreenrayError,
@@ -142,6 +143,8 @@ class LocalNetwork:
     async def _start(self) -> NetworkFile:
         self.state.lock()
         self._undo.callback(self.state.unlock)
+        log_file = LogFile(self.state.log_dir, "network", self._settings.logs.told)
+        self._undo.enter_context(logging_ours(log_file))
         with store_errors(self.state.root, "write the network's state"):
             return await self._start_here()
 
@@ -363,6 +366,7 @@ class LocalNetwork:
             block_interval_s=chain.block_interval_s,
             dialect=chain.dialect,
             log_file=self.state.log_dir / "chain.log",
+            logs=self._settings.logs.told,
         )
         process = await ChainProcess.start(options)
         self._chain_process = process

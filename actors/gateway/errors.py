@@ -9,17 +9,26 @@ from types import MappingProxyType
 from greenray.protocol.errors import (
     AccessDenied,
     AlreadyUploaded,
+    ChainUnavailable,
+    ComponentUnavailable,
     EmptyPayload,
     GreenrayError,
     InvalidHeader,
+    JournalDamaged,
+    JournalMissing,
+    NoSpaceLeft,
     NoSuchAccount,
     NoSuchBucket,
     NoSuchObject,
     NoTrace,
     Overloaded,
     SignatureError,
+    StoreError,
     WrongObjectStatus,
 )
+
+RETRY_AFTER_S = 2
+"""An actor is there again after so long, most of the time."""
 
 
 class GatewayCode(Enum):
@@ -39,8 +48,15 @@ class GatewayCode(Enum):
     NO_ROUTER = ("NoRouter", 404, "The request can not route any handlers")
     INTERNAL_ERROR = ("InternalError", 500, "Internal Server Error")
     SLOW_DOWN = ("SlowDown", 503, "Please reduce your request rate.")
+    SERVICE_UNAVAILABLE = ("ServiceUnavailable", 503, "Service Unavailable")
+    INSUFFICIENT_STORAGE = ("InsufficientStorage", 507, "Insufficient Storage")
     NOT_IMPLEMENTED = ("NotImplementedError", 501, "Not Implemented Error")
     NO_COMPONENT = ("NotExistComponentError", 501, "Not Existed Component Error")
+
+    @property
+    def retry_after_s(self) -> int | None:
+        """When a client may come again; None: a later request fares no better by itself."""
+        return RETRY_AFTER_S if self is GatewayCode.SERVICE_UNAVAILABLE else None
 
     @property
     def code(self) -> str:
@@ -73,6 +89,13 @@ _CODES: Mapping[type[GreenrayError], GatewayCode] = MappingProxyType(
         WrongObjectStatus: GatewayCode.INVALID_OBJECT_STATE,
         AlreadyUploaded: GatewayCode.INVALID_OBJECT_STATE,
         Overloaded: GatewayCode.SLOW_DOWN,
+        # What passes by itself: somebody is being started again, or a disk is slow.
+        ComponentUnavailable: GatewayCode.SERVICE_UNAVAILABLE,
+        ChainUnavailable: GatewayCode.SERVICE_UNAVAILABLE,
+        StoreError: GatewayCode.SERVICE_UNAVAILABLE,
+        NoSpaceLeft: GatewayCode.INSUFFICIENT_STORAGE,
+        JournalDamaged: GatewayCode.INTERNAL_ERROR,
+        JournalMissing: GatewayCode.INTERNAL_ERROR,
     }
 )
 

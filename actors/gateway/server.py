@@ -80,6 +80,8 @@ ERROR_HEADER = "X-Greenray-Error"
 
 _WRITE_SLICE_BYTES = 1 * MIB
 _SHOWN_CHARACTERS = 300
+_SERVER_ERROR = 500
+"""HTTP statuses from this one on are no fault of who asked."""
 
 log = logging.getLogger(__name__)
 
@@ -218,7 +220,7 @@ class Gateway:
             return _refused(refusal, request_id)
         except GreenrayError as error:
             answer = refusal_for(error)
-            if answer.code is GatewayCode.INTERNAL_ERROR:
+            if answer.code.status >= _SERVER_ERROR:
                 log.error("request %s (%s %s): %s", request_id, raw.method, _shown(raw), error)
             return _refused(answer, request_id)
         except ConnectionError:
@@ -521,6 +523,8 @@ def _refused(refusal: Refusal, request_id: str) -> web.Response:
     response = web.Response(
         status=code.status, body=error_xml(code, request_id), content_type="application/xml"
     )
+    if code.retry_after_s is not None:
+        response.headers["Retry-After"] = str(code.retry_after_s)
     if cause is not None:
         # Without ``where``: it may name files of this machine.
         message = f"{cause.what}. {cause.next_step}" if cause.next_step else cause.what

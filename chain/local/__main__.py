@@ -11,6 +11,8 @@ from pathlib import Path
 from greenray.chain.dialects import DEFAULT_DIALECT, get_local_dialect
 from greenray.chain.local.ledger.genesis import load_genesis
 from greenray.chain.local.server import DEFAULT_BLOCK_INTERVAL_S, DEFAULT_HOST, serve
+from greenray.logs.files import LogFile, log_everything
+from greenray.logs.settings import LogSettings
 from greenray.protocol.errors import GreenrayError
 
 
@@ -26,7 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--dialect", default=DEFAULT_DIALECT, help="the wire dialect it speaks")
     parser.add_argument("--stop-at-eof", action="store_true", help="stop when standard input ends")
+    parser.add_argument("--log-file", type=Path, help="NAME.log, which is kept bounded")
+    parser.add_argument("--log-bytes", type=int, default=LogSettings().file_bytes)
+    parser.add_argument("--log-files", type=int, default=LogSettings().files)
     given = parser.parse_args(arguments)
+    if given.log_file is not None:
+        settings = LogSettings(given.log_bytes, given.log_files)
+        path: Path = given.log_file
+        log_everything(LogFile(path.parent, path.stem, settings), path.stem)
     try:
         local_dialect = get_local_dialect(given.dialect)
         genesis = None

@@ -26,6 +26,7 @@ from greenray.actors.task_node.settings import DriverSettings, TaskNodeSettings
 from greenray.actors.uploader.settings import UploaderSettings
 from greenray.chain.rpc.settings import FollowSettings, RpcSettings
 from greenray.cluster.config.state_dir import StateDir
+from greenray.logs.settings import LogSettings
 from greenray.storage.piece_location import PieceLocation
 
 if TYPE_CHECKING:
@@ -67,6 +68,7 @@ class NodeConfig:
     collector: CollectorSettings
     in_cluster: InClusterSettings
     http: HttpSettings
+    logs: LogSettings
 
     @classmethod
     def of(
@@ -129,6 +131,7 @@ class NodeConfig:
             collector=_told(CollectorSettings, settings.collector),
             in_cluster=_told(InClusterSettings, replication),
             http=_told(HttpSettings, replication.http),
+            logs=settings.logs.told,
         )
 
     @property

@@ -37,6 +37,7 @@ from greenray.chain.local.ledger.params import chain_params
 from greenray.chain.rpc.settings import FollowSettings, RpcSettings
 from greenray.cluster.config.told_settings import with_settings_of
 from greenray.cluster.supervision.settings import SupervisionSettings
+from greenray.logs.settings import LogSettings
 from greenray.protocol.errors import InvalidInput, InvalidSetting
 from greenray.protocol.layout import DEFAULT_BATCH_SEGMENTS
 from greenray.protocol.objects import providers_needed
@@ -291,6 +292,15 @@ class SupervisionSection(_Section):
         return SupervisionSettings(**self.model_dump())
 
 
+@with_settings_of(LogSettings)
+class LogSection(_Section):
+    """Of each process, in the directory logs of the state directory."""
+
+    @property
+    def told(self) -> LogSettings:
+        return LogSettings(**self.model_dump())
+
+
 class Settings(BaseSettings):
     """Everything that can be set. ``greenray.yaml`` in the working directory is read if present."""
 
@@ -331,6 +341,7 @@ class Settings(BaseSettings):
     replication: ReplicationSection = ReplicationSection()
     scrub: ScrubSection = ScrubSection()
     supervision: SupervisionSection = SupervisionSection()
+    logs: LogSection = LogSection()
 
     @model_validator(mode="after")
     def _runtime_is_ours_or_not(self) -> Settings:

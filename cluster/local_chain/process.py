@@ -6,7 +6,7 @@ import asyncio
 import json
 import logging
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ import aiohttp
 
 from greenray.chain.secrets import environment_without_secrets
 from greenray.cluster.config.private_files import PRIVATE_UMASK
+from greenray.logs.settings import LogSettings
 from greenray.protocol.errors import ChainUnavailable
 
 log = logging.getLogger(__name__)
@@ -32,6 +33,7 @@ class ChainOptions:
     block_interval_s: float
     dialect: str
     log_file: Path
+    logs: LogSettings = field(default_factory=LogSettings)
 
 
 class ChainProcess:
@@ -72,7 +74,7 @@ class ChainProcess:
             log.warning("the embedded chain died (status %d) and is started again", status)
             try:
                 await self._spawn()
-            except ChainUnavailable as error:
+            except (ChainUnavailable, OSError) as error:
                 log.warning("the embedded chain did not come up: %s", error)
                 await asyncio.sleep(_RESTART_PAUSE_S)
 
@@ -93,12 +95,15 @@ class ChainProcess:
         command += ["--home", str(options.home), "--genesis", str(options.genesis)]
         command += ["--port", str(options.port), "--block-interval", str(options.block_interval_s)]
         command += ["--dialect", options.dialect, "--stop-at-eof"]
+        command += ["--log-file", str(options.log_file)]
+        command += ["--log-bytes", str(options.logs.file_bytes)]
+        command += ["--log-files", str(options.logs.files)]
         with options.log_file.open("ab") as log_file:
             process = await asyncio.create_subprocess_exec(
                 *command,
                 stdin=asyncio.subprocess.PIPE,  # ends when we are gone, however that happens
                 stdout=asyncio.subprocess.PIPE,
-                stderr=log_file,
+                stderr=log_file,  # what it does not log: a traceback, when it breaks down
                 start_new_session=True,  # Ctrl-C goes to us; we stop the chain last
                 umask=PRIVATE_UMASK,
                 env=environment_without_secrets(),

@@ -8,7 +8,6 @@ side.
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -30,6 +29,7 @@ from greenray.cluster.on_ray.object_space import SMALL_COLUMN_BYTES, RayObjectSp
 from greenray.cluster.on_ray.worker_process import process_name, settle, work_behind_uploads
 from greenray.cluster.roles.building import Build, builds_of
 from greenray.cluster.roles.host_services import HostServices
+from greenray.logs.files import LogFile, log_everything
 from greenray.protocol.errors import ComponentUnavailable, GreenrayError
 
 if TYPE_CHECKING:
@@ -81,9 +81,9 @@ class _HostedActors(Mapping[str, Any]):
 class Host:
     """What runs in the process of a Ray actor: some of our actors, by name."""
 
-    def __init__(self, builds: Mapping[str, Build]) -> None:
+    def __init__(self, builds: Mapping[str, Build], name: str, log_file: LogFile | None) -> None:
         os.umask(PRIVATE_UMASK)
-        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+        log_everything(log_file, name)
         self._actors = _HostedActors(builds)
         # Ray keeps only the text of what a constructor raises, so the first call raises it.
         with suppress(GreenrayError):
@@ -138,11 +138,17 @@ def _services_of(actors: Mapping[str, Any]) -> HostServices:
     )
 
 
-def create_host(name: str, builds: Mapping[str, Build], node_id: str | None = None) -> Any:
+def create_host(
+    name: str,
+    builds: Mapping[str, Build],
+    node_id: str | None = None,
+    log_file: LogFile | None = None,
+) -> Any:
     """A Ray actor of that name with our actors in it, which Ray starts again whenever its process
     dies; returns its handle.
 
-    ``node_id``: the only node that it may run on; None: any.
+    ``node_id``: the only node that it may run on; None: any. ``log_file``: None: Ray's own, of what
+    the process prints.
     """
     process: Any = ray.remote(type(host_title(name), (Host,), {}))
     placed = {} if node_id is None else {"scheduling_strategy": _on_node(node_id)}
@@ -153,7 +159,7 @@ def create_host(name: str, builds: Mapping[str, Build], node_id: str | None = No
         max_concurrency=_CALLS_AT_ONCE * len(builds),
         **placed,
     )
-    return options.remote(builds)
+    return options.remote(builds, name, log_file)
 
 
 def create_hosts(config: NodeConfig, topology: Topology) -> dict[str, Any]:
@@ -162,7 +168,16 @@ def create_hosts(config: NodeConfig, topology: Topology) -> dict[str, Any]:
     hosts: dict[str, dict[str, Build]] = {}
     for name, build in builds_of(config).items():
         hosts.setdefault(host_of(name), {})[name] = build
-    return {host: create_host(host, builds, nodes[host].node_id) for host, builds in hosts.items()}
+
+    def log_file(host: str) -> LogFile | None:
+        """Other nodes do not have the state directory."""
+        is_here = nodes[host] is topology.home
+        return LogFile(config.state.log_dir, host, config.logs) if is_here else None
+
+    return {
+        host: create_host(host, builds, nodes[host].node_id, log_file(host))
+        for host, builds in hosts.items()
+    }
 
 
 def host_nodes(config: NodeConfig, topology: Topology) -> Mapping[str, ClusterNode]:

@@ -83,7 +83,7 @@ def start_ray(
                 job_config=private.job_config(),
                 **private.init_options(None if root is None else str(root)),
             )
-    except (OSError, RuntimeError, ValueError) as error:
+    except Exception as error:  # Ray raises that itself, when a server does not come up in time
         raise ComponentUnavailable(
             f"the Ray runtime did not start: {error}",
             "ray.init",

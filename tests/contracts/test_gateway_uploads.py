@@ -272,11 +272,14 @@ async def test_a_second_upload_of_an_object_is_refused_while_one_is_running(
     assert (await first).status == 200
 
 
-async def test_a_chain_that_does_not_answer_is_an_internal_error(rig: GatewayRig) -> None:
+async def test_while_the_chain_does_not_answer_a_client_is_told_to_come_again(
+    rig: GatewayRig,
+) -> None:
     rig.create_object(PAYLOAD)
     rig.chain.unavailable = True
     answer = await rig.put("/album/photo", PAYLOAD)
-    assert (answer.status, code_of(answer)) == (500, "InternalError")
+    assert (answer.status, code_of(answer)) == (503, "ServiceUnavailable")
+    assert answer.headers["Retry-After"] == "2"
     assert json.loads(answer.headers["X-Greenray-Error"])["reason"] == "chain-unavailable"
 
 

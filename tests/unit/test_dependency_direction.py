@@ -17,17 +17,18 @@ from tests.support.sources import SOURCE, nodes_of, source_files
 _MAY_IMPORT = {
     "protocol": "",
     "display": "files",
+    "logs": "",
     "seam": "protocol",
     "peer": "protocol",
     "files": "protocol",
     "coding": "protocol",
-    "chain": "protocol seam peer",
+    "chain": "protocol seam peer logs",
     "storage": "protocol seam",
     "timeline": "protocol seam display files",
     "client": "protocol peer files coding chain storage",
     "capacity": "protocol display coding",
     "actors": "protocol seam peer coding chain storage timeline",
-    "cluster": "protocol seam coding chain storage timeline client actors",
+    "cluster": "protocol logs seam coding chain storage timeline client actors",
     "bench": (
         "protocol peer files display coding chain storage timeline client capacity actors cluster"
     ),

@@ -39,7 +39,7 @@ ANSWER_LIMITS = AnswerLimits(connect_timeout_s=10.0, head_timeout_s=120.0, stall
 MAX_DOCUMENT_BYTES = 16 * 1024 * 1024
 """Of the JSON about an object: a timeline has a line for each batch."""
 
-_TOO_MUCH_TO_DO = 503
+_UNAVAILABLE = 503
 _MAX_CHARACTERS = 200
 """Of an error whose form is unknown."""
 
@@ -229,21 +229,29 @@ def answer_error(status: int, body: str, headers: Mapping[str, str], where: str)
         message = body[:_MAX_CHARACTERS]
     answered = printable(f"HTTP {status} {code}".rstrip() + (f": {message}" if message else ""))
     said = _said(headers.get(ERROR_HEADER, ""))
-    if status == _TOO_MUCH_TO_DO:
-        after = headers.get("Retry-After", "")
-        after_s = float(after) if after.isascii() and after.isdecimal() else 1.0
-        return Overloaded(
-            str(said.get("message", answered)), where, "Try again later", min(after_s, PATIENCE_S)
-        )
     error_type = _BY_REASON.get(str(said.get("reason")), BadAnswer)
+    after_s = _seconds(headers.get("Retry-After", ""))
+    # Of somebody else's gateway, or one that names no reason, it is what the status means.
+    if status == _UNAVAILABLE and error_type in (Overloaded, BadAnswer):
+        return Overloaded(
+            str(said.get("message", answered)), where, "Try again later", after_s or 1.0
+        )
     if error_type is BadAnswer:
         return BadAnswer(answered, where, "See the gateway's log.")
-    return error_type(printable(str(said.get("message", message))), where, f"({answered})")
+    error = error_type(printable(str(said.get("message", message))), where, f"({answered})")
+    error.retry_after_s = after_s
+    return error
 
 
 def error_for_reason(reason: str, message: str, where: str, next_step: str = "") -> GreenrayError:
     """The error whose ``reason`` a status document carries."""
     return _BY_REASON.get(reason, GreenrayError)(message, where, next_step)
+
+
+def _seconds(retry_after: str) -> float:
+    """0 when it is no number of them; a date is not worth reading."""
+    is_number = retry_after.isascii() and retry_after.isdecimal() and len(retry_after) < 10
+    return min(float(retry_after), PATIENCE_S) if is_number else 0.0
 
 
 def _said(header: str) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from greenray.client.deletion import Deleter, Deletion
 from greenray.client.download_sources import DownloadSources, OnSources
 from greenray.client.gateway_session import ANSWER_LIMITS, GatewaySession, error_for_reason
 from greenray.client.job_document import checked_sources, checked_status, checked_timeline
+from greenray.client.patience import Patience, passes, patiently
 from greenray.client.payload_io import (
     DirectPayload,
     OutgoingPayload,
@@ -36,11 +37,13 @@ from greenray.coding.codec import Codec, get_codec
 from greenray.peer.session import AnswerLimits
 from greenray.protocol.content_type import check_content_type, served_content_type
 from greenray.protocol.errors import (
+    AlreadyUploaded,
     AnotherObject,
     ChainLags,
     ChainUnavailable,
     ComponentUnavailable,
     EmptyPayload,
+    GreenrayError,
     IntegrityHashMismatch,
     NoSuchBucket,
     NoSuchObject,
@@ -79,7 +82,7 @@ class ClientSettings:
     wait_timeout_s: float = 24 * 3600.0
     """How long ``put`` waits for the asked-for state; the upload goes on without it."""
     outage_s: float = 60.0
-    """How long the gateway may be away while it is polled (it is being restarted)."""
+    """How long the gateway, or what it needs, may be away: it is being restarted."""
     answer_limits: AnswerLimits = ANSWER_LIMITS
     """With one answer of a gateway."""
 
@@ -195,8 +198,7 @@ class StorageClient:
             else:
                 _check_same_payload(existing, checksums)
             watch.lap(Activity.CREATING)
-            if _needs_payload(await self._status(session, existing)):
-                await self._upload(session, bucket.primary_sp_address, existing, file, reporter)
+            await self._upload(session, bucket.primary_sp_address, existing, file, reporter)
         reporter.report(Activity.UPLOAD, size_bytes, size_bytes)
         watch.lap(Activity.UPLOAD)
         status = await self._wait(session, existing, wait, params.n, reporter)
@@ -272,6 +274,30 @@ class StorageClient:
         file: PayloadFile,
         reporter: ProgressReporter,
     ) -> None:
+        """Send the payload if it is wanted, and again when who took it went away."""
+        patience = Patience(self._settings.outage_s)
+        broke_off = False
+        while True:
+            try:
+                if _needs_payload(await self._status(session, info)):
+                    await self._send(session, sp_address, info, file, reporter)
+                return
+            except GreenrayError as error:
+                # An upload whose process has died is over once somebody has seen that.
+                is_ours = broke_off and isinstance(error, AlreadyUploaded)
+                if not passes(error) and not is_ours:
+                    raise
+                broke_off = True
+                await patience.wait_after(error)
+
+    async def _send(
+        self,
+        session: GatewaySession,
+        sp_address: str,
+        info: ObjectInfo,
+        file: PayloadFile,
+        reporter: ProgressReporter,
+    ) -> None:
         size_bytes = info.payload_size
         reporter.report(Activity.UPLOAD, 0, size_bytes)
         content_type = served_content_type(info.content_type)
@@ -309,15 +335,16 @@ class StorageClient:
         reporter: ProgressReporter,
     ) -> Mapping[str, Any]:
         give_up_at = time.monotonic() + self._settings.wait_timeout_s
-        answered_at = time.monotonic()
+        patience = Patience(self._settings.outage_s)
         while True:
             try:
                 status = await self._status(session, info)
-            except ComponentUnavailable:
-                if time.monotonic() - answered_at > self._settings.outage_s:
+            except GreenrayError as error:
+                if not passes(error):
                     raise
+                await patience.wait_after(error)
             else:
-                answered_at = time.monotonic()
+                patience.restart()
                 reporter.report_job(status, secondary_count)
                 if _reached(status, wait):
                     return status
@@ -417,12 +444,17 @@ class StorageClient:
             )
         params = await self._chain.storage_params()
         session = await self._session(bucket)
-        download = VerifiedDownload(target, params.max_segment_size_bytes)
-        try:
-            sources_query = await self._download(session, info, download, reporter)
-            await asyncio.to_thread(download.commit, info.checksums[0])
-        finally:
-            download.abort()
+
+        async def attempt() -> str:
+            download = VerifiedDownload(target, params.max_segment_size_bytes)
+            try:
+                sources_query = await self._download(session, info, download, reporter)
+                await asyncio.to_thread(download.commit, info.checksums[0])
+            finally:
+                download.abort()
+            return sources_query
+
+        sources_query = await patiently(attempt, self._settings.outage_s)
         if on_sources is not None and _SOURCES_QUERY.fullmatch(sources_query):
             await _tell_sources(session, info, sources_query, on_sources)
         return info

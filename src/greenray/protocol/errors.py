@@ -25,6 +25,8 @@ class GreenrayError(Exception):
     waits_for: ClassVar[str] = ""
     """What has to come from outside before another try is worth it: a job is parked until then.
     Empty for what may be tried again as it is."""
+    retry_after_s: float = 0.0
+    """How long who answered asks to wait before the next try; 0: it does not say."""
 
     def __init__(self, what: str, where: str = "", next_step: str = "") -> None:
         self.what = printable(what, _MAX_CHARACTERS)
