@@ -3,7 +3,7 @@
 # Tests start some hundred processes, which would all compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-chain test-stock faults floods lint format clean notebooks lock release
+.PHONY: demo test test-chain test-stock chaos faults floods lint format clean notebooks lock release
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
@@ -14,6 +14,10 @@ test: .venv/ready-dev
 # Thousands of objects and hundreds of clients at a time, and what they leave behind; 10 GB of disk.
 floods: .venv/ready-dev
 	.venv/bin/python -m tests.support.floods
+
+# Kills and stops of every process of a real network: SEEDS worlds, two minutes or more each.
+chaos: .venv/ready-dev
+	.venv/bin/python -m tests.faults.chaos --seeds $(SEEDS)
 
 # The recorded transactions against any v0.2 node; docs/chain.md has the form of the keys.
 test-chain: .venv/ready-dev

@@ -197,6 +197,11 @@ class UpNetwork:
 
     def seal_transactions(self, object_id: int | None = None) -> list[dict[str, Any]]:
         """Successful MsgSealObject transactions in blocks: of one object, or all."""
+        sealed = [tx for tx in self.seal_attempts() if tx["tx_result"]["code"] == 0]
+        return [tx for tx in sealed if object_id is None or object_id == sealed_object_id(tx)]
+
+    def seal_attempts(self) -> list[dict[str, Any]]:
+        """All MsgSealObject transactions in blocks."""
         query = "message.action='/greenfield.storage.MsgSealObject'"
         found: list[dict[str, Any]] = []
         while True:
@@ -204,9 +209,7 @@ class UpNetwork:
             answer = self.rpc("tx_search", query=query, per_page="100", page=page)
             found += answer["txs"]
             if len(found) >= int(answer["total_count"]):
-                break
-        sealed = [tx for tx in found if tx["tx_result"]["code"] == 0]
-        return [tx for tx in sealed if object_id is None or object_id == sealed_object_id(tx)]
+                return found
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> Outcome:
         return self.up.stop(number)
