@@ -10,6 +10,7 @@ from greenray.chain.dialects import Dialect, Message
 from greenray.chain.ports import ChainClient
 from greenray.chain.transactions.user import TransactionSender
 from greenray.client.gateway_session import GatewaySession
+from greenray.client.patience import patiently
 from greenray.coding.checksums import PayloadChecksums
 from greenray.protocol.errors import (
     AnotherObject,
@@ -41,7 +42,11 @@ class PutOptions:
 class Creator:
     """Makes a user's buckets and objects."""
 
-    def __init__(self, chain: ChainClient, dialect: Dialect, private_key: bytes) -> None:
+    def __init__(
+        self, chain: ChainClient, dialect: Dialect, private_key: bytes, *, outage_s: float = 0.0
+    ) -> None:
+        """``outage_s``: how long a gateway that is asked for an approval may be away."""
+        self._outage_s = outage_s
         self._chain = chain
         self._dialect = dialect
         self._sender = TransactionSender(chain, dialect, private_key)
@@ -126,10 +131,14 @@ class Creator:
     async def _approved(self, session: GatewaySession, action: str, message: Message) -> Message:
         """The message with the primary's approval; nothing else in it may have changed."""
         unsigned = sorted_compact(self._dialect.message_to_json(message)).hex()
-        async with session.request(
-            "GET", _APPROVAL_PATH, f"action={action}", {"X-Gnfd-Unsigned-Msg": unsigned}
-        ) as answer:
-            header = answer.headers.get("X-Gnfd-Signed-Msg", "")
+
+        async def ask() -> str:
+            async with session.request(
+                "GET", _APPROVAL_PATH, f"action={action}", {"X-Gnfd-Unsigned-Msg": unsigned}
+            ) as answer:
+                return answer.headers.get("X-Gnfd-Signed-Msg", "")
+
+        header = await patiently(ask, self._outage_s)
         try:
             signed = self._dialect.message_from_json(
                 json.loads(bytes.fromhex(header)), type(message)

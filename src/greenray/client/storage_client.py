@@ -129,7 +129,9 @@ class StorageClient:
         self._endpoints = dict(endpoints or {})
         self._codec = codec
         self._clock = clock
-        self._creator = Creator(chain, dialect or get_dialect(), private_key)
+        self._creator = Creator(
+            chain, dialect or get_dialect(), private_key, outage_s=self._settings.outage_s
+        )
         self._deleter = Deleter(chain, dialect or get_dialect(), private_key)
         self._others: dict[str, GatewaySession] = {}
 
