@@ -39,13 +39,13 @@ class Repeats:
     def due(self, now_s: float) -> list[logging.LogRecord]:
         """For each cause whose time is over and which came again meanwhile, a record that tells how
         often; they are forgotten."""
-        over = [
-            cause
-            for cause, written in self._written.items()
-            if now_s - written.record.created >= INTERVAL_S
-        ]
-        too_many = list(self._written)[: max(0, len(self._written) - _MOST_CAUSES)]
-        told = [self._written.pop(cause) for cause in dict.fromkeys([*over, *too_many])]
+        told = []
+        while self._written:
+            cause, oldest = next(iter(self._written.items()))  # as they were written
+            is_over = now_s - oldest.record.created >= INTERVAL_S
+            if not is_over and len(self._written) <= _MOST_CAUSES:
+                break
+            told.append(self._written.pop(cause))
         return [_summary(written, now_s) for written in told if written.again]
 
     def rest(self, now_s: float) -> list[logging.LogRecord]:

@@ -1,6 +1,7 @@
 """``python -m tests.faults.chaos --seeds 20``: as many worlds, one after the other, and a table.
 
-Exit code 1 when a promise was broken; the folder of that world stays.
+Exit code 1 when a promise was broken; the folder of that world stays. Ctrl-C ends it after the
+worlds that are through.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -16,6 +18,7 @@ from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 
+from greenray.protocol.errors import GreenrayError
 from tests.faults.chaos.world import ChaosFailure, World, WorldOutcome, drawn
 
 
@@ -28,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--stop-s", type=float, default=60.0, help="how long one is stopped")
     parser.add_argument("--json", action="store_true", dest="as_json")
     given = parser.parse_args(arguments)
+    # Shells have what they start in the background ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     outcomes: list[WorldOutcome] = []
     broken: list[str] = []
     for seed in range(given.first_seed, given.first_seed + given.seeds):
@@ -37,7 +42,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         began = time.monotonic()
         try:
             outcomes.append(World(folder, seed, given.stop_s).run(faults))
-        except (ChaosFailure, AssertionError) as error:
+        except KeyboardInterrupt:
+            _note("interrupted")
+            break
+        except (ChaosFailure, GreenrayError, AssertionError) as error:
             broken.append(f"seed {seed}: {error}")
             _note(f"BROKEN after {time.monotonic() - began:.0f} s: {error}; see {folder}")
         else:
