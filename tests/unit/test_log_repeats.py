@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from greenray.logs.files import LogFormatter
-from greenray.logs.repeats import INTERVAL_S, Repeats
+from greenray.logs.repeats import INTERVAL_S, RepeatedCauses
 from greenray.protocol.errors import StoreError
 
 CAUSE = StoreError("the disk is slow", "/pieces")
@@ -20,21 +20,21 @@ def record(message: str, *arguments: Any, at_s: float = 0.0) -> logging.LogRecor
 
 
 def test_the_same_cause_is_written_once_whatever_else_the_line_tells() -> None:
-    repeats = Repeats()
+    repeats = RepeatedCauses()
     assert repeats.is_new(record("request %s: %s", 1, CAUSE))
     assert not repeats.is_new(record("request %s: %s", 2, CAUSE))
     assert repeats.is_new(record("request %s: %s", 3, StoreError("another", "/pieces")))
 
 
 def test_without_an_error_another_text_is_another_cause() -> None:
-    repeats = Repeats()
+    repeats = RepeatedCauses()
     assert repeats.is_new(record("%s has died", "home"))
     assert repeats.is_new(record("%s has died", "chain"))
     assert not repeats.is_new(record("%s has died", "home"))
 
 
 def test_after_a_while_it_is_told_how_often_it_came_and_it_is_new_again() -> None:
-    repeats = Repeats()
+    repeats = RepeatedCauses()
     repeats.is_new(record("request %s: %s", 1, CAUSE, at_s=100))
     for at_s in range(101, 113):
         assert not repeats.is_new(record("request %s: %s", at_s, CAUSE, at_s=at_s))
@@ -45,14 +45,14 @@ def test_after_a_while_it_is_told_how_often_it_came_and_it_is_new_again() -> Non
 
 
 def test_what_came_once_is_not_told_again() -> None:
-    repeats = Repeats()
+    repeats = RepeatedCauses()
     repeats.is_new(record("%s has died", "home"))
     assert repeats.due(10 * INTERVAL_S) == []
     assert repeats.rest(10 * INTERVAL_S) == []
 
 
 def test_what_was_only_counted_is_told_at_the_end() -> None:
-    repeats = Repeats()
+    repeats = RepeatedCauses()
     for _ in range(3):
         repeats.is_new(record("%s has died", "home"))
     [summary] = repeats.rest(5)
@@ -60,7 +60,7 @@ def test_what_was_only_counted_is_told_at_the_end() -> None:
 
 
 def test_a_flood_of_different_causes_takes_a_bounded_memory() -> None:
-    repeats = Repeats()
+    repeats = RepeatedCauses()
     for number in range(5000):
         repeats.is_new(record(f"cause {number}"))
         repeats.due(0)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from greenray.logs.repeats import Repeats
+from greenray.logs.repeats import RepeatedCauses
 from greenray.logs.settings import LogSettings
 
 OURS = "greenray"
@@ -58,7 +58,7 @@ class BoundedFile(RotatingFileHandler):
             encoding="utf-8",
             delay=True,
         )
-        self._repeats = Repeats()
+        self._repeats = RepeatedCauses()
         self.setFormatter(LogFormatter(log_file.actor))
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -81,7 +81,7 @@ class BoundedStream(logging.StreamHandler):  # type: ignore[type-arg]
 
     def __init__(self, actor: str) -> None:
         super().__init__(sys.stderr)
-        self._repeats = Repeats()
+        self._repeats = RepeatedCauses()
         self.setFormatter(LogFormatter(actor))
 
     def emit(self, record: logging.LogRecord) -> None:

@@ -30,7 +30,7 @@ class _Written:
     again: int = 0
 
 
-class Repeats:
+class RepeatedCauses:
     """Which records are to be written. Its time is that of the records."""
 
     def __init__(self) -> None:
