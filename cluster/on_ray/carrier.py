@@ -27,7 +27,6 @@ from greenray.cluster.on_ray.runtime import (
     check_no_runtime,
     gcs_address,
     start_ray,
-    stop_lost_ray,
     stop_ray,
 )
 from greenray.cluster.on_ray.translation import call_host
@@ -116,17 +115,19 @@ class RayCarrier:
         """
         if self._starting is not None:
             await asyncio.wait([self._starting])
-        is_lost = self._cluster_is_lost or self.lost() is not None
+        if self._cluster_is_lost:
+            # Nobody is left to be told. Ray ends a process that disconnects from a dead cluster, so
+            # that is left to the end of this one, which has something to say before.
+            return
+        is_lost = self.lost() is not None
         if not is_lost:
             await self._close_actors()
         with ending():
             if is_lost:
                 self._family.kill()
-                stop_lost_ray()
-            else:
-                if self._is_attached:
-                    end_actors(self._hosts.values())
-                stop_ray()
+            elif self._is_attached:
+                end_actors(self._hosts.values())
+            stop_ray()
             self._thread.release()
 
     async def renew(self) -> None:

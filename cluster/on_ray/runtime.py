@@ -27,7 +27,6 @@ from greenray.protocol.errors import (
 )
 
 _CONNECT_TIMEOUT_S = 5.0
-_LET_GO_S = 10.0
 _START_ONE = "Start one with 'ray start --head' (see docs/cluster.md), or correct --address"
 
 _SHARED_MEMORY = Path("/dev/shm")
@@ -182,14 +181,6 @@ def gcs_address() -> str:
 def stop_ray() -> None:
     ray.shutdown()
     remove_roots_elsewhere()
-
-
-def stop_lost_ray() -> None:
-    """Let go of a cluster whose servers are gone; whoever waits for one that is stopped is left
-    behind, and ends with the process."""
-    ending = threading.Thread(target=ray.shutdown, name="ray-shutdown", daemon=True)
-    ending.start()
-    ending.join(_LET_GO_S)
 
 
 class LastingThread:
