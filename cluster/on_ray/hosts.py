@@ -8,6 +8,7 @@ side.
 
 from __future__ import annotations
 
+import logging
 import os
 import time
 from collections.abc import Iterable, Iterator, Mapping
@@ -34,6 +35,8 @@ from greenray.protocol.errors import ComponentUnavailable, GreenrayError
 
 if TYPE_CHECKING:
     from greenray.actors.ports import Column, Encoder
+
+log = logging.getLogger(__name__)
 
 _POLL_S = 0.05
 
@@ -84,6 +87,7 @@ class Host:
     def __init__(self, builds: Mapping[str, Build], name: str, log_file: LogFile | None) -> None:
         os.umask(PRIVATE_UMASK)
         log_everything(log_file, name)
+        log.info("process %d hosts %s", os.getpid(), ", ".join(builds))
         self._actors = _HostedActors(builds)
         # Ray keeps only the text of what a constructor raises, so the first call raises it.
         with suppress(GreenrayError):
