@@ -78,7 +78,6 @@ class Collector:
         self._leftovers = Leftovers()
         self._working = asyncio.Lock()
         self._closing = asyncio.Event()
-        self._first_block_hash = ""
         self._compared_at: float | None = None
         self._complaint = ""
 
@@ -143,17 +142,19 @@ class Collector:
         """
         known = await self._journal.load_knowledge()
         if known is None:
-            tip = await self._chain.latest_block()
-            known = ChainKnowledge.start(await self._first_block(), tip)
+            first, tip = await asyncio.gather(
+                self._chain.first_block_hash(), self._chain.latest_block()
+            )
+            known = ChainKnowledge.start(first, tip)
             await self._journal.save_knowledge(known)
             return known
-        tip, standing = await self._standing(known)
+        first, tip, standing = await self._standing(known)
         if standing is Standing.OTHER_HISTORY:
             log.warning(
                 "the chain is not what it was at height %d: what waited begins to wait anew",
                 known.anchor.height,
             )
-            known = ChainKnowledge.start(await self._first_block(), tip)
+            known = ChainKnowledge.start(first or known.first_block_hash, tip)
             await self._journal.start_anew(known)
             self._compared_at = None
             return known
@@ -195,18 +196,15 @@ class Collector:
                 if one.holds_still(sightings[one.object_id], known):
                     await self._journal.end_jobs(list(self._stores), one.object_id, _error_of(one))
 
-    async def _standing(self, known: ChainKnowledge) -> tuple[ChainTip, Standing]:
-        first = await self._first_block()
+    async def _standing(self, known: ChainKnowledge) -> tuple[str, ChainTip, Standing]:
+        """Of the node: the hash of its first block, its newest block, and what both mean."""
         # Asked together, they are answered together: by one node.
-        tip, anchor_hash = await asyncio.gather(
-            self._chain.latest_block(), self._chain.block_hash(known.anchor.height)
+        first, tip, anchor_hash = await asyncio.gather(
+            self._chain.first_block_hash(),
+            self._chain.latest_block(),
+            self._chain.block_hash(known.anchor.height),
         )
-        return tip, known.standing(first, tip, anchor_hash)
-
-    async def _first_block(self) -> str:
-        if not self._first_block_hash:
-            self._first_block_hash = await self._chain.first_block_hash()
-        return self._first_block_hash
+        return first, tip, known.standing(first, tip, anchor_hash)
 
     async def _sight(self, object_ids: Iterable[int]) -> dict[int, ObjectSighting]:
         answers = await asyncio.gather(*map(self._chain.sight_object, sorted(set(object_ids))))
@@ -229,7 +227,7 @@ class Collector:
     async def _compare_some(self, known: ChainKnowledge, found: Sequence[Found]) -> ChainKnowledge:
         sightings = await self._sight(one.holding.object_id for one in found)
         # What they show counts in this history only if it is still the one that is known.
-        tip, standing = await self._standing(known)
+        _, tip, standing = await self._standing(known)
         _check(standing, known)
         known = known.after_sightings(sightings.values(), tip)
         now = self._clock()
@@ -267,7 +265,7 @@ class Collector:
         known = await self._journal.load_knowledge()
         if known is None:
             return []
-        sightings, (_, standing) = await asyncio.gather(
+        sightings, (_, _, standing) = await asyncio.gather(
             self._sight(one.object_id for one in due), self._standing(known)
         )
         _check(standing, known)

@@ -259,10 +259,27 @@ async def test_another_chain_behind_the_same_address_confirms_nothing(
     await world.collect()
     world.now += DELAY_S
     world.node.first = "another first block"
+    with pytest.raises(ChainNotComparable, match="another chain"):
+        await world.collect()
     world.new_collector()
     with pytest.raises(ChainNotComparable, match="another chain"):
         await world.collect()
     assert world.columns(deleted) == world.whole(deleted)
+
+
+async def test_another_chain_that_has_other_blocks_is_none_that_went_back(
+    world: CollectorWorld,
+) -> None:
+    kept = await stored_object(world)
+    await world.collect()
+    world.chain.restore(2)
+    for _ in range(5):
+        world.chain.write(creates=1)
+    world.chain.write(deleted={kept})
+    world.node.first = "another first block"
+    with pytest.raises(ChainNotComparable, match="another chain"):
+        await world.collect_after_the_delay()
+    assert world.columns(kept) == world.whole(kept)
 
 
 async def test_what_the_chain_has_after_all_does_not_wait_any_longer(
