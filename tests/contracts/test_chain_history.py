@@ -101,7 +101,9 @@ async def test_an_answer_without_a_height_is_of_an_unknown_state(
 ) -> None:
     request = wire.storage.QueryHeadObjectByIdRequest(object_id="77").SerializeToString()
     path = "/greenfield.storage.Query/HeadObjectById"
-    node.answer_query(path, request, code=6, codespace="sdk", log="No such object: unknown")
+    node.answer_query(
+        path, request, code=6, codespace="sdk", log="No such object: unknown", height="0"
+    )
     sighting = await recorded.sight_object(77)
     assert (sighting.object_info, sighting.height) == (None, 0)
     node.answer_query(path, request, code=6, codespace="sdk", log="something else")
