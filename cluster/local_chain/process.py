@@ -10,11 +10,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import aiohttp
-
 from greenray.chain.secrets import environment_without_secrets
 from greenray.cluster.config.private_files import PRIVATE_UMASK
 from greenray.logs.settings import LogSettings
+from greenray.peer.faults import PeerFault
+from greenray.peer.session import MAX_ERROR_BYTES, AnswerLimits, PeerSession
 from greenray.protocol.errors import ChainUnavailable
 
 log = logging.getLogger(__name__)
@@ -134,14 +134,14 @@ async def _listening(process: asyncio.subprocess.Process, options: ChainOptions)
 
 async def ask_node(endpoint: str) -> None:
     """Return when the chain's node has answered. Raises ChainUnavailable."""
+    session = PeerSession(AnswerLimits())
     try:
-        async with (
-            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session,
-            session.get(f"{endpoint}/health") as answer,
-        ):
-            await answer.read()
-    except (aiohttp.ClientError, OSError) as error:
-        raise ChainUnavailable(f"does not answer ({error})", endpoint) from None
+        async with session.request("GET", f"{endpoint}/health") as answer:
+            await answer.read(MAX_ERROR_BYTES)
+    except PeerFault as fault:
+        raise ChainUnavailable(f"does not answer ({fault})", endpoint) from None
+    finally:
+        await session.close()
 
 
 def _last_line(log_file: Path) -> str:

@@ -84,7 +84,8 @@ def test_help_names_every_command_without_loading_any() -> None:
         "heavy = {'ray', 'numpy', 'web3', 'eth_account', 'aiohttp', 'rich', 'pydantic'}\n"
         "loaded = {name for name in sys.modules if name in heavy or name.startswith('greenray.')}\n"
         "assert loaded == {'greenray.__main__', 'greenray.cli', 'greenray.cli.app',"
-        " 'greenray.cli.output', 'greenray.protocol', 'greenray.protocol.errors'}, loaded\n"
+        " 'greenray.cli.output', 'greenray.protocol', 'greenray.protocol.errors',"
+        " 'greenray.protocol.foreign_text'}, loaded\n"
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert run.returncode == 0, run.stderr

@@ -28,7 +28,7 @@ _MAY_IMPORT = {
     "client": "protocol peer files coding chain storage",
     "capacity": "protocol display coding",
     "actors": "protocol seam peer coding chain storage timeline",
-    "cluster": "protocol logs seam coding chain storage timeline client actors",
+    "cluster": "protocol peer logs seam coding chain storage timeline client actors",
     "bench": (
         "protocol peer files display coding chain storage timeline client capacity actors cluster"
     ),
