@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import greenray
 from greenray.cli.app import app
+from greenray.protocol.errors import ChainRolledBack
 from greenray.storage.file_location import FileLocation
 from greenray.storage.journal_file import check_journal
 from greenray.storage.ports import ColumnKey
@@ -27,12 +28,16 @@ OTHER = random.Random(30).randbytes(SEGMENT_SIZE_BYTES)
 pytestmark = pytest.mark.timeout(300)
 
 
-def start(state_dir: Path, block_interval_s: float = 0.1) -> greenray.Network:
+def start(
+    state_dir: Path, block_interval_s: float = 0.1, *, accept_rollback: bool = False
+) -> greenray.Network:
     chain = {
         "block_interval_s": block_interval_s,
         "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES},
     }
-    return greenray.local_network(ray=False, chain=chain, state_dir=state_dir)
+    return greenray.local_network(
+        ray=False, chain=chain, state_dir=state_dir, accept_rollback=accept_rollback
+    )
 
 
 def run(*arguments: object) -> tuple[int, dict[str, Any]]:
@@ -174,7 +179,10 @@ def test_the_chain_is_copied_while_it_runs_and_restored(tmp_path: Path) -> None:
     answer("chain", "restore", copy, "--state-dir", state_dir)
     [kept] = state_dir.glob("chain.before-*")
     assert (kept / "chain.sqlite").stat().st_size == 5000
-    with start(state_dir) as network:
+    # It has made blocks since the copy, so it is older than what the journal was told.
+    with pytest.raises(ChainRolledBack, match="--accept-rollback"):
+        start(state_dir)
+    with start(state_dir, accept_rollback=True) as network:
         assert network.get("album/photo.jpg") == PAYLOAD
         network.put(OTHER, "album/other.jpg")
 
