@@ -252,8 +252,8 @@ async def settled_usage(root_pid: int, state_dir: Path, limits: Usage) -> Usage:
         await asyncio.sleep(2.0)
 
 
-def limits_after(before: Usage, flood: Flood, settings: Settings) -> Usage:
-    """What the network may hold when a flood is over."""
+def limits_after(before: Usage, flood: Flood, settings: Settings, seconds: float) -> Usage:
+    """What the network may hold when a flood is over that took so long."""
     return Usage(
         memory_bytes=settings.budget.memory_bytes,
         fds=before.fds + 32,
@@ -262,7 +262,8 @@ def limits_after(before: Usage, flood: Flood, settings: Settings) -> Usage:
         # Rows of an object: its job, seven integrity records, events, a transaction. The WAL stays
         # as large as its largest commits made it.
         journal_bytes=before.journal_bytes + flood.objects * 16 * KB + 16 * MIB,
-        log_bytes=before.log_bytes + MIB,
+        # Logs grow with time, by 2 kB a second, and not with objects.
+        log_bytes=before.log_bytes + 256 * KB + int(4 * KB * seconds),
     )
 
 
@@ -315,7 +316,7 @@ async def run_flood(network: FloodedNetwork, flood: Flood) -> Outcome:
         await flood.run(network.client, payload, infos)
         await network.client.sealed(infos)
     seconds = time.monotonic() - began_at
-    limits = limits_after(before, flood, network.settings)
+    limits = limits_after(before, flood, network.settings, seconds)
     after = await settled_usage(network.child.pid, state_dir, limits)
     failures = exceeded(after, limits)
     if memory.bytes > network.settings.budget.memory_bytes:
