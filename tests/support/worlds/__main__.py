@@ -28,13 +28,15 @@ def main() -> int:
     else:
         seeds = range(arguments.first, arguments.first + arguments.seeds)
     totals = Totals()
-    for seed in seeds:
-        ending = _ending_of(plan_of(seed), totals)
-        if ending.findings or len(seeds) == 1:
-            print(ending, flush=True)
-        if ending.findings and arguments.shrink:
-            print(f"smaller:\n{shrunk(ending.plan, _fails)}", flush=True)
-    print(totals)
+    try:
+        for seed in seeds:
+            ending = _ending_of(plan_of(seed), totals)
+            if ending.findings or len(seeds) == 1:
+                print(ending, flush=True)
+            if ending.findings and arguments.shrink:
+                print(f"smaller:\n{shrunk(ending.plan, _fails)}", flush=True)
+    finally:  # also after Ctrl-C
+        print(totals, flush=True)
     return 1 if totals.failed else 0
 
 

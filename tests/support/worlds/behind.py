@@ -171,8 +171,8 @@ class Behind(AsyncExitStack):
                 found.append(f"a column of an object that no job knows: {key} at {sp_address}")
             elif key.redundancy_index != SEGMENTS:
                 on_chain = await self._chain.head_object_by_id(info.id)
-                holder = on_chain.secondary_sp_addresses[key.redundancy_index]
-                self.outcomes["columns that a replaced secondary keeps"] += holder != sp_address
+                if on_chain.secondary_sp_addresses[key.redundancy_index] != sp_address:
+                    found.append(f"{sp_address}, which was replaced, keeps {key}")
         return found
 
     # --- the journal -----------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from aiohttp.web import ServerRunner
 
 from greenray.actors import names
 from greenray.actors.chain_view.settings import PatienceSettings
+from greenray.actors.collector.settings import CollectorSettings
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding
@@ -105,6 +106,8 @@ class World:
         self._keep(self._bring_back())
         self._keep(self._run_across_restarts(HOME, run))
         self._keep(self._run_across_restarts(UPLOADER_HOST, partial(gateways.run, bindings)))
+        collect = self.finder.find(launch_names.COLLECTOR_RUNNER).run
+        self._keep(self._run_across_restarts(HOME, collect))
         for index in range(len(self.sps)):
             scrubber = self.finder.find(launch_names.scrub_runner(index))
             self._keep(self._run_across_restarts(names.receiver(index).actor, scrubber.run))
@@ -296,6 +299,7 @@ def _config(folder: Path, endpoint: str, sps: list[SpKeys]) -> NodeConfig:
         receivers=len(sps),
         cold_columns_bytes=1 << 20,
         replication_bytes=1 << 18,
+        collector=CollectorSettings(delay_s=0.1, poll_s=0.1, compare_interval_s=0.5),
         scrubber=ScrubberSettings(interval_s=1.0, retry_s=0.1, save_interval_s=0.05),
         signer=SignerSettings(QueueSettings(), WatchSettings(poll_interval_s=0.03)),
         receiver=replace(

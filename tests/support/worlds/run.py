@@ -78,6 +78,7 @@ async def live_to_the_end(world: World, objects: list[UsersObject]) -> list[str]
         async with asyncio.timeout(DEADLINE_S):
             await life
             await _swept(world)
+            await _collected(world)
             return await _read_wrong(world, objects)
     except TimeoutError:
         return [f"it is stuck: {await _unfinished(world)}"]
@@ -201,3 +202,13 @@ async def _swept(world: World) -> None:
     """What the sweeps of a network would come to in time."""
     for index in range(len(world.sps)):
         await world.finder.find(launch_names.sweeper(index)).sweep(0.0)
+
+
+async def _collected(world: World) -> None:
+    """What its Collector would come to in time: nothing is left that waits for it."""
+    while True:
+        report = await world.finder.find(names.COLLECTOR).collect(dry_run=False)
+        world.note(f"{len(report.collected)} collected, {len(report.waiting)} wait")
+        if not report.waiting:
+            return
+        await asyncio.sleep(_POLL_S)
