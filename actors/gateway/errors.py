@@ -9,6 +9,7 @@ from types import MappingProxyType
 from greenray.protocol.errors import (
     AccessDenied,
     AlreadyUploaded,
+    ChainLags,
     ChainUnavailable,
     ComponentUnavailable,
     EmptyPayload,
@@ -92,6 +93,7 @@ _CODES: Mapping[type[GreenrayError], GatewayCode] = MappingProxyType(
         # What passes by itself: somebody is being started again, or a disk is slow.
         ComponentUnavailable: GatewayCode.SERVICE_UNAVAILABLE,
         ChainUnavailable: GatewayCode.SERVICE_UNAVAILABLE,
+        ChainLags: GatewayCode.SERVICE_UNAVAILABLE,
         StoreError: GatewayCode.SERVICE_UNAVAILABLE,
         NoSpaceLeft: GatewayCode.INSUFFICIENT_STORAGE,
         JournalDamaged: GatewayCode.INTERNAL_ERROR,

@@ -7,18 +7,28 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from greenray.protocol.errors import GreenrayError, NoSpaceLeft, Overloaded
+from greenray.protocol.errors import (
+    AnotherChain,
+    ChainRolledBack,
+    GreenrayError,
+    NoSpaceLeft,
+    Overloaded,
+    SealAccountWithoutFunds,
+)
 
 T = TypeVar("T")
+
+_FOR_PEOPLE = (AnotherChain, ChainRolledBack, NoSpaceLeft, SealAccountWithoutFunds)
+"""It passes when an operator does something."""
 
 _PAUSE_S = 0.5
 """Where nobody says how long to wait."""
 
 
 def passes(error: GreenrayError) -> bool:
-    """Whether it is worth while to ask again, soon: somebody is away. A full disk is for people,
-    and who has too much to do was asked again already (``admission``)."""
-    return error.retryable and not isinstance(error, NoSpaceLeft | Overloaded)
+    """Whether it is worth while to ask again, soon: somebody is away. Some of it is
+    for people, and who has too much to do was asked again already (``admission``)."""
+    return error.retryable and not isinstance(error, (*_FOR_PEOPLE, Overloaded))
 
 
 class Patience:
