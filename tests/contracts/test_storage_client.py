@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import io
 import os
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
@@ -133,6 +134,13 @@ async def _uploaded(rig: GatewayRig, bucket: str = "album", name: str = "photo")
         job = await rig.job_store.find_job(bucket, name)
         if job is not None and job.state is JobState.UPLOAD_OBJECT_DONE:
             return job
+        await asyncio.sleep(0.001)
+
+
+async def _begun(rig: GatewayRig) -> None:
+    while True:
+        if await rig.job_store.find_job("album", "photo") is not None:
+            return
         await asyncio.sleep(0.001)
 
 
@@ -340,8 +348,10 @@ async def test_put_stops_waiting_but_the_upload_stays(rig: GatewayRig, file: Pat
 async def test_a_file_that_changes_while_it_is_sent_is_noticed(
     rig: GatewayRig, client: StorageClient
 ) -> None:
+    begun = threading.Event()
+
     class Shrinking(io.BytesIO):
-        """Loses its last byte once it has been hashed."""
+        """Loses its last byte once it has been hashed, and ends when its upload has begun."""
 
         rewinds = 0
 
@@ -352,8 +362,17 @@ async def test_a_file_that_changes_while_it_is_sent_is_noticed(
                     self.truncate(len(PAYLOAD) - 1)
             return super().seek(offset, whence)
 
+        def read(self, size: int | None = -1, /) -> bytes:
+            block = super().read(size)
+            if not block and self.rewinds >= 3:
+                begun.wait()
+            return block
+
+    put = asyncio.create_task(client.put(Shrinking(PAYLOAD), "album", "photo"))
+    await _begun(rig)
+    begun.set()
     with pytest.raises(PayloadSizeMismatch, match="another size now"):
-        await client.put(Shrinking(PAYLOAD), "album", "photo")
+        await put
     await _failed(rig)
     assert rig.nothing_is_stored()
 
