@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from greenray.actors import names
 from greenray.actors.ports import JobOperator
 from greenray.client.network_file import NetworkFile
-from greenray.protocol.errors import InvalidInput, NoSuchJob, NotRunning
+from greenray.cluster.attaching import attached_finder
+from greenray.protocol.errors import InvalidInput, NoSuchJob
 from greenray.protocol.job import JobState
 from greenray.protocol.job_outlook import JobFilter, JobOutlook
 from greenray.storage.journal_file import read_jobs
@@ -57,17 +58,5 @@ def operator_of(finder: Finder) -> JobOperator:
 
 
 def attached_operator(network: NetworkFile) -> JobOperator:
-    """Of a network that another process runs: this one becomes a driver of its Ray cluster. Call
-    it where an event loop runs.
-
-    Raises NotRunning, ComponentUnavailable.
-    """
-    if not network.ray_address:
-        raise NotRunning(
-            "this network runs in one process, without Ray, and takes no orders from others",
-            f"process {network.pid}",
-            "Call retry_job and give_up_job of the Network there",
-        )
-    from greenray.cluster.on_ray.payload import finder_of
-
-    return operator_of(finder_of(network))
+    """Of a network that another process runs. Raises: as ``attached_finder``."""
+    return operator_of(attached_finder(network, "retry_job and give_up_job"))

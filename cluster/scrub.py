@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from greenray.actors import names
 from greenray.client.network_file import NetworkFile
+from greenray.cluster.attaching import attached_finder
 from greenray.protocol.errors import (
     ComponentUnavailable,
     GreenrayError,
     InvalidInput,
-    NotRunning,
 )
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.scrub import Damage, Finding, FindingState, ScrubCounts, ScrubOrder, ScrubRun
@@ -183,18 +183,6 @@ ScrubSource = Callable[[], NetworkScrub]
 
 
 def attached_scrub(network: NetworkFile) -> NetworkScrub:
-    """Of a network that another process runs: this one becomes a driver of its Ray cluster. Call it
-    where an event loop runs.
-
-    Raises NotRunning, ComponentUnavailable.
-    """
-    if not network.ray_address:
-        raise NotRunning(
-            "this network runs in one process, without Ray, and takes no orders from others",
-            f"process {network.pid}",
-            "Call scrub of the Network there",
-        )
-    from greenray.cluster.on_ray.payload import finder_of
-
+    """Of a network that another process runs. Raises: as ``attached_finder``."""
     hosts = [names.scrubber(index).actor for index in range(network.scrubbers)]
-    return NetworkScrub(finder_of(network, hosts), network.scrubbers)
+    return NetworkScrub(attached_finder(network, "scrub", hosts), network.scrubbers)

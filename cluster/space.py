@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 from greenray.actors import names
 from greenray.actors.ports import CollectorPort
 from greenray.client.network_file import NetworkFile
+from greenray.cluster.attaching import attached_finder
 from greenray.protocol.collection import Holding
-from greenray.protocol.errors import NoSuchBucket, NoSuchPiece, NotRunning
+from greenray.protocol.errors import NoSuchBucket, NoSuchPiece
 from greenray.protocol.space_usage import Occupied, SpaceUsage, space_usage
 from greenray.storage.journal_file import read_space
 from greenray.storage.piece_location import PieceLocation
@@ -54,17 +55,5 @@ def collector_of(finder: Finder) -> CollectorPort:
 
 
 def attached_collector(network: NetworkFile) -> CollectorPort:
-    """Of a network that another process runs: this one becomes a driver of its Ray cluster. Call
-    it where an event loop runs.
-
-    Raises NotRunning, ComponentUnavailable.
-    """
-    if not network.ray_address:
-        raise NotRunning(
-            "this network runs in one process, without Ray, and takes no orders from others",
-            f"process {network.pid}",
-            "Call collect of the Network there",
-        )
-    from greenray.cluster.on_ray.payload import finder_of
-
-    return collector_of(finder_of(network))
+    """Of a network that another process runs. Raises: as ``attached_finder``."""
+    return collector_of(attached_finder(network, "collect"))
