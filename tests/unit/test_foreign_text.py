@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pickle
+from types import MappingProxyType
 
 import pytest
 
@@ -70,6 +71,7 @@ def test_an_error_is_one_printable_line_also_after_a_journey() -> None:
         ({"a": {"b": 1}}, {"a": {"b": str}}, "x.a.b is not of type str"),
         ({}, {"a": int}, "x.a is not of type int"),
         ({"a": 1, "b": 2}, {"a": int}, None),
+        (MappingProxyType({"a": 1}), {"a": int}, None),
         ([], {}, "x is not an object"),
         ({}, [int], "x is not a list"),
     ],

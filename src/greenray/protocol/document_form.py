@@ -21,7 +21,7 @@ def misfit(value: object, form: Form, name: str) -> str | None:
         # The last one is the one that says most: None comes first where it may be none.
         return None if None in found else found[-1]
     if isinstance(form, Mapping):
-        if not isinstance(value, dict):
+        if not isinstance(value, Mapping):
             return f"{name} is not an object"
         return _first(misfit(value.get(key), one, f"{name}.{key}") for key, one in form.items())
     if isinstance(form, list):
