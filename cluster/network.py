@@ -381,13 +381,16 @@ class LocalNetwork:
         self.state.check_chain(chain_id, await chain.first_block_hash())
         if self._accept_rollback:
             self._went_back_to = await chain.accept_rollback()
-        self.state.remember_chain(await chain.known_chain())
+        if self._went_back_to is None:
+            self.state.remember_chain(await chain.known_chain())
         self._undo.push_async_callback(self._note_blocks)
         return chain_id
 
     async def _note_blocks(self) -> None:
         """So that a later start knows a recent block. At the end as well, when whoever asks the
         chain may be stopped."""
+        if self._went_back_to is not None:
+            return  # a start that fails now leaves its work to the next one, which has to see why
         chain = self._carrier.finder.find(launch_names.CHAIN_IDENTITY)
         try:
             async with asyncio.timeout(_NOTE_TIMEOUT_S):
@@ -474,6 +477,7 @@ class LocalNetwork:
             log.warning("the chain went back to block %d; later ones are lost", self._went_back_to)
             deadline_s = config.uploader.deadline_s
             await begin_lost_seals_again(self._carrier.finder, self._went_back_to, deadline_s)
+            self.state.remember_chain(await find(launch_names.CHAIN_IDENTITY).known_chain())
             self._went_back_to = None
         elsewhere = tuple(replace(binding, any_port=True) for binding in bindings)
         gateways = [find(launch_names.gateways(index)) for index in range(config.uploaders)]

@@ -16,6 +16,7 @@ from greenray.protocol.errors import (
     ChainError,
     ChainLags,
     ChainRolledBack,
+    ChainUnavailable,
     NoSuchObject,
 )
 from greenray.protocol.job import JobState
@@ -115,6 +116,32 @@ def test_an_object_whose_seal_is_lost_is_sealed_again(tmp_path: Path) -> None:
         assert network.status("album/unsealed").sealed
         assert network.get("album/unsealed") == NEW
         assert network.put(LOST, "album/after").status.sealed
+
+
+def test_a_start_that_fails_before_lost_seals_are_begun_again_leaves_them_to_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = tmp_path / "state"
+    with start(state) as network:
+        sealed_at = network.put(NEW, "album/unsealed").status.seal_height
+    assert sealed_at is not None
+    cut_chain(state / "chain", sealed_at - 1)
+    with monkeypatch.context() as patched:
+        patched.setattr("greenray.cluster.network.begin_lost_seals_again", the_node_goes_away)
+        with pytest.raises(ChainUnavailable):
+            start(state, accept_rollback=True)
+    with pytest.raises((ChainLags, ChainRolledBack), match="--accept-rollback"):
+        start(state)
+    with start(state, accept_rollback=True) as network:
+        *_, last = network.watch("album/unsealed")
+        assert last.state is JobState.SEAL_OBJECT_DONE
+        assert network.status("album/unsealed").sealed
+    with start(state) as network:
+        assert network.get("album/unsealed") == NEW
+
+
+async def the_node_goes_away(*_: object) -> int:
+    raise ChainUnavailable("the node does not answer", "chain node")
 
 
 def test_another_chain_is_told_apart_and_never_accepted(state_dir: Path, tmp_path: Path) -> None:
