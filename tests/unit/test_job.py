@@ -32,6 +32,7 @@ from greenray.protocol.job_claims import (
     retry_delay_s,
 )
 from greenray.protocol.job_events import (
+    AFTER_PARKING_S,
     EVENTS,
     ApprovalsCollected,
     GivenUp,
@@ -399,6 +400,22 @@ def test_parked_job_that_fails_for_another_reason_counts_again() -> None:
     job = apply(job, RetryDue(), 0.0)
     job = apply(job, SignFailed(_ERROR, 99.0), 0.0)
     assert apply(job, RetryDue(), 0.0).retries == 3
+
+
+def test_parked_job_has_time_for_retries_when_it_goes_on_after_its_deadline() -> None:
+    now = 1e6
+    parked = JobError.of(SealAccountWithoutFunds("no coins"))
+    job = _in_state(JobState.SIGN_OBJECT_DOING, deadline_at=10.0)
+    job = apply(job, SignFailed(parked, next_look_at(now, 0.0, 10.0)), now)
+    job = apply(job, RetryDue(), now + 10)
+    assert next_retry_at(job, now + 10, 0.0) == now + 10.5
+    assert next_retry_at(job, now + 2 * AFTER_PARKING_S, 0.0) is None
+
+
+def test_parking_takes_no_time_away() -> None:
+    parked = JobError.of(ChainLags("old"))
+    job = _in_state(JobState.SIGN_OBJECT_DOING, deadline_at=1e6)
+    assert apply(job, SignFailed(parked, 7.0), 0.0).deadline_at == 1e6
 
 
 # --- claims and admission -------------------------------------------------------------------------

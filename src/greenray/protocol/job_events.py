@@ -87,9 +87,14 @@ class OwnerLost(_Event):
 # --- steps of the task node ----------------------------------------------------------------------
 
 
+AFTER_PARKING_S = 3600.0
+"""What a job that waited for something outside of it has at least for retries afterwards: the
+first small failure must not end it because its deadline has passed meanwhile."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepFailed(_Event):
-    """What every failed step of the task node says.
+    """What every failed step of the task node says. One that parks the job moves its deadline.
 
     ``retry_at``: when it is tried again (unix seconds); None when it will not be, and the
     job is given up next.
@@ -103,7 +108,10 @@ class StepFailed(_Event):
         counts = job.error is not None and not self.error.parks
         retries = job.retries + 1 if counts else job.retries
         at = self.retry_at or 0.0
-        return replace(job, retries=retries, error=self.error, retry_at=at)
+        deadline_at = job.deadline_at
+        if self.error.parks:
+            deadline_at = max(deadline_at, at + AFTER_PARKING_S)
+        return replace(job, retries=retries, error=self.error, retry_at=at, deadline_at=deadline_at)
 
 
 @dataclass(frozen=True, slots=True)
