@@ -64,7 +64,7 @@ class Signer:
         self._providers = ProviderBook(chain, clock)
         self._queues: dict[str, SealQueue] = {}
         self._trace = StageTrace()
-        self._watcher = SealWatcher(chain, store, self._settings.watch, clock(), sleep)
+        self._watcher = SealWatcher(chain, store, self._settings.watch, sleep)
 
     # --- SignerPort ----------------------------------------------------------------------------
 
@@ -103,10 +103,12 @@ class Signer:
             earlier=list(rows),
         )
         try:
-            return _ticket(await queue.submit(request))
+            row = await queue.submit(request)
         except TransactionRefused:
             await self._check_receipts(order, again=True)
             raise
+        self._watcher.made(row.tx_hash)
+        return _ticket(row)
 
     async def watch_seal(self, order: SealOrder, timeout_s: float) -> SealOutcome:
         rows = await self._rows(order)

@@ -59,20 +59,23 @@ class SealWatcher:
         chain: ChainClient,
         store: JobStore,
         settings: WatchSettings,
-        began_at: float,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """``began_at``: unix seconds; rows that are older were found in the journal."""
         self._chain = chain
         self._store = store
         self._settings = settings
-        self._began_at = began_at
         self._sleep = sleep
         self._watches: set[_Watch] = set()
+        self._seals: set[str] = set()
         self._progress: dict[str, _Progress] = {}
         self._poller: asyncio.Task[None] | None = None
         self._height = 0
         self._trouble: GreenrayError | None = None
+
+    def made(self, tx_hash: str) -> None:
+        """This process has made the seal: when it is in a block its object is sealed, and need not
+        be looked at."""
+        self._seals.add(tx_hash)
 
     async def watch(
         self, order: SealOrder, row: TransactionRow, queue: SealQueue, timeout_s: float
@@ -200,13 +203,16 @@ class SealWatcher:
             else:
                 if outcome is not None and not watch.done.done():
                     watch.done.set_result(outcome)
+            if watch.done.done():
+                self._seals.discard(watch.row.tx_hash)
 
     async def _outcome(self, watch: _Watch, view: ChainView) -> SealOutcome | None:
         """None while nothing is decided. A committed seal is final: it needs no second look."""
         settled = await watch.queue.ledger.settle(watch.row)
         if settled.fate is Fate.COMMITTED and settled.result is not None:
-            if watch.row.created_at < self._began_at:
-                # Made before this process, perhaps on a chain that was put back since.
+            if watch.row.tx_hash not in self._seals:
+                # Found in the journal: it may be a rejection whose answer was lost, or have been
+                # made on a chain that was put back since.
                 await self.sealed_outcome(watch.order, ())
             return SealOutcome(settled.result.tx_hash, settled.result.height)
         if settled.fate is not Fate.IN_FLIGHT:

@@ -628,6 +628,18 @@ class TestRejecting:
         assert world.chain.broadcasts == 0
         assert "could not be rejected" in caplog.text
 
+    async def test_a_job_whose_rejection_is_on_its_way_never_counts_as_sealed(
+        self, world: SealWorld, signer: Signer
+    ) -> None:
+        # Nobody has heard that it was sent, so the job is tried again.
+        job = await world.add_job("a")
+        await signer.reject_seal(order_of(job))
+        ticket = await signer.submit_seal(order_of(job))
+        (row,) = await rows_of(world, job)
+        assert ticket.tx_hash == row.tx_hash
+        with pytest.raises(NoSuchObject):
+            await signer.watch_seal(order_of(job), 60.0)
+
     async def test_an_object_whose_seal_is_on_its_way_is_not_rejected(
         self, world: SealWorld, signer: Signer
     ) -> None:
