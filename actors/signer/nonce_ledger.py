@@ -82,8 +82,9 @@ class NonceLedger:
 
     async def declare_committed(self, row: TransactionRow) -> None:
         """The row is in a block with code 0, whatever ``look`` has seen."""
-        await self._end(row, TransactionState.COMMITTED)
+        # First: a ``reload`` would take back the nonce of a row that it finds written down already.
         self._sequence_is_at_least(row.nonce + 1)
+        await self._end(row, TransactionState.COMMITTED)
 
     async def look(self) -> ChainView:
         """Ask the chain where it is. A node that lags behind an earlier answer is not believed.

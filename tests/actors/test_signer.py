@@ -11,6 +11,7 @@ import pytest
 
 from greenray.actors.ports import SealOrder, SealOutcome, SealTicket
 from greenray.actors.signer.actor import Signer
+from greenray.actors.signer.nonce_ledger import NonceLedger
 from greenray.actors.signer.settings import QueueSettings, WatchSettings
 from greenray.chain.crypto import address_of, recover_signer
 from greenray.protocol.errors import (
@@ -542,6 +543,30 @@ class TestObjectState:
         world.chain.objects[key] = replace(world.chain.objects[key], id=99)
         with pytest.raises(NoSuchObject, match="99"):
             await signer.submit_seal(order_of(job))
+
+
+class TestNonces:
+    async def test_a_seal_that_is_being_written_down_as_committed_stays_so(
+        self, world: SealWorld, signer: Signer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # The journal is read again meanwhile, and the account's answer is older than the seal's.
+        job = await world.add_job("a")
+        await signer.submit_seal(order_of(job))
+        world.chain.make_block()
+        world.chain.sequence_lag = 1
+        (row,) = await rows_of(world, job)
+        ledger = NonceLedger(world.seal_address, world.chain, world.store, settle_blocks=2)
+        await ledger.look()
+        mark = world.store.mark_transaction
+
+        async def mark_slowly(tx_hash: str, state: TransactionState) -> None:
+            await mark(tx_hash, state)
+            await ledger.reload()
+
+        monkeypatch.setattr(world.store, "mark_transaction", mark_slowly)
+        await ledger.declare_committed(row)
+        (row,) = await rows_of(world, job)
+        assert row.state is TransactionState.COMMITTED
 
 
 class TestRestart:
