@@ -60,7 +60,8 @@ class RayCarrier:
         self._names: tuple[str, ...] = ()
         self._built: tuple[str, ...] = ()
         self._thread = LastingThread()
-        self._starting: asyncio.Future[None] | None = None
+        self._turning: asyncio.Future[None] | None = None
+        """A thread that starts or ends Ray: it cannot be cancelled, and it is the only one."""
         self._family = Family(self.started)
         self._runtime: RuntimePulses | None = None
         self._actors: tuple[Pulse, ...] = ()
@@ -104,17 +105,16 @@ class RayCarrier:
                 near=StateDir(settings.state_dir).root,
             )
         self._thread = LastingThread()
-        self._starting = self._thread.run(connect)
-        await asyncio.shield(self._starting)
+        self._turning = self._thread.run(connect)
+        await asyncio.shield(self._turning)
         _take_back_sigterm()
 
     async def _stop(self, ending: Ending) -> None:
-        """A thread cannot be cancelled: let Ray come up, then end it.
+        """A thread cannot be cancelled: let Ray come up, or a renewal end it, then end it.
 
         Nothing here runs in a pool's thread: pools take no work when the interpreter ends.
         """
-        if self._starting is not None:
-            await asyncio.wait([self._starting])
+        await self._turned()
         if self._cluster_is_lost:
             # Nobody is left to be told. Ray ends a process that disconnects from a dead cluster, so
             # that is left to the end of this one, which has something to say before.
@@ -139,14 +139,22 @@ class RayCarrier:
                 str(self._settings.address),
                 "See that it runs (ray status), then start the network again",
             )
-        if self._starting is not None:
-            await asyncio.wait([self._starting])
+        await self._turned()
         self._hosts, self._actors, self._built, self._runtime = {}, (), (), None
-        # Nobody is left to close anything in order, and Ray's own end waits for nobody who is dead.
-        await asyncio.to_thread(self._family.kill)
-        await asyncio.to_thread(stop_ray)
+        self._turning = asyncio.ensure_future(asyncio.to_thread(self._kill))
+        await asyncio.shield(self._turning)
         self._thread.release()
         await self._connect()
+
+    def _kill(self) -> None:
+        """Nobody is left to close anything in order, and Ray's own end waits for nobody who is
+        dead."""
+        self._family.kill()
+        stop_ray()
+
+    async def _turned(self) -> None:
+        if self._turning is not None:
+            await asyncio.wait([self._turning])
 
     def lost(self) -> str | None:
         """See ``Carrier.lost``."""
