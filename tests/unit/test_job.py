@@ -58,6 +58,7 @@ from greenray.protocol.job_events import (
     UploadStarted,
 )
 from greenray.protocol.job_table import (
+    HISTORY_KEPT,
     STATES,
     TASK_NODE_STATES,
     TRANSITIONS,
@@ -410,6 +411,19 @@ def test_parked_job_has_time_for_retries_when_it_goes_on_after_its_deadline() ->
     job = apply(job, RetryDue(), now + 10)
     assert next_retry_at(job, now + 10, 0.0) == now + 10.5
     assert next_retry_at(job, now + 2 * AFTER_PARKING_S, 0.0) is None
+
+
+def test_history_of_a_job_that_waits_for_days_keeps_its_beginning_and_its_latest_changes() -> None:
+    parked = JobError.of(SealAccountWithoutFunds("no coins"))
+    job = _in_state(JobState.SIGN_OBJECT_DOING)
+    for look in range(10_000):
+        job = apply(job, SignFailed(parked, look + 1.0), float(look))
+        job = apply(job, RetryDue(), look + 0.5)
+    times = [change.at for change in job.history]
+    assert len(times) == HISTORY_KEPT
+    assert times[:10] == [look / 2 for look in range(10)]
+    assert times[-2:] == [9999.0, 9999.5]
+    assert times == sorted(times)
 
 
 def test_parking_takes_no_time_away() -> None:

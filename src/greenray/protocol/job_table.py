@@ -201,6 +201,11 @@ TRANSITIONS: Mapping[tuple[JobState, type[JobEvent]], JobState] = MappingProxyTy
 )
 """A final job takes one event only: that its sealed object was removed."""
 
+HISTORY_KEPT = 100
+"""Changes of state in a job's history: the first ten, and the latest."""
+
+_FIRST_KEPT = 10
+
 
 def apply(job: JobContext, event: JobEvent, now: float) -> JobContext:
     """The job after ``event``; ``now`` in unix seconds.
@@ -216,7 +221,15 @@ def apply(job: JobContext, event: JobEvent, now: float) -> JobContext:
     after = event.effect(job)
     if target is job.state:
         return after
-    return replace(after, state=target, history=(*job.history, StateChange(target, now)))
+    return replace(after, state=target, history=_with_change(job, StateChange(target, now)))
+
+
+def _with_change(job: JobContext, change: StateChange) -> tuple[StateChange, ...]:
+    """A job that waits for days changes its state at every look: its row must not grow with it."""
+    history = (*job.history, change)
+    if len(history) <= HISTORY_KEPT:
+        return history
+    return (*history[:_FIRST_KEPT], *history[_FIRST_KEPT - HISTORY_KEPT :])
 
 
 def can_be_removed(job: JobContext, event: JobEvent) -> bool:
