@@ -16,14 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from greenray.actors.uploader.settings import UploaderSettings
 from greenray.chain import crypto
 from greenray.chain.dialect import Dialect
 from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import KeyRing
 from greenray.chain.ports import ChainClient
 from greenray.chain.rpc.client import RpcChainClient
-from greenray.chain.rpc.settings import RpcSettings
+from greenray.cluster.config.node_config import rpc_settings, upload_deadline_s
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.local_chain.process import ChainOptions, ChainProcess
@@ -103,10 +102,11 @@ class JournalRebuild:
         params: StorageParams,
         providers: Mapping[str, StorageProvider],
         batch_segments: int,
+        deadline_s: float,
         on_step: OnStep,
     ) -> None:
         """``stores`` and ``providers``: by operator address. ``params``: by which pieces are read;
-        the chain's of now."""
+        the chain's of now. ``deadline_s``: from now on, of jobs that have not ended."""
         self._chain = chain
         self._stores = stores
         self._keys = keys
@@ -114,6 +114,7 @@ class JournalRebuild:
         self._params = params
         self._providers = providers
         self._batch_segments = batch_segments
+        self._deadline_s = deadline_s
         self._on_step = on_step
         self._infos: dict[int, tuple[ObjectInfo, str] | None] = {}
         self._at_once = asyncio.Semaphore(os.cpu_count() or 2)
@@ -198,7 +199,7 @@ class JournalRebuild:
                         self._batch_segments,
                         tuple(made),
                         now,
-                        UploaderSettings().deadline_s,
+                        self._deadline_s,
                     )
                 )
         return tuple(sorted(jobs, key=lambda job: (job.created_at, job.object_id)))
@@ -299,6 +300,7 @@ async def rebuild_journal(settings: Settings, journal: Path, on_step: OnStep) ->
             await chain.storage_params(),
             {provider.operator_address: provider for provider in await chain.storage_providers()},
             settings.batch_segments,
+            upload_deadline_s(settings),
             on_step,
         )
         rebuilt = await rebuild.run()
@@ -333,7 +335,10 @@ async def opened_chain(
             )
         )
         endpoint = process.endpoint
-    chain = RpcChainClient(endpoint, get_dialect(section.dialect), RpcSettings().timeout_s)
+    rpc = rpc_settings(settings)
+    chain = RpcChainClient(
+        endpoint, get_dialect(section.dialect), rpc.timeout_s, rpc.max_answer_bytes
+    )
     try:
         yield chain, ring
     finally:

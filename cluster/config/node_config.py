@@ -151,6 +151,11 @@ def rpc_settings(settings: Settings) -> RpcSettings:
     return _told(RpcSettings, settings.chain, follow=_told(FollowSettings, settings.chain))
 
 
+def upload_deadline_s(settings: Settings) -> float:
+    """After which a job is given up, from its upload on."""
+    return _told(UploaderSettings, settings.replication).deadline_s
+
+
 def _told(wanted: type[T], *sections: object, **calculated: object) -> T:
     """An actor's settings: a field is what a section has by its name, else what is calculated,
     else its default."""

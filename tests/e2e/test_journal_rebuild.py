@@ -134,13 +134,30 @@ def test_only_what_the_chain_proves_is_written_and_the_damaged_journal_is_kept(
         assert network.get("album/photo.jpg") == PAYLOAD
 
 
-def test_an_object_that_was_acknowledged_goes_on_with_the_rebuilt_journal(tmp_path: Path) -> None:
+def test_the_chain_is_asked_within_the_time_that_is_set(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (state_dir / "jobs.sqlite").unlink()
+    monkeypatch.setenv("GREENRAY_CHAIN__TIMEOUT_S", "0.000001")
+    error = refusal("journal", "rebuild", "--state-dir", state_dir)
+    assert error["reason"] == "chain-unavailable"
+    assert not (state_dir / "jobs.sqlite").exists()
+
+
+def test_an_object_that_was_acknowledged_goes_on_with_the_rebuilt_journal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     state_dir = tmp_path / "network"
     with start(state_dir, block_interval_s=3.0) as network:
         network.put(PAYLOAD, "album/photo.jpg", wait="uploaded")
-    (state_dir / "jobs.sqlite").unlink()
+    journal = state_dir / "jobs.sqlite"
+    journal.unlink()
+    monkeypatch.setenv("GREENRAY_REPLICATION__DEADLINE_S", "1000")
     made = answer("journal", "rebuild", "--state-dir", state_dir)
     assert (made["jobs"], made["unfinished"]) == (1, 1)
+    with closing(sqlite3.connect(journal)) as connection:
+        [(deadline_at,)] = connection.execute("SELECT deadline_at FROM jobs")
+    assert deadline_at <= time.time() + 1000
     with start(state_dir) as network:
         while "SEAL_OBJECT_DONE" not in str(network.status("album/photo.jpg")):
             time.sleep(0.05)
