@@ -20,7 +20,13 @@ from greenray.client.deletion import Deleter
 from greenray.client.storage_client import WaitFor
 from greenray.cluster.space import measure_space
 from greenray.protocol.collection import Cause
-from greenray.protocol.errors import AccessDenied, InvalidInput, NoSuchBucket, NoSuchObject
+from greenray.protocol.errors import (
+    AccessDenied,
+    InvalidInput,
+    NoSuchBucket,
+    NoSuchObject,
+    WrongObjectStatus,
+)
 from greenray.protocol.job import JobState
 from greenray.storage.file_location import FileLocation
 from tests.support.faulty_secondaries import LyingReceiver
@@ -206,17 +212,41 @@ async def test_what_an_sp_discontinues_is_collected_once_the_chain_has_deleted_i
             with pytest.raises(AccessDenied, match="gc key"):
                 await client.discontinue("album", None)
         deleter = Deleter(chain, get_dialect(), test_key("sp-0-gc"))
+        with pytest.raises(InvalidInput, match="too long"):
+            await deleter.discontinue("album", None, "x" * 129)
         one = await deleter.discontinue("album", "photo.jpg", "cleanup")
         assert one.object_id == object_id
         await deleter.discontinue("album", None, "cleanup")
-        with pytest.raises(InvalidInput, match="too long"):
-            await deleter.discontinue("album", None, "x" * 129)
         assert stored(network, object_id) == 7
         while await _has_bucket(chain):
             await network.live.collector.collect(dry_run=False)
         await collected(network)
         assert stored(network, object_id) == 0
         await chain.close()
+
+
+async def test_what_the_chain_refuses_of_discontinued_things_is_told_in_words(
+    network: WholeNetwork,
+) -> None:
+    await network.start()
+    await network.put(PAYLOAD)
+    chain = RpcChainClient(network.chain.endpoint)
+    with pytest.raises(AccessDenied, match="album/photo.jpg: the key is not the gc key"):
+        await Deleter(chain, get_dialect(), test_key("sp-1-gc")).discontinue(
+            "album", "photo.jpg", ""
+        )
+    deleter = Deleter(chain, get_dialect(), test_key("sp-0-gc"))
+    await deleter.discontinue("album", "photo.jpg", "")
+    with pytest.raises(WrongObjectStatus, match="album/photo.jpg: it is discontinued already"):
+        await deleter.discontinue("album", "photo.jpg", "")
+    with pytest.raises(WrongObjectStatus, match="discontinued it; it will be deleted"):
+        await network.get()
+    await deleter.discontinue("album", None, "")
+    with pytest.raises(WrongObjectStatus, match="album: it is discontinued already"):
+        await deleter.discontinue("album", None, "")
+    with pytest.raises(WrongObjectStatus, match="album/late.jpg: its bucket is discontinued"):
+        await network.put(OTHER, "late.jpg")
+    await chain.close()
 
 
 async def _has_bucket(chain: RpcChainClient) -> bool:

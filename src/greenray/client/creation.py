@@ -19,12 +19,14 @@ from greenray.protocol.errors import (
     InvalidInput,
     NoSuchObject,
     TransactionRefused,
+    WrongObjectStatus,
 )
 from greenray.protocol.go_json import sorted_compact
 from greenray.protocol.objects import BucketInfo, ObjectInfo, RedundancyType, Visibility
 
 _APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
 _EXISTS = "already exists"
+_DISCONTINUED = "the bucket is discontinued"
 _FIND_TRIES, _FIND_INTERVAL_S = 20, 0.25
 """How long what a block has is looked for."""
 
@@ -78,11 +80,20 @@ class Creator:
     ) -> ObjectInfo:
         """The object that our transaction made, and no other of that name.
 
-        Raises: AnotherObject, TransactionRefused, TransactionFailed, ChainError, BadAnswer.
+        Raises: AnotherObject, WrongObjectStatus (the bucket is discontinued), TransactionRefused,
+        TransactionFailed, ChainError, BadAnswer.
         """
-        object_id = await self._sender.create_object(
-            await self.approved_object(session, bucket_name, object_name, checksums, options)
-        )
+        message = await self.approved_object(session, bucket_name, object_name, checksums, options)
+        try:
+            object_id = await self._sender.create_object(message)
+        except TransactionRefused as error:
+            if _DISCONTINUED not in error.what:
+                raise
+            raise WrongObjectStatus(
+                "its bucket is discontinued, and will be deleted",
+                f"{bucket_name}/{object_name}",
+                "Choose another bucket",
+            ) from error
         info = await self._found(object_id, f"{bucket_name}/{object_name}")
         if info.checksums != checksums.integrity_hashes or info.object_name != object_name:
             raise AnotherObject(

@@ -9,13 +9,19 @@ from typing import Any
 from greenray.chain.dialects import Dialect
 from greenray.chain.ports import ChainClient
 from greenray.chain.transactions.user import TransactionSender
-from greenray.protocol.errors import AccessDenied, InvalidInput, TransactionRefused
+from greenray.protocol.errors import (
+    AccessDenied,
+    InvalidInput,
+    TransactionRefused,
+    WrongObjectStatus,
+)
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import ObjectStatus
 
 _NOT_EMPTY = "Bucket is not empty"
 _DENIED = "Access denied"
 _NO_PROVIDER = "No such storage provider"
+_DISCONTINUED_ALREADY = ("should in created or sealed status", "invalid bucket status")
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +84,11 @@ class Deleter:
         it after its confirm period. With the gc key of the bucket's primary SP.
 
         Raises: NoSuchObject, NoSuchBucket, AccessDenied, InvalidInput (the reason is longer than
-        128 bytes), TransactionRefused, TransactionFailed, ChainError.
+        128 bytes), WrongObjectStatus (it is discontinued already), TransactionRefused,
+        TransactionFailed, ChainError.
         """
         check_bucket_name(bucket_name)
+        name = "/".join(filter(None, (bucket_name, object_name)))
         object_id: int | None = None
         try:
             if object_name is None:
@@ -90,22 +98,34 @@ class Deleter:
                 object_id = (await self._chain.head_object(bucket_name, object_name)).id
                 result = await self._sender.discontinue_object(bucket_name, object_id, reason)
         except TransactionRefused as error:
-            raise _told(error, bucket_name) from error
+            raise _told_to_provider(error, name) from error
         return Deletion(bucket_name, object_name, object_id, False, result.tx_hash, result.height)
 
 
 def _told(error: TransactionRefused, name: str) -> Exception:
-    """What the chain's refusal means, where there is something to do about it."""
+    """What the chain's refusal means to a user, where there is something to do about it."""
     if _NOT_EMPTY in error.what:
         return InvalidInput(
             "the bucket is not empty", name, f"Delete its objects first: greenray delete {name}/..."
         )
-    if _NO_PROVIDER in error.what:
-        return AccessDenied(
-            "the key is not the gc key of the bucket's primary", name, "Name that key with --key"
-        )
     if _DENIED in error.what:
         return AccessDenied(
             "only its owner, or who has a policy for it, may delete this", name, "Name another key"
+        )
+    return error
+
+
+def _told_to_provider(error: TransactionRefused, name: str) -> Exception:
+    """The same to a storage provider that discontinues something.
+
+    The key of nobody's is told from that of another provider by the chain; both are the wrong one.
+    """
+    if _NO_PROVIDER in error.what or _DENIED in error.what:
+        return AccessDenied(
+            "the key is not the gc key of the bucket's primary", name, "Name that key with --key"
+        )
+    if any(said in error.what for said in _DISCONTINUED_ALREADY):
+        return WrongObjectStatus(
+            "it is discontinued already", name, "The chain deletes it after its confirm period"
         )
     return error

@@ -438,12 +438,7 @@ class StorageClient:
         reporter = ProgressReporter(on_progress)
         bucket = await self._chain.head_bucket(bucket_name)
         info = await self._chain.head_object(bucket_name, object_name)
-        if info.object_status is not ObjectStatus.OBJECT_STATUS_SEALED:
-            raise WrongObjectStatus(
-                f"the object is {info.object_status.name}, not sealed",
-                info.name,
-                "Wait until it is sealed.",
-            )
+        _check_sealed(info)
         params = await self._chain.storage_params()
         session = await self._session(bucket)
 
@@ -596,6 +591,20 @@ def _of(info: ObjectInfo, document: Mapping[str, Any]) -> Mapping[str, Any]:
             "Look at the chain, then put it again",
         )
     return document
+
+
+def _check_sealed(info: ObjectInfo) -> None:
+    """Raises WrongObjectStatus."""
+    if info.object_status is ObjectStatus.OBJECT_STATUS_SEALED:
+        return
+    gone = info.object_status is ObjectStatus.OBJECT_STATUS_DISCONTINUED
+    raise WrongObjectStatus(
+        f"the object is {info.object_status.name}, not sealed",
+        info.name,
+        "Its storage provider has discontinued it; it will be deleted."
+        if gone
+        else "Wait until it is sealed.",
+    )
 
 
 def _check_same_payload(existing: ObjectInfo, checksums: PayloadChecksums) -> None:
