@@ -18,7 +18,10 @@ from greenray.chain.keystore import (
     load_key,
     new_key,
 )
+from greenray.client.network_file import GatewayAddress, NetworkFile
+from greenray.client.user import open_client
 from greenray.protocol.errors import KeyMissing, KeystoreError
+from greenray.storage.file_location import FileLocation
 
 KEY = b"\x11" * 32
 
@@ -102,3 +105,26 @@ def test_keystores_without_a_password_and_no_keys_at_all_say_what_to_set(tmp_pat
         KeyRing.open(tmp_path, {})
     with pytest.raises(KeyMissing, match="GREENRAY_KEY_"):
         KeyRing.open(None, {})
+
+
+@pytest.mark.parametrize("name", ["missing.json", "."])
+async def test_a_users_keystore_that_is_not_there_is_said_to_be_missing_not_encrypted(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(PASSWORD_VARIABLE, raising=False)
+    network = NetworkFile(
+        pid=1,
+        chain_endpoint="http://127.0.0.1:1",
+        chain_id="greenfield_9000-121",
+        dialect="v0_2",
+        gateways=(GatewayAddress("0xabc", "http://127.0.0.1:1", "uploader-0", "node-1"),),
+        keys="",
+        user_key_name="",
+        started_at=1.0,
+        pieces=FileLocation(tmp_path / "pieces"),
+        ray_address="",
+        ray_namespace="",
+    )
+    with pytest.raises(KeystoreError, match="there is no such file"):
+        async with open_client(network, tmp_path / name):
+            pass

@@ -13,7 +13,7 @@ from greenray.chain.rpc.settings import FollowSettings
 from greenray.chain.secrets import taken_secrets
 from greenray.client.network_file import NetworkFile
 from greenray.client.storage_client import StorageClient
-from greenray.protocol.errors import InvalidName, KeyMissing
+from greenray.protocol.errors import InvalidName, KeyMissing, KeystoreError
 
 
 @asynccontextmanager
@@ -55,6 +55,8 @@ def _user_key(network: NetworkFile, key_file: Path | None) -> bytes:
                 "the network has no user of its own", network.keys, "Name a keystore with --key"
             )
         return KeyRing.open(keys, taken_secrets()).user_key(network.user_key_name)
+    if not key_file.is_file():
+        raise KeystoreError("there is no such file", str(key_file), "Name a keystore with --key")
     password = taken_secrets().get(PASSWORD_VARIABLE)
     if password is None:
         raise KeyMissing("the keystore is encrypted", str(key_file), f"Set {PASSWORD_VARIABLE}")
