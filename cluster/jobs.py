@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,22 +15,41 @@ from greenray.cluster.attaching import attached_finder
 from greenray.protocol.errors import InvalidInput, NoSuchJob
 from greenray.protocol.job import JobState
 from greenray.protocol.job_outlook import JobFilter, JobOutlook
+from greenray.protocol.names import check_bucket_name
 from greenray.storage.journal_file import read_jobs
 
 if TYPE_CHECKING:
     from greenray.seam.finder import Finder
 
 
+_ADDRESS = re.compile(r"0x[0-9a-f]{40}", re.IGNORECASE)
+
 OperatorSource = Callable[[], JobOperator]
 """Called where an event loop runs, when a job is to be changed."""
 
 
 def find_jobs(journal: Path, wanted: JobFilter) -> tuple[JobOutlook, ...]:
-    """Oldest first; the network may run. Raises JournalMissing, JournalError."""
+    """Oldest first; the network may run.
+
+    Raises InvalidName, InvalidInput (no name of a bucket, no address), JournalMissing,
+    JournalError.
+    """
+    _check(wanted)
     now = time.time()
     jobs = read_jobs(journal, unfinished_only=not wanted.finished)
     outlooks = (JobOutlook.of(job, now) for job in jobs)
     return tuple(job for job in outlooks if wanted.passes(job))
+
+
+def _check(wanted: JobFilter) -> None:
+    if wanted.bucket_name is not None:
+        check_bucket_name(wanted.bucket_name)
+    if wanted.sp_address is not None and not _ADDRESS.fullmatch(wanted.sp_address):
+        raise InvalidInput(
+            f"{wanted.sp_address!r} is no operator address",
+            "sp",
+            "Use one that 'greenray status' shows",
+        )
 
 
 def find_job(journal: Path, name: str) -> JobOutlook:

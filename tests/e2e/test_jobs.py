@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import greenray
-from greenray.protocol.errors import IllegalTransition, NoSuchJob
+from greenray.protocol.errors import IllegalTransition, InvalidInput, NoSuchJob
 from greenray.protocol.job import JobState
 from tests.support.broken_table import BrokenTable
 from tests.support.cli import (
@@ -111,5 +111,11 @@ def test_the_same_from_python_in_one_process(tmp_path: Path) -> None:
         assert [job.final for job in network.jobs(finished=True, bucket="photos")] == [True, True]
         with pytest.raises(IllegalTransition):
             network.give_up_job("photos/one")
+        for address in ("sp-0", "0x1", ""):
+            with pytest.raises(InvalidInput, match="no operator address"):
+                network.jobs(sp=address)
+        with pytest.raises(InvalidInput, match="bucket name 'photos/one'"):
+            network.jobs(bucket="photos/one")
+        assert len(network.jobs(finished=True, sp=one.sp_address.lower())) == 2
         with pytest.raises(NoSuchJob, match="greenray jobs list"):
             network.retry_job(17)
