@@ -126,6 +126,11 @@ def test_a_file_that_is_no_journal_is_refused_and_left_alone(journal: Path) -> N
     assert journal.read_bytes() == b"somebody's notes\n" * 1000
 
 
+def test_a_directory_is_no_journal_and_no_fault_of_the_state_directory(tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="this is a directory"):
+        check_journal(tmp_path)
+
+
 def test_a_journal_that_is_not_there_is_not_made_by_looking(journal: Path) -> None:
     for look in (check_journal, lambda path: SqliteJobStore.open(path, create=False)):
         with pytest.raises(JournalMissing, match=r"jobs\.sqlite"):

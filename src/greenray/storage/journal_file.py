@@ -32,7 +32,10 @@ from greenray.storage.sqlite_schema import check_header, is_current, open_journa
 _COMPANIONS = ("-wal", "-shm", "-journal")
 """What SQLite keeps beside a database that is open, or was not closed."""
 
-_RESTORE_STEPS = "Restore an intact backup with 'greenray journal restore FILE'"
+_RESTORE_STEPS = (
+    "Restore an intact backup with 'greenray journal restore FILE', or make the journal again with "
+    "'greenray journal rebuild'"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +216,8 @@ def _reader(path: Path) -> sqlite3.Connection:
     have left beside the journal; one that is opened for reading would leave files there."""
     if not path.exists():
         raise JournalMissing("there is no journal", str(path), "Name another, or --state-dir")
+    if path.is_dir():
+        raise InvalidInput("this is a directory, no journal", str(path), "Name a file in it")
     connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA query_only = ON")

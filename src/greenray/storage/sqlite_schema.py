@@ -12,8 +12,8 @@ APPLICATION_ID = 0x67726179
 """``gray``, in the header of every journal file."""
 
 MISSING_JOURNAL_STEPS = (
-    "Restore it with 'greenray journal restore FILE', or go on without the jobs that it had: "
-    "greenray up --new-journal"
+    "Restore it with 'greenray journal restore FILE', make it again with 'greenray journal "
+    "rebuild', or go on without the jobs that it had: greenray up --new-journal"
 )
 
 # ``attempt`` is a job's retries and a group's fence, ``next_attempt_at`` a job's ``retry_at``.
