@@ -231,20 +231,20 @@ async def test_what_the_chain_refuses_of_discontinued_things_is_told_in_words(
     await network.start()
     await network.put(PAYLOAD)
     chain = RpcChainClient(network.chain.endpoint)
-    with pytest.raises(AccessDenied, match="album/photo.jpg: the key is not the gc key"):
+    with pytest.raises(AccessDenied, match=r"album/photo\.jpg: the key is not the gc key"):
         await Deleter(chain, get_dialect(), test_key("sp-1-gc")).discontinue(
             "album", "photo.jpg", ""
         )
     deleter = Deleter(chain, get_dialect(), test_key("sp-0-gc"))
     await deleter.discontinue("album", "photo.jpg", "")
-    with pytest.raises(WrongObjectStatus, match="album/photo.jpg: it is discontinued already"):
+    with pytest.raises(WrongObjectStatus, match=r"album/photo\.jpg: it is discontinued already"):
         await deleter.discontinue("album", "photo.jpg", "")
     with pytest.raises(WrongObjectStatus, match="discontinued it; it will be deleted"):
         await network.get()
     await deleter.discontinue("album", None, "")
     with pytest.raises(WrongObjectStatus, match="album: it is discontinued already"):
         await deleter.discontinue("album", None, "")
-    with pytest.raises(WrongObjectStatus, match="album/late.jpg: its bucket is discontinued"):
+    with pytest.raises(WrongObjectStatus, match=r"album/late\.jpg: its bucket is discontinued"):
         await network.put(OTHER, "late.jpg")
     await chain.close()
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 app = command_app()
 
-_UNKNOWN = "(of other primaries)"
+_UNKNOWN = "(no job here)"
 
 
 @app.command()
