@@ -84,7 +84,11 @@ def test_a_stuck_job_is_listed_shown_retried_and_another_one_given_up(
     assert [j["final"] for j in network.answer("jobs", "list", "--all")["jobs"]] == [True, True]
     network.stop()
 
-    assert "album/other.jpg" in surroundings.run("jobs", "list", "--all").stdout
+    sealed, ended = surroundings.run("jobs", "list", "--all").stdout.splitlines()
+    assert "album/photo.jpg" in sealed
+    assert "is not tried again" not in sealed
+    assert "album/other.jpg" in ended
+    assert "has ended, is not tried again" in ended
     stopped = surroundings.run("jobs", "retry", "album/other.jpg", "--json").error
     assert stopped["reason"] == "not-running"
 

@@ -19,6 +19,7 @@ def document(state: str, *, final: bool) -> dict[str, Any]:
         "state": state,
         "state_number": 9,
         "final": final,
+        "sealed": state == "SEAL_OBJECT_DONE",
         "attempt": 0,
         "history": [],
         "secondaries": [],
@@ -55,6 +56,21 @@ def test_retries_and_the_reason_of_the_last_failure_are_shown() -> None:
         {**document("REPLICATE_OBJECT_ERROR", final=False), "attempt": 3, "error": error}
     )
     assert "  retries: 3\n  too-few-approvals: 2 of 6" in shown
+
+
+@pytest.mark.parametrize(
+    ("state", "final", "is_told"),
+    [
+        ("REPLICATE_OBJECT_ERROR", True, True),
+        ("REPLICATE_OBJECT_ERROR", False, False),
+        ("SEAL_OBJECT_DONE", True, False),
+    ],
+)
+def test_a_job_that_ended_without_a_seal_is_told_from_one_that_is_tried_again(
+    state: str, final: bool, is_told: bool
+) -> None:
+    shown = status.describe(document(state, final=final))
+    assert ("it has ended, and is not tried again" in shown) is is_told
 
 
 @pytest.fixture

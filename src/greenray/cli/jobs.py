@@ -105,10 +105,12 @@ async def _operate(name: str, state_dir: Path, *, give_up: bool) -> JobOutlook:
 
 def _line(job: JobOutlook) -> str:
     retry = "" if job.next_retry_in_s is None else f", due in {job.next_retry_in_s:.0f} s"
-    waits_for = f"  waits for {job.waits_for}{retry}" if job.waits_for else ""
+    outlook = f"  waits for {job.waits_for}{retry}" if job.waits_for else ""
+    if job.final and not job.sealed:
+        outlook = "  has ended, is not tried again"
     return (
         f"{job.job_id:6}  {job.name}  {job.state.name}  {job.age_s:.0f} s old, "
-        f"{job.retries} retries{waits_for}"
+        f"{job.retries} retries{outlook}"
     )
 
 

@@ -169,4 +169,6 @@ def describe(document: Mapping[str, Any]) -> str:
         lines.append(f"  retries: {document['attempt']}")
     if document["error"]:
         lines.append(f"  {document['error']['reason']}: {document['error']['message']}")
+    if document["final"] and not document["sealed"]:
+        lines.append("  it has ended, and is not tried again")
     return "\n".join(lines)

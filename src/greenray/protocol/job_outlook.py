@@ -58,6 +58,10 @@ class JobOutlook:
         """``bucket/object``"""
         return f"{self.bucket_name}/{self.object_name}"
 
+    @property
+    def sealed(self) -> bool:
+        return self.state is JobState.SEAL_OBJECT_DONE
+
     def to_json(self) -> dict[str, Any]:
         document = asdict(self)
         if self.error is not None:
