@@ -84,11 +84,11 @@ def test_a_stuck_job_is_listed_shown_retried_and_another_one_given_up(
     assert [j["final"] for j in network.answer("jobs", "list", "--all")["jobs"]] == [True, True]
     network.stop()
 
-    sealed, ended = surroundings.run("jobs", "list", "--all").stdout.splitlines()
-    assert "album/photo.jpg" in sealed
-    assert "is not tried again" not in sealed
-    assert "album/other.jpg" in ended
-    assert "has ended, is not tried again" in ended
+    sealed_row, given_up_row = surroundings.run("jobs", "list", "--all").stdout.splitlines()
+    assert "album/photo.jpg" in sealed_row
+    assert "is not tried again" not in sealed_row
+    assert "album/other.jpg" in given_up_row
+    assert "has ended, is not tried again" in given_up_row
     stopped = surroundings.run("jobs", "retry", "album/other.jpg", "--json").error
     assert stopped["reason"] == "not-running"
 
