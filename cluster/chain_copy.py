@@ -36,18 +36,18 @@ def back_up_chain(state: StateDir, directory: Path) -> ChainCopy:
         raise InvalidInput(
             "no embedded chain has run here", str(state.root), "Name another --state-dir"
         )
-    if directory.exists():
-        raise InvalidInput(
-            "is there already, and is not overwritten", str(directory), "Name another directory"
-        )
     part = directory.with_name(f"{directory.name}.part")
-    shutil.rmtree(part, ignore_errors=True)
+    for path in (directory, part):
+        if path.exists():
+            raise InvalidInput(
+                "is there already, and is not overwritten", str(path), "Name another directory"
+            )
     try:
         with store_errors(directory, "write the copy"):
             copy = StateDir(part)
             copy.chain_home.mkdir(parents=True, mode=0o700)
             _copy_database(state.chain_database, copy.chain_database)
-            check_chain_database(copy.chain_database)
+            check_chain_database(copy.chain_database, named=state.chain_database)
             for path in _beside(state):
                 shutil.copy2(path, part / path.name)
                 _sync(part / path.name)

@@ -74,8 +74,11 @@ def leave_in_order(state: StateDir) -> None:
         log.warning("the journal could not be closed: %s", error)
 
 
-def check_chain_database(path: Path) -> None:
-    """Raises StoreError: it is damaged."""
+def check_chain_database(path: Path, *, named: Path | None = None) -> None:
+    """``named``: the database that ``path`` is a copy of, for the error.
+
+    Raises StoreError: it is damaged.
+    """
     if not path.exists():
         return
     try:
@@ -86,6 +89,7 @@ def check_chain_database(path: Path) -> None:
     if found != "ok":
         raise StoreError(
             f"the embedded chain's database is damaged: {found}",
-            str(path),
-            "Put back a copy of the state directory, or choose another --state-dir",
+            str(named or path),
+            "Put back a copy with 'greenray chain restore DIRECTORY', or choose another "
+            "--state-dir",
         )

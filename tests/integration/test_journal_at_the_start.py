@@ -3,14 +3,22 @@ nothing tells of an older one."""
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from pathlib import Path
 
 import pytest
 
+from greenray.cluster.chain_copy import back_up_chain
 from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.journal import check_chain_database, prepare_journal
-from greenray.protocol.errors import InvalidSetting, JournalDamaged, JournalMissing, StoreError
+from greenray.protocol.errors import (
+    InvalidInput,
+    InvalidSetting,
+    JournalDamaged,
+    JournalMissing,
+    StoreError,
+)
 from greenray.storage.file_location import FileLocation
 from greenray.storage.journal_file import check_journal
 from tests.contracts.piece_store_contract import CONTENT, KEY, LAYOUT, put
@@ -87,15 +95,44 @@ def test_a_damaged_journal_is_refused(start: Start) -> None:
         start.prepare()
 
 
+def chain_database(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE blocks AS SELECT randomblob(2000) FROM sqlite_master")
+        connection.executemany("INSERT INTO blocks VALUES (?)", [(b"block" * 500,)] * 50)
+    connection.close()
+
+
 def test_a_damaged_database_of_the_chain_is_refused(tmp_path: Path) -> None:
     database = tmp_path / "chain.sqlite"
     check_chain_database(database)
     assert not database.exists()
-    with sqlite3.connect(database) as connection:
-        connection.execute("CREATE TABLE blocks AS SELECT randomblob(2000) FROM sqlite_master")
-        connection.executemany("INSERT INTO blocks VALUES (?)", [(b"block" * 500,)] * 50)
-    connection.close()
+    chain_database(database)
     check_chain_database(database)
     database.write_bytes(database.read_bytes()[: 40 * 1024])
-    with pytest.raises(StoreError, match=r"chain\.sqlite.*damaged.*--state-dir"):
+    with pytest.raises(StoreError, match=r"chain\.sqlite.*damaged.*greenray chain restore"):
         check_chain_database(database)
+
+
+def test_a_damaged_chain_is_not_backed_up_and_named_where_it_is(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    chain_database(state.chain_database)
+    content = bytearray(state.chain_database.read_bytes())
+    content[40 * 1024 : 60 * 1024] = bytes(20 * 1024)
+    state.chain_database.write_bytes(content)
+    with pytest.raises(StoreError, match=re.escape(f"{state.chain_database}: the embedded chain")):
+        back_up_chain(state, tmp_path / "backup")
+    assert [path.name for path in tmp_path.iterdir()] == ["state"]
+
+
+def test_a_backup_of_the_chain_removes_nothing_that_is_called_like_its_unfinished_copy(
+    tmp_path: Path,
+) -> None:
+    state = StateDir(tmp_path / "state")
+    chain_database(state.chain_database)
+    (tmp_path / "backup.part").mkdir()
+    (tmp_path / "backup.part" / "notes").touch()
+    with pytest.raises(InvalidInput, match=r"backup\.part.*not overwritten"):
+        back_up_chain(state, tmp_path / "backup")
+    assert (tmp_path / "backup.part" / "notes").exists()
+    assert not (tmp_path / "backup").exists()

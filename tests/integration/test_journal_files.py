@@ -191,6 +191,18 @@ def test_a_backup_overwrites_nothing(journal: Path, tmp_path: Path) -> None:
     assert copy.read_text() == "last week's"
 
 
+def test_a_backup_removes_nothing_that_is_called_like_its_unfinished_copy(
+    journal: Path, tmp_path: Path
+) -> None:
+    write(journal)
+    part = tmp_path / "backup.sqlite.part"
+    part.write_text("another's")
+    with pytest.raises(InvalidInput, match=r"backup\.sqlite\.part.*not overwritten"):
+        back_up(journal, tmp_path / "backup.sqlite")
+    assert part.read_text() == "another's"
+    assert not (tmp_path / "backup.sqlite").exists()
+
+
 def test_a_damaged_journal_is_not_backed_up_and_nothing_is_left(
     journal: Path, tmp_path: Path
 ) -> None:

@@ -100,6 +100,11 @@ def back_up(journal: Path, copy: Path) -> JournalSummary:
     Raises InvalidInput (the copy is there already), NoSpaceLeft, StoreError (it cannot be written),
     and what ``check_journal`` raises.
     """
+    part = _part_of(copy)
+    if part.exists():
+        raise InvalidInput(
+            "is there already, and is not overwritten", str(part), "Name another file"
+        )
     with store_errors(copy, "write the copy"):
         try:
             copy.open("xb").close()  # the name is ours from now on
@@ -170,7 +175,7 @@ def _current(path: Path) -> Iterator[sqlite3.Connection]:
 @contextmanager
 def _checked_copy(source: Path, target: Path) -> Iterator[JournalSummary]:
     """Of a copy beside ``target``, which is removed if it is still there in the end."""
-    part = target.with_name(f"{target.name}.part")
+    part = _part_of(target)
     _remove(part)
     try:
         with _errors_of(source):
@@ -183,6 +188,11 @@ def _checked_copy(source: Path, target: Path) -> Iterator[JournalSummary]:
         yield summary
     finally:
         _remove(part)
+
+
+def _part_of(target: Path) -> Path:
+    """Where a copy is made that becomes ``target``."""
+    return target.with_name(f"{target.name}.part")
 
 
 def _remove(path: Path) -> None:
