@@ -4,6 +4,7 @@ process, again and again."""
 
 from __future__ import annotations
 
+import os
 import random
 import re
 import shutil
@@ -134,3 +135,20 @@ def test_a_network_whose_state_directory_is_removed_ends_itself_and_says_why(
     assert network.surroundings.processes() == []
     down = network.run("down", "--json").error
     assert down["reason"] == "not-running"
+
+
+@pytest.mark.parametrize("server", ["gcs_server", "raylet"])
+def test_a_detached_network_outlives_a_server_of_ray(tmp_path: Path, server: str) -> None:
+    """Its parent is init, which Ray takes for a raylet that has died."""
+    surroundings = Surroundings(tmp_path / "network")
+    try:
+        up = surroundings.run("up", "--detach", "--json")
+        assert up.exit_code == 0, up
+        assert psutil.Process(up.document["pid"]).ppid() != os.getpid()
+        process_of(surroundings, f"/{server}").kill()
+        while (status := surroundings.run("status", "--json")).exit_code != 0:
+            assert status.document["state"] in ("degraded", "not answering")
+        assert status.document["pid"] == up.document["pid"]
+        assert surroundings.run("down", "--json").exit_code == 0
+    finally:
+        surroundings.kill_everything()
