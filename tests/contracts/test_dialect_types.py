@@ -13,7 +13,7 @@ _PACKAGE = Path("src/greenray/chain/dialects/v0_2")
 _MODULES = ("", ".v0_2", ".v0_2.secondaries")
 _BROKEN = {
     "Dialect": ("__init__.py", "def approval_of(", "def approval_off("),
-    "Queries": ("queries.py", "by_id(object_id: int", "by_id(object_id: str"),
+    "Queries": ("queries.py", "by_id(object_id: int", "by_id(object_id: bytes"),
     "Secondaries": ("secondaries.py", "def plan(", "def plann("),
     "P2pWire": ("p2p_wire.py", "def decode_approval(data: bytes", "def decode_approval(data: str"),
 }
