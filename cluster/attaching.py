@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from greenray.client.network_file import NetworkFile
@@ -28,3 +30,24 @@ def attached_finder(network: NetworkFile, instead: str, actors: Iterable[str] = 
     from greenray.cluster.on_ray.payload import finder_of
 
     return finder_of(network, actors)
+
+
+class _Users:
+    """How many networks of other processes are in use here."""
+
+    count = 0
+
+
+@contextmanager
+def in_use() -> Iterator[None]:
+    """Around the use of a network that another process runs. After the last one this process is no
+    driver of a cluster any more, if giving orders has made it one."""
+    _Users.count += 1
+    try:
+        yield
+    finally:
+        _Users.count -= 1
+        if not _Users.count and "greenray.cluster.on_ray.payload" in sys.modules:
+            from greenray.cluster.on_ray.payload import detach
+
+            detach()

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 16 << 20
 
 
+class _Attachment:
+    """Whether this process became a driver here, and not by a call of its own."""
+
+    made_here = False
+
+
 def attached(network: NetworkFile) -> None:
     """Make this process a driver of the network's cluster, if it is none of any.
 
@@ -39,6 +45,14 @@ def attached(network: NetworkFile) -> None:
     """
     if not ray.is_initialized():
         attach_ray(network.ray_address, namespace=network.ray_namespace)
+        _Attachment.made_here = True
+
+
+def detach() -> None:
+    """End what ``attached`` began: Ray ends the process of a driver that has lost its cluster."""
+    if _Attachment.made_here:
+        _Attachment.made_here = False
+        ray.shutdown()
 
 
 def finder_of(network: NetworkFile, actors: Iterable[str] = ()) -> RayFinder:

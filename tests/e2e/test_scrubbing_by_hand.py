@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import ray
 
 import greenray
 from greenray.protocol.errors import InvalidInput, NoSuchBucket, NoSuchObject
@@ -93,6 +94,7 @@ def _refuses_nonsense(network: UpNetwork) -> None:
             net.scrub("nothing-there")
         with pytest.raises(InvalidInput):
             net.scrub(bandwidth_bytes_s=-1)
+    assert not ray.is_initialized()  # it would end this process a minute after the network's end
     assert network.run("scrub", "A", "--json").error["reason"] == "invalid-name"
     for arguments in (["--since", "yesterday"], ["--bandwidth", "fast"], ["--known", "--repair"]):
         assert network.run("scrub", *arguments).exit_code == 2

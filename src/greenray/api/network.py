@@ -35,6 +35,7 @@ from greenray.client.payload_io import PayloadFile, download_target
 from greenray.client.setbacks import OnSetback
 from greenray.client.storage_client import StorageClient, WaitFor
 from greenray.client.user import open_client, split_name
+from greenray.cluster.attaching import in_use
 from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.jobs import (
     OperatorSource,
@@ -175,6 +176,7 @@ def connect(state_dir: str | Path = "~/.greenray") -> Network:
     path = Path(state_dir).expanduser()
     found = read_network(path)
     with ExitStack() as undo:
+        undo.enter_context(in_use())
         loop = LoopThread("greenray")
         undo.callback(loop.stop)
         orders = Orders(
