@@ -3,13 +3,17 @@
 # Tests start some hundred processes, which would all compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-chain test-stock chaos faults floods lint format clean notebooks lock release
+.PHONY: demo test test-chain test-stock long chaos faults floods lint format clean notebooks lock release
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
 
 test: .venv/ready-dev
 	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+# Tests of minutes: a network killed after each of its journal's writes, uploads to a failing disk.
+long: .venv/ready-dev
+	.venv/bin/pytest -m long
 
 # Thousands of objects and hundreds of clients at a time, and what they leave behind; 10 GB of disk.
 floods: .venv/ready-dev

@@ -88,6 +88,8 @@ async def network(tmp_path: Path) -> AsyncIterator[WholeNetwork]:
         yield network
 
 
+@pytest.mark.long  # the client tries for a minute
+@pytest.mark.timeout(300)
 async def test_an_upload_is_refused_with_what_to_do_and_taken_when_the_fault_is_gone(
     fault: DiskFault, network: WholeNetwork
 ) -> None:
