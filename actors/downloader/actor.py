@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -73,6 +74,7 @@ class Downloader:
         slots = asyncio.Semaphore(settings.parallel_rebuilds)
         self._tools = RecoveryTools(pieces, codec, self._pool, slots, settings)
         self._repairs: dict[tuple[str, int], asyncio.Task[None]] = {}
+        self._repaired: Counter[tuple[str, int]] = Counter()
         self._restorations: dict[tuple[str, int], asyncio.Task[IntegrityRecord]] = {}
 
     async def open(self, sp_address: str, info: ObjectInfo) -> SegmentReader:
@@ -92,9 +94,10 @@ class Downloader:
         if record is None:
             record = await self._restored(sp_address, info, layout)
         stored = _Stored(sp_address, info, layout, record, fence)
+        repaired = self._repaired[sp_address, info.id]
         return SegmentReader(
             *self._what_to_read(stored),
-            on_broken=lambda segments: self._begin_repair(stored, segments),
+            on_broken=lambda segments: self._begin_repair(stored, segments, repaired),
         )
 
     async def close(self) -> None:
@@ -147,10 +150,11 @@ class Downloader:
 
     # --- repairing -------------------------------------------------------------------------------
 
-    def _begin_repair(self, stored: _Stored, segments: range) -> RebuiltFeed | None:
-        """One at a time for each object: whoever finds it broken meanwhile changes nothing."""
+    def _begin_repair(self, stored: _Stored, segments: range, repaired: int) -> RebuiltFeed | None:
+        """One at a time for each object, and none for a reading that began before the last one
+        ended: what it finds broken was so before. ``repaired``: how often it was when it began."""
         key = (stored.sp_address, stored.info.id)
-        if key in self._repairs:
+        if key in self._repairs or self._repaired[key] != repaired:
             return None
         feed = RebuiltFeed(segments, self._settings.parallel_rebuilds)
         repair = self._repairs[key] = asyncio.create_task(self._repair(stored, feed))
@@ -165,4 +169,5 @@ class Downloader:
         except GreenrayError as error:
             log.warning("%s stays broken until the next download: %s", info.name, error)
         else:
+            self._repaired[stored.sp_address, info.id] += 1
             log.warning("%s is whole again", info.name)

@@ -306,11 +306,7 @@ async def test_downloads_at_once_repair_once(sealed: Sealed) -> None:
     downloads = [sealed.network.get() for _ in range(4)]
     assert await asyncio.gather(*downloads) == [PAYLOAD] * 4
     await sealed.repaired()
-    primary = sealed.network.piece_store(sealed.network.primary)
-    while True:  # a download that came late may look once more
-        if not list(primary.list_unfinished()):
-            return
-        await asyncio.sleep(0.02)
+    assert list(sealed.network.piece_store(sealed.network.primary).list_unfinished()) == []
 
 
 @pytest.mark.parametrize("fault", [_removed, _flipped, _cut])

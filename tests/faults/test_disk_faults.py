@@ -88,8 +88,6 @@ async def network(tmp_path: Path) -> AsyncIterator[WholeNetwork]:
         yield network
 
 
-@pytest.mark.long  # the client tries for a minute
-@pytest.mark.timeout(300)
 async def test_an_upload_is_refused_with_what_to_do_and_taken_when_the_fault_is_gone(
     fault: DiskFault, network: WholeNetwork
 ) -> None:
@@ -107,8 +105,6 @@ async def test_an_upload_is_refused_with_what_to_do_and_taken_when_the_fault_is_
     assert await network.get("before.jpg") == BEFORE
 
 
-@pytest.mark.long
-@pytest.mark.timeout(300)
 async def test_what_was_acknowledged_is_sealed_when_the_fault_is_gone(
     fault: DiskFault, network: WholeNetwork
 ) -> None:
@@ -123,8 +119,6 @@ async def test_what_was_acknowledged_is_sealed_when_the_fault_is_gone(
     assert await network.get() == BEFORE
 
 
-@pytest.mark.long
-@pytest.mark.timeout(300)
 async def test_a_journal_that_another_process_has_locked_is_named_and_used_again(
     network: WholeNetwork,
 ) -> None:

@@ -49,7 +49,7 @@ async def client_of(speak: Speak) -> AsyncIterator[tuple[StorageClient, str]]:
             KEY,
             sp_address=sp.address,
             codec=get_codec("numpy"),
-            settings=ClientSettings(answer_limits=HASTE),
+            settings=ClientSettings(answer_limits=HASTE, outage_s=0.05),
         )
         try:
             yield client, info.name

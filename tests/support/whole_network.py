@@ -166,6 +166,7 @@ class WholeNetwork:
         self.collector = CollectorSettings(delay_s=0.001)
         self.retry_base_s = 0.2
         self.retry_cap_s = 0.5
+        self.client_outage_s = 1.0
         self.processes: Processes | None = None
         self.frozen = asyncio.Event()
         self._thawed = threading.Event()
@@ -346,7 +347,9 @@ class WholeNetwork:
             USER_KEY,
             sp_address=self.primary,
             endpoints=endpoints,
-            settings=ClientSettings(poll_interval_s=0.05, wait_timeout_s=60.0),
+            settings=ClientSettings(
+                poll_interval_s=0.05, wait_timeout_s=60.0, outage_s=self.client_outage_s
+            ),
         )
         try:
             yield client
