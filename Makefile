@@ -11,7 +11,7 @@ demo: .venv/ready
 test: .venv/ready-dev
 	.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-# Tests of minutes: a network killed after each of its journal's writes, uploads to a failing disk.
+# Tests of minutes: a network killed after each of its journal's writes.
 long: .venv/ready-dev
 	.venv/bin/pytest -m long
 

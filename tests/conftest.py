@@ -3,6 +3,7 @@ process they ran in."""
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable
 
 import pytest
@@ -21,6 +22,13 @@ def show(record_property: Callable[[str, object], None]) -> Callable[[str], None
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long tests begin first, so that several processes end at about the same time."""
     items.sort(key=_turn)
+
+
+def pytest_collection_finish() -> None:
+    """What importing and collecting made lives to the end; looking through it for garbage took a
+    tenth of the unit tests' time."""
+    gc.collect()
+    gc.freeze()
 
 
 def _turn(item: pytest.Item) -> int:

@@ -416,13 +416,13 @@ def test_parked_job_has_time_for_retries_when_it_goes_on_after_its_deadline() ->
 def test_history_of_a_job_that_waits_for_days_keeps_its_beginning_and_its_latest_changes() -> None:
     parked = JobError.of(SealAccountWithoutFunds("no coins"))
     job = _in_state(JobState.SIGN_OBJECT_DOING)
-    for look in range(10_000):
+    for look in range(1_000):
         job = apply(job, SignFailed(parked, look + 1.0), float(look))
         job = apply(job, RetryDue(), look + 0.5)
     times = [change.at for change in job.history]
     assert len(times) == HISTORY_KEPT
     assert times[:10] == [look / 2 for look in range(10)]
-    assert times[-2:] == [9999.0, 9999.5]
+    assert times[-2:] == [999.0, 999.5]
     assert times == sorted(times)
 
 
