@@ -10,13 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated
 
-from annotated_types import Ge, Gt
+from annotated_types import Ge, Gt, Le
 
 MIB = 1024 * 1024
 
 PositiveSeconds = Annotated[float, Gt(0)]
 AtLeastOne = Annotated[int, Ge(1)]
 NotNegative = Annotated[int, Ge(0)]
+ShareOfOne = Annotated[float, Gt(0), Le(1)]
 
 
 @dataclass(frozen=True, slots=True)

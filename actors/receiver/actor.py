@@ -26,6 +26,7 @@ from greenray.actors.receiver.column_intake import (
     store_whole,
 )
 from greenray.actors.receiver.settings import ReceiverSettings
+from greenray.actors.traffic import Traffic
 from greenray.chain.crypto import recover_signer
 from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
@@ -89,9 +90,12 @@ class Receiver:
         signer: SignerPort,
         dialect: Dialect,
         clock: Callable[[], float],
+        uploads: Traffic | None = None,
         settings: ReceiverSettings | None = None,
     ) -> None:
-        """``piece_stores``: by operator address, one per hosted SP. ``clock``: unix seconds."""
+        """``piece_stores``: by operator address, one per hosted SP. ``clock``: unix seconds.
+        ``uploads``: told of every batch that is stored."""
+        self._uploads = uploads or Traffic()
         self._settings = settings or ReceiverSettings()
         self._chain = chain
         self._finder = ObjectFinder(chain, self._settings.patience)
@@ -133,6 +137,7 @@ class Receiver:
         """See ``ReceiverPort.write_batch``. ``column``: flat uint8, exactly the batch's pieces."""
         self._check_key(sp_address, key)
         incoming = IncomingColumn.of(column)
+        self._uploads.flows()
         await self._uncancelled(self._write_batch(key, batch_index, incoming))
 
     async def finish(self, sp_address: str, key: GroupKey) -> UnverifiedReceipt:
@@ -144,6 +149,7 @@ class Receiver:
         self, sp_address: str, order: GroupOrder, column: Column
     ) -> UnverifiedReceipt:
         """See ``ReceiverPort.hold_group``. ``column``: flat uint8, all pieces of the group."""
+        self._uploads.flows()
         return await self._uncancelled(
             self._hold_group(sp_address, order, IncomingColumn.of(column))
         )

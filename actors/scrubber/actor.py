@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from greenray.actors.credit.throttle import Throttle
@@ -22,6 +23,7 @@ from greenray.actors.scrubber.column_repair import RepairTools
 from greenray.actors.scrubber.object_scrub import ObjectScrub
 from greenray.actors.scrubber.settings import ScrubberSettings
 from greenray.actors.scrubber.walk import WalkedObject, columns_of_one, walk
+from greenray.actors.traffic import Traffic
 from greenray.actors.uploader.ingest import run_in
 from greenray.protocol.errors import GreenrayError, InvalidInput, NoSuchObject, WrongObjectStatus
 from greenray.protocol.objects import ObjectInfo
@@ -60,15 +62,18 @@ class Scrubber:
         tools: RepairTools,
         pool: ThreadPoolExecutor,
         clock: Callable[[], float],
+        uploads: Traffic,
         settings: ScrubberSettings | None = None,
     ) -> None:
         """``name``: whose scrubs in the journal are this one's. ``pool``: also that of ``tools``;
-        it and the source of pieces are this one's to close. ``clock``: unix seconds."""
+        it and the source of pieces are this one's to close. ``clock``: unix seconds. ``uploads``:
+        what the background's scrub gives way to."""
         self._name = name
         self._journal = journal
         self._tools = tools
         self._pool = pool
         self._clock = clock
+        self._uploads = uploads
         self._settings = settings or ScrubberSettings()
         self._current: _Progress | None = None
         self._waits_for = ""
@@ -183,9 +188,7 @@ class Scrubber:
     # --- one scrub -------------------------------------------------------------------------------
 
     async def _go_on(self, run: ScrubRun) -> None:
-        background = run.order.background
-        bandwidth = self._settings.bandwidth_bytes_s if background else run.order.bandwidth_bytes_s
-        reader = ColumnReader(self._pool, Throttle(bandwidth))
+        reader = ColumnReader(self._pool, Throttle(partial(self._bandwidth_bytes_s, run.order)))
         scrub = ObjectScrub(self._tools, reader, run.order)
         progress = self._current = _Progress(run, [], self._clock())
         try:
@@ -198,6 +201,11 @@ class Scrubber:
         finally:
             await self._save(progress)
             self._current = None
+
+    def _bandwidth_bytes_s(self, order: ScrubOrder) -> int:
+        if not order.background:
+            return order.bandwidth_bytes_s
+        return self._settings.background_bytes_s(beside_uploads=self._uploads.is_flowing)
 
     async def _objects(self, run: ScrubRun) -> AsyncGenerator[tuple[WalkedObject, ...], None]:
         """What is left of the run, in pages."""

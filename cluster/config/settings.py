@@ -278,7 +278,9 @@ class ReplicationSection(_Section):
     http: HttpSection = HttpSection()
 
 
-@with_settings_of(ScrubberSettings, names=["bandwidth_bytes_s", "interval_s"])
+@with_settings_of(
+    ScrubberSettings, names=["bandwidth_bytes_s", "share_beside_uploads", "interval_s"]
+)
 class ScrubSection(_Section):
     """Of the background scrub, which repairs what it finds broken."""
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from greenray.actors.traffic import Traffic
 from greenray.seam.fault_points import NO_FAULTS, FaultPoints, clock_through, store_through
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ class HostServices:
     """From now on the process takes the time that Uploaders leave, if it hosts no Uploader."""
     fault_points: FaultPoints = NO_FAULTS
     """Of this process."""
+    uploads: Traffic = field(default_factory=Traffic)
+    """Columns of uploads are being stored by this process."""
 
     @property
     def clock(self) -> Callable[[], float]:

@@ -20,6 +20,7 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Receiver:
         signer=host.finder.find(names.SIGNER),
         dialect=get_dialect(config.dialect),
         clock=host.clock,
+        uploads=host.uploads,
         settings=config.receiver,
     )
 

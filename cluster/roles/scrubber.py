@@ -58,6 +58,7 @@ def build(config: NodeConfig, host: HostServices, index: int) -> Scrubber:
         tools=tools,
         pool=pool,
         clock=host.clock,
+        uploads=host.uploads,
         settings=config.scrubber,
     )
 

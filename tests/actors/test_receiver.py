@@ -600,3 +600,13 @@ async def test_only_the_holder_of_a_sealed_group_repairs_it(
     with pytest.raises(WrongRedundancyIndex):
         await _repair(receiver, rig, groups, 2)
     assert await rig.leftovers() == NOTHING
+
+
+async def test_who_gives_way_to_uploads_is_told_of_batches(
+    rig: ReceiverRig, groups: ObjectGroups
+) -> None:
+    receiver, order = rig.start(), groups.order(rig.secondary, 0)
+    await receiver.open(rig.secondary.address, order)
+    assert not rig.uploads.is_flowing
+    await write(receiver, rig, groups, order, 0)
+    assert rig.uploads.is_flowing

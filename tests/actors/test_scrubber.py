@@ -15,6 +15,7 @@ from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.scrubber.actor import Scrubber
 from greenray.actors.scrubber.column_repair import RepairTools
 from greenray.actors.scrubber.settings import ScrubberSettings
+from greenray.actors.traffic import Traffic
 from greenray.chain.dialects import get_dialect
 from greenray.coding.codec import get_codec
 from greenray.protocol.errors import (
@@ -60,6 +61,7 @@ class Scrubbing:
             ),
             pool=pool,
             clock=lambda: 1000.0,
+            uploads=Traffic(),
             settings=settings or ScrubberSettings(retry_s=0.01),
         )
 

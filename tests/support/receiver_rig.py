@@ -8,6 +8,7 @@ from pathlib import Path
 from greenray.actors.chain_view.settings import PatienceSettings
 from greenray.actors.receiver.actor import Receiver
 from greenray.actors.receiver.settings import ReceiverSettings
+from greenray.actors.traffic import Traffic
 from greenray.chain.dialects import get_dialect
 from greenray.protocol.objects import StorageParams
 from greenray.storage.memory_store import MemoryPieceStore
@@ -46,6 +47,7 @@ class ReceiverRig:
     other: SpKeys = field(default_factory=lambda: SpKeys.numbered(2))
     piece_stores: dict[str, PieceStore] = field(default_factory=dict)
     settings: ReceiverSettings = IMPATIENT
+    uploads: Traffic = field(default_factory=Traffic)
     receivers: list[Receiver] = field(default_factory=list)
 
     @classmethod
@@ -69,6 +71,7 @@ class ReceiverRig:
             signer=KeySigner([self.secondary, self.other]),
             dialect=get_dialect(),
             clock=self.clock,
+            uploads=self.uploads,
             settings=settings or self.settings,
         )
         self.receivers.append(receiver)

@@ -45,7 +45,7 @@ def short_runs(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 async def reader() -> AsyncIterator[ColumnReader]:
     with ThreadPoolExecutor(2) as pool:
-        yield ColumnReader(pool, Throttle(0))
+        yield ColumnReader(pool, Throttle(lambda: 0))
 
 
 @pytest.mark.parametrize(

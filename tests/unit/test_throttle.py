@@ -26,7 +26,7 @@ def time() -> Time:
 
 
 async def test_bytes_pass_at_the_rate_and_the_first_at_once(time: Time) -> None:
-    throttle = Throttle(10, clock=time, sleep=time.sleep)
+    throttle = Throttle(lambda: 10, clock=time, sleep=time.sleep)
     at = []
     for size_bytes in (5, 20, 1, 10):
         await throttle.take(size_bytes)
@@ -35,7 +35,7 @@ async def test_bytes_pass_at_the_rate_and_the_first_at_once(time: Time) -> None:
 
 
 async def test_time_in_which_nothing_passed_is_not_saved_up(time: Time) -> None:
-    throttle = Throttle(10, clock=time, sleep=time.sleep)
+    throttle = Throttle(lambda: 10, clock=time, sleep=time.sleep)
     await throttle.take(10)
     time.now += 60.0
     await throttle.take(10)
@@ -45,7 +45,17 @@ async def test_time_in_which_nothing_passed_is_not_saved_up(time: Time) -> None:
 
 
 async def test_without_a_rate_nobody_waits(time: Time) -> None:
-    throttle = Throttle(0, clock=time, sleep=time.sleep)
+    throttle = Throttle(lambda: 0, clock=time, sleep=time.sleep)
     for _ in range(3):
         await throttle.take(1 << 40)
     assert time.now == 100.0
+
+
+async def test_a_rate_that_changes_holds_from_the_next_bytes_on(time: Time) -> None:
+    rates = [10, 10, 2, 2]
+    throttle = Throttle(lambda: rates.pop(0), clock=time, sleep=time.sleep)
+    at = []
+    for _ in range(4):
+        await throttle.take(10)
+        at.append(time.now)
+    assert at == [100.0, 101.0, 102.0, 107.0]

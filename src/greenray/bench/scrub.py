@@ -1,5 +1,5 @@
 """``bench scrub``: a scrub as fast as it goes beside a plain loop that reads and hashes the same
-files, and an upload alone and beside a scrub at the bandwidth of the background's."""
+files, and an upload alone and beside one as slow as the background's is then."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from greenray.actors.scrubber.settings import ScrubberSettings
 from greenray.bench.floor import aligned_memory
 from greenray.bench.measured_network import MeasuredNetwork
 from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
@@ -71,7 +72,8 @@ def run_scrub(options: ScrubOptions, on_step: OnStep) -> BenchResult:
     with opened_site(options.settings, options.work_dir, options.needed_bytes, on_step) as site:
         source = site.root / "scrub-payload"
         make_payload(source, options.object_size_bytes)
-        bandwidth_bytes_s = options.settings.scrub.model_dump()["bandwidth_bytes_s"]
+        scrubber = ScrubberSettings(**options.settings.scrub.model_dump())
+        bandwidth_bytes_s = scrubber.background_bytes_s(beside_uploads=True)
         side = _Side(site, source, bandwidth_bytes_s)
         rounds = [side.run(on_step, number) for number in range(options.repeats + 1)]
         environment = describe_environment(
