@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from matplotlib.text import Text
 
 from greenray.bench import plots
 from greenray.bench.ec_plot import draw_ec
-from greenray.bench.records import BenchResult, Case, Row
+from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
 from greenray.timeline.plot import draw_timeline
 from tests.support.timelines import timeline_document
 
@@ -29,20 +30,26 @@ def document(bench: str, *rows: Row, quick: bool = False) -> dict[str, Any]:
     return BenchResult(bench, quick, ENVIRONMENT, rows, {}).to_json()
 
 
-def ec_document() -> dict[str, Any]:
+def ec_document(
+    shapes: Sequence[tuple[int, int]] = ((4, 2),), sizes_bytes: Sequence[int] = (16 << 20,)
+) -> dict[str, Any]:
     rows = [
         Row(
-            Case(operation, kind, codec, 4, 2, 16 << 20, workers=workers),
-            "payload",
-            "MB/s",
-            (900.0 * workers, 1000.0 * workers, 1300.0 * workers),
+            Case(operation, kind, codec, k, m, size_bytes, workers=workers),
+            metric,
+            unit,
+            (0.9 * workers, 1.0 * workers, 1.3 * workers),
         )
+        for k, m in shapes
+        for size_bytes in sizes_bytes
         for operation in ("encode", "reconstruct 1")
         for codec in ("isal", "zfec")
         for kind in ("threads", "ray tasks")
         for workers in (1, 2)
+        for metric, unit in (("payload", "MB/s"), (CPU_METRIC, "s/GB"))
     ]
-    return document("ec", *rows)
+    step = Case("call", "ray actors", "isal", 4, 2, 16 << 20, workers=1)
+    return document("ec", *rows, Row(step, "payload", "MB/s", (9.0,)))
 
 
 SEAL = document(
@@ -116,18 +123,28 @@ def test_caption_says_where_it_was_measured_and_that_it_was_quick() -> None:
     assert "whiskers" in shown
 
 
-def test_ec_has_a_panel_per_operation_and_codec_with_units() -> None:
+def test_ec_has_a_row_of_panels_per_shape_and_codec_and_one_panel_for_what_it_costs() -> None:
     figure = draw_ec(ec_document())
-    assert [axis.get_title() for axis in figure.axes] == [
-        "encode, codec isal",
-        "encode, codec zfec",
-        "rebuild 1 lost shard, codec isal",
-        "rebuild 1 lost shard, codec zfec",
+    assert [(axis.get_title(), axis.get_ylabel()) for axis in figure.axes] == [
+        ("encode, 4+2, isal", "GB/s of payload"),
+        ("rebuild 1 lost shard, 4+2, isal", ""),
+        ("encode, 4+2, isal", "CPU seconds per GB (lower is better)"),
+        ("encode, 4+2, zfec", "GB/s of payload"),
+        ("rebuild 1 lost shard, 4+2, zfec", ""),
+        ("encode, 4+2, zfec", "CPU seconds per GB (lower is better)"),
     ]
-    assert figure.axes[0].get_ylabel() == "GB/s of payload"
     assert figure.axes[-1].get_xlabel() == "workers side by side"
     for name in ("threads", "ray tasks", "one thread,\ntimes workers"):
         assert name in texts(figure)
+    assert "Not drawn" not in texts(figure)
+
+
+def test_every_shape_of_ec_is_drawn_and_what_is_not_is_named() -> None:
+    shapes = ((10, 4), (4, 2), (8, 3), (16, 4))
+    figure = draw_ec(ec_document(shapes, (1 << 20, 16 << 20)))
+    drawn = {axis.get_title() for axis in figure.axes}
+    assert drawn >= {f"encode, {k}+{m}, isal" for k, m in shapes}
+    assert "Not drawn, in the table only: segments of 1 MiB, codec zfec." in texts(figure)
 
 
 def test_a_timeline_has_a_row_for_every_stage_and_one_for_idle_cores() -> None:

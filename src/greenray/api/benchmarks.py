@@ -51,7 +51,8 @@ def bench_ec(
     Args:
         shapes: (k, m).
         workers: how many side by side; when empty: 1, 2, 4 ... and all cores.
-        worker_kinds: "threads", "processes", "ray tasks", "ray actors".
+        worker_kinds: "threads", "processes", "ray tasks", "ray batch tasks", "ray actors", "ray
+            shared tasks", "ray shared actors".
         losses: data shards that are lost; 0: encode.
         slot_s: about how long each repeat lasts.
 

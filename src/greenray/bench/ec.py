@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from greenray.bench.accounting import ProcessTrees
 from greenray.bench.ec_job import EcJob, EcWorkerKind, EcWorkers
@@ -27,7 +28,15 @@ from greenray.coding.segments import encode_segment
 from greenray.display.units import size
 from greenray.protocol.errors import CodecUnavailable, IntegrityHashMismatch, InvalidInput
 
-WORKER_KINDS = ("threads", "processes", "ray tasks", "ray actors")
+WORKER_KINDS = (
+    "threads",
+    "processes",
+    "ray tasks",
+    "ray batch tasks",
+    "ray actors",
+    "ray shared tasks",
+    "ray shared actors",
+)
 _MIN_OBJECT_STORE_BYTES = 256 << 20
 
 
@@ -43,6 +52,10 @@ class EcOptions:
     work_dir: Path = Path()
     """For the logs of worker processes only."""
     quick: bool = False
+    codecs_everywhere: bool = True
+    """Otherwise all codecs at the first shape only, and the first of them at the others."""
+    batch_segments: int = 4
+    """Segments of a call, of the kinds that have batches; as many as the Uploader's batches."""
     losses: tuple[int, ...] = (0, 1, 2)
     """How many shards are lost: none is encoding. More than m are left out."""
     core_per_worker: bool = False
@@ -60,9 +73,14 @@ def run_ec(options: EcOptions, on_step: OnStep) -> BenchResult:
     with _worker_kinds(options) as kinds:
         for (k, m), size_bytes in product(options.shapes, options.segment_sizes_bytes):
             on_step(f"{k}+{m}, segments of {size(size_bytes)}")
+            is_first = (k, m) == options.shapes[0]
+            here = codecs if options.codecs_everywhere or is_first else codecs[:1]
             for lost in _losses(options.losses, m):
-                jobs = [EcJob(codec, k, m, lost) for codec in codecs]
+                jobs = [EcJob(codec, k, m, lost) for codec in here]
                 rows += _compared(meter, jobs, kinds, size_bytes, options)
+        if "ray actors" in options.worker_kinds and 0 in options.losses:
+            on_step("what a call of an actor is made of")
+            rows += _steps(meter, codecs[0], options)
         spilled_bytes = _spilled_bytes(options)
     return result_of(
         "ec",
@@ -117,10 +135,19 @@ def _worker_kinds(options: EcOptions) -> Iterator[list[EcWorkerKind]]:
             root = stack.enter_context(work_dir(options.work_dir, 0))
             kinds.append(stack.enter_context(Processes.started(max(options.workers), root)))
         if _uses_ray(options):
-            from greenray.bench.ec_ray_workers import RayActors, RayTasks, ray_runtime
+            from greenray.bench import ec_ray_workers as ray_workers
 
-            stack.enter_context(ray_runtime(max(options.workers), _object_store_bytes(options)))
-            ray_kinds: tuple[EcWorkerKind, ...] = (RayTasks(), RayActors())
+            stack.enter_context(
+                ray_workers.ray_runtime(max(options.workers), _object_store_bytes(options))
+            )
+            on_ray, batch_segments = ray_workers.OnRay(), options.batch_segments
+            ray_kinds: tuple[EcWorkerKind, ...] = (
+                ray_workers.RayTasks("ray tasks", on_ray),
+                ray_workers.RayTasks("ray batch tasks", on_ray, batch_segments),
+                ray_workers.RayActors(on_ray),
+                ray_workers.RaySharedTasks(on_ray, batch_segments),
+                ray_workers.RaySharedActors(on_ray, batch_segments),
+            )
             kinds += [kind for kind in ray_kinds if kind.name in options.worker_kinds]
         yield kinds
 
@@ -130,10 +157,10 @@ def _uses_ray(options: EcOptions) -> bool:
 
 
 def _object_store_bytes(options: EcOptions) -> int:
-    """Room for what every worker of every codec and kind is given and makes, twice over."""
+    """Room for what every worker is given and makes, a segment and a batch, twice over."""
     largest = max(options.segment_sizes_bytes) * max((k + m) / k for k, m in options.shapes)
-    sets = 2 * len(options.codecs) * sum(options.workers)
-    return max(_MIN_OBJECT_STORE_BYTES, int(2 * sets * largest))
+    segments = (1 + options.batch_segments) * max(options.workers)
+    return max(_MIN_OBJECT_STORE_BYTES, int(2 * segments * largest))
 
 
 def _spilled_bytes(options: EcOptions) -> int:
@@ -155,19 +182,47 @@ def _compared(
     options: EcOptions,
 ) -> list[Row]:
     """One operation at one shape and size, by codec, kind of worker and workers, interleaved."""
-    segment = np.frombuffer(np.random.default_rng(size_bytes).bytes(size_bytes), np.uint8)
+    segment = _segment(size_bytes)
     with ExitStack() as stack:
         works, hired = [], []
         for job, kind, workers in product(jobs, kinds, options.workers):
-            case = Case(job.name, kind.name, job.codec, job.k, job.m, size_bytes, workers=workers)
+            case = Case(
+                job.name,
+                kind.name,
+                job.codec,
+                job.k,
+                job.m,
+                size_bytes,
+                workers=workers,
+                batch_segments=kind.batch_segments,
+            )
             of_case = stack.enter_context(kind.hired(job, segment, workers))
             on_cores = workers if options.core_per_worker else None
-            works.append(Work(case, of_case.run, workers * size_bytes, cores=on_cores))
+            call_bytes = workers * (kind.batch_segments or 1) * size_bytes
+            works.append(Work(case, of_case.run, call_bytes, cores=on_cores))
             hired.append((job, kind, of_case))
         rows = meter.measure(works, options.repeats)
         for job, kind, of_case in hired:
             _check_made(job, kind, segment, of_case)
     return rows
+
+
+def _steps(meter: Meter, codec: str, options: EcOptions) -> list[Row]:
+    """Of one segment, the largest of the first shape, by one worker; the whole is ``encode``."""
+    from greenray.bench.ec_ray_workers import OnRay, steps_of_a_call
+
+    size_bytes, (k, m) = max(options.segment_sizes_bytes), options.shapes[0]
+    segment = _segment(size_bytes)
+    with steps_of_a_call(OnRay(), EcJob(codec, k, m), segment) as steps:
+        works = [
+            Work(Case(name, "ray actors", codec, k, m, size_bytes, workers=1), run, size_bytes)
+            for name, run in steps.items()
+        ]
+        return meter.measure(works, options.repeats)
+
+
+def _segment(size_bytes: int) -> NDArray[np.uint8]:
+    return np.frombuffer(np.random.default_rng(size_bytes).bytes(size_bytes), np.uint8)
 
 
 def _check_made(job: EcJob, kind: EcWorkerKind, segment: Shard, workers: EcWorkers) -> None:

@@ -49,25 +49,30 @@ class EcWorkers(Protocol):
     """Workers of one kind that all have a segment of their own."""
 
     def run(self, count: int) -> None:
-        """Every worker does its job ``count`` times, all side by side."""
+        """Every worker does its job ``count`` times, all side by side: each time with as many
+        copies of the segment as the kind has in a batch."""
 
     def made(self) -> Sequence[Sequence[Shard]]:
-        """Per worker, what its last run has made, in the order of ``EcJob.made``."""
+        """Per segment of every worker, what its last run has made, in the order of
+        ``EcJob.made``."""
 
 
 class EcWorkerKind(Protocol):
     """``name`` is shown, and chosen by on the command line."""
 
     name: str
+    batch_segments: int | None
+    """How many segments a call has; None: there are no calls, or each has one."""
 
     def hired(
         self, job: EcJob, segment: Shard, workers: int
     ) -> AbstractContextManager[EcWorkers]: ...
 
 
-def shards_of(job: EcJob, segment: Shard) -> NDArray[np.uint8]:
-    """All n shards as the rows of a new array."""
-    data = split_segment(segment, job.k)
+def shards_of(job: EcJob, segment: Shard, batch_segments: int = 1) -> NDArray[np.uint8]:
+    """All n shards as the rows of a new array: of a batch, whose segments are all the same, the
+    columns, which have the shards of one segment behind those of the other."""
+    data = [np.tile(shard, batch_segments) for shard in split_segment(segment, job.k)]
     shards = np.empty((job.n, data[0].size), np.uint8)
     shards[: job.k] = data
     get_codec().encode_into(list(shards[: job.k]), list(shards[job.k :]))
@@ -76,13 +81,24 @@ def shards_of(job: EcJob, segment: Shard) -> NDArray[np.uint8]:
 
 def perform(job: EcJob, codec: Codec, shards: NDArray[np.uint8]) -> None:
     """Make the rows ``job.made`` of ``shards`` from the others."""
+    make_into(job, codec, [shards[i] for i in job.given], [shards[i] for i in job.made])
+
+
+def make_into(job: EcJob, codec: Codec, given: Sequence[Shard], made: Sequence[Shard]) -> None:
+    """``given``, ``made``: in the order of ``EcJob.given`` and ``EcJob.made``."""
     if not job.lost:
-        codec.encode_into(list(shards[: job.k]), list(shards[job.k :]))
+        codec.encode_into(given, made)
         return
-    for index, shard in zip(job.lost, rebuilt(job, codec, list(shards)), strict=True):
-        shards[index] = shard
+    present: list[Shard | None] = [None] * job.n
+    for index, shard in zip(job.given, given, strict=True):
+        present[index] = shard
+    codec.reconstruct_into(present, job.k, job.m, dict(zip(job.lost, made, strict=True)))
 
 
-def rebuilt(job: EcJob, codec: Codec, shards: Sequence[Shard]) -> list[Shard]:
-    present = [None if i in job.lost else shard for i, shard in enumerate(shards)]
-    return codec.reconstruct(present, job.k, job.m, job.lost)
+def segments_of(columns: Sequence[Shard], batch_segments: int) -> list[list[Shard]]:
+    """Of each segment of a batch, its shards of these columns."""
+    size_bytes = columns[0].size // batch_segments
+    return [
+        [column[i * size_bytes : (i + 1) * size_bytes] for column in columns]
+        for i in range(batch_segments)
+    ]

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import lru_cache, partial
+from itertools import count
 from types import FrameType
 from typing import Any
 
 import numpy as np
 import ray
 
-from greenray.bench.ec_job import EcJob, EcWorkers, rebuilt, shards_of
+from greenray.bench.ec_job import EcJob, EcWorkers, make_into, segments_of, shards_of
+from greenray.bench.shared_block import BlockName, opened_block, shared_block
 from greenray.cluster.on_ray.runtime import check_no_runtime, start_ray, stop_ray
 from greenray.coding.buffers import Shard
 from greenray.coding.codec import get_codec
@@ -75,22 +78,22 @@ def _on_signal(number: int, frame: FrameType | None) -> None:
 
 
 @lru_cache(maxsize=1)
-def _reused_parity(m: int, shard_bytes: int) -> list[Shard]:
+def _reused_memory(count: int, size_bytes: int) -> list[Shard]:
     """The same memory for each call of this process: fresh pages cost more than the encoding. What
     is returned has been copied into the object store before the next call begins."""
-    return [np.empty(shard_bytes, np.uint8) for _ in range(m)]
+    return [np.empty(size_bytes, np.uint8) for _ in range(count)]
 
 
 def _make(job: EcJob, columns: Sequence[Shard]) -> list[Shard]:
-    """The shards that are made of those that are given; each becomes an object of its own."""
-    codec = get_codec(job.codec)
-    if not job.lost:
-        parity = _reused_parity(job.m, columns[0].size)
-        codec.encode_into(columns, parity)
-        return parity
-    given = dict(zip(job.given, columns, strict=True))
-    nothing = np.empty(0, np.uint8)
-    return rebuilt(job, codec, [given.get(i, nothing) for i in range(job.n)])
+    """The columns that are made of those that are given; each becomes an object of its own."""
+    made = _reused_memory(len(job.made), columns[0].size)
+    make_into(job, get_codec(job.codec), columns, made)
+    return made
+
+
+def _make_in(block: BlockName, job: EcJob, columns: Sequence[Shard]) -> None:
+    made = opened_block(block).reshape(len(job.made), -1)
+    make_into(job, get_codec(job.codec), columns, list(made))
 
 
 @ray.remote(num_cpus=1, max_retries=0)
@@ -99,75 +102,260 @@ def _task(job: EcJob, *columns: Shard) -> Any:
     return made if len(made) > 1 else made[0]
 
 
+@ray.remote(num_cpus=1, max_retries=0)
+def _shared_task(block: BlockName, job: EcJob, *columns: Shard) -> None:
+    _make_in(block, job, columns)
+
+
 @ray.remote(num_cpus=0)
 class _Actor:
+    """``make`` and ``make_in`` are the work; the others are steps of it."""
+
     def make(self, job: EcJob, *columns: Shard) -> Any:
         made = _make(job, columns)
         return made if len(made) > 1 else made[0]
 
+    def make_in(self, block: BlockName, job: EcJob, *columns: Shard) -> None:
+        _make_in(block, job, columns)
+
+    def nothing(self) -> None:
+        """A call as such."""
+
+    def take(self, *columns: Shard) -> None:
+        """A call whose columns are found in the object store."""
+
+    def give(self, count: int, size_bytes: int) -> Any:
+        """A call whose results go into the object store."""
+        return _reused_memory(count, size_bytes)
+
 
 class RayTasks:
-    """A task per segment, on columns in the object store; what it makes goes there as well."""
+    """A task per segment, or per batch, on columns in the object store; what it makes goes there
+    as well, as a copy."""
 
-    name = "ray tasks"
+    def __init__(self, name: str, on_ray: OnRay, batch_segments: int | None = None) -> None:
+        self.name = name
+        self._on_ray = on_ray
+        self.batch_segments: int | None = batch_segments
 
     @contextmanager
     def hired(self, job: EcJob, segment: Shard, workers: int) -> Iterator[EcWorkers]:
         call = _task.options(num_returns=len(job.made)).remote
-        yield _RayWorkers([call] * workers, _TASKS_PER_WORKER, job, segment)
+        batch_segments = self.batch_segments or 1
+        yield _RayWorkers(
+            _stored_calls(
+                [call] * workers,
+                self._on_ray.columns(job, segment, batch_segments),
+                _TASKS_PER_WORKER,
+                job,
+            ),
+            batch_segments,
+        )
 
 
 class RayActors:
     """An actor per worker; it is called with columns in the object store."""
 
     name = "ray actors"
+    batch_segments: int | None = None
 
-    def __init__(self) -> None:
-        self._actors: list[Any] = []
+    def __init__(self, on_ray: OnRay) -> None:
+        self._on_ray = on_ray
 
     @contextmanager
     def hired(self, job: EcJob, segment: Shard, workers: int) -> Iterator[EcWorkers]:
-        while len(self._actors) < workers:
-            self._actors.append(_Actor.remote())  # type: ignore[attr-defined]
         calls = [
-            actor.make.options(num_returns=len(job.made)).remote for actor in self._actors[:workers]
+            actor.make.options(num_returns=len(job.made)).remote
+            for actor in self._on_ray.actors(workers)
         ]
-        yield _RayWorkers(calls, _CALLS_PER_ACTOR, job, segment)
+        columns = self._on_ray.columns(job, segment, 1)
+        yield _RayWorkers(_stored_calls(calls, columns, _CALLS_PER_ACTOR, job), 1)
+
+
+class RaySharedTasks:
+    """A task per batch, on columns in the object store; what it makes goes into shared memory that
+    is used again for the next one."""
+
+    name = "ray shared tasks"
+
+    def __init__(self, on_ray: OnRay, batch_segments: int) -> None:
+        self._on_ray = on_ray
+        self.batch_segments: int | None = batch_segments
+        self._batch = batch_segments
+
+    @contextmanager
+    def hired(self, job: EcJob, segment: Shard, workers: int) -> Iterator[EcWorkers]:
+        columns = self._on_ray.columns(job, segment, self._batch)
+        calls = [_shared_task.remote] * workers
+        with _shared_calls(calls, columns, _TASKS_PER_WORKER, job) as shared:
+            yield _RayWorkers(shared, self._batch)
+
+
+class RaySharedActors:
+    """The same with an actor per worker."""
+
+    name = "ray shared actors"
+
+    def __init__(self, on_ray: OnRay, batch_segments: int) -> None:
+        self._on_ray = on_ray
+        self.batch_segments: int | None = batch_segments
+        self._batch = batch_segments
+
+    @contextmanager
+    def hired(self, job: EcJob, segment: Shard, workers: int) -> Iterator[EcWorkers]:
+        columns = self._on_ray.columns(job, segment, self._batch)
+        calls = [actor.make_in.remote for actor in self._on_ray.actors(workers)]
+        with _shared_calls(calls, columns, _CALLS_PER_ACTOR, job) as shared:
+            yield _RayWorkers(shared, self._batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """What a call is given, in the object store: all of the same size."""
+
+    references: Sequence[Any]
+    size_bytes: int
+
+
+class OnRay:
+    """What kinds of workers and codecs that are compared share. Workers of one kind each have
+    actors and columns of their own."""
+
+    def __init__(self) -> None:
+        self._actors: list[Any] = []
+        self._work: tuple[Any, ...] = ()
+        self._columns: dict[int, list[Columns]] = {}
+
+    def actors(self, count: int) -> list[Any]:
+        """Started once, and only as many as are needed."""
+        while len(self._actors) < count:
+            self._actors.append(_Actor.remote())  # type: ignore[attr-defined]
+        return self._actors[:count]
+
+    def columns(self, job: EcJob, segment: Shard, batch_segments: int) -> Iterator[Columns]:
+        """Of one worker after the other, without end; those of other work are let go."""
+        work = (job.k, job.m, job.lost, segment.size)
+        if work != self._work:
+            self._work = work
+            self._columns.clear()
+        own = self._columns.setdefault(batch_segments, [])
+        for worker in count():
+            if worker == len(own):
+                shards = shards_of(job, segment, batch_segments)
+                references = [ray.put(shards[i]) for i in job.given]
+                own.append(Columns(references, shards.shape[1]))
+            yield own[worker]
+
+
+@dataclass(frozen=True, slots=True)
+class RayCall:
+    """``start`` returns the references of its results; ``made`` are its columns, once it ended."""
+
+    start: Callable[[], Any]
+    made: Callable[[Any], Sequence[Shard]]
+
+
+def _stored_calls(
+    calls: Sequence[Callable[..., Any]], columns: Iterable[Columns], in_flight: int, job: EcJob
+) -> list[list[RayCall]]:
+    """Per worker; results are objects."""
+    return [
+        [RayCall(partial(call, job, *given.references), ray.get)] * in_flight
+        for call, given in zip(calls, columns, strict=False)
+    ]
+
+
+@contextmanager
+def _shared_calls(
+    calls: Sequence[Callable[..., Any]], columns: Iterable[Columns], in_flight: int, job: EcJob
+) -> Iterator[list[list[RayCall]]]:
+    """Per worker; each that is under way has memory of its own for its results."""
+    with ExitStack() as stack:
+
+        def one(call: Callable[..., Any], given: Columns) -> RayCall:
+            block = shared_block(len(job.made) * given.size_bytes)
+            name, memory = stack.enter_context(block)
+
+            def made(refs: Any) -> Sequence[Shard]:
+                ray.get(refs)  # raises what the call has raised
+                return list(memory.reshape(len(job.made), -1))
+
+            return RayCall(partial(call, name, job, *given.references), made)
+
+        yield [
+            [one(call, given) for _ in range(in_flight)]
+            for call, given in zip(calls, columns, strict=False)
+        ]
 
 
 class _RayWorkers:
-    """Calls are made as others end, so many at a time per worker."""
-
-    def __init__(
-        self, calls: Sequence[Callable[..., Any]], in_flight: int, job: EcJob, segment: Shard
-    ) -> None:
-        shards = shards_of(job, segment)
-        self._in_flight = in_flight
-        self._calls = [
-            partial(call, job, *(ray.put(shards[i]) for i in job.given)) for call in calls
-        ]
-        self._last: list[Any] = [None] * len(calls)
+    def __init__(self, calls: Sequence[Sequence[RayCall]], batch_segments: int) -> None:
+        """``calls``: per worker, those that may be under way at a time."""
+        self._calls = calls
+        self._batch_segments = batch_segments
+        self._last: list[Sequence[Shard]] = []
 
     def run(self, count: int) -> None:
-        left = [count] * len(self._calls)
-        running: dict[Any, int] = {}
-
-        def start(worker: int) -> None:
-            if left[worker]:
-                left[worker] -= 1
-                made = self._calls[worker]()
-                refs = made if isinstance(made, list) else [made]
-                self._last[worker] = refs
-                running[refs[-1]] = worker
-
-        for _ in range(self._in_flight):
-            for worker in range(len(self._calls)):
-                start(worker)
-        while running:
-            ended, _ = ray.wait(list(running), num_returns=1)
-            if _interrupted.is_set():
-                raise KeyboardInterrupt
-            start(running.pop(ended[0]))
+        self._last = run_calls(self._calls, count)
 
     def made(self) -> Sequence[Sequence[Shard]]:
-        return [ray.get(refs) for refs in self._last]
+        return [
+            segment
+            for columns in self._last
+            for segment in segments_of(columns, self._batch_segments)
+        ]
+
+
+def run_calls(calls: Sequence[Sequence[RayCall]], times: int) -> list[Sequence[Shard]]:
+    """Each worker's calls in turn, ``times`` in all and all of them under way at a time; what the
+    last of each has made. A call is not made again before it has ended."""
+    left = [times] * len(calls)
+    running: dict[Any, tuple[int, RayCall, Any]] = {}
+    last: list[tuple[RayCall, Any]] = [(of_worker[0], None) for of_worker in calls]
+
+    def start(worker: int, call: RayCall) -> None:
+        if left[worker]:
+            left[worker] -= 1
+            started = call.start()
+            refs = started if isinstance(started, list) else [started]
+            running[refs[-1]] = worker, call, refs
+
+    for worker, of_worker in enumerate(calls):
+        for call in of_worker:
+            start(worker, call)
+    while running:
+        ended, _ = ray.wait(list(running), num_returns=1)
+        if _interrupted.is_set():
+            raise KeyboardInterrupt
+        worker, call, refs = running.pop(ended[0])
+        last[worker] = call, refs
+        start(worker, call)
+    return [call.made(refs) for call, refs in last]
+
+
+# --- what a call is made of ----------------------------------------------------------------------
+
+
+@contextmanager
+def steps_of_a_call(
+    on_ray: OnRay, job: EcJob, segment: Shard
+) -> Iterator[dict[str, Callable[[int], None]]]:
+    """By name, each as often as it is told: a call of an actor with more and more of the work."""
+    [actor] = on_ray.actors(1)
+    given = next(on_ray.columns(job, segment, 1))
+    made = len(job.made)
+    calls = {
+        "call": actor.nothing.remote,
+        "call, columns mapped": partial(actor.take.remote, *given.references),
+        "call, results stored": partial(
+            actor.give.options(num_returns=made).remote, made, given.size_bytes
+        ),
+    }
+    steps = {name: [RayCall(call, ray.get)] * _CALLS_PER_ACTOR for name, call in calls.items()}
+    with _shared_calls([actor.make_in.remote], [given], _CALLS_PER_ACTOR, job) as [encoding]:
+        steps["call, columns mapped, encoded"] = encoding
+        yield {name: partial(_run_one_worker, of_step) for name, of_step in steps.items()}
+
+
+def _run_one_worker(calls: Sequence[RayCall], count: int) -> None:
+    run_calls([calls], count)

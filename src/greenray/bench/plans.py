@@ -47,10 +47,11 @@ class Plan:
     def ec(self) -> EcOptions:
         return EcOptions(
             codecs=("isal", "numpy", "zfec"),
-            shapes=((4, 2),) if self.quick else ((4, 2), (6, 3), (10, 4)),
+            shapes=((4, 2),) if self.quick else ((4, 2), (6, 3), (8, 3), (10, 4), (16, 4)),
             segment_sizes_bytes=(16 * _MIB,) if self.quick else (_MIB, 4 * _MIB, 16 * _MIB),
             workers=worker_counts(),
             worker_kinds=WORKER_KINDS,
+            codecs_everywhere=False,
             repeats=Repeats(self.count),
             work_dir=self.work_dir,
             quick=self.quick,

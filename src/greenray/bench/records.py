@@ -27,7 +27,7 @@ PARQUET_COLUMNS: Mapping[str, str] = {
     "bench": "string: which benchmark",
     "quick": "bool: few repeats and little data; for a first look only",
     "kind": "string: what was measured: a side (pipeline, floor) or an operation",
-    "worker_kind": "string or null: threads, processes, ray tasks or ray actors",
+    "worker_kind": "string or null: threads, processes, ray tasks, ray actors, ...",
     "codec": "string or null",
     "k": "int64 or null: data shards",
     "m": "int64 or null: parity shards",

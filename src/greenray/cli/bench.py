@@ -41,11 +41,12 @@ def bench() -> None:
 def ec(
     shared: SharedOptions,
     codec: Annotated[
-        list[str] | None, typer.Option(help="May be repeated. All that are there.")
+        list[str] | None,
+        typer.Option(help="May be repeated. All that are there, the fastest for all shapes."),
     ] = None,
     shape: Annotated[
         list[str] | None,
-        typer.Option(metavar="K+M", help="May be repeated. 4+2, 6+3 and 10+4; quick: 4+2."),
+        typer.Option(metavar="K+M", help="May be repeated. 4+2, 6+3, 8+3, 10+4, 16+4; quick: 4+2."),
     ] = None,
     segment_size_bytes: Annotated[
         list[int] | None, sizes_option("--segment-size", "1, 4 and 16 MiB; quick: 16MiB.")
@@ -53,8 +54,14 @@ def ec(
     workers: Workers = None,
     worker_kind: Annotated[
         list[str] | None,
-        typer.Option(help="May be repeated. threads, processes, ray tasks and ray actors."),
+        typer.Option(
+            help="May be repeated. threads, processes, ray tasks, ray batch tasks, ray actors, "
+            "ray shared tasks and ray shared actors."
+        ),
     ] = None,
+    batch_segments: Annotated[
+        int, typer.Option(min=1, help="Segments of each call, of batch and shared kinds.")
+    ] = 4,
 ) -> None:
     """Encode and reconstruct by codec, k+m, segment size, workers and kind of worker."""
     shapes = tuple(map(parse_shape, shape or ()))
@@ -68,6 +75,8 @@ def ec(
         segment_sizes_bytes=tuple(segment_size_bytes or usual.segment_sizes_bytes),
         workers=tuple(workers or usual.workers),
         worker_kinds=tuple(worker_kind or usual.worker_kinds),
+        codecs_everywhere=bool(codec),
+        batch_segments=batch_segments,
     )
     shared.finish(run_ec(options, note))
 
