@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import parse_qs
 
 from greenray.actors.chain_view.seal_funds import SealFunds
 from greenray.actors.gateway.errors import GatewayCode, Refusal
@@ -40,7 +39,7 @@ class Approver:
             SealAccountWithoutFunds: it is an object, which this SP could not seal.
         """
         text = _unhex(request.header(UNSIGNED_HEADER))
-        action = parse_qs(request.raw_query).get("action", [""])[0]
+        action = request.query.value("action")
         message_type = self._dialect.approval_actions.get(action)
         if message_type is None:
             raise Refusal(GatewayCode.NOT_IMPLEMENTED)

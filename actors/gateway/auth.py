@@ -9,7 +9,7 @@ from greenray.chain.crypto import address_of_public_key, keccak256, recover_dige
 from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import AccessDenied, NoSuchAccount, SignatureError, WrongObjectStatus
 from greenray.protocol.gateway_request import GatewayRequest
-from greenray.protocol.http_auth import canonical_request, parse_authorization, verify_authorization
+from greenray.protocol.http_auth import parse_authorization, verify_authorization
 from greenray.protocol.objects import ActionType, BucketInfo, ObjectInfo, ObjectStatus
 
 ANONYMOUS = ""
@@ -35,10 +35,7 @@ def authenticate(request: GatewayRequest, *, anonymous_allowed: bool = False) ->
     if not header and anonymous_allowed:
         return ANONYMOUS
     authorization = parse_authorization(header)
-    canonical = canonical_request(
-        request.method, request.path, request.raw_query, request.headers, request.host
-    )
-    return verify_authorization(authorization, canonical, keccak256, _recover)
+    return verify_authorization(authorization, request.canonical(), keccak256, _recover)
 
 
 class PermissionChecks:

@@ -15,6 +15,7 @@ from greenray.protocol.errors import (
     EmptyPayload,
     GreenrayError,
     InvalidHeader,
+    InvalidQuery,
     JournalDamaged,
     JournalMissing,
     NoSpaceLeft,
@@ -36,6 +37,7 @@ class GatewayCode(Enum):
     """(code on the wire, HTTP status, message on the wire)."""
 
     INVALID_HEADER = ("InvalidHeader", 400, "The headers are invalid.")
+    INVALID_QUERY = ("InvalidQuery", 400, "The queries are invalid.")
     INVALID_BUCKET_NAME = ("InvalidBucketName", 400, "The specified bucket is not valid.")
     INVALID_KEY = ("InvalidKey", 400, "Object key is illegal")
     INVALID_PAYLOAD = ("InvalidPayload", 400, "Payload is empty")
@@ -80,6 +82,7 @@ class GatewayCode(Enum):
 _CODES: Mapping[type[GreenrayError], GatewayCode] = MappingProxyType(
     {
         InvalidHeader: GatewayCode.INVALID_HEADER,
+        InvalidQuery: GatewayCode.INVALID_QUERY,
         EmptyPayload: GatewayCode.INVALID_PAYLOAD,
         SignatureError: GatewayCode.SIGNATURE_DOES_NOT_MATCH,
         AccessDenied: GatewayCode.ACCESS_DENIED,

@@ -1,17 +1,20 @@
-"""Which handler a request belongs to, decided from method, host, path and query (06 §1). Pure."""
+"""Which handler a request belongs to, decided from method, host, path and query (06 §1). Pure.
+
+The path and the query are the parsed ones that the signature is checked with.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
-from urllib.parse import parse_qsl
 
 from greenray.actors.downloader.pieces import CHALLENGE_PATH
 from greenray.protocol.gateway_request import SOURCES_QUERY
+from greenray.protocol.request_query import RequestQuery
 
 APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
 REPLICATE_PATH = "/greenfield/receiver/v1/replicate-piece"
+_METHODS = ("GET", "HEAD", "POST", "PUT")
 
 
 class Route(Enum):
@@ -41,41 +44,44 @@ class Match:
     object_name: str = ""
 
 
-def query_value(raw_query: str, name: str) -> str:
-    """The first value, or an empty text."""
-    return next((value for key, value in _pairs(raw_query) if key == name), "")
+def allowed_methods(host: str, path: str, query: RequestQuery, domain: str = "") -> tuple[str, ...]:
+    """The methods by which this target can be asked for; see ``match_route``."""
+    nowhere = (Route.WRONG_METHOD, Route.NO_ROUTER)
+    return tuple(
+        method
+        for method in _METHODS
+        if match_route(method, host, path, query, domain).route not in nowhere
+    )
 
 
-def _pairs(raw_query: str) -> list[tuple[str, str]]:
-    return parse_qsl(raw_query, keep_blank_values=True)
-
-
-def match_route(method: str, host: str, path: str, raw_query: str, domain: str = "") -> Match:
-    """Match in the order of the table: virtual-hosted, admin, receiver, path-style.
+def match_route(method: str, host: str, path: str, query: RequestQuery, domain: str = "") -> Match:
+    """Match in the order of the table: virtual-hosted, admin, receiver, path-style. HEAD goes where
+    GET goes.
 
     Args:
         host: the Host header, with or without a port.
         path: the decoded path.
         domain: the gateway's domain; empty switches virtual hosting off.
     """
-    queries = {name for name, _ in _pairs(raw_query)}
+    if method == "HEAD":
+        method = "GET"
     bucket_name = _virtual_bucket(host, domain)
     wrong_method = False
     if bucket_name:
-        match = _bucket_route(method, bucket_name, path.removeprefix("/"), queries)
+        match = _bucket_route(method, bucket_name, path.removeprefix("/"), query)
         if match.route is not Route.WRONG_METHOD:
             return match
         wrong_method = True
     if path in ("", "/"):
         return Match(Route.USER_BUCKETS if method == "GET" else Route.WRONG_METHOD)
-    for fixed_path, fixed_method, query, route in (
+    for fixed_path, fixed_method, needed, route in (
         (APPROVAL_PATH, "GET", "action", Route.GET_APPROVAL),
         (CHALLENGE_PATH, "GET", None, Route.CHALLENGE),
         (REPLICATE_PATH, "PUT", None, Route.REPLICATE_PIECE),
         ("/auth/request_nonce", "GET", None, Route.NOT_IMPLEMENTED),
         ("/auth/update_key", "POST", None, Route.NOT_IMPLEMENTED),
     ):
-        if path == fixed_path and (query is None or query in queries):
+        if path == fixed_path and (needed is None or query.has(needed)):
             if method == fixed_method:
                 return Match(route)
             wrong_method = True
@@ -84,12 +90,10 @@ def match_route(method: str, host: str, path: str, raw_query: str, domain: str =
     bucket_name, _, object_name = path.removeprefix("/").partition("/")
     if not bucket_name:
         return Match(Route.WRONG_METHOD if wrong_method else Route.NO_ROUTER)
-    return _bucket_route(method, bucket_name, object_name, queries)
+    return _bucket_route(method, bucket_name, object_name, query)
 
 
-def _bucket_route(
-    method: str, bucket_name: str, object_name: str, queries: Collection[str]
-) -> Match:
+def _bucket_route(method: str, bucket_name: str, object_name: str, query: RequestQuery) -> Match:
     if not object_name:
         # bucket-meta, read-quota, list-read-record, and the list of objects
         return Match(Route.NOT_IMPLEMENTED if method == "GET" else Route.WRONG_METHOD, bucket_name)
@@ -97,14 +101,14 @@ def _bucket_route(
         return Match(Route.PUT_OBJECT, bucket_name, object_name)
     if method != "GET":
         return Match(Route.WRONG_METHOD, bucket_name, object_name)
-    for query, route in (
+    for asked_for, route in (
         ("upload-progress", Route.UPLOAD_PROGRESS),
         ("job-status", Route.JOB_STATUS),
         ("job-timeline", Route.JOB_TIMELINE),
         (SOURCES_QUERY, Route.DOWNLOAD_SOURCES),
         ("object-meta", Route.NOT_IMPLEMENTED),
     ):
-        if query in queries:
+        if query.has(asked_for):
             return Match(route, bucket_name, object_name)
     return Match(Route.GET_OBJECT, bucket_name, object_name)
 

@@ -36,7 +36,7 @@ from greenray.actors.gateway.job_status import job_status
 from greenray.actors.gateway.ranges import parse_range
 from greenray.actors.gateway.recent_downloads import RecentDownloads
 from greenray.actors.gateway.replicate import replicate_piece
-from greenray.actors.gateway.routes import Match, Route, match_route, query_value
+from greenray.actors.gateway.routes import Match, Route, match_route
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.ports import ObjectSpace, ReceiverPort, SignerPort
 from greenray.actors.settings import MIB
@@ -62,8 +62,12 @@ from greenray.protocol.errors import (
     WrongObjectStatus,
 )
 from greenray.protocol.foreign_text import printable
-from greenray.protocol.gateway_request import SOURCES_HEADER, SOURCES_QUERY, GatewayRequest
-from greenray.protocol.http_auth import decode_path
+from greenray.protocol.gateway_request import (
+    SOURCES_HEADER,
+    SOURCES_QUERY,
+    GatewayRequest,
+    parse_target,
+)
 from greenray.protocol.job import JobContext
 from greenray.protocol.job_table import progress_text
 from greenray.protocol.names import check_bucket_name, check_object_name
@@ -232,22 +236,20 @@ class Gateway:
     async def _dispatch(
         self, binding: Binding, request_id: str, raw: web.BaseRequest
     ) -> web.StreamResponse:
-        target, _, raw_query = raw.raw_path.partition("?")
         try:
-            path = decode_path(target)
+            target = parse_target(raw.raw_path, raw.headers.get("Host", ""))
         except ValueError:
             return web.Response(status=400, text="400 Bad Request")
-        headers = tuple((_text(name), _text(value)) for name, value in raw.raw_headers)
         request = GatewayRequest(
             binding.sp_address,
             request_id,
             raw.method,
-            path,
-            raw_query,
-            raw.host,
-            headers,
+            target.path,
+            target.query,
+            target.host,
+            tuple((_text(name), _text(value)) for name, value in raw.raw_headers),
         )
-        match = match_route(raw.method, raw.host, path, raw_query, binding.domain)
+        match = match_route(raw.method, target.host, target.path, target.query, binding.domain)
         match match.route:
             case Route.PUT_OBJECT:
                 return await self._put_object(request, match, raw)
@@ -317,7 +319,7 @@ class Gateway:
 
         Raises what ``Uploader.ingest`` raises, and why the request is refused.
         """
-        match = match_route(request.method, request.host, request.path, request.raw_query, "")
+        match = match_route(request.method, request.host, request.path, request.query)
         if match.route is not Route.PUT_OBJECT:
             raise InvalidInput(f"is not PutObject: {request.method}", request.path)
         async with self._admission.upload():
@@ -485,7 +487,7 @@ class Gateway:
 
     async def _download_sources(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_read(request, match)
-        asked_for = query_value(request.raw_query, SOURCES_QUERY)
+        asked_for = request.query.value(SOURCES_QUERY)
         sources = self._recent_downloads.of(asked_for, granted.object.id)
         return web.json_response(
             {"object_id": granted.object.id, **sources.to_json()},

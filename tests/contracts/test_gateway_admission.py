@@ -21,6 +21,7 @@ from greenray.protocol.errors import Overloaded
 from greenray.protocol.gateway_request import GatewayRequest
 from greenray.protocol.job import JobState
 from greenray.protocol.layout import ColumnLayout
+from greenray.protocol.request_query import RequestQuery
 from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.ports import Buffer, ColumnKey
 from tests.support.gateway_rig import Answer, GatewayRig
@@ -98,7 +99,9 @@ async def test_uploads_of_the_cluster_count_like_those_over_http(rig: GatewayRig
     held = await held_uploads(rig, 2)
     headers = tuple(rig.signed("PUT", "/album/photo").items())
     host = rig.url("/album/photo").authority
-    request = GatewayRequest(rig.sp.address, "", "PUT", "/album/photo", "", host, headers)
+    request = GatewayRequest(
+        rig.sp.address, "", "PUT", "/album/photo", RequestQuery(), host, headers
+    )
     with pytest.raises(Overloaded):
         await rig.gateway.put_payload(request, ReferencedPayload(rig.space, []))
     for body, sent in held:

@@ -26,6 +26,7 @@ from greenray.protocol.errors import (
 )
 from greenray.protocol.gateway_request import GatewayRequest
 from greenray.protocol.job import JobState
+from greenray.protocol.request_query import RequestQuery
 from tests.support.gateway_rig import GatewayRig
 from tests.support.sps import test_key
 
@@ -49,7 +50,7 @@ def request(
 ) -> GatewayRequest:
     headers = rig.signed(method, path, key=key)
     return GatewayRequest(
-        rig.sp.address, "1", method, path, "", headers["Host"], tuple(headers.items())
+        rig.sp.address, "1", method, path, RequestQuery(), headers["Host"], tuple(headers.items())
     )
 
 
@@ -106,7 +107,7 @@ async def test_the_request_is_checked_as_over_http(rig: GatewayRig) -> None:
         await put(request(rig, key=stranger), payload)
     signed = request(rig)
     elsewhere = GatewayRequest(
-        signed.sp_address, "1", "PUT", "/album/other", "", signed.host, signed.headers
+        signed.sp_address, "1", "PUT", "/album/other", RequestQuery(), signed.host, signed.headers
     )
     with pytest.raises(SignatureError):
         await put(elsewhere, payload)

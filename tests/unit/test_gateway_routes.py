@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from greenray.actors.gateway.routes import Match, Route, match_route
+from greenray.actors.gateway.routes import Match, Route, allowed_methods, match_route
+from greenray.protocol.request_query import RequestQuery, parse_query
 
 APPROVAL = "/greenfield/admin/v1/get-approval"
 REPLICATE = "/greenfield/receiver/v1/replicate-piece"
@@ -29,7 +30,7 @@ REPLICATE = "/greenfield/receiver/v1/replicate-piece"
         ("GET", "/greenfield/admin/v1/challenge", "", Match(Route.CHALLENGE)),
         ("GET", "/download/b/o", "", Match(Route.NOT_IMPLEMENTED)),
         ("GET", "/greenfield/x", "", Match(Route.GET_OBJECT, "greenfield", "x")),
-        ("HEAD", "/bucket/o", "", Match(Route.WRONG_METHOD, "bucket", "o")),
+        ("HEAD", "/bucket/o", "", Match(Route.GET_OBJECT, "bucket", "o")),
         ("POST", "/bucket", "", Match(Route.WRONG_METHOD, "bucket")),
         ("PUT", "/", "", Match(Route.WRONG_METHOD)),
         ("POST", APPROVAL, "action=x", Match(Route.WRONG_METHOD, "greenfield", APPROVAL[12:])),
@@ -39,7 +40,7 @@ REPLICATE = "/greenfield/receiver/v1/replicate-piece"
 def test_path_style_requests_find_their_route(
     method: str, path: str, query: str, expected: Match
 ) -> None:
-    assert match_route(method, "127.0.0.1:9033", path, query) == expected
+    assert match_route(method, "127.0.0.1:9033", path, parse_query(query)) == expected
 
 
 @pytest.mark.parametrize(
@@ -52,8 +53,26 @@ def test_path_style_requests_find_their_route(
     ],
 )
 def test_the_bucket_of_a_virtual_hosted_request_is_in_its_host(host: str, expected: Match) -> None:
-    assert match_route("PUT", host, "/a/b", "", "gnfd.local") == expected
+    assert match_route("PUT", host, "/a/b", RequestQuery(), "gnfd.local") == expected
 
 
 def test_without_a_domain_there_is_no_virtual_hosting() -> None:
-    assert match_route("PUT", "b.gnfd.local", "/a/b", "") == Match(Route.PUT_OBJECT, "a", "b")
+    match = match_route("PUT", "b.gnfd.local", "/a/b", RequestQuery())
+    assert match == Match(Route.PUT_OBJECT, "a", "b")
+
+
+@pytest.mark.parametrize(
+    ("path", "query", "expected"),
+    [
+        ("/bucket/o", "", ("GET", "HEAD", "PUT")),
+        ("/bucket/o", "job-status", ("GET", "HEAD", "PUT")),
+        ("/bucket", "", ("GET", "HEAD")),
+        (APPROVAL, "action=CreateObject", ("GET", "HEAD", "PUT")),
+        (REPLICATE, "", ("GET", "HEAD", "PUT")),
+        ("//", "", ()),
+    ],
+)
+def test_what_a_target_can_be_asked_by_is_told_from_its_routes(
+    path: str, query: str, expected: tuple[str, ...]
+) -> None:
+    assert allowed_methods("h", path, parse_query(query)) == expected

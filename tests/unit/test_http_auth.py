@@ -15,8 +15,10 @@ from greenray.protocol.http_auth import (
     encode_path,
     format_authorization,
     parse_authorization,
+    signed_values,
     verify_authorization,
 )
+from greenray.protocol.request_query import parse_query
 
 SIGNATURE = "ab" * 65
 
@@ -37,6 +39,20 @@ def test_repeated_headers_are_joined_with_commas_in_order() -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (" a \t\u3000b\x85", "a b"),
+        ("a\x1cb \x1f c", "a\x1cb \x1f c"),
+        (" \x1d\t\t", "\x1d"),
+        ("\u200b", "\u200b"),
+        ("  ", ""),
+    ],
+)
+def test_blanks_are_those_of_go(value: str, expected: str) -> None:
+    assert signed_values([("Range", value)]) == {"range": expected}
+
+
+@pytest.mark.parametrize(
     ("raw", "expected"),
     [
         ("", ""),
@@ -54,7 +70,7 @@ def test_repeated_headers_are_joined_with_commas_in_order() -> None:
     ],
 )
 def test_queries_are_reencoded_as_go_does(raw: str, expected: str) -> None:
-    assert canonical_query(raw) == expected
+    assert canonical_query(parse_query(raw)) == expected
 
 
 def test_a_plus_in_a_path_stays_a_plus() -> None:

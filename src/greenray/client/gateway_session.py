@@ -33,6 +33,7 @@ from greenray.protocol.http_auth import (
     format_authorization,
     message_to_sign,
 )
+from greenray.protocol.request_query import RequestQuery
 
 ERROR_HEADER = "X-Greenray-Error"
 ANSWER_LIMITS = AnswerLimits(connect_timeout_s=10.0, head_timeout_s=120.0, stall_timeout_s=120.0)
@@ -139,7 +140,9 @@ class GatewaySession:
     ) -> GatewayRequest:
         """What the gateway of ``sp_address`` would receive, for a way without HTTP."""
         headers = self.signed_headers(method, path, "", extra)
-        return GatewayRequest(sp_address, "", method, path, "", self._host, tuple(headers.items()))
+        return GatewayRequest(
+            sp_address, "", method, path, RequestQuery(), self._host, tuple(headers.items())
+        )
 
     def signed_headers(
         self, method: str, path: str, query: str, extra: Mapping[str, str]

@@ -60,6 +60,12 @@ class InvalidHeader(InvalidInput):
     reason = "invalid-header"
 
 
+class InvalidQuery(InvalidInput):
+    """The query of a request has too much in it, or what may be read in two ways."""
+
+    reason = "invalid-query"
+
+
 class EmptyPayload(InvalidInput):
     reason = "empty-payload"
 

@@ -1,17 +1,20 @@
 """Request authorization ``authTypeV1`` (protocol 06 §2): what a request's signature covers.
 
-The canonical request is built from what the server sees: the *decoded* path, the raw query string
-and all headers. Client and server use the same functions, so they cannot differ.
+The canonical request is built from what the server sees: the *decoded* path, the parsed query and
+all headers. Client and server use the same functions, and a gateway routes by the same values, so
+they cannot differ.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from greenray.protocol.errors import RequestTampered, SignatureError
+from greenray.protocol.percent_encoding import PATH_SAFE, QUERY_SAFE, escape, unescape
+from greenray.protocol.request_query import RequestQuery, parse_query
 
 SCHEME = "authTypeV1 ECDSA-secp256k1"
 
@@ -35,11 +38,10 @@ SIGNED_HEADERS = frozenset(
     }
 )
 
-_PATH_SAFE = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_.~/")
-_QUERY_SAFE = _PATH_SAFE - {ord("/")}
 _HEX = frozenset("0123456789abcdefABCDEF")
-# unicode.IsSpace of Go; Python's str.split() would also split at U+001C..U+001F.
+# unicode.IsSpace of Go; Python's str.split() also splits at U+001C..U+001F.
 _BLANKS = re.compile("[\t\n\v\f\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]+")
+_NO_BLANKS_OF_GO = re.compile("[\x1c-\x1f]")
 
 Headers = Iterable[tuple[str, str]]
 """(name, value) pairs in order; bytes that are not UTF-8 are kept by surrogateescape."""
@@ -60,57 +62,61 @@ def decode_path(raw_path: str) -> str:
     Raises:
         ValueError: a ``%`` is not followed by two hex digits.
     """
-    return _unescape(raw_path, plus_is_space=False)
+    return unescape(raw_path)
 
 
 def encode_path(path: str) -> str:
     """A decoded path as it stands in the canonical request (and may stand in a request line)."""
     # A byte that is not UTF-8 is U+FFFD to Go.
     text = "".join("\ufffd" if 0xDC80 <= ord(char) <= 0xDCFF else char for char in path)
-    return _escape(text.encode(), _PATH_SAFE)
+    return escape(text.encode(), PATH_SAFE)
 
 
-def canonical_query(raw_query: str) -> str:
-    """``raw_query`` as Go's url.Values re-encodes it, keys sorted, blanks as ``%20``.
+def canonical_query(query: RequestQuery) -> str:
+    """``query`` as Go's url.Values re-encodes it, keys sorted, blanks as ``%20``.
 
-    A key without value becomes ``key=``; pairs that Go cannot parse are left out.
+    A key without value becomes ``key=``.
     """
-    values: dict[bytes, list[bytes]] = {}
-    for pair in raw_query.split("&"):
-        if not pair or ";" in pair:
-            continue
-        key, _, value = pair.partition("=")
-        try:
-            key_bytes = _to_bytes(_unescape(key, plus_is_space=True))
-            value_bytes = _to_bytes(_unescape(value, plus_is_space=True))
-        except ValueError:
-            continue
-        values.setdefault(key_bytes, []).append(value_bytes)
+    pairs = [(_to_bytes(key), _to_bytes(value)) for key, value in query.pairs]
     return "&".join(
-        f"{_escape(key, _QUERY_SAFE)}={_escape(value, _QUERY_SAFE)}"
-        for key in sorted(values)
-        for value in values[key]
+        f"{escape(key, QUERY_SAFE)}={escape(value, QUERY_SAFE)}"
+        for key, value in sorted(pairs, key=lambda pair: pair[0])  # stable within a key
     )
 
 
+def signed_values(headers: Headers) -> Mapping[str, str]:
+    """Of the headers that a signature covers, by lower-case name: what is signed of their values,
+    and so what may be looked at."""
+    values: dict[str, list[str]] = {}
+    for name, value in headers:
+        lower = name.lower()
+        if lower in SIGNED_HEADERS:
+            values.setdefault(lower, []).append(_collapsed(value))
+    return {name: ",".join(values[name]) for name in values}
+
+
 def canonical_request(method: str, path: str, raw_query: str, headers: Headers, host: str) -> bytes:
+    """``canonical_of`` for a request that is made: ``raw_query`` as in the request line, without
+    ``?``."""
+    return canonical_of(method, path, parse_query(raw_query), signed_values(headers), host)
+
+
+def canonical_of(
+    method: str, path: str, query: RequestQuery, signed: Mapping[str, str], host: str
+) -> bytes:
     """The bytes whose hash is signed (protocol 06 §2.2).
 
     Args:
         path: the decoded path; with the bucket in path style, without it when virtual-hosted.
-        raw_query: as in the request line, without ``?``.
+        signed: what ``signed_values`` gives.
         host: the Host header, with the port if it has one.
     """
-    values: dict[str, list[str]] = {}
-    for name, value in headers:
-        if name.lower() in SIGNED_HEADERS:
-            values.setdefault(name.lower(), []).append(_BLANKS.sub(" ", value).strip(" "))
-    names = sorted(values)
-    block = "".join(f"{name}:{','.join(values[name])}\n" for name in names)
+    names = sorted(signed)
+    block = "".join(f"{name}:{signed[name]}\n" for name in names)
     parts = (
         method.upper(),
         encode_path(path),
-        canonical_query(raw_query),
+        canonical_query(query),
         f"{block}{host}\n",
         ";".join(names),
     )
@@ -169,26 +175,12 @@ def verify_authorization(
     return recover(message, authorization.signature)
 
 
+def _collapsed(value: str) -> str:
+    """Runs of blanks as one space each, none at the ends."""
+    if _NO_BLANKS_OF_GO.search(value):
+        return _BLANKS.sub(" ", value).strip(" ")
+    return " ".join(value.split())  # a tenth of the time, and anybody may send long values
+
+
 def _to_bytes(text: str) -> bytes:
     return text.encode("utf-8", "surrogateescape")
-
-
-def _escape(data: bytes, safe: frozenset[int]) -> str:
-    return "".join(chr(byte) if byte in safe else f"%{byte:02X}" for byte in data)
-
-
-def _unescape(text: str, *, plus_is_space: bool) -> str:
-    data = bytearray()
-    position = 0
-    raw = _to_bytes(text.replace("+", " ") if plus_is_space else text)
-    while position < len(raw):
-        if raw[position] != ord("%"):
-            data.append(raw[position])
-            position += 1
-            continue
-        digits = raw[position + 1 : position + 3].decode("latin-1")
-        if len(digits) != 2 or not _HEX.issuperset(digits):
-            raise ValueError("a percent sign is not followed by two hex digits")
-        data.append(int(digits, 16))
-        position += 3
-    return data.decode("utf-8", "surrogateescape")
