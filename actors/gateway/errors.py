@@ -16,8 +16,6 @@ from greenray.protocol.errors import (
     GreenrayError,
     InvalidHeader,
     InvalidQuery,
-    JournalDamaged,
-    JournalMissing,
     NoSpaceLeft,
     NoSuchAccount,
     NoSuchBucket,
@@ -25,7 +23,7 @@ from greenray.protocol.errors import (
     NoTrace,
     Overloaded,
     SignatureError,
-    StoreError,
+    StoreUnavailable,
     WrongObjectStatus,
 )
 
@@ -93,14 +91,12 @@ _CODES: Mapping[type[GreenrayError], GatewayCode] = MappingProxyType(
         WrongObjectStatus: GatewayCode.INVALID_OBJECT_STATE,
         AlreadyUploaded: GatewayCode.INVALID_OBJECT_STATE,
         Overloaded: GatewayCode.SLOW_DOWN,
-        # What passes by itself: somebody is being started again, or a disk is slow.
+        # What passes by itself: somebody is being started again, or a store is busy.
         ComponentUnavailable: GatewayCode.SERVICE_UNAVAILABLE,
         ChainUnavailable: GatewayCode.SERVICE_UNAVAILABLE,
         ChainLags: GatewayCode.SERVICE_UNAVAILABLE,
-        StoreError: GatewayCode.SERVICE_UNAVAILABLE,
+        StoreUnavailable: GatewayCode.SERVICE_UNAVAILABLE,
         NoSpaceLeft: GatewayCode.INSUFFICIENT_STORAGE,
-        JournalDamaged: GatewayCode.INTERNAL_ERROR,
-        JournalMissing: GatewayCode.INTERNAL_ERROR,
     }
 )
 

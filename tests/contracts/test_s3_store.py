@@ -13,7 +13,7 @@ from functools import partial
 
 import pytest
 
-from greenray.protocol.errors import NoSpaceLeft, StoreError
+from greenray.protocol.errors import NoSpaceLeft, StoreError, StoreUnavailable
 from greenray.protocol.layout import ColumnLayout
 from greenray.storage.ports import LONE_WRITER, Fence
 from greenray.storage.s3_bucket import S3Bucket
@@ -287,6 +287,7 @@ def test_a_refusal_says_what_and_where_and_what_to_do_next(
     assert what in error.what
     assert code in error.what
     assert next_step in error.next_step
+    assert not isinstance(error, StoreUnavailable)
     assert CREDENTIALS["AWS_SECRET_ACCESS_KEY"] not in str(error)
 
 
@@ -316,7 +317,7 @@ def test_a_server_that_asks_to_slow_down_is_asked_again(
 def test_after_so_many_tries_it_is_an_error(server: S3Server) -> None:
     server.refuse_next("PUT", "503 Slow Down", "SlowDown", times=2)
     store = S3PieceStore(server.bucket("pieces", attempts=2), "sp")
-    with pytest.raises(StoreError, match="SlowDown"):
+    with pytest.raises(StoreUnavailable, match="SlowDown"):
         store.probe()
 
 
@@ -331,7 +332,7 @@ def test_an_answer_that_breaks_off_is_asked_for_again(
 def test_a_server_that_is_silent_is_given_up(server: S3Server) -> None:
     bucket = server.bucket("pieces", read_timeout_s=0.2, attempts=1)
     server.be_silent_next("GET", 0.6, times=3)
-    with pytest.raises(StoreError, match="cannot be reached"):
+    with pytest.raises(StoreUnavailable, match="cannot be reached"):
         bucket.get("nothing")
 
 
@@ -340,4 +341,6 @@ def test_a_server_that_never_lets_us_send_is_given_up(server: S3Server) -> None:
         endpoint_url = f"http://127.0.0.1:{deaf.getsockname()[1]}"
         options = S3Options(endpoint_url=endpoint_url, request_timeout_s=0.5)
         location = replace(server.location("pieces"), options=options)
-        assert "did not answer in time" in refusal(location).what
+        error = refusal(location)
+        assert "did not answer in time" in error.what
+        assert isinstance(error, StoreUnavailable)

@@ -17,7 +17,7 @@ import pytest
 
 from greenray.client.storage_client import WaitFor
 from greenray.cluster.config.state_dir import StateDir
-from greenray.protocol.errors import GreenrayError, JournalError, StoreError
+from greenray.protocol.errors import GreenrayError, JournalUnavailable, StoreError, StoreUnavailable
 from greenray.storage.direct_io import store_error
 from tests.support.failing_disk import failing_disk
 from tests.support.payloads import ctr_payload
@@ -26,6 +26,8 @@ from tests.support.whole_network import WholeNetwork, whole_network
 
 MIB = 1 << 20
 BEFORE = bytes(ctr_payload("before the fault", 300_000))
+ENDLESS_S = 3600.0
+"""A client that waited so long for what does not pass by itself would be ended by the timeout."""
 DURING = bytes(ctr_payload("during the fault", 400_000))
 
 pytestmark = pytest.mark.timeout(180)
@@ -39,6 +41,7 @@ class DiskFault:
     end: Callable[[], object]
     reason: str
     says: str
+    answer: str = "HTTP 500"
 
 
 @pytest.fixture(params=["full", "read-only", "broken"])
@@ -58,7 +61,11 @@ def fault(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[DiskFault]
         if request.param == "full":
             ballast = pieces / "ballast"
             yield DiskFault(
-                lambda: _fill(ballast), ballast.unlink, "no-space-left", "Free some space"
+                lambda: _fill(ballast),
+                ballast.unlink,
+                "no-space-left",
+                "Free some space",
+                answer="HTTP 507",
             )
         else:
             yield DiskFault(
@@ -93,11 +100,14 @@ async def test_an_upload_is_refused_with_what_to_do_and_taken_when_the_fault_is_
 ) -> None:
     network.start_task_node()
     await network.put(BEFORE, name="before.jpg")
+    network.client_outage_s = ENDLESS_S
     fault.begin()
     with pytest.raises(GreenrayError) as refused:
         await network.put(DURING, name="during.jpg")
     assert refused.value.reason == fault.reason
     assert fault.says in str(refused.value)
+    assert fault.answer in str(refused.value)
+    assert not refused.value.retry_after_s
     assert await network.get("before.jpg") == BEFORE
     fault.end()
     await network.put(DURING, name="during.jpg")
@@ -134,8 +144,9 @@ async def test_a_journal_that_another_process_has_locked_is_named_and_used_again
     )
     assert lock.stdout is not None
     assert await lock.stdout.readline() == b"locked\n"
-    with pytest.raises(JournalError, match="Another process has it locked"):
+    with pytest.raises(JournalUnavailable, match="Another process has it locked") as refused:
         await network.put(DURING, name="during.jpg")
+    assert refused.value.retry_after_s
     await lock.communicate(b"\n")
     await network.put(DURING, name="during.jpg")
     assert await network.get("during.jpg") == DURING
@@ -155,6 +166,10 @@ def test_an_error_of_a_disk_says_what_to_do() -> None:
     for number, step in ((errno.EIO, "replace it"), (errno.EROFS, "mount it for writing again")):
         error = store_error(OSError(number, ""), Path("pieces"), "append 5 bytes")
         assert type(error) is StoreError
+        assert step in error.next_step
+    for number, step in ((errno.EMFILE, "ulimit -n"), (errno.ESTALE, "its server")):
+        error = store_error(OSError(number, ""), Path("pieces"), "append 5 bytes")
+        assert type(error) is StoreUnavailable
         assert step in error.next_step
 
 

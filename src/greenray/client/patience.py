@@ -11,14 +11,15 @@ from greenray.protocol.errors import (
     AnotherChain,
     ChainRolledBack,
     GreenrayError,
-    NoSpaceLeft,
     Overloaded,
     SealAccountWithoutFunds,
+    StoreError,
+    StoreUnavailable,
 )
 
 T = TypeVar("T")
 
-_FOR_PEOPLE = (AnotherChain, ChainRolledBack, NoSpaceLeft, SealAccountWithoutFunds)
+_FOR_PEOPLE = (AnotherChain, ChainRolledBack, SealAccountWithoutFunds)
 """It passes when an operator does something."""
 
 _PAUSE_S = 0.5
@@ -28,6 +29,8 @@ _PAUSE_S = 0.5
 def passes(error: GreenrayError) -> bool:
     """Whether it is worth while to ask again, soon: somebody is away. Some of it is
     for people, and who has too much to do was asked again already (``admission``)."""
+    if isinstance(error, StoreError):
+        return isinstance(error, StoreUnavailable)
     return error.retryable and not isinstance(error, (*_FOR_PEOPLE, Overloaded))
 
 

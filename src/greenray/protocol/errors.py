@@ -424,8 +424,17 @@ class KeystoreError(GreenrayError):
 
 
 class StoreError(GreenrayError):
+    """A store refuses, and goes on refusing until somebody mends it. Who asked is told at once;
+    retryable for jobs, which outlast the repair."""
+
     reason = "store-error"
     retryable = True
+
+
+class StoreUnavailable(StoreError):
+    """A store is away or busy, or somebody else came first: it passes by itself."""
+
+    reason = "store-unavailable"
 
 
 class NoSpaceLeft(StoreError):
@@ -444,6 +453,12 @@ class JournalError(StoreError):
     secondary has failed."""
 
     reason = "journal-error"
+
+
+class JournalUnavailable(JournalError, StoreUnavailable):
+    """Another process has it locked, or the one that has it is ending."""
+
+    reason = "journal-unavailable"
 
 
 class JournalFull(JournalError, NoSpaceLeft):

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
-from greenray.protocol.errors import GreenrayError, NoSpaceLeft, StoreError
+from greenray.protocol.errors import GreenrayError, NoSpaceLeft, StoreError, StoreUnavailable
 
 log = logging.getLogger(__name__)
 
@@ -41,10 +41,24 @@ _STEPS = {
 }
 """What to do, by error number."""
 
+_PASSING = {
+    errno.EAGAIN: "Try again",
+    errno.EBUSY: "Try again",
+    errno.EMFILE: "Too many files are open in this process: raise its limit (ulimit -n)",
+    errno.ENFILE: "Too many files are open on this machine",
+    errno.ENOMEM: "This machine has no memory left",
+    errno.ESTALE: "The network file system has forgotten it: see that its server is there",
+    errno.ETIMEDOUT: "The network file system does not answer: see that its server is there",
+    errno.EHOSTUNREACH: "The network file system does not answer: see that its server is there",
+    errno.ENOTCONN: "The file system's server is away: see that it is there",
+}
+"""What to do, by the numbers of errors that pass by themselves."""
+
 
 @contextmanager
 def store_errors(path: Path, action: str) -> Iterator[None]:
-    """Operating system errors of ``action`` (an infinitive) as NoSpaceLeft or StoreError."""
+    """Operating system errors of ``action`` (an infinitive) as NoSpaceLeft, StoreUnavailable or
+    StoreError."""
     try:
         yield
     except OSError as error:
@@ -55,7 +69,10 @@ def store_error(error: OSError, path: Path, action: str) -> GreenrayError:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return NoSpaceLeft(f"no space left to {action}", str(path), _FREE_SPACE)
     number = error.errno or 0
-    return StoreError(f"cannot {action}: {os.strerror(number)}", str(path), _STEPS.get(number, ""))
+    what = f"cannot {action}: {os.strerror(number)}"
+    if number in _PASSING:
+        return StoreUnavailable(what, str(path), _PASSING[number])
+    return StoreError(what, str(path), _STEPS.get(number, ""))
 
 
 # --- what the file system can do ---------------------------------------------------------------

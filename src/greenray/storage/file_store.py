@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from greenray.protocol.errors import NoSuchPiece, StoreError
+from greenray.protocol.errors import NoSuchPiece, StoreError, StoreUnavailable
 from greenray.protocol.layout import ColumnLayout
 from greenray.storage import piece_ranges
 from greenray.storage.append_file import AppendFile
@@ -295,7 +295,9 @@ class _FileWriter:
         with self._failing("finish a column"):
             self._store._sync_data(self._file)
             if not self._is_own_name():
-                raise StoreError("the unfinished column was removed or begun anew", str(self._path))
+                raise StoreUnavailable(
+                    "the unfinished column was removed or begun anew", str(self._path)
+                )
             self._store._publish(self._key, self._path)
         self._usable = False
         self._file.close()

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from greenray.protocol.errors import JournalError, JournalFull
+from greenray.protocol.errors import JournalError, JournalFull, JournalUnavailable
 from greenray.seam.fault_points import NO_FAULTS, FaultPoint, FaultPoints
 
 T = TypeVar("T")
@@ -87,7 +87,7 @@ class GroupCommitter:
         call = _Call(description, run, loop, answer)
         with self._lock:
             if self._closed:
-                raise JournalError("the journal is closed", self._where)
+                raise JournalUnavailable("the journal is closed", self._where)
             if loop in self._gathering:
                 self._gathering[loop].append(call)
             else:
@@ -200,9 +200,14 @@ def _deliver(calls: list[_Call]) -> None:
 
 
 _LOCKED = "Another process has it locked: end that one (lsof names it)"
-_STEPS = {
+_PASSING = {
     sqlite3.SQLITE_BUSY: _LOCKED,
     sqlite3.SQLITE_LOCKED: _LOCKED,
+    sqlite3.SQLITE_NOMEM: "This machine has no memory left",
+}
+"""What to do, by SQLite's primary codes of errors that pass by themselves."""
+
+_STEPS = {
     sqlite3.SQLITE_READONLY: "See why it is read-only (dmesg), and let it be written again",
     sqlite3.SQLITE_IOERR: "The disk fails: see the kernel's log (dmesg), and replace it; then ask "
     "'greenray journal check' whether a backup is needed",
@@ -220,11 +225,13 @@ def translate(error: sqlite3.Error, where: str) -> JournalError:
             where,
             "Free some space, or move the state directory to a larger disk",
         )
+    what = f"the journal failed: {error}"
     if is_damage(error):
-        next_step = "Look at it with 'greenray journal check'"
-    else:
-        next_step = _STEPS.get(code & 0xFF, "") if code is not None else ""
-    return JournalError(f"the journal failed: {error}", where, next_step)
+        return JournalError(what, where, "Look at it with 'greenray journal check'")
+    primary = code & 0xFF if code is not None else sqlite3.SQLITE_ERROR
+    if primary in _PASSING:
+        return JournalUnavailable(what, where, _PASSING[primary])
+    return JournalError(what, where, _STEPS.get(primary, ""))
 
 
 def is_damage(error: sqlite3.Error) -> bool:

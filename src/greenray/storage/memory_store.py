@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 
-from greenray.protocol.errors import NoSuchPiece, StoreError
+from greenray.protocol.errors import NoSuchPiece, StoreError, StoreUnavailable
 from greenray.protocol.layout import ColumnLayout
 from greenray.storage import piece_ranges
 from greenray.storage.column_paths import check_column
@@ -117,7 +117,7 @@ class MemoryPieceStore:
     def _finish(self, key: ColumnKey, fence: Fence, data: bytearray) -> None:
         with self._lock:
             if not self._owns(key, fence, data):
-                raise StoreError(
+                raise StoreUnavailable(
                     "the unfinished column was removed or begun anew",
                     piece_ranges.column_text(key),
                 )

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from greenray.protocol.errors import GreenrayError, NoSpaceLeft, StoreError
+from greenray.protocol.errors import GreenrayError, NoSpaceLeft, StoreError, StoreUnavailable
 from greenray.storage.s3_location import S3Location
 
 _SINGLE_PUT_BYTES = 5 * 1024**3
@@ -48,12 +48,16 @@ _FACTS = {
 
 _FULL = {"QuotaExceeded", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "507"}
 
+_BUSY = {"RequestTimeout", "Throttling", "ThrottlingException", "OperationAborted"}
+_BUSY_STATUSES = {408, 409, 429}
+
 
 class S3Bucket:
     """Keys are relative to the location's prefix. Thread-safe.
 
     A put that has returned is durable, and seen by every later read and listing (S3 promises both).
-    Every method raises StoreError (NoSpaceLeft when a quota is used up) that says what is wrong.
+    Every method raises StoreError (StoreUnavailable when S3 is away or busy, NoSpaceLeft when a
+    quota is used up) that says what is wrong.
     """
 
     def __init__(self, location: S3Location) -> None:
@@ -183,7 +187,8 @@ class S3Bucket:
 
 
 def s3_error(error: Exception, where: str, action: str) -> GreenrayError:
-    """What a library's error means, as StoreError or NoSpaceLeft; ``action`` is an infinitive."""
+    """What a library's error means, as StoreUnavailable, NoSpaceLeft or StoreError. ``action``: an
+    infinitive."""
     code = _code(error)
     if code in _FULL:
         return NoSpaceLeft(
@@ -191,16 +196,37 @@ def s3_error(error: Exception, where: str, action: str) -> GreenrayError:
         )
     what, next_step = _FACTS.get(code) or _fact_of(error)
     shown = f" ({code})" if code else ""
-    return StoreError(f"cannot {action} an object: {what}{shown}", where, next_step)
+    kind = StoreUnavailable if _passes(error) else StoreError
+    return kind(f"cannot {action} an object: {what}{shown}", where, next_step)
 
 
-def _code(error: Exception) -> str:
-    """S3's code, from the library's error or the one beneath it; empty when S3 did not answer."""
+def _answer(error: Exception) -> dict[str, Any] | None:
+    """S3's, from the library's error or the one beneath it; None when S3 did not answer."""
     for candidate in (error, error.__cause__):
         response = getattr(candidate, "response", None)
         if isinstance(response, dict):
-            return str(response.get("Error", {}).get("Code", ""))
-    return ""
+            return response
+    return None
+
+
+def _code(error: Exception) -> str:
+    """S3's code; empty when S3 did not answer."""
+    return str((_answer(error) or {}).get("Error", {}).get("Code", ""))
+
+
+def _passes(error: Exception) -> bool:
+    """Whether S3 is away or busy, and nothing has to be corrected."""
+    import aiohttp
+    from botocore import exceptions as boto
+
+    answer = _answer(error)
+    if answer is not None:
+        status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+        return status >= 500 or status in _BUSY_STATUSES or _code(error) in _BUSY
+    away = (aiohttp.ClientError, boto.ConnectionError, boto.HTTPClientError, OSError)
+    return isinstance(error, (*away, boto.IncompleteReadError)) and not isinstance(
+        error, boto.SSLError
+    )
 
 
 def _fact_of(error: Exception) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import groupby
 
-from greenray.protocol.errors import NoSuchPiece, StoreError
+from greenray.protocol.errors import NoSuchPiece, StoreError, StoreUnavailable
 from greenray.protocol.layout import ColumnLayout
 from greenray.storage import piece_ranges, s3_names
 from greenray.storage.direct_io import flat
@@ -162,7 +162,9 @@ class S3PieceStore:
 
     def _publish(self, key: ColumnKey, column: FinishedColumn) -> None:
         if self._begun_by(key, column.fence) != column.writer:
-            raise StoreError("the unfinished column was removed or begun anew", self._where(key))
+            raise StoreUnavailable(
+                "the unfinished column was removed or begun anew", self._where(key)
+            )
         # Whatever is there is replaced, a damaged record too.
         replaced = self._bucket.get(self._root + s3_names.finished_key(key))
         self._put(s3_names.finished_key(key), column.to_bytes())
