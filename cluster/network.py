@@ -37,7 +37,7 @@ from greenray.cluster.local_chain.process import (
     ChainProcess,
     ask_node,
 )
-from greenray.cluster.lost_seals import begin_lost_seals_again
+from greenray.cluster.lost_ends import begin_lost_ends_again
 from greenray.cluster.processes import ProcessRecord, children_started
 from greenray.cluster.roles import launch_names
 from greenray.cluster.roles.carrier import Carrier
@@ -476,7 +476,7 @@ class LocalNetwork:
         if self._went_back_to is not None:
             log.warning("the chain went back to block %d; later ones are lost", self._went_back_to)
             deadline_s = config.uploader.deadline_s
-            await begin_lost_seals_again(self._carrier.finder, self._went_back_to, deadline_s)
+            await begin_lost_ends_again(self._carrier.finder, self._went_back_to, deadline_s)
             self.state.remember_chain(await find(launch_names.CHAIN_IDENTITY).known_chain())
             self._went_back_to = None
         elsewhere = tuple(replace(binding, any_port=True) for binding in bindings)

@@ -238,7 +238,25 @@ class JobStoreContract:
         (claimed,) = await store.claim_jobs("node", LEASE_S, 10)
         assert claimed.job_id == again.job_id
 
-    async def test_only_a_sealed_job_is_begun_again(self, store: JobStore) -> None:
+    async def test_a_job_that_was_given_up_is_begun_again_as_one_that_waits_for_its_payload(
+        self, store: JobStore
+    ) -> None:
+        job = await uploaded(store)
+        (claimed,) = await store.claim_jobs("node", LEASE_S, 10)
+        job = await store.apply(update(claimed, ReplicateFailed(FAILURE)))
+        job = await store.apply(update(job, GivenUp()))
+        await reserve(store, job, transaction(job, 7))
+        with pytest.raises(AlreadyUploaded):
+            await begin(store)
+        again = await store.begin_again(PRIMARY, job.job_id, DEADLINE_S)
+        assert (again.state, again.final, again.owner) == (JobState.UPLOAD_OBJECT_ERROR, False, "")
+        assert again.error is not None
+        assert again.error.reason == "end-lost"
+        (rejection,) = await store.get_transactions(PRIMARY, job.job_id)
+        assert rejection.state is TransactionState.DEAD
+        assert (await begin(store)).job_id == again.job_id
+
+    async def test_only_a_job_that_has_ended_is_begun_again(self, store: JobStore) -> None:
         job = await uploaded(store)
         with pytest.raises(IllegalTransition):
             await store.begin_again(PRIMARY, job.job_id, DEADLINE_S)

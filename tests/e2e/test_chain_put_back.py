@@ -17,9 +17,12 @@ from greenray.protocol.errors import (
     ChainLags,
     ChainRolledBack,
     ChainUnavailable,
+    JournalError,
     NoSuchObject,
+    WrongObjectStatus,
 )
 from greenray.protocol.job import JobState
+from tests.support.broken_table import BrokenTable
 
 CHAIN = {
     "block_interval_s": 0.05,
@@ -46,6 +49,23 @@ def cut_chain(home: Path, height: int) -> None:
     with closing(sqlite3.connect(home / "chain.sqlite")) as database, database:
         for table in ("state", "blocks", "transactions", "transaction_tags"):
             database.execute(f"DELETE FROM {table} WHERE height > ?", (height,))
+
+
+def newest_block(home: Path) -> int:
+    """Its height."""
+    with closing(sqlite3.connect(home / "chain.sqlite")) as database:
+        height: int = database.execute("SELECT max(height) FROM blocks").fetchone()[0]
+        return height
+
+
+def wait_until_rejected(network: greenray.Network, name: str) -> None:
+    while True:
+        try:
+            network.get(name)
+        except NoSuchObject:
+            return
+        except WrongObjectStatus:
+            continue
 
 
 def put_back(state_dir: Path) -> None:
@@ -118,7 +138,29 @@ def test_an_object_whose_seal_is_lost_is_sealed_again(tmp_path: Path) -> None:
         assert network.put(LOST, "album/after").status.sealed
 
 
-def test_a_start_that_fails_before_lost_seals_are_begun_again_leaves_them_to_the_next(
+def test_an_object_that_was_given_up_in_lost_blocks_is_put_again(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    with start(state) as network:
+        records = BrokenTable(state / "jobs.sqlite", "integrity_records")
+        records.take_away()
+        with pytest.raises(JournalError):
+            network.put(NEW, "album/given-up")
+        records.put_back()
+    with start(state) as network:
+        height = newest_block(state / "chain")
+        network.give_up_job("album/given-up")
+        wait_until_rejected(network, "album/given-up")
+    cut_chain(state / "chain", height)
+    with start(state, accept_rollback=True) as network:
+        again = network.status("album/given-up")
+        assert again.state is JobState.UPLOAD_OBJECT_ERROR
+        assert again.error is not None
+        assert again.error.reason == "end-lost"
+        assert network.put(NEW, "album/given-up").status.sealed
+        assert network.get("album/given-up") == NEW
+
+
+def test_a_start_that_fails_before_lost_ends_are_begun_again_leaves_them_to_the_next(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     state = tmp_path / "state"
@@ -127,7 +169,7 @@ def test_a_start_that_fails_before_lost_seals_are_begun_again_leaves_them_to_the
     assert sealed_at is not None
     cut_chain(state / "chain", sealed_at - 1)
     with monkeypatch.context() as patched:
-        patched.setattr("greenray.cluster.network.begin_lost_seals_again", the_node_goes_away)
+        patched.setattr("greenray.cluster.network.begin_lost_ends_again", the_node_goes_away)
         with pytest.raises(ChainUnavailable):
             start(state, accept_rollback=True)
     with pytest.raises((ChainLags, ChainRolledBack), match="--accept-rollback"):

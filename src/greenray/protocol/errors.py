@@ -212,6 +212,14 @@ class AlreadyUploaded(GreenrayError):
     reason = "already-uploaded"
 
 
+class EndLost(GreenrayError):
+    """The job was given up, or its object removed, in blocks that the chain has lost: it has the
+    object again. Its payload may be gone."""
+
+    reason = "end-lost"
+    retryable = True
+
+
 class IllegalTransition(GreenrayError):
     """The event is not in the transition table for the job's state."""
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 
 from enum import Enum
 
-from greenray.protocol.errors import AlreadyUploaded, InvalidInput
-from greenray.protocol.job import JobContext, JobState
+from greenray.protocol.errors import AlreadyUploaded, EndLost, IllegalTransition, InvalidInput
+from greenray.protocol.job import JobContext, JobError, JobState
+from greenray.protocol.job_events import JobEvent, UploadFailed, UploadFinished, UploadStarted
 from greenray.protocol.job_table import TASK_NODE_STATES, UPLOADER_STATES
 from greenray.protocol.objects import ObjectIdentity
 
@@ -46,7 +47,8 @@ def admit_upload(
     ``identity``: of the object, as the chain has it now; None: the job's own.
 
     Raises:
-        AlreadyUploaded: the payload is stored, another upload of it is running, or it was given up.
+        AlreadyUploaded: the payload is stored, another upload of it is running, or it was given up
+            (in blocks that the chain has lost: see ``events_of_lost_end``).
     """
     if existing is None:
         return UploadAdmission.CREATE
@@ -69,6 +71,25 @@ def admit_upload(
             "Wait for it to end, then put the object again",
         )
     return UploadAdmission.TAKE_OVER
+
+
+def events_of_lost_end(job: JobContext) -> tuple[JobEvent, ...]:
+    """What happens to another job for the object of this one, which has ended in blocks that the
+    chain has lost: it goes on with the payload when it was sealed, and waits for the payload when
+    it was given up, or its object removed, since its pieces may be gone.
+
+    Raises: IllegalTransition, the job has not ended.
+    """
+    if not job.final:
+        raise IllegalTransition(f"a job in {job.state.name} is not begun again", job.where)
+    if job.state is JobState.SEAL_OBJECT_DONE and job.error is None:
+        return UploadStarted(), UploadFinished()
+    lost = EndLost(
+        f"the chain has lost the blocks in which it ended ({job.state.name})",
+        job.where,
+        "Put the object again",
+    )
+    return UploadStarted(), UploadFailed(JobError.of(lost))
 
 
 def retry_delay_s(retries: int, jitter: float, base_s: float = 1.0, cap_s: float = 300.0) -> float:

@@ -15,13 +15,18 @@ from typing import Any
 
 from greenray.protocol.errors import AnotherObject, IllegalTransition, NoSuchJob, StaleJob
 from greenray.protocol.job import JobContext, JobError, JobState
-from greenray.protocol.job_claims import UploadAdmission, admit_upload, is_claimable, is_owned
+from greenray.protocol.job_claims import (
+    UploadAdmission,
+    admit_upload,
+    events_of_lost_end,
+    is_claimable,
+    is_owned,
+)
 from greenray.protocol.job_events import (
     EVENTS,
     JobEvent,
     ObjectRemoved,
     OwnerLost,
-    UploadFinished,
     UploadResumed,
     UploadStarted,
 )
@@ -93,8 +98,7 @@ def begin_again(
     db: sqlite3.Connection, sp_address: str, job_id: int, deadline_s: float, now: float
 ) -> JobContext:
     job = require_job(db, sp_address, job_id)
-    if job.state is not JobState.SEAL_OBJECT_DONE:
-        raise IllegalTransition(f"a job in {job.state.name} is not begun again", job.where)
+    events = events_of_lost_end(job)
     newest = get_job(db, sp_address, job.object_id)
     if newest is not None and newest.job_id != job_id:
         return newest
@@ -102,8 +106,15 @@ def begin_again(
         sp_address, job.object_info, job.params, job.batch_segments, "", 0.0, deadline_s
     )
     again = _insert(db, upload, now, after=job)
-    for event in (UploadStarted(), UploadFinished()):
+    for event in events:
         again = _applied(db, again, event, now)
+    if again.state is JobState.UPLOAD_OBJECT_ERROR:
+        # Its rejection would be sent again, and be in a block this time too.
+        db.execute(
+            "UPDATE transactions SET state = 'dead' "
+            "WHERE sp_address = ? AND job_id = ? AND state = 'reserved'",
+            (sp_address, job_id),
+        )
     return _save(db, again)
 
 

@@ -278,11 +278,12 @@ class JobStore(Protocol):
 
     @alone
     async def begin_again(self, sp_address: str, job_id: int, deadline_s: float) -> JobContext:
-        """Another job in UPLOAD_OBJECT_DONE for the object of this one, which is sealed in the
-        journal while the chain, having gone back, does not know it any more. When the object has a
-        later job already, that one.
+        """Another job for the object of this one, which has ended in the journal while the chain,
+        having gone back, does not know of it any more: as ``events_of_lost_end`` says. What
+        was reserved to reject the object is dead. When the object has a later job already, that
+        one.
 
-        Raises: NoSuchJob, IllegalTransition (it is not in SEAL_OBJECT_DONE).
+        Raises: NoSuchJob, IllegalTransition (it has not ended).
         """
 
     @grouped

@@ -1,5 +1,5 @@
-"""After a chain went back: objects that it still has, and that it does not know to be sealed any
-more, are sealed again."""
+"""After a chain went back: objects that it still has, and does not know to be sealed or rejected
+any more. What was sealed is sealed again, what was given up may be put again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from greenray.seam.finder import Finder
 log = logging.getLogger(__name__)
 
 
-async def begin_lost_seals_again(finder: Finder, height: int, deadline_s: float) -> int:
+async def begin_lost_ends_again(finder: Finder, height: int, deadline_s: float) -> int:
     """``height``: of the last block that is left. Returns how many jobs were begun again; before
     any job is claimed. Raises ChainError, JournalError."""
     jobs, chain = finder.find(names.JOB_STORE), finder.find(names.CHAIN)
@@ -28,13 +28,21 @@ async def begin_lost_seals_again(finder: Finder, height: int, deadline_s: float)
             continue
         is_open = found.object_status is ObjectStatus.OBJECT_STATUS_CREATED
         if is_open and found.identity == job.object_info.identity:
-            await jobs.begin_again(job.sp_address, job.job_id, deadline_s)
-            log.warning("%s was sealed in a block that is lost; it is sealed again", found.name)
+            again = await jobs.begin_again(job.sp_address, job.job_id, deadline_s)
+            log.warning(
+                "%s had ended (%s) in a block that is lost; it goes on from %s",
+                found.name,
+                job.state.name,
+                again.state.name,
+            )
             begun += 1
     return begun
 
 
 def may_be_lost(job: JobContext, height: int) -> bool:
-    """Whether the seal of this job was in a later block than that, or in one nobody knows."""
-    sealed = job.state is JobState.SEAL_OBJECT_DONE
-    return sealed and (job.seal_height is None or job.seal_height > height)
+    """Whether the job ended in a later block than that, or in one nobody knows: the heights of
+    rejections and removals are not in the journal."""
+    if not job.final:
+        return False
+    is_sealed = job.state is JobState.SEAL_OBJECT_DONE and job.error is None
+    return not is_sealed or job.seal_height is None or job.seal_height > height
