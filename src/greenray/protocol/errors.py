@@ -108,6 +108,55 @@ class SegmentLost(CorruptPiece):
     reason = "segment-lost"
 
 
+class FileChanged(UnreadableFile):
+    """A file was written to while it was read: what was read is no state that it ever had."""
+
+    reason = "file-changed"
+
+
+# --- bundles -----------------------------------------------------------------------------------
+
+
+class NotABundle(InvalidInput):
+    reason = "not-a-bundle"
+
+
+class BundleDamaged(InvalidInput):
+    """The index of a bundle contradicts itself, or its bundle."""
+
+    reason = "bundle-damaged"
+
+
+class BundleIndexTooLarge(InvalidInput):
+    reason = "bundle-index-too-large"
+
+
+class BundleIncomplete(GreenrayError):
+    """A bundle of several objects lacks one of them."""
+
+    reason = "bundle-incomplete"
+
+
+class DuplicateEntry(InvalidInput):
+    reason = "duplicate-entry"
+
+
+class UnreadableEntries(UnreadableFile):
+    """Some files cannot be bundled, so that nothing was; ``what`` names the first of them."""
+
+    reason = "unreadable-entries"
+
+
+class NoSuchEntry(GreenrayError):
+    reason = "no-such-entry"
+
+
+class EntryMismatch(GreenrayError):
+    """The bytes of an entry do not have the SHA-256 that the bundle's index tells."""
+
+    reason = "entry-mismatch"
+
+
 # --- redundancy coding -------------------------------------------------------------------------
 
 

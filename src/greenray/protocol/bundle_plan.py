@@ -1,0 +1,156 @@
+"""How many bundles, what is read together, and which names may become files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from greenray.protocol.bundle import BundleEntry
+from greenray.protocol.errors import BundleDamaged, InvalidName
+
+VOLUME_TAG = "greenray.volume"
+VOLUMES_TAG = "greenray.volumes"
+
+_ENTRY_SEPARATOR = "//"
+
+
+class Sized(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def size_bytes(self) -> int: ...
+
+
+S = TypeVar("S", bound=Sized)
+
+
+@dataclass(frozen=True, slots=True)
+class BundleLimits:
+    """Of one volume. An index of 10 000 entries has about 1 MB, which who reads one entry has to
+    read as well; 256 MiB are sixteen segments, and what is sent again when an upload breaks off."""
+
+    entries: int = 10_000
+    payload_bytes: int = 256 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Entries that are read with one request, in the order of their places."""
+
+    offset: int
+    size_bytes: int
+    entries: tuple[BundleEntry, ...]
+
+
+def split_entry(name: str) -> tuple[str, str] | None:
+    """``BUNDLE//ENTRY`` as (bundle, entry); None for a name without ``//``. An entry that is empty
+    or ends with a slash stands for all whose names begin so."""
+    bundle, separator, entry = name.partition(_ENTRY_SEPARATOR)
+    return (bundle, entry) if separator else None
+
+
+def is_prefix(entry_name: str) -> bool:
+    """Whether it names all entries that begin so, and not one."""
+    return not entry_name or entry_name.endswith("/")
+
+
+# --- volumes -------------------------------------------------------------------------------------
+
+
+def plan_volumes(files: Iterable[S], limits: BundleLimits) -> Iterator[tuple[S, ...]]:
+    """Runs of the files, in their order, none above the limits but a file that alone is."""
+    volume: list[S] = []
+    size_bytes = 0
+    for file in files:
+        is_full = len(volume) == limits.entries
+        if volume and (is_full or size_bytes + file.size_bytes > limits.payload_bytes):
+            yield tuple(volume)
+            volume, size_bytes = [], 0
+        volume.append(file)
+        size_bytes += file.size_bytes
+    if volume:
+        yield tuple(volume)
+
+
+def volume_name(object_name: str, volume: int) -> str:
+    """Of the volumes of a bundle, from 1. Its first one has the bundle's own name."""
+    return object_name if volume == 1 else f"{object_name}.{volume}"
+
+
+def volume_order(volumes: int) -> Iterator[int]:
+    """In which they are stored: the first one last, so that a bundle that is there is whole."""
+    yield from range(2, volumes + 1)
+    yield 1
+
+
+def volume_tags(volume: int, volumes: int) -> Mapping[str, str]:
+    """What the first entry of a volume tells; nothing where there is only one."""
+    if volumes == 1:
+        return {}
+    return {VOLUME_TAG: str(volume), VOLUMES_TAG: str(volumes)}
+
+
+def volume_of(first: BundleEntry, where: str) -> tuple[int, int]:
+    """Which volume of how many it is whose first entry this is. Raises BundleDamaged."""
+    told = dict(first.tags)
+    if VOLUMES_TAG not in told:
+        return 1, 1
+    numbers = [told.get(VOLUME_TAG, ""), told[VOLUMES_TAG]]
+    if all(text.isascii() and text.isdecimal() and len(text) < 7 for text in numbers):
+        volume, volumes = map(int, numbers)
+        if 1 <= volume <= volumes:
+            return volume, volumes
+    raise BundleDamaged(f"is said to be volume {numbers[0]!r} of {numbers[1]!r}", where)
+
+
+# --- reading -------------------------------------------------------------------------------------
+
+
+def plan_runs(entries: Iterable[BundleEntry], run_bytes: int) -> Iterator[Run]:
+    """Every entry once: neighbours together up to ``run_bytes``, a larger one alone."""
+    run: list[BundleEntry] = []
+    for entry in sorted(entries, key=lambda entry: (entry.offset, entry.end)):
+        if run and (entry.offset != run[-1].end or entry.end - run[0].offset > run_bytes):
+            yield _run(run)
+            run = []
+        run.append(entry)
+    if run:
+        yield _run(run)
+
+
+def _run(entries: Sequence[BundleEntry]) -> Run:
+    return Run(entries[0].offset, entries[-1].end - entries[0].offset, tuple(entries))
+
+
+# --- names as files ------------------------------------------------------------------------------
+
+
+def file_path(name: str, prefix: str = "") -> tuple[str, ...]:
+    """The folders and the file that an entry becomes, below the directory that it is got into; the
+    ``prefix`` that was asked for is left out. Raises InvalidName: it would be outside, or nothing.
+    """
+    parts = tuple(name.removeprefix(prefix).split("/"))
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise InvalidName(
+            "cannot be the path of a file below a directory",
+            f"entry {name!r}",
+            "Get this entry alone, and name the file",
+        )
+    return parts
+
+
+def file_paths(entries: Iterable[BundleEntry], prefix: str = "") -> Mapping[str, tuple[str, ...]]:
+    """``file_path`` of each, by its name. Raises InvalidName, also when one is the folder of
+    another."""
+    paths = {entry.name: file_path(entry.name, prefix) for entry in entries}
+    folders = {path[:depth] for path in paths.values() for depth in range(1, len(path))}
+    for name, path in paths.items():
+        if path in folders:
+            raise InvalidName(
+                "is an entry, and the folder of others",
+                f"entry {name!r}",
+                "Get it alone, and name the file",
+            )
+    return paths
