@@ -10,11 +10,13 @@ from greenray.protocol.nonce_plan import (
     Fate,
     NodeAnswer,
     ResendVerdict,
+    SentVerdict,
     distinct_timeout_height,
     free_nonces,
     needs_look_up,
     read_answer,
     resend_verdict,
+    sent_verdict,
     transaction_fate,
 )
 
@@ -128,3 +130,22 @@ def test_a_second_transaction_with_the_same_nonce_gets_another_timeout() -> None
     assert timeout_height([(4, 110)]) == 110
     assert timeout_height([(5, 110)]) == 111
     assert timeout_height([(5, 110), (5, 111)]) == 112
+
+
+class TestSentVerdict:
+    @pytest.mark.parametrize(
+        ("answer", "tries", "expected"),
+        [
+            (NodeAnswer(AnswerKind.ACCEPTED), 1, SentVerdict.ON_ITS_WAY),
+            (NodeAnswer(AnswerKind.ACCEPTED), 3, SentVerdict.ON_ITS_WAY),
+            (NodeAnswer(AnswerKind.SEQUENCE, 9), 1, SentVerdict.NEVER_ACCEPTED),
+            (NodeAnswer(AnswerKind.REFUSED), 1, SentVerdict.NEVER_ACCEPTED),
+            (NodeAnswer(AnswerKind.SEQUENCE, 9), 2, SentVerdict.ON_ITS_WAY),
+            (NodeAnswer(AnswerKind.SEQUENCE, 7), 2, SentVerdict.MAY_LIVE),
+            (NodeAnswer(AnswerKind.FUNDS), 2, SentVerdict.MAY_LIVE),
+        ],
+    )
+    def test_only_the_answer_to_the_only_sending_ends_a_transaction(
+        self, answer: NodeAnswer, tries: int, expected: SentVerdict
+    ) -> None:
+        assert sent_verdict(8, answer, tries) is expected

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from greenray.bench.pipelined_sender import PipelinedSender
 from greenray.chain.dialects import get_dialect
 from greenray.chain.keystore import KeyRing
 from greenray.chain.rpc.client import RpcChainClient
@@ -31,7 +30,6 @@ from greenray.protocol.objects import ObjectInfo, StorageParams
 BUCKET = "bench"
 PATH_OF_NO_OBJECT = "/payload"
 _POLL_S = 0.25
-_APPROVALS_AT_ONCE = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,6 @@ class BenchClient:
         self._key = key
         self._session = GatewaySession(first.endpoint, key)
         self._creator = Creator(self.chain, dialect, key)
-        self._sender = PipelinedSender(self.chain, dialect, key)
 
     @classmethod
     @asynccontextmanager
@@ -72,6 +69,7 @@ class BenchClient:
         try:
             yield client
         finally:
+            await client._creator.close()
             await client._session.close()
             await client.chain.close()
 
@@ -89,17 +87,12 @@ class BenchClient:
     ) -> list[ObjectInfo]:
         """All of one payload. Raises: TransactionRefused, TransactionFailed, ChainError, ..."""
         await self._make_bucket()
-        at_once = asyncio.Semaphore(_APPROVALS_AT_ONCE)
-
-        async def approved(object_name: str) -> Any:
-            async with at_once:
-                return await self._creator.approved_object(
-                    self._session, BUCKET, object_name, checksums, PutOptions()
-                )
-
-        messages = await asyncio.gather(*map(approved, object_names))
-        await self._sender.send(await self._sender.signed(messages))
-        return [await self.chain.head_object(BUCKET, name) for name in object_names]
+        return await asyncio.gather(
+            *(
+                self._creator.create_object(self._session, BUCKET, name, checksums, PutOptions())
+                for name in object_names
+            )
+        )
 
     async def _make_bucket(self) -> None:
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from greenray.chain.dialects import Dialect, Message
 from greenray.chain.ports import ChainClient
-from greenray.chain.transactions.user import TransactionSender
+from greenray.chain.transactions.user import TransactionSender, object_id_of
 from greenray.client.gateway_session import GatewaySession
 from greenray.client.patience import patiently
 from greenray.coding.checksums import PayloadChecksums
@@ -27,6 +27,7 @@ from greenray.protocol.objects import BucketInfo, ObjectInfo, RedundancyType, Vi
 _APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
 _EXISTS = "already exists"
 _DISCONTINUED = "the bucket is discontinued"
+_APPROVALS_AT_ONCE = 16
 _FIND_TRIES, _FIND_INTERVAL_S = 20, 0.25
 """How long what a block has is looked for."""
 
@@ -52,6 +53,11 @@ class Creator:
         self._chain = chain
         self._dialect = dialect
         self._sender = TransactionSender(chain, dialect, private_key)
+        self._asking = asyncio.Semaphore(_APPROVALS_AT_ONCE)
+
+    async def close(self) -> None:
+        """Send nothing any more."""
+        await self._sender.close()
 
     async def create_bucket(
         self, session: GatewaySession, bucket_name: str, sp_address: str, options: PutOptions
@@ -64,7 +70,9 @@ class Creator:
             self._sender.address, bucket_name, sp_address, options.bucket_visibility
         )
         try:
-            await self._sender.create_bucket(await self._approved(session, "CreateBucket", message))
+            await self._sender.send_approved(
+                lambda: self._approved(session, "CreateBucket", message)
+            )
         except TransactionRefused as error:
             if _EXISTS not in error.what:
                 raise
@@ -83,9 +91,11 @@ class Creator:
         Raises: AnotherObject, WrongObjectStatus (the bucket is discontinued), TransactionRefused,
         TransactionFailed, ChainError, BadAnswer.
         """
-        message = await self.approved_object(session, bucket_name, object_name, checksums, options)
+        message = self._object_message(bucket_name, object_name, checksums, options)
         try:
-            object_id = await self._sender.create_object(message)
+            created = await self._sender.send_approved(
+                lambda: self._approved(session, "CreateObject", message)
+            )
         except TransactionRefused as error:
             if _DISCONTINUED not in error.what:
                 raise
@@ -94,6 +104,7 @@ class Creator:
                 f"{bucket_name}/{object_name}",
                 "Choose another bucket",
             ) from error
+        object_id = object_id_of(created)
         info = await self._found(object_id, f"{bucket_name}/{object_name}")
         if info.checksums != checksums.integrity_hashes or info.object_name != object_name:
             raise AnotherObject(
@@ -118,16 +129,14 @@ class Creator:
                     ) from error
             await asyncio.sleep(_FIND_INTERVAL_S)
 
-    async def approved_object(
+    def _object_message(
         self,
-        session: GatewaySession,
         bucket_name: str,
         object_name: str,
         checksums: PayloadChecksums,
         options: PutOptions,
     ) -> Message:
-        """The message that creates an object, with the primary's approval. Raises BadAnswer."""
-        message = self._dialect.create_object_message(
+        return self._dialect.create_object_message(
             self._sender.address,
             bucket_name,
             object_name,
@@ -137,7 +146,6 @@ class Creator:
             expect_checksums=checksums.integrity_hashes,
             redundancy_type=options.redundancy_type,
         )
-        return await self._approved(session, "CreateObject", message)
 
     async def _approved(self, session: GatewaySession, action: str, message: Message) -> Message:
         """The message with the primary's approval; nothing else in it may have changed."""
@@ -149,7 +157,8 @@ class Creator:
             ) as answer:
                 return answer.headers.get("X-Gnfd-Signed-Msg", "")
 
-        header = await patiently(ask, self._outage_s)
+        async with self._asking:
+            header = await patiently(ask, self._outage_s)
         try:
             signed = self._dialect.message_from_json(
                 json.loads(bytes.fromhex(header)), type(message)

@@ -54,6 +54,10 @@ class Deleter:
         self._chain = chain
         self._sender = TransactionSender(chain, dialect, private_key)
 
+    async def close(self) -> None:
+        """Send nothing any more."""
+        await self._sender.close()
+
     async def delete_object(self, bucket_name: str, object_name: str) -> Deletion:
         """Raises: InvalidName, NoSuchObject, AccessDenied, TransactionRefused, TransactionFailed,
         ChainError."""

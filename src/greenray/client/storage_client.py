@@ -141,6 +141,8 @@ class StorageClient:
         return self._address
 
     async def close(self) -> None:
+        await self._creator.close()
+        await self._deleter.close()
         for session in (self._gateway, *self._others.values()):
             await session.close()
 

@@ -152,6 +152,27 @@ def read_answer(codespace: str, code: int, log: str, already_known: bool = False
     return NodeAnswer(AnswerKind.REFUSED)
 
 
+class SentVerdict(Enum):
+    """What to do after the first sending of a transaction."""
+
+    ON_ITS_WAY = "on-its-way"
+    NEVER_ACCEPTED = "never-accepted"
+    """Every answer there was refused it: it is dead, and its nonce is free."""
+    MAY_LIVE = "may-live"
+    """Refused now, but an answer is missing: the node may have accepted it before."""
+
+
+def sent_verdict(nonce: int, answer: NodeAnswer, tries: int) -> SentVerdict:
+    """``tries``: how often the bytes were sent until an answer came."""
+    if answer.kind is AnswerKind.ACCEPTED:
+        return SentVerdict.ON_ITS_WAY
+    if tries == 1:
+        return SentVerdict.NEVER_ACCEPTED
+    if resend_verdict(nonce, answer) is ResendVerdict.CONTINUE:
+        return SentVerdict.ON_ITS_WAY
+    return SentVerdict.MAY_LIVE
+
+
 class ResendVerdict(Enum):
     """What to do after a transaction was sent again that may have been accepted before."""
 
