@@ -7,6 +7,11 @@ import gc
 from collections.abc import Callable
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# How long an example takes says something of the machine, and nothing of the code.
+settings.register_profile("greenray", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("greenray")
 
 SHOWN = "shown at the end"
 SLOW_LAYERS = ("notebooks", "e2e", "faults", "actors")
