@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from greenray.api.benchmarks import BenchTable, bench_copy, bench_ec, bench_hash
+    from greenray.api.bundles import BundleEntry, BundleLimits, BundleResult, OpenBundle
     from greenray.api.inspection import Column, PieceTable, RebuiltSegment, SealTransaction
     from greenray.api.network import Network, connect, local_network
     from greenray.api.results import JobStatus, StoredObject
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BenchTable",
+    "BundleEntry",
+    "BundleLimits",
+    "BundleResult",
     "CapacityPlan",
     "Column",
     "DownloadSources",
@@ -42,6 +46,7 @@ __all__ = [
     "Network",
     "NodeSize",
     "ObjectTimeline",
+    "OpenBundle",
     "PieceTable",
     "RebuiltSegment",
     "ReplacedSecondary",
@@ -70,6 +75,7 @@ _MODULES = {
     "greenray.api.network": ("Network", "connect", "local_network"),
     "greenray.api.benchmarks": ("BenchTable", "bench_copy", "bench_ec", "bench_hash"),
     "greenray.capacity.tables": ("CapacityPlan", "StageTable", "plan_capacity"),
+    "greenray.api.bundles": ("BundleEntry", "BundleLimits", "BundleResult", "OpenBundle"),
     "greenray.api.inspection": ("Column", "PieceTable", "RebuiltSegment", "SealTransaction"),
     "greenray.api.results": ("JobStatus", "SpaceTable", "StoredObject"),
     "greenray.timeline.object_timeline": ("ObjectTimeline",),

@@ -20,12 +20,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 from greenray.actors.ports import CollectionReport
+from greenray.api.bundles import BundleResult, OpenBundle
 from greenray.api.inspection import Inspector, PieceTable, RebuiltSegment, SealTransaction
 from greenray.api.loop_thread import LoopThread
 from greenray.api.notebook_logging import hide_widget_hints
 from greenray.api.results import JobStatus, JobTable, SpaceTable, StoredObject
 from greenray.capacity.measurement import measure_stages
 from greenray.chain.dialects import Dialect, get_dialect
+from greenray.client.bundle_files import BundleSource
+from greenray.client.bundle_put import BundleOptions, put_bundle
+from greenray.client.bundle_reading import Bundle, open_bundle, verified_bundle
 from greenray.client.creation import PutOptions
 from greenray.client.deletion import Deletion
 from greenray.client.download_sources import OnSources
@@ -58,6 +62,7 @@ from greenray.cluster.space import (
     measure_space,
 )
 from greenray.display.html_table import html_table
+from greenray.protocol.bundle_plan import BundleLimits
 from greenray.protocol.errors import GreenrayError, InvalidInput, NotRunning
 from greenray.protocol.job import JobState
 from greenray.protocol.job_outlook import JobFilter
@@ -368,6 +373,65 @@ class Network:
         """Delete an empty bucket on chain. Raises InvalidInput (it is not empty), NoSuchBucket, and
         what ``delete`` raises."""
         return self._run(lambda: self._client.delete_bucket(name))
+
+    # --- bundles ---------------------------------------------------------------------------------
+
+    def put_bundle(
+        self,
+        source: BundleSource,
+        name: str,
+        *,
+        wait: str = "sealed",
+        skip_unreadable: bool = False,
+        limits: BundleLimits | None = None,
+        spool_dir: str | Path | None = None,
+    ) -> BundleResult:
+        """Store many small files as one object, ``bucket/object``, or as few when they are large.
+
+        Args:
+            source: a directory; paths of files and directories; or contents (bytes, or a ``Path``)
+                by entry name.
+            wait: until all is "sealed", or only "uploaded".
+            skip_unreadable: leave out what cannot be read, instead of storing nothing.
+            limits: of one object, instead of 10 000 entries and 256 MiB.
+            spool_dir: where the bundle is written before it is sent; None: with temporary files.
+
+        Raises: UnreadableEntries (some files cannot be read, or changed meanwhile), DuplicateEntry,
+            EmptyPayload, what ``put`` raises.
+        """
+        if wait not in [w.value for w in WaitFor]:
+            raise InvalidInput(f"{wait!r} is neither 'sealed' nor 'uploaded'", "wait")
+        bucket_name, object_name = split_name(name)
+        options = BundleOptions(
+            limits or BundleLimits(), Path(spool_dir) if spool_dir else None, skip_unreadable
+        )
+        stored = self._run(
+            lambda: put_bundle(
+                self._client, source, bucket_name, object_name, wait=WaitFor(wait), options=options
+            )
+        )
+        return BundleResult.of(stored)
+
+    def open_bundle(self, name: str, *, verify: bool = False) -> OpenBundle:
+        """The entries of ``bucket/object``, to be read by name: ``bundle["a.jpg"]``.
+
+        What is asked for is read, and whole entries are compared with the bundle's own index.
+        ``verify``: read all of it now and compare it with the chain's checksums; use it in a
+        ``with`` block then, which removes the copy.
+
+        Raises: NotABundle, BundleDamaged, BundleIncomplete, NoSuchObject, ...
+        """
+        bucket_name, object_name = split_name(name)
+        undo = AsyncExitStack()
+
+        async def opened() -> Bundle:
+            if not verify:
+                return await open_bundle(self._client, bucket_name, object_name)
+            return await undo.enter_async_context(
+                verified_bundle(self._client, bucket_name, object_name)
+            )
+
+        return OpenBundle(self._run(opened), self._run, undo)
 
     # --- space, for who runs the network ---------------------------------------------------------
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rich.progress import TaskID
 
 _LABELS = {
+    Activity.BUNDLING: "bundling",
     Activity.HASHING: "hashing",
     Activity.CREATING: "creating on chain",
     Activity.UPLOAD: "upload",

@@ -13,6 +13,7 @@ from greenray.client.setbacks import OnSetback, Setback, Setbacks
 class Activity(Enum):
     """What a transfer is at, for whoever waits for it."""
 
+    BUNDLING = "bundling"
     HASHING = "hashing"
     CREATING = "creating"
     UPLOAD = "upload"

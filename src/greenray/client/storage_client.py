@@ -31,6 +31,7 @@ from greenray.client.payload_io import (
     size_of,
 )
 from greenray.client.progress import Activity, OnProgress, ProgressReporter
+from greenray.client.sealed_object import SealedObject
 from greenray.client.setbacks import OnSetback, Setback
 from greenray.coding.checksums import PayloadChecksums, hash_payload
 from greenray.coding.codec import Codec, get_codec
@@ -210,6 +211,24 @@ class StorageClient:
             await self._confirm_sealed(existing)
         watch.lap(Activity.SEAL)
         return PutResult(existing, status, watch.seconds, reporter.setbacks)
+
+    async def sealed_already(
+        self, source: Path | PayloadFile, bucket_name: str, object_name: str
+    ) -> ObjectInfo | None:
+        """The object of this name, if it is sealed and has this payload.
+
+        Raises: NoSuchObject, UnreadableFile, ChainError.
+        """
+        info = await self._chain.head_object(bucket_name, object_name)
+        with opened(source) as (file, _):
+            is_sealed = info.object_status is ObjectStatus.OBJECT_STATUS_SEALED
+            if not is_sealed or size_of(file) != info.payload_size:
+                return None
+            params = await self._chain.storage_params()
+            checksums = await self._hash(
+                file, info.payload_size, params, info.redundancy_type, ProgressReporter(None)
+            )
+        return info if checksums.integrity_hashes == info.checksums else None
 
     async def _existing(
         self, bucket_name: str, object_name: str, size_bytes: int, source: str
@@ -479,6 +498,16 @@ class StorageClient:
                 "Get it again.",
             )
         return sources_query
+
+    async def open(self, bucket_name: str, object_name: str) -> SealedObject:
+        """A sealed object, to be read by ranges.
+
+        Raises: NoSuchBucket, NoSuchObject, WrongObjectStatus, ChainError.
+        """
+        bucket = await self._chain.head_bucket(bucket_name)
+        info = await self._chain.head_object(bucket_name, object_name)
+        _check_sealed(info)
+        return SealedObject(await self._session(bucket), info, self._settings.outage_s)
 
     # --- delete ----------------------------------------------------------------------------------
 

@@ -101,8 +101,8 @@ class BundleIndex(Mapping[str, BundleEntry]):
 
 
 class BundleWriter:
-    """Gives entries their places, and makes what comes after the last one. Who writes a bundle
-    writes each payload when it was added, then ``end``."""
+    """Gives entries their places, and makes what comes after the last one. A bundle is all payloads
+    in the order in which they were added, then ``end``."""
 
     def __init__(self) -> None:
         self._names: set[str] = set()
@@ -121,7 +121,7 @@ class BundleWriter:
         content_type: str = "",
         tags: Mapping[str, str] = MappingProxyType({}),
     ) -> BundleEntry:
-        """The entry whose payload is to be written next. Raises InvalidName, DuplicateEntry."""
+        """The entry of the next payload. Raises InvalidName, DuplicateEntry."""
         check_entry_name(name)
         if name in self._names:
             raise DuplicateEntry("is there twice", f"entry {name!r}", "Give one another name")

@@ -36,7 +36,7 @@ class BundleLimits:
 
 
 @dataclass(frozen=True, slots=True)
-class Run:
+class EntryRun:
     """Entries that are read with one request, in the order of their places."""
 
     offset: int
@@ -108,7 +108,7 @@ def volume_of(first: BundleEntry, where: str) -> tuple[int, int]:
 # --- reading -------------------------------------------------------------------------------------
 
 
-def plan_runs(entries: Iterable[BundleEntry], run_bytes: int) -> Iterator[Run]:
+def plan_runs(entries: Iterable[BundleEntry], run_bytes: int) -> Iterator[EntryRun]:
     """Every entry once: neighbours together up to ``run_bytes``, a larger one alone."""
     run: list[BundleEntry] = []
     for entry in sorted(entries, key=lambda entry: (entry.offset, entry.end)):
@@ -120,8 +120,8 @@ def plan_runs(entries: Iterable[BundleEntry], run_bytes: int) -> Iterator[Run]:
         yield _run(run)
 
 
-def _run(entries: Sequence[BundleEntry]) -> Run:
-    return Run(entries[0].offset, entries[-1].end - entries[0].offset, tuple(entries))
+def _run(entries: Sequence[BundleEntry]) -> EntryRun:
+    return EntryRun(entries[0].offset, entries[-1].end - entries[0].offset, tuple(entries))
 
 
 # --- names as files ------------------------------------------------------------------------------
