@@ -24,6 +24,7 @@ COMMANDS = {
     "down": "Stop it.",
     "put": "Store a file as BUCKET/OBJECT.",
     "get": "Read a sealed object back, verified.",
+    "bundle": "List what is in a bundle.",
     "delete": "Delete an object, or an empty bucket.",
     "discontinue": "Stop to serve an object or a bucket, as its primary storage provider.",
     "status": "The state of an object's job, or of the network.",

@@ -17,22 +17,50 @@ app = command_app()
 
 @app.command()
 def get(
-    name: Annotated[str, typer.Argument(metavar="BUCKET/OBJECT")],
-    file: Annotated[
-        Path, typer.Argument(help="Where to put it, a file or a directory; appears only complete.")
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="BUCKET/OBJECT",
+            help="Of a bundle's entries BUCKET/OBJECT//ENTRY, or //FOLDER/.",
+        ),
     ],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Where to put it, a file or a directory; appears only complete. Of entries, this "
+            "directory if none is named."
+        ),
+    ] = None,
+    byte_range: Annotated[
+        str | None,
+        typer.Option("--range", metavar="FIRST-LAST", help="Only these bytes of an entry, from 0."),
+    ] = None,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     key: KeyOption = None,
     gateway: GatewayOption = None,
     as_json: Json = False,
 ) -> None:
-    """Read a sealed object back, verified against the chain's checksums."""
+    """Read a sealed object back, verified against the chain's checksums.
+
+    Of a bundle also one entry or a folder, verified against the bundle's index, or all of it (//),
+    verified against the chain.
+    """
+    from greenray.cli.get_entries import get_entries
     from greenray.cli.transfer import transfer_display
     from greenray.client.download_sources import DownloadSources
     from greenray.client.network_file import read_network
     from greenray.client.payload_io import download_target
     from greenray.client.user import open_client, split_name
+    from greenray.protocol.bundle_plan import split_entry
     from greenray.protocol.objects import ObjectInfo
+
+    if (entry := split_entry(name)) is not None:
+        get_entries(*entry, file or Path(), byte_range, state_dir, key, gateway, as_json)
+        return
+    if byte_range is not None:
+        raise typer.BadParameter("--range goes with an entry of a bundle: BUCKET/OBJECT//ENTRY")
+    if file is None:
+        raise typer.BadParameter("name the file, or the directory, where it is to be put")
 
     told: list[DownloadSources] = []
 

@@ -17,7 +17,12 @@ app = command_app()
 
 @app.command()
 def put(
-    file: Annotated[Path, typer.Argument(help="The file to store.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE", help="The file to store; with --bundle files and directories."
+        ),
+    ],
     name: Annotated[str, typer.Argument(metavar="BUCKET/OBJECT")],
     wait: Annotated[str, typer.Option(help="Return when the object is 'sealed' or 'uploaded'.")] = (
         "sealed"
@@ -25,12 +30,26 @@ def put(
     replica: Annotated[
         bool, typer.Option("--replica", help="Whole copies instead of erasure coding.")
     ] = False,
+    bundle: Annotated[
+        bool, typer.Option("--bundle", help="Many small files as one object with an index.")
+    ] = False,
+    skip_unreadable: Annotated[
+        bool,
+        typer.Option(
+            "--skip-unreadable", help="With --bundle: leave out what cannot be read, not all of it."
+        ),
+    ] = False,
+    spool: Annotated[
+        Path | None,
+        typer.Option(help="With --bundle: where it is written first; else with temporary files."),
+    ] = None,
     state_dir: StateDirOption = DEFAULT_STATE_DIR,
     key: KeyOption = None,
     gateway: GatewayOption = None,
     as_json: Json = False,
 ) -> None:
     """Store a file as BUCKET/OBJECT, and create both if they do not exist."""
+    from greenray.cli.put_bundle import BundleOrder, put_bundle
     from greenray.cli.transfer import transfer_display
     from greenray.client.creation import PutOptions
     from greenray.client.network_file import read_network
@@ -44,13 +63,20 @@ def put(
         RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
     )
 
+    if bundle:
+        order = BundleOrder(files, name, WaitFor(wait), redundancy, skip_unreadable, spool)
+        put_bundle(order, state_dir, key, gateway, as_json)
+        return
+    if skip_unreadable or spool is not None or len(files) != 1:
+        raise typer.BadParameter("several files, --skip-unreadable and --spool go with --bundle")
+
     async def run() -> PutResult:
-        bucket, object_name = split_name(name)
+        bucket_name, object_name = split_name(name)
         async with open_client(read_network(state_dir), key, gateway) as client:
             with transfer_display() as display:
                 return await client.put(
-                    file,
-                    bucket,
+                    files[0],
+                    bucket_name,
                     object_name,
                     wait=WaitFor(wait),
                     on_progress=display.show,

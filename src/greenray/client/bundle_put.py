@@ -204,7 +204,8 @@ async def _packed(
     task = packing(order[0])
     try:
         for number, following in zip(order, [*order[1:], None], strict=True):
-            packed = await task
+            # Not cancelled with us: the thread goes on until it is stopped, and its file is ours.
+            packed = await asyncio.shield(task)
             if following is not None:
                 task = packing(following)
             yield number, packed
