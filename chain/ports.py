@@ -149,3 +149,8 @@ class ChainHistory(Protocol):
     async def sight_object(self, object_id: int) -> ObjectSighting:
         """As ``head_object_by_id``, and the height of the state that the answer is from; what is
         not there is an answer, too."""
+
+    @grouped
+    async def primary_of(self, bucket_name: str, height: int) -> str:
+        """Operator address of the bucket's primary SP in a state that is not older than the one
+        after block ``height``. Empty: there is no such bucket, or the node's state is older."""

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 
 from greenray.actors.collector.leftovers import Leftover, Leftovers
 from greenray.actors.collector.settings import CollectorSettings
@@ -24,6 +25,7 @@ from greenray.protocol.collection import (
     ChainKnowledge,
     ChainTip,
     Collectable,
+    Holding,
     ObjectSighting,
     Standing,
     cause_of,
@@ -32,6 +34,7 @@ from greenray.protocol.collection import (
 )
 from greenray.protocol.errors import ChainNotComparable, GreenrayError
 from greenray.protocol.job import JobError
+from greenray.protocol.layout import SEGMENTS
 from greenray.storage.ports import (
     CollectorJournal,
     ColumnKey,
@@ -206,9 +209,22 @@ class Collector:
         )
         return first, tip, known.standing(first, tip, anchor_hash)
 
-    async def _sight(self, object_ids: Iterable[int]) -> dict[int, ObjectSighting]:
+    async def _sight(
+        self, object_ids: Iterable[int], of_segments: Collection[int] = ()
+    ) -> dict[int, ObjectSighting]:
+        """``of_segments``: of these the primary is asked for, too."""
         answers = await asyncio.gather(*map(self._chain.sight_object, sorted(set(object_ids))))
-        return {sighting.object_id: sighting for sighting in answers}
+        asked = [s for s in answers if s.object_info is not None and s.object_id in of_segments]
+        return {s.object_id: s for s in (*answers, *await self._with_primaries(asked))}
+
+    async def _with_primaries(self, sightings: Sequence[ObjectSighting]) -> list[ObjectSighting]:
+        """One question for each bucket, not for each object."""
+        height = max((sighting.height for sighting in sightings), default=0)
+        buckets = {s.object_id: s.object_info.bucket_name for s in sightings if s.object_info}
+        names = sorted(set(buckets.values()))
+        primaries = await asyncio.gather(*(self._chain.primary_of(one, height) for one in names))
+        primary_of = dict(zip(names, primaries, strict=True))
+        return [replace(s, primary_sp_address=primary_of[buckets[s.object_id]]) for s in sightings]
 
     # --- comparing -------------------------------------------------------------------------------
 
@@ -225,7 +241,10 @@ class Collector:
         self._compared_at = self._clock()
 
     async def _compare_some(self, known: ChainKnowledge, found: Sequence[Found]) -> ChainKnowledge:
-        sightings = await self._sight(one.holding.object_id for one in found)
+        holdings = [one.holding for one in found]
+        sightings = await self._sight(
+            (holding.object_id for holding in holdings), _of_segments(holdings)
+        )
         # What they show counts in this history only if it is still the one that is known.
         _, tip, standing = await self._standing(known)
         _check(standing, known)
@@ -266,7 +285,11 @@ class Collector:
         if known is None:
             return []
         sightings, (_, _, standing) = await asyncio.gather(
-            self._sight(one.object_id for one in due), self._standing(known)
+            self._sight(
+                (one.object_id for one in due),
+                _of_segments(one for one in due if not one.is_whole_object),
+            ),
+            self._standing(known),
         )
         _check(standing, known)
         confirmed = [one for one in due if one.holds_still(sightings[one.object_id], known)]
@@ -332,6 +355,11 @@ class Collector:
                 column.size_bytes,
             )
         ]
+
+
+def _of_segments(some: Iterable[Holding | Collectable]) -> set[int]:
+    """Ids of the objects whose segments are among them."""
+    return {one.object_id for one in some if one.redundancy_index == SEGMENTS}
 
 
 def _error_of(gone: Collectable) -> JobError:

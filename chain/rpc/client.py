@@ -50,6 +50,7 @@ PAGE_LIMIT = 100
 _SDK = "sdk"
 _NOT_FOUND = 22
 _NO_SUCH_OBJECT = "No such object"
+_NO_SUCH_BUCKET = "No such bucket"
 # What the node says, and the sdk code that Go clients give it (protocol 04 §7.5).
 _BROADCAST_REFUSALS = (
     ("tx already exists in cache", 19),
@@ -209,6 +210,17 @@ class RpcChainClient:
                 raise self._rpc.invalid(str(error)) from error
             return ObjectSighting(object_id, error.height, None)
         return ObjectSighting(object_id, height, info)
+
+    async def primary_of(self, bucket_name: str, height: int) -> str:
+        """See ``ChainHistory.primary_of``."""
+        try:
+            query = self._dialect.queries.head_bucket(bucket_name)
+            info, answered_height = await self._query_at(query)
+        except QueryRefused as error:
+            if _NO_SUCH_BUCKET not in error.log:
+                raise self._rpc.invalid(str(error)) from error
+            return ""
+        return info.primary_sp_address if answered_height >= height else ""
 
     async def verify_permission(
         self, operator: str, bucket_name: str, object_name: str, action: ActionType
@@ -391,7 +403,7 @@ class RpcChainClient:
             return await self._query(query)
         except QueryRefused as error:
             missing: tuple[tuple[str, type[GreenrayError]], ...] = (
-                ("No such bucket", NoSuchBucket),
+                (_NO_SUCH_BUCKET, NoSuchBucket),
                 (_NO_SUCH_OBJECT, NoSuchObject),
             )
             for text, error_type in missing:

@@ -18,6 +18,8 @@ from greenray.storage.ports import ColumnKey, Fence
 from tests.support.collector_world import (
     DELAY_S,
     LAYOUT,
+    OTHER_BUCKET,
+    OTHER_PRIMARY,
     PRIMARY,
     SECONDARIES,
     SPARE,
@@ -234,6 +236,23 @@ async def test_a_chain_that_went_back_confirms_nothing_until_it_has_caught_up(
     assert [one.object_id for one in report.collected] == [lost]
     assert world.columns(lost) == []
     assert world.columns(kept) == world.whole(kept)
+
+
+async def test_segments_of_a_lost_object_go_when_its_id_is_of_another_primary_now(
+    world: CollectorWorld,
+) -> None:
+    lost = await stored_object(world)
+    await world.collect()
+    world.chain.restore(2)
+    assert world.created(bucket=OTHER_BUCKET) == lost
+    await world.put(lost, OTHER_BUCKET)
+    while len(world.chain.states) < 10:
+        world.chain.write()
+    (collected,) = (await world.collect_after_the_delay()).collected
+    assert collected.cause is Cause.ANOTHER_PRIMARY
+    assert (collected.sp_address, collected.redundancy_index) == (PRIMARY, SEGMENTS)
+    assert world.columns(lost) == world.whole(lost, OTHER_PRIMARY)
+    assert await world.records(lost) == 7
 
 
 async def test_what_waited_before_the_chain_went_back_begins_to_wait_anew(

@@ -120,6 +120,9 @@ async def test_blocks_tell_what_was_created_cancelled_and_deleted(client: RpcCha
     cancelled = await user.cancel_create_object(BUCKET, "two")
     await sealer.send(seal_object("one", 1))
     there = await client.sight_object(1)
+    assert await client.primary_of(BUCKET, there.height) == address("sp-0-operator")
+    assert await client.primary_of(BUCKET, there.height + 1000) == ""
+    assert await client.primary_of("no-such-bucket", 0) == ""
     deleted = await user.send(dialect.delete_object_message(address("user"), BUCKET, "one"))
     gone = await client.sight_object(1)
 

@@ -22,9 +22,16 @@ from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.ports import ColumnKey
 from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.collector_world import LAYOUT
-from tests.support.local_chain import BUCKET, create_bucket, create_object, key, small_genesis
+from tests.support.local_chain import (
+    BUCKET,
+    address,
+    create_bucket,
+    create_object,
+    key,
+    small_genesis,
+)
 
-SP = "0xSp"
+SP = address("sp-0-operator")
 DELAY_S = 60.0
 
 

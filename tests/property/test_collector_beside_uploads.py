@@ -1,6 +1,7 @@
 """A Collector at work while objects are put, replaced secondaries leave groups, objects are
-deleted, nodes lag and the chain is restored from older copies: no column is ever missing that a
-sealed object needs, and in the end nothing is left that nobody needs."""
+deleted, nodes lag and the chain is restored from older copies, after which ids go to objects of
+other primaries: no column is ever missing that a sealed object needs, and in the end nothing is
+left that nobody needs."""
 
 from __future__ import annotations
 
@@ -11,13 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenray.protocol.errors import AlreadyUploaded, ChainNotComparable
-from tests.support.collector_world import SECONDARIES, SPARE, CollectorWorld
+from tests.support.chain_history import BUCKET
+from tests.support.collector_world import OTHER_BUCKET, SECONDARIES, SPARE, CollectorWorld
 
 Step = tuple[str, int]
 
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("put"), st.integers(1, 2)),
+        st.tuples(st.just("put at another primary"), st.integers(1, 2)),
+        st.tuples(st.just("create only at another primary"), st.integers(1, 2)),
         st.tuples(st.just("put with a replaced secondary"), st.integers(0, 5)),
         st.tuples(st.just("create only"), st.integers(1, 2)),
         st.tuples(st.just("delete"), st.integers(1, 8)),
@@ -46,8 +50,13 @@ class Run:
                 object_id = world.created()
                 await world.store(SPARE, object_id, index)
                 await self._put(object_id)
+            case ("put at another primary", count):
+                first = world.created(count, OTHER_BUCKET)
+                await asyncio.gather(*(self._put(first + i, OTHER_BUCKET) for i in range(count)))
             case ("create only", count):
                 world.created(count)
+            case ("create only at another primary", count):
+                world.created(count, OTHER_BUCKET)
             case ("delete", object_id):
                 world.chain.write(deleted={object_id})
             case ("restore", blocks):
@@ -61,10 +70,10 @@ class Run:
             case ("time passes", _):
                 world.now += world.settings.delay_s
 
-    async def _put(self, object_id: int) -> None:
+    async def _put(self, object_id: int, bucket: str = BUCKET) -> None:
         self.excused = {one for one in self.excused if one[0] != object_id}
         with suppress(AlreadyUploaded):  # an object of this number was, before the chain went back
-            await self.world.upload(object_id)
+            await self.world.upload(object_id, bucket)
             await self.world.replicate(object_id)
             self.world.chain.write(seals={object_id: SECONDARIES})
 
@@ -91,6 +100,7 @@ async def run(taken: list[Step]) -> None:
     for _ in range(3):
         await world.collect_after_the_delay()
     one.check()
+    assert list(world.useless_to_the_living()) == []
     gone = set(range(1, world.chain.states[-1].next_id)) - world.chain.states[-1].living
     assert [world.columns(object_id) for object_id in gone] == [[]] * len(gone)
     recorded = await world.journal.list_recorded(0, 10_000)

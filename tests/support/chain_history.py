@@ -11,11 +11,13 @@ from greenray.chain.ports import ChainHistory
 from greenray.protocol.collection import BlockNews, Cause, ChainTip, ObjectSighting, Removal
 from greenray.protocol.objects import ObjectInfo, ObjectStatus, Visibility
 
+BUCKET = "bucket"
 
-def info_of(object_id: int) -> ObjectInfo:
+
+def info_of(object_id: int, bucket: str = BUCKET) -> ObjectInfo:
     """Created and not sealed."""
     private = Visibility.VISIBILITY_TYPE_PRIVATE
-    return ObjectInfo("0xOwner", "bucket", f"o-{object_id}", object_id, 1, private, "", 0)
+    return ObjectInfo("0xOwner", bucket, f"o-{object_id}", object_id, 1, private, "", 0)
 
 
 def sealed(info: ObjectInfo, secondaries: tuple[str, ...]) -> ObjectInfo:
@@ -52,8 +54,9 @@ class Chain:
         creates: int = 0,
         deleted: frozenset[int] | set[int] = frozenset(),
         seals: Mapping[int, tuple[str, ...]] | None = None,
+        bucket: str = BUCKET,
     ) -> None:
-        """A block. ``seals``: secondaries by object."""
+        """A block. ``seals``: secondaries by object. ``bucket``: of what it creates."""
         last, height = self.states[-1], len(self.states) + 1
         removed = sorted(last.living & deleted)
         created = range(last.next_id, last.next_id + creates)
@@ -63,7 +66,7 @@ class Chain:
             tuple(Removal(one, Cause.DELETED) for one in removed),
         )
         objects = {one: info for one, info in last.objects.items() if one not in deleted}
-        objects |= {one: info_of(one) for one in created}
+        objects |= {one: info_of(one, bucket) for one in created}
         for one, secondaries in (seals or {}).items():
             if one in objects:
                 objects[one] = sealed(objects[one], secondaries)
@@ -96,6 +99,8 @@ class NodeOfModel(ChainHistory):
         self.chain = chain
         self.lag = 0
         self.first = "first"
+        self.primaries: dict[str, str] = {}
+        """By bucket; one of any other is not known."""
 
     async def first_block_hash(self) -> str:
         await asyncio.sleep(0)
@@ -118,3 +123,8 @@ class NodeOfModel(ChainHistory):
     async def sight_object(self, object_id: int) -> ObjectSighting:
         await asyncio.sleep(0)
         return self.chain.sight(object_id, self.lag)
+
+    async def primary_of(self, bucket_name: str, height: int) -> str:
+        await asyncio.sleep(0)
+        is_older = self.chain.tip(self.lag).height < height
+        return "" if is_older else self.primaries.get(bucket_name, "")

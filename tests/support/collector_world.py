@@ -15,11 +15,13 @@ from greenray.protocol.objects import StorageParams
 from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.ports import ColumnKey, Fence, IntegrityRecord
 from greenray.storage.sqlite_store import SqliteJobStore
-from tests.support.chain_history import Chain, NodeOfModel, info_of
+from tests.support.chain_history import BUCKET, Chain, NodeOfModel, info_of
 
-PRIMARY, *OTHERS = SPS = tuple(f"0xSp{i}" for i in range(8))
+PRIMARY, *OTHERS = SPS = tuple(f"0xSp{i}" for i in range(9))
 SECONDARIES = tuple(OTHERS[:6])
 SPARE = OTHERS[6]
+OTHER_PRIMARY = OTHERS[7]
+OTHER_BUCKET = "bucket of another primary"
 LAYOUT = ColumnLayout(1, 4, 4)
 DELAY_S = 60.0
 
@@ -31,6 +33,7 @@ class CollectorWorld:
         self.now = 1_000.0
         self.chain = Chain()
         self.node = NodeOfModel(self.chain)
+        self.node.primaries = {BUCKET: PRIMARY, OTHER_BUCKET: OTHER_PRIMARY}
         self.stores = {sp: MemoryPieceStore() for sp in SPS}
         self.journal = SqliteJobStore.open(journal, clock=lambda: self.now)
         self.settings = CollectorSettings(
@@ -60,10 +63,10 @@ class CollectorWorld:
 
     # --- what SPs do -----------------------------------------------------------------------------
 
-    def created(self, count: int = 1) -> int:
+    def created(self, count: int = 1, bucket: str = BUCKET) -> int:
         """The id of the first of ``count`` new objects."""
         first = self.chain.states[-1].next_id
-        self.chain.write(count)
+        self.chain.write(count, bucket=bucket)
         return first
 
     async def store(self, sp: str, object_id: int, index: int) -> None:
@@ -78,20 +81,21 @@ class CollectorWorld:
             IntegrityRecord(sp, object_id, index, (bytes(32),), bytes(32), b"signature")
         )
 
-    async def upload(self, object_id: int) -> None:
+    async def upload(self, object_id: int, bucket: str = BUCKET) -> None:
         """The primary's job, column and record."""
+        primary = self.node.primaries[bucket]
         await self.journal.begin_upload(
-            PRIMARY, info_of(object_id), StorageParams(), 1, "uploader", 30.0, 3600.0
+            primary, info_of(object_id, bucket), StorageParams(), 1, "uploader", 30.0, 3600.0
         )
-        await self.store(PRIMARY, object_id, SEGMENTS)
+        await self.store(primary, object_id, SEGMENTS)
 
     async def replicate(self, object_id: int) -> None:
         for index, sp in enumerate(SECONDARIES):
             await self.store(sp, object_id, index)
 
-    async def put(self, object_id: int) -> None:
+    async def put(self, object_id: int, bucket: str = BUCKET) -> None:
         """Uploaded, replicated, sealed."""
-        await self.upload(object_id)
+        await self.upload(object_id, bucket)
         await self.replicate(object_id)
         self.chain.write(seals={object_id: SECONDARIES})
 
@@ -110,9 +114,10 @@ class CollectorWorld:
             for column in store.list_stored(object_id)
         ]
 
-    def whole(self, object_id: int) -> list[tuple[str, int, int | None]]:
-        """All columns of an object that is sealed."""
-        return [(PRIMARY, SEGMENTS, None), *((sp, i, None) for i, sp in enumerate(SECONDARIES))]
+    def whole(self, object_id: int, primary: str = PRIMARY) -> list[tuple[str, int, int | None]]:
+        """All columns of an object that is sealed, in the order of SPs."""
+        groups = [(sp, i, None) for i, sp in enumerate(SECONDARIES)]
+        return sorted([(primary, SEGMENTS, None), *groups])
 
     async def records(self, object_id: int) -> int:
         page = await self.journal.list_recorded(0, 10_000)
@@ -122,10 +127,18 @@ class CollectorWorld:
         """Columns that sealed objects need and do not have: (object, SP, index)."""
         for object_id, info in self.chain.states[-1].objects.items():
             secondaries = info.secondary_sp_addresses
-            needed = [(PRIMARY, SEGMENTS), *((sp, i) for i, sp in enumerate(secondaries))]
+            primary = self.node.primaries[info.bucket_name]
+            needed = [(primary, SEGMENTS), *((sp, i) for i, sp in enumerate(secondaries))]
             for sp, index in needed if secondaries else ():
                 if not self.stores[sp].exists(ColumnKey(object_id, index)):
                     yield object_id, sp, index
+
+    def useless_to_the_living(self) -> Iterator[tuple[int, str]]:
+        """Segments of living objects at another SP than their primary: (object, SP)."""
+        for object_id, info in self.chain.states[-1].objects.items():
+            for sp, index, _ in self.columns(object_id):
+                if index == SEGMENTS and sp != self.node.primaries[info.bucket_name]:
+                    yield object_id, sp
 
 
 def content_of(object_id: int) -> bytes:

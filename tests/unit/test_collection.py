@@ -147,6 +147,18 @@ def test_of_an_object_that_is_gone_nothing_is_needed() -> None:
     assert cause_of(Holding("0xAnybody", 8, 2), absent(8), KNOWN) is None
 
 
+def test_segments_are_needed_by_the_primary_alone_whatever_the_status_of_the_object() -> None:
+    for status in ObjectStatus:
+        info = replace(SEALED, object_status=status)
+        sighting = replace(present(info), primary_sp_address="0xPrimary")
+        for is_finished in (True, False):
+            lost = Holding("0xOther", 5, SEGMENTS, is_finished)
+            assert cause_of(lost, sighting, KNOWN) is Cause.ANOTHER_PRIMARY
+            assert cause_of(lost, present(info), KNOWN) is not Cause.ANOTHER_PRIMARY
+        assert cause_of(Holding("0xPRIMARY", 5, SEGMENTS), sighting, KNOWN) is None
+        assert cause_of(Holding(SECONDARIES[3], 5, 3), sighting, KNOWN) is None
+
+
 # --- what waits ----------------------------------------------------------------------------------
 
 
@@ -173,6 +185,10 @@ def test_the_chain_is_asked_again_and_has_the_last_word() -> None:
     assert gone.holds_still(absent(5, 100), KNOWN)
     assert not gone.holds_still(absent(5, 99), KNOWN)
     assert not gone.holds_still(present(), KNOWN)
+    segments = Collectable(5, Cause.ANOTHER_PRIMARY, 0.0, 100, "0xOther", SEGMENTS)
+    assert segments.holds_still(replace(present(), primary_sp_address="0xPrimary"), KNOWN)
+    assert not segments.holds_still(replace(present(), primary_sp_address="0xOther"), KNOWN)
+    assert not segments.holds_still(present(), KNOWN)
     group = Collectable(5, Cause.REPLACED, 0.0, 100, "0xReplaced", 3)
     assert group.holds_still(present(), KNOWN)
     assert not group.holds_still(absent(), KNOWN)

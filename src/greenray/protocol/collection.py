@@ -1,5 +1,6 @@
-"""What may be collected: columns whose object the chain has no more, and groups of secondaries that
-were replaced. Pure: chain answers, rows, listings and the time come as arguments.
+"""What may be collected: columns whose object the chain has no more, groups of secondaries that
+were replaced, and segments whose id belongs to another SP's object. Pure: chain answers, rows,
+listings and the time come as arguments.
 
 An object that a node does not find may be one that was deleted, one that the node has not seen
 yet, or one of a history that was rolled back, whose id another object will get. The chain numbers
@@ -34,8 +35,15 @@ class Cause(Enum):
     """Found by comparing what is stored with the chain."""
     REPLACED = "secondary-replaced"
     """The object is sealed with another SP at this redundancy index."""
+    ANOTHER_PRIMARY = "another-primary"
+    """Segments at an SP that is not the primary of the object that has their id now. (At its own
+    primary, what an earlier object left is replaced by the upload of the present one, and goes with
+    it when it is never uploaded.)"""
     LEFT_UNFINISHED = "left-unfinished"
     """A column that nobody finishes, of an object that is sealed."""
+
+
+_OF_ONE_COLUMN = (Cause.REPLACED, Cause.ANOTHER_PRIMARY)
 
 
 # --- what the chain says -------------------------------------------------------------------------
@@ -66,11 +74,15 @@ class BlockNews:
 
 @dataclass(frozen=True, slots=True)
 class ObjectSighting:
-    """What a node says of an object id in its state after block ``height``; None: not found."""
+    """What a node says of an object id in its state after block ``height``; None: not found.
+
+    ``primary_sp_address``: of the object's bucket, in that state or a later one; empty: not known.
+    """
 
     object_id: int
     height: int
     object_info: ObjectInfo | None
+    primary_sp_address: str = ""
 
 
 class Standing(Enum):
@@ -155,11 +167,22 @@ def cause_of(holding: Holding, sighting: ObjectSighting, knowledge: ChainKnowled
     info = sighting.object_info
     if info is None:
         return Cause.NOT_ON_CHAIN if knowledge.proves_gone(sighting) else None
+    if _has_another_primary(sighting, holding):
+        return Cause.ANOTHER_PRIMARY
     if info.object_status is not ObjectStatus.OBJECT_STATUS_SEALED:
         return None
     if not _is_sealed_with(info, holding):
         return Cause.REPLACED
     return None if holding.is_finished else Cause.LEFT_UNFINISHED
+
+
+def _has_another_primary(sighting: ObjectSighting, holding: Holding) -> bool:
+    """Whatever the status of the object is: a bucket keeps its primary, and nobody else ever needs
+    the segments. A bucket that was made anew elsewhere in a later state has none of its objects."""
+    primary = sighting.primary_sp_address
+    if holding.redundancy_index != SEGMENTS or not primary:
+        return False
+    return primary.lower() != holding.sp_address.lower()
 
 
 def _is_sealed_with(info: ObjectInfo, holding: Holding) -> bool:
@@ -173,7 +196,7 @@ def _is_sealed_with(info: ObjectInfo, holding: Holding) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Collectable:
-    """What waits for its collection: all of an object, or one group at one SP.
+    """What waits for its collection: all of an object, or one column at one SP.
 
     ``noticed_at``: unix seconds; ``noticed_height``: the height of the answer that showed it.
     ``sp_address`` empty: all of the object.
@@ -211,14 +234,14 @@ class Collectable:
         if self.is_whole_object:
             return knowledge.proves_gone(sighting)
         holding = Holding(self.sp_address, self.object_id, self.redundancy_index)
-        return cause_of(holding, sighting, knowledge) is Cause.REPLACED
+        return cause_of(holding, sighting, knowledge) in _OF_ONE_COLUMN
 
 
 def collectable_of(
     holding: Holding, cause: Cause, sighting: ObjectSighting, now: float
 ) -> Collectable:
     """What waits from now on (unix seconds), because of ``cause``."""
-    if cause is Cause.REPLACED:
+    if cause in _OF_ONE_COLUMN:
         return Collectable(
             holding.object_id,
             cause,
