@@ -42,6 +42,7 @@ from greenray.protocol.integrity import (
     integrity_hash,
 )
 from greenray.protocol.job import JobContext, SecondaryReceipt
+from greenray.protocol.known_chain import KnownChain
 from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
 from greenray.protocol.objects import ObjectInfo, StorageParams, StorageProvider
 from greenray.protocol.rebuilding import FoundColumn, no_record_for, rebuilt_job
@@ -236,7 +237,12 @@ def piece_checksums(store: PieceStore, key: ColumnKey, layout: ColumnLayout) -> 
 
 
 def rebuild_into(
-    settings: Settings, journal: Path, aside: Path, on_step: OnStep
+    settings: Settings,
+    journal: Path,
+    aside: Path,
+    on_step: OnStep,
+    *,
+    accept_rollback: bool = False,
 ) -> tuple[Rebuilt, JournalSummary]:
     """``rebuild_journal``, and put it to ``journal``; a damaged one there goes to ``aside``.
 
@@ -250,7 +256,9 @@ def rebuild_into(
         state.root / "processes.json"
     ).end_all()  # a crash may have left the chain running
     try:
-        rebuilt = asyncio.run(rebuild_journal(settings, part, on_step))
+        rebuilt = asyncio.run(
+            rebuild_journal(settings, part, on_step, accept_rollback=accept_rollback)
+        )
         return rebuilt, restore(part, journal, aside)
     finally:
         part.unlink(missing_ok=True)
@@ -274,18 +282,23 @@ def _check_place(journal: Path, state: StateDir) -> None:
     )
 
 
-async def rebuild_journal(settings: Settings, journal: Path, on_step: OnStep) -> Rebuilt:
+async def rebuild_journal(
+    settings: Settings, journal: Path, on_step: OnStep, *, accept_rollback: bool
+) -> Rebuilt:
     """Write what can be proved to ``journal``, a new file. The caller has locked the state
     directory; the embedded chain is started for it if the settings name no other.
+    ``accept_rollback``: the chain may have gone back, or lag, behind what was seen of it.
 
-    Raises: ChainError, KeyMissing, StoreError; InvalidSetting (the chain is another than the state
-    directory's).
+    Raises: AnotherChain (than the state directory's), ChainRolledBack, ChainLags, ChainError,
+    KeyMissing, StoreError.
     """
     state = StateDir(settings.state_dir)
     location = settings.pieces.location(state.pieces, settings.durable)
     dialect = get_dialect(settings.chain.dialect)
-    async with opened_chain(settings, state) as (chain, keys):
-        await _check_chain(state, chain)
+    history = KnownChain() if accept_rollback else state.known_chain()
+    async with opened_chain(settings, state, history) as (chain, keys):
+        state.compare_chain(await chain.chain_id(), await chain.first_block_hash())
+        await chain.known_chain()  # which is as the state directory remembers it
         stores = {}
         for sp_address in keys.sp_addresses:
             try:
@@ -308,16 +321,13 @@ async def rebuild_journal(settings: Settings, journal: Path, on_step: OnStep) ->
     return rebuilt
 
 
-async def _check_chain(state: StateDir, chain: RpcChainClient) -> None:
-    state.check_chain(await chain.chain_id(), await chain.first_block_hash())
-
-
 @asynccontextmanager
 async def opened_chain(
-    settings: Settings, state: StateDir
+    settings: Settings, state: StateDir, history: KnownChain
 ) -> AsyncGenerator[tuple[RpcChainClient, KeyRing]]:
-    """The chain that the settings name, or the embedded one, started on a free port; and the keys
-    of the hosted SPs. Raises ChainUnavailable, KeyMissing, KeystoreError."""
+    """The chain that the settings name, or the embedded one, started on a free port, held to
+    ``history``; and the keys of the hosted SPs. Raises ChainUnavailable, KeyMissing,
+    KeystoreError."""
     section = settings.chain
     process: ChainProcess | None = None
     keys = section.keys if section.endpoint is not None else state.keys_file
@@ -337,7 +347,12 @@ async def opened_chain(
         endpoint = process.endpoint
     rpc = rpc_settings(settings)
     chain = RpcChainClient(
-        endpoint, get_dialect(section.dialect), rpc.timeout_s, rpc.max_answer_bytes
+        endpoint,
+        get_dialect(section.dialect),
+        rpc.timeout_s,
+        rpc.max_answer_bytes,
+        rpc.follow,
+        history,
     )
     try:
         yield chain, ring

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 import greenray
 from greenray.cli.app import app
-from greenray.protocol.errors import ChainRolledBack
+from greenray.protocol.errors import ChainLags, ChainRolledBack
 from greenray.storage.file_location import FileLocation
 from greenray.storage.journal_file import check_journal
 from greenray.storage.ports import ColumnKey
@@ -141,6 +141,43 @@ def test_the_chain_is_asked_within_the_time_that_is_set(
     monkeypatch.setenv("GREENRAY_CHAIN__TIMEOUT_S", "0.000001")
     error = refusal("journal", "rebuild", "--state-dir", state_dir)
     assert error["reason"] == "chain-unavailable"
+    assert not (state_dir / "jobs.sqlite").exists()
+
+
+def test_a_chain_that_went_back_is_refused_until_somebody_accepts_it(
+    state_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GREENRAY_CHAIN__LAG_PATIENCE_S", "0.1")
+    journal = state_dir / "jobs.sqlite"
+    shutil.copytree(state_dir / "chain", state_dir / "chain.copy")
+    with start(state_dir) as network:
+        network.put(OTHER, "album/lost.jpg")
+    shutil.rmtree(state_dir / "chain")
+    (state_dir / "chain.copy").rename(state_dir / "chain")
+    journal.unlink()
+    error = refusal("journal", "rebuild", "--state-dir", state_dir)
+    assert error["reason"] in ("chain-lags", "chain-rolled-back")
+    assert "--accept-rollback" in error["message"]
+    assert not journal.exists()
+
+    made = answer("journal", "rebuild", "--state-dir", state_dir, "--accept-rollback")
+    assert made["jobs"] == 2
+    with pytest.raises((ChainLags, ChainRolledBack), match="--accept-rollback"):
+        start(state_dir)
+    with start(state_dir, accept_rollback=True) as network:
+        assert network.get("album/photo.jpg") == PAYLOAD
+
+
+def test_another_chain_is_refused(state_dir: Path, tmp_path: Path) -> None:
+    with start(tmp_path / "other"):
+        pass
+    for name in ("chain", "genesis.json", "keys.json"):
+        place = state_dir / name
+        shutil.rmtree(place) if place.is_dir() else place.unlink()
+        shutil.move(tmp_path / "other" / name, place)
+    (state_dir / "jobs.sqlite").unlink()
+    error = refusal("journal", "rebuild", "--state-dir", state_dir)
+    assert error["reason"] == "another-chain"
     assert not (state_dir / "jobs.sqlite").exists()
 
 

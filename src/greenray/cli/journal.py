@@ -92,6 +92,13 @@ def rebuild(
     config: ConfigOption = None,
     chain_endpoint: ChainEndpointOption = None,
     keys: KeysOption = None,
+    accept_rollback: Annotated[
+        bool,
+        typer.Option(
+            "--accept-rollback",
+            help="From a chain that was put back to an older copy; 'up' has to be told as well.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make a journal from the chain and the stored pieces; the network must not run.
@@ -112,7 +119,11 @@ def rebuild(
         with state.locked():
             aside = _unused_name(journal)
             rebuilt, summary = rebuild_into(
-                settings, journal if file is None else file, aside, note
+                settings,
+                journal if file is None else file,
+                aside,
+                note,
+                accept_rollback=accept_rollback,
             )
         if aside.exists():
             note(f"the journal that was there is kept as {aside}")
