@@ -24,6 +24,7 @@ from aiohttp import web
 from greenray.actors.at_once import both
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.chain_view.seal_funds import SealFunds
+from greenray.actors.credit.lending import Borrower
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.downloader.segment_reader import ByteRange
 from greenray.actors.gateway.admission import Admission
@@ -71,7 +72,7 @@ from greenray.protocol.gateway_request import (
 from greenray.protocol.job import JobContext
 from greenray.protocol.job_table import progress_text
 from greenray.protocol.names import check_bucket_name, check_object_name
-from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams
+from greenray.protocol.objects import ObjectStatus, StorageParams
 from greenray.seam.fault_points import NO_FAULTS, FaultPoint, FaultPoints
 from greenray.storage.ports import Buffer, JobStore
 from greenray.timeline.collection import TraceCollector
@@ -295,7 +296,8 @@ class Gateway:
     async def _receive_object(
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
-        info, params = await self._may_put(request, match)
+        granted, params = await self._may_put(request, match)
+        info, borrower = granted.object, Borrower(granted.signer, raw.remote or "")
         if raw.headers.get("Expect", "").lower() == "100-continue":
             await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             raw.writer.output_size = 0
@@ -303,10 +305,12 @@ class Gateway:
         connection = self._taken_over(raw)
         if connection is None:
             async with aclosing(self._body(raw)) as body:
-                await self._uploader.ingest(request.sp_address, info, params, ChunkedPayload(body))
+                await self._uploader.ingest(
+                    request.sp_address, info, params, ChunkedPayload(body), borrower
+                )
             return response
         try:
-            await self._uploader.ingest(request.sp_address, info, params, connection)
+            await self._uploader.ingest(request.sp_address, info, params, connection, borrower)
         finally:
             if connection.give_back():
                 raw.content.feed_eof()
@@ -324,14 +328,14 @@ class Gateway:
             raise InvalidInput(f"is not PutObject: {request.method}", request.path)
         async with self._admission.upload():
             try:
-                info, params = await self._may_put(request, match)
+                granted, params = await self._may_put(request, match)
             except Refusal as refusal:
                 raise refusal.cause or InvalidInput(refusal.code.message, request.path) from None
-            await self._uploader.ingest(request.sp_address, info, params, payload)
+            await self._uploader.ingest(request.sp_address, granted.object, params, payload)
 
     async def _may_put(
         self, request: GatewayRequest, match: Match
-    ) -> tuple[ObjectInfo, StorageParams]:
+    ) -> tuple[Granted, StorageParams]:
         granted, params = await both(self._may_upload(request, match), self._chain.storage_params())
         if granted.object.object_status is not ObjectStatus.OBJECT_STATUS_CREATED:
             raise WrongObjectStatus(
@@ -339,7 +343,7 @@ class Gateway:
                 granted.object.name,
                 "Only a created object takes a payload.",
             )
-        return granted.object, params
+        return granted, params
 
     async def _upload_progress(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
         granted = await self._may_upload(request, match)

@@ -11,16 +11,19 @@ import os
 import time
 from collections.abc import Awaitable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from itertools import count
 from typing import Any
 
 from greenray.actors.at_once import both
-from greenray.actors.credit.buffers import BufferPool, capacity_for
+from greenray.actors.credit.buffers import capacity_for
+from greenray.actors.credit.lending import OURSELVES, Borrower
+from greenray.actors.credit.lending_pool import LendingPool, LentBuffer
 from greenray.actors.ports import ColumnRef, ObjectSpace, SignerPort, TaskWaker
+from greenray.actors.uploader.batches import batch_memory_bytes
 from greenray.actors.uploader.feed import UploadFeed
 from greenray.actors.uploader.hot_columns import HotColumnCache
 from greenray.actors.uploader.ingest import IngestTools, PayloadIngest, run_in
-from greenray.actors.uploader.pace import whom_to_put_off
 from greenray.actors.uploader.payload_source import Payload, PayloadSource, ReferencedPayload
 from greenray.actors.uploader.settings import UploaderSettings
 from greenray.protocol.errors import (
@@ -100,7 +103,6 @@ class Uploader:
         self._active = 0
         self._trace = StageTrace()
         self._feeds: dict[tuple[int, int], UploadFeed] = {}
-        self._ingests: set[PayloadIngest] = set()
         self._background: set[asyncio.Task[None]] = set()
         self._io_pool = ThreadPoolExecutor(settings.io_threads, "uploader-io")
         self._hash_pool = ThreadPoolExecutor(
@@ -113,10 +115,12 @@ class Uploader:
             settings.spliced_budget_bytes, settings.hot_idle_s, clock=time.monotonic
         )
         self._tools = IngestTools(
-            BufferPool(
+            LendingPool(
                 settings.buffer_budget_bytes,
-                settings.buffer_budget_bytes // 2,
-                on_pressure=self._make_room,
+                settings.lending,
+                what="uploads",
+                least_bytes_per_s=settings.least_bytes_per_s,
+                at_once_bytes=settings.buffer_budget_bytes // 2,
             ),
             self._hot,
             self._spliced,
@@ -134,8 +138,9 @@ class Uploader:
         object_info: ObjectInfo,
         params: StorageParams,
         payload: Payload,
+        borrower: Borrower = OURSELVES,
     ) -> JobContext:
-        """Store a payload; returns its job in UPLOAD_OBJECT_DONE.
+        """Store a payload of ``borrower``; returns its job in UPLOAD_OBJECT_DONE.
 
         The job is created when the first bytes of ``payload`` arrive. Whatever fails afterwards is
         recorded in the job and raised, and nothing of the payload is left behind.
@@ -143,6 +148,7 @@ class Uploader:
         Raises:
             EmptyPayload, PayloadSizeMismatch, IntegrityHashMismatch: not the declared payload.
             AlreadyUploaded: it is stored already, or another upload of it is running.
+            Overloaded: there is no memory for it, or others wait for what it has.
             StoreError, ComponentUnavailable, StaleJob: it cannot be stored or recorded.
         """
         store = self._store_of(sp_address)
@@ -152,7 +158,7 @@ class Uploader:
         self._active += 1
         try:
             with self._trace.cpu.working():
-                return await self._ingest(store, sp_address, object_info, params, begun)
+                return await self._ingest(store, sp_address, object_info, params, begun, borrower)
         finally:
             self._active -= 1
 
@@ -163,24 +169,27 @@ class Uploader:
         object_info: ObjectInfo,
         params: StorageParams,
         payload: Payload,
+        borrower: Borrower,
     ) -> JobContext:
         settings = self._settings
         # An owner of its own per upload: a lease that nobody renews any more runs out by itself.
         owner = f"{self._owner}/upload-{next(self._upload_numbers)}"
-        job = await self._jobs.begin_upload(
-            sp_address,
-            object_info,
-            params,
-            choose_batch_segments(
-                PayloadLayout.of(object_info, params),
-                settings.batch_segments,
-                settings.buffer_budget_bytes,
-                self._active,
-            ),
-            owner,
-            settings.lease_s,
-            settings.deadline_s,
-        )
+        layout = self._layout_of(object_info, params)
+        memory = await self._first_memory(layout, payload, borrower)
+        try:
+            job = await self._jobs.begin_upload(
+                sp_address,
+                object_info,
+                params,
+                layout.batch_segments,
+                owner,
+                settings.lease_s,
+                settings.deadline_s,
+            )
+        except BaseException:
+            if memory is not None:
+                memory.give_back()
+            raise
         lease = asyncio.create_task(self._keep_lease(owner))
         feed = self._feeds[job.job_id, job.epoch] = UploadFeed()
         layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
@@ -188,13 +197,29 @@ class Uploader:
         if batches < layout.batch_count - 1:
             self._start(self._send_ahead(job, feed, batches))
         try:
-            done = await self._store_and_record(store, job, payload, feed)
+            done = await self._store_and_record(store, job, payload, feed, borrower, memory)
         finally:
             lease.cancel()
             del self._feeds[job.job_id, job.epoch]
             feed.end()
         self._start(self._tell_task_node(self._waker.wake()))
         return done
+
+    def _layout_of(self, object_info: ObjectInfo, params: StorageParams) -> PayloadLayout:
+        """With the batches that its upload is made of if it begins now."""
+        settings, layout = self._settings, PayloadLayout.of(object_info, params)
+        segments = choose_batch_segments(
+            layout, settings.batch_segments, settings.buffer_budget_bytes, self._active
+        )
+        return replace(layout, batch_segments=segments)
+
+    async def _first_memory(
+        self, layout: PayloadLayout, payload: Payload, borrower: Borrower
+    ) -> LentBuffer | None:
+        """Before the job is begun and its payload read: who gets none has left no trace."""
+        if isinstance(payload, ReferencedPayload):
+            return None
+        return await self._tools.buffers.lend_first(batch_memory_bytes(layout, 0), borrower)
 
     def _batches_before_ahead(self, layout: PayloadLayout, payload: Payload) -> int:
         """A payload in the object store waits for replication to take it: it is sent at once."""
@@ -213,7 +238,10 @@ class Uploader:
         job: JobContext,
         payload: Payload,
         feed: UploadFeed,
+        borrower: Borrower,
+        memory: LentBuffer | None,
     ) -> JobContext:
+        """``memory``: what the payload begins with, given back here."""
         layout = PayloadLayout.of(job.object_info, job.params, job.batch_segments)
         key = ColumnKey(job.object_id, SEGMENTS)
         stages = self._trace.of(job.object_id, job.sp_address)
@@ -231,32 +259,21 @@ class Uploader:
                 writer,
                 stages,
                 feed.batch_stored,
+                borrower,
             )
-            self._ingests.add(ingest)
             if isinstance(payload, ReferencedPayload):
                 checksums = await ingest.take(payload)
             else:
-                checksums = await ingest.receive(payload)
+                taken, memory = memory, None
+                checksums = await ingest.receive(payload, taken)
             with stages.during(Stage.SIGNED):
                 return await self._record(job, writer, checksums)
         except BaseException as error:
+            if memory is not None:
+                memory.give_back()
             # A cancelled request still cleans up to the end.
             await asyncio.shield(self._start(self._fail(job, ingest, writer, error)))
             raise
-        finally:
-            if ingest is not None:
-                self._ingests.discard(ingest)
-
-    def _make_room(self) -> None:
-        """Somebody waits for memory in vain: who is too slow with his has to give it back."""
-        paces = {ingest: ingest.pace for ingest in self._ingests}
-        slowest = whom_to_put_off(
-            {ingest: pace for ingest, pace in paces.items() if pace is not None},
-            self._settings.least_bytes_per_s,
-            time.monotonic(),
-        )
-        if slowest is not None:
-            slowest.put_off()
 
     async def _record(
         self, job: JobContext, writer: ColumnWriter, checksums: tuple[bytes, ...]
@@ -424,6 +441,10 @@ class _Begun:
     def __init__(self, first: Buffer, rest: PayloadSource) -> None:
         self._first = first
         self._rest = rest
+
+    @property
+    def moved_bytes(self) -> int:
+        return self._rest.moved_bytes
 
     async def read_into(self, view: Buffer) -> int:
         if not self._first:

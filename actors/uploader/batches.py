@@ -6,11 +6,17 @@ import asyncio
 from collections.abc import Sequence
 from itertools import groupby
 
-from greenray.actors.ports import BlockSlice, Column, ColumnRef, ObjectSpace
+from greenray.actors.credit.lending_pool import LentBuffer
+from greenray.actors.ports import BlockSlice, ColumnRef, ObjectSpace
 from greenray.actors.uploader.payload_source import ReferencedPayload
 from greenray.protocol.layout import PayloadLayout
 from greenray.protocol.placement import place_batch
 from greenray.storage.ports import Buffer
+
+
+def batch_memory_bytes(layout: PayloadLayout, index: int) -> int:
+    """What the columns of a whole batch take, with their padding."""
+    return layout.data_columns * layout.pieces.batch_size_bytes(index)
 
 
 class BufferedBatch:
@@ -18,11 +24,12 @@ class BufferedBatch:
 
     has_columns = True
 
-    def __init__(self, layout: PayloadLayout, index: int, buffer: Column) -> None:
+    def __init__(self, layout: PayloadLayout, index: int, lent: LentBuffer) -> None:
         placement = place_batch(layout, index)
         size = placement.column_size_bytes
+        buffer = lent.buffer
         self.index = index
-        self.buffer = buffer
+        self.lent = lent
         self.column_size_bytes = size
         self._columns = tuple(
             buffer[j * size : (j + 1) * size] for j in range(placement.column_count)
@@ -62,9 +69,39 @@ class BufferedBatch:
             self._slot += 1
             self._filled = 0
 
+    def begin_with(self, payload: Buffer) -> None:
+        """These bytes of it are there already, in other memory."""
+        while payload:
+            view = self.next_view()[: len(payload)]
+            view[:] = payload[: len(view)]
+            self.filled(len(view))
+            payload = payload[len(view) :]
+
     async def columns_in(self, space: ObjectSpace) -> tuple[ColumnRef, ...]:
         """Copy the columns there. Raises StoreError."""
         return tuple(await asyncio.gather(*map(space.put, self._columns)))
+
+
+class BatchPart:
+    """A run of a batch's payload, in memory that is smaller than the batch."""
+
+    def __init__(self, lent: LentBuffer, left_bytes: int) -> None:
+        """``left_bytes``: of the batch, from where the part begins."""
+        self.lent = lent
+        self.payload: Buffer = lent.buffer.data[:left_bytes]
+        self._filled = 0
+
+    @property
+    def is_full(self) -> bool:
+        return self._filled == len(self.payload)
+
+    def next_view(self) -> Buffer:
+        """Where the next bytes belong."""
+        return self.payload[self._filled :]
+
+    def filled(self, size_bytes: int) -> None:
+        """The first ``size_bytes`` of ``next_view`` are there."""
+        self._filled += size_bytes
 
 
 class ReferencedBatch:

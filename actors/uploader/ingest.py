@@ -3,6 +3,9 @@
 Incoming bytes are copied once, to their place in the data columns of a batch. While the next batch
 is received, the previous one is hashed, written and put into the object space from that same
 memory. A payload that lies in the object space already is not copied at all.
+
+A payload begins in a small buffer. Where bytes come fast enough it is lent a whole batch's; who is
+slower, or gets none, has what came hashed and written part by part out of what he has.
 """
 
 from __future__ import annotations
@@ -14,14 +17,20 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeVar, cast
 
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.lending import OURSELVES, Borrower, merits
+from greenray.actors.credit.lending_pool import FIRST_BYTES, LendingPool, LentBuffer
 from greenray.actors.ports import ObjectSpace
-from greenray.actors.uploader.batches import BufferedBatch, ReferencedBatch
+from greenray.actors.uploader.batches import (
+    BatchPart,
+    BufferedBatch,
+    ReferencedBatch,
+    batch_memory_bytes,
+)
 from greenray.actors.uploader.hot_columns import HotColumnCache
-from greenray.actors.uploader.pace import Pace
 from greenray.actors.uploader.payload_source import PayloadSource, ReferencedPayload
+from greenray.actors.uploader.segment_hasher import SegmentHasher
 from greenray.coding.hashing import TOGETHER, hash_messages
 from greenray.protocol.errors import NoSuchPiece, Overloaded, PayloadSizeMismatch, StoreError
 from greenray.protocol.layout import PayloadLayout
@@ -46,11 +55,27 @@ async def run_in(pool: Executor, call: Callable[P, T], *args: P.args, **kwargs: 
     return await asyncio.wrap_future(pool.submit(call, *args, **kwargs))
 
 
+FILL_S = 60.0
+"""How long an upload may take to fill what it was lent, while others wait for that."""
+
+_WHOLE_WITHIN_S = FILL_S / 3
+"""Who would need longer for a batch is lent no memory for all of it."""
+
+_PART_WITHIN_S = 4.0
+"""The same for the larger parts of one that is stored in parts."""
+
+_WAIT_FOR_WHOLE_S = 5.0
+"""To store a batch in parts costs more than to wait so long, but never for ever."""
+
+_GROWTH = 8
+_LARGEST_PART_BYTES = 4 * 1024 * 1024
+
+
 @dataclass(frozen=True, slots=True)
 class IngestTools:
     """What every upload of an Uploader shares."""
 
-    buffers: BufferPool
+    buffers: LendingPool
     hot: HotColumnCache
     spliced: HotColumnCache
     """Of columns that are slices of a payload's own blocks."""
@@ -73,6 +98,7 @@ class PayloadIngest:
         writer: ColumnWriter,
         stages: ObjectStages,
         on_batch_stored: Callable[[], None] = lambda: None,
+        borrower: Borrower = OURSELVES,
     ) -> None:
         self._tools = tools
         self._layout = layout
@@ -81,20 +107,25 @@ class PayloadIngest:
         self._writer = writer
         self._stages = stages
         self._on_batch_stored = on_batch_stored
+        self._borrower = borrower
         self._where = f"object {object_id}"
         self._received_bytes = 0
-        self._next_index = 0
         self._opened_ns = 0
-        self._opened_at_bytes = 0
+        self._filled_bytes = 0
+        self._filled_s = 0.0
         self._receiving: asyncio.Task[object] | None = None
         self._is_put_off = False
         self._batch: BufferedBatch | None = None
+        self._small: LentBuffer | None = None
         self._storing: asyncio.Task[None] | None = None
         self._checksums: list[bytes] = []
         self._patience_s = _PATIENCE_S
 
-    async def receive(self, payload: PayloadSource) -> tuple[bytes, ...]:
-        """Store the whole payload; returns the SHA-256 of every segment.
+    async def receive(
+        self, payload: PayloadSource, small: LentBuffer | None = None
+    ) -> tuple[bytes, ...]:
+        """Store the whole payload; returns the SHA-256 of every segment. ``small``: memory to begin
+        with, which is this upload's from now on.
 
         Raises:
             PayloadSizeMismatch: fewer bytes than declared came, or one too many (said at once).
@@ -102,6 +133,7 @@ class PayloadIngest:
             Overloaded: it was put off.
             Whatever ``payload`` raises.
         """
+        self._small = small
         self._receiving = asyncio.current_task()
         try:
             return await self._receive(payload)
@@ -116,37 +148,135 @@ class PayloadIngest:
         finally:
             self._receiving = None
 
-    @property
-    def pace(self) -> Pace | None:
-        """How fast the buffer that it has is being filled; None when it has none."""
-        if self._batch is None or self._receiving is None or self._is_put_off:
-            return None
-        return Pace(self._opened_ns / 1e9, self._received_bytes - self._opened_at_bytes)
-
-    def put_off(self) -> None:
+    def _put_off(self) -> None:
         """Let ``receive`` end with Overloaded."""
         if self._receiving is not None and not self._is_put_off:
             self._is_put_off = True
             self._receiving.cancel()
 
     async def _receive(self, payload: PayloadSource) -> tuple[bytes, ...]:
-        await self._open_batch()
-        while self._batch is not None:
-            size_bytes = await payload.read_into(self._batch.next_view())
-            if not size_bytes:
-                raise self._wrong_size(f"only {self._received_bytes} arrived")
-            self._received_bytes += size_bytes
-            self._batch.filled(size_bytes)
-            if self._storing is not None and self._storing.done():
-                self._storing.result()  # a full disk is said now, not a batch later
-            if self._batch.is_full:
-                await self._hand_over()
-                if self._next_index < self._layout.batch_count:
-                    await self._open_batch()
+        for index in range(self._layout.batch_count):
+            await self._get_memory(index)
+            if self._batch is None and not await self._receive_beginning(payload, index):
+                continue
+            assert self._batch is not None
+            await self._fill(payload, self._batch)
+            await self._hand_over()
         if await payload.read_into(memoryview(bytearray(1))):
             raise self._wrong_size("more arrived")
         await self._stored()
         return tuple(self._checksums)
+
+    async def _get_memory(self, index: int) -> None:
+        """For the next batch: for all of it if what came before came fast, else a small buffer."""
+        buffers, size_bytes = self._tools.buffers, batch_memory_bytes(self._layout, index)
+        if self._small is None and self._is_fast(size_bytes):
+            self._begin_whole(index, await buffers.lend(size_bytes, self._borrower))
+            return
+        if self._small is None:
+            self._small = await buffers.lend(min(size_bytes, FIRST_BYTES), self._borrower)
+        if len(self._small.buffer) >= size_bytes:
+            small, self._small = self._small, None
+            self._begin_whole(index, small)
+        self._opened_ns = time.monotonic_ns()
+
+    def _begin_whole(self, index: int, lent: LentBuffer) -> None:
+        self._opened_ns = time.monotonic_ns()
+        self._batch = BufferedBatch(self._layout, index, lent)
+
+    def _is_fast(self, size_bytes: int, within_s: float = _WHOLE_WITHIN_S) -> bool:
+        return self._filled_bytes > 0 and merits(
+            size_bytes, self._filled_bytes, self._filled_s, within_s
+        )
+
+    async def _receive_beginning(self, payload: PayloadSource, index: int) -> bool:
+        """As much of the batch as the small buffer takes. Whether its memory is there then; if not,
+        all of the batch is received and stored."""
+        assert self._small is not None
+        batch_bytes = self._layout.segments.batch_size_bytes(index)
+        part = BatchPart(self._small, batch_bytes)
+        await self._fill(payload, part)
+        lent = await self._whole_memory(index)
+        if lent is None:
+            await self._receive_in_parts(payload, index, part)
+            return False
+        opened_ns = self._opened_ns
+        self._begin_whole(index, lent)
+        assert self._batch is not None
+        self._batch.begin_with(part.payload)
+        self._opened_ns = opened_ns
+        self._small.give_back()
+        self._small = None
+        return True
+
+    async def _whole_memory(self, index: int) -> LentBuffer | None:
+        """For a batch that comes fast enough, and soon: who waits in vain goes on with less."""
+        size_bytes = batch_memory_bytes(self._layout, index)
+        if not self._is_fast(size_bytes):
+            return None
+        try:
+            return await self._tools.buffers.lend(
+                size_bytes, self._borrower, wait_s=_WAIT_FOR_WHOLE_S
+            )
+        except Overloaded:
+            return None
+
+    async def _receive_in_parts(self, payload: PayloadSource, index: int, part: BatchPart) -> None:
+        """The batch of which ``part`` is the beginning."""
+        left_bytes = self._layout.segments.batch_size_bytes(index)
+        batch_bytes, hasher = left_bytes, SegmentHasher(self._layout, index)
+        while True:
+            await self._stored()
+            self._storing = asyncio.create_task(self._store_part(part, hasher))
+            await self._stored()
+            left_bytes -= len(part.payload)
+            if not left_bytes:
+                break
+            part = BatchPart(self._larger(part.lent), left_bytes)
+            await self._fill(payload, part)
+        for stage in (Stage.RECEIVED, Stage.HASHED, Stage.WRITTEN):
+            self._stages.add(stage, index, batch_bytes, self._opened_ns)
+        self._on_batch_stored()
+
+    def _larger(self, lent: LentBuffer) -> LentBuffer:
+        """A larger buffer in the place of ``lent``, if what came filled that one fast and there is
+        one."""
+        size_bytes = min(len(lent.buffer) * _GROWTH, _LARGEST_PART_BYTES)
+        if size_bytes > len(lent.buffer) and self._is_fast(size_bytes, _PART_WITHIN_S):
+            larger = self._tools.buffers.lend_at_once(size_bytes, self._borrower)
+            if larger is not None:
+                lent.give_back()
+                self._small = larger
+                return larger
+        return lent
+
+    async def _store_part(self, part: BatchPart, hasher: SegmentHasher) -> None:
+        tools = self._tools
+        written, checksums = await asyncio.gather(
+            run_in(tools.io_pool, self._writer.append, [part.payload]),
+            run_in(tools.hash_pool, hasher.update, part.payload),
+            return_exceptions=True,  # the buffer is free only when both are done
+        )
+        for outcome in (written, checksums):
+            if isinstance(outcome, BaseException):
+                raise outcome
+        self._checksums += cast("list[bytes]", checksums)
+
+    async def _fill(self, payload: PayloadSource, memory: BufferedBatch | BatchPart) -> None:
+        """At the pace of the sender, from whom the memory may be taken back meanwhile."""
+        memory.lent.may_be_taken_back(lambda: payload.moved_bytes, self._put_off, FILL_S)
+        begun_bytes, begun_ns = self._received_bytes, time.monotonic_ns()
+        while not memory.is_full:
+            size_bytes = await payload.read_into(memory.next_view())
+            if not size_bytes:
+                raise self._wrong_size(f"only {self._received_bytes} arrived")
+            self._received_bytes += size_bytes
+            memory.filled(size_bytes)
+            if self._storing is not None and self._storing.done():
+                self._storing.result()  # a full disk is said now, not a batch later
+        memory.lent.hold()
+        self._filled_bytes = self._received_bytes - begun_bytes
+        self._filled_s = (time.monotonic_ns() - begun_ns) / 1e9
 
     async def take(self, payload: ReferencedPayload) -> tuple[bytes, ...]:
         """The same for a payload that is in memory already and is stored from there.
@@ -176,17 +306,11 @@ class PayloadIngest:
         if self._storing is not None:
             await asyncio.wait([self._storing])
         if self._batch is not None:
-            self._tools.buffers.release(self._batch.buffer)
+            self._batch.lent.give_back()
             self._batch = None
-
-    async def _open_batch(self) -> None:
-        layout = self._layout
-        size_bytes = layout.data_columns * layout.pieces.batch_size_bytes(0)
-        buffer = await self._tools.buffers.acquire(size_bytes)
-        self._opened_ns = time.monotonic_ns()
-        self._opened_at_bytes = self._received_bytes
-        self._batch = BufferedBatch(layout, self._next_index, buffer)
-        self._next_index += 1
+        if self._small is not None:
+            self._small.give_back()
+            self._small = None
 
     async def _hand_over(self) -> None:
         """Store the full batch behind our back. A call of its own: a reference to the batch, if
@@ -216,7 +340,7 @@ class PayloadIngest:
             )
         finally:
             if isinstance(batch, BufferedBatch):
-                tools.buffers.release(batch.buffer)
+                batch.lent.give_back()
         for outcome in outcomes:
             if isinstance(outcome, BaseException):
                 raise outcome

@@ -20,6 +20,10 @@ from greenray.storage.ports import Buffer
 class PayloadSource(Protocol):
     """The bytes of one payload, in order."""
 
+    @property
+    def moved_bytes(self) -> int:
+        """How many have come, those of a call of ``read_into`` that has not returned too."""
+
     async def read_into(self, view: Buffer) -> int:
         """Fill the beginning of ``view``, which is not empty; returns how many bytes came, 0 at the
         end of the payload. Raises PayloadInterrupted."""
@@ -31,6 +35,7 @@ class ChunkedPayload:
     def __init__(self, chunks: AsyncIterator[bytes | Buffer]) -> None:
         self._chunks = chunks
         self._rest = memoryview(b"")
+        self.moved_bytes = 0
 
     async def read_into(self, view: Buffer) -> int:
         """Raises whatever the chunks raise."""
@@ -39,6 +44,7 @@ class ChunkedPayload:
             if chunk is None:
                 return 0
             self._rest = memoryview(chunk)
+            self.moved_bytes += len(self._rest)
         count = min(len(view), len(self._rest))
         view[:count] = self._rest[:count]
         self._rest = self._rest[count:]
@@ -150,6 +156,7 @@ class ConnectionPayload(asyncio.BufferedProtocol):
         self._transport = transport
         self._owner = transport.get_protocol()
         self._received = memoryview(received)
+        self.moved_bytes = len(received)
         self._left_bytes = size_bytes - len(received)
         self._idle_timeout_s = idle_timeout_s
         self._where = where
@@ -215,6 +222,7 @@ class ConnectionPayload(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self._filled += nbytes
+        self.moved_bytes += nbytes
         if self._filled == len(self._view):
             self._transport.pause_reading()
             self._wake()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from annotated_types import Ge
 
+from greenray.actors.credit.settings import LendingSettings
 from greenray.actors.settings import MIB, AtLeastOne, LeaseSettings, NotNegative, PositiveSeconds
 from greenray.protocol.layout import DEFAULT_BATCH_SEGMENTS
 
@@ -32,6 +33,8 @@ class UploaderSettings(LeaseSettings):
     least_bytes_per_s: NotNegative = 64 * 1024
     """An upload that is slower (bytes per second) is put off with HTTP 503 while others wait for
     the memory that it holds."""
+    lending: LendingSettings = field(default_factory=LendingSettings)
+    """Who has how much of the buffers."""
     hash_threads: Annotated[int | None, Ge(1)] = None
     """Threads that hash what arrives; None: one per core."""
     io_threads: AtLeastOne = 16

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from greenray.actors.chain_view.settings import PatienceSettings
 from greenray.actors.collector.settings import CollectorSettings
+from greenray.actors.credit.settings import LendingSettings
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.p2p.settings import P2PSettings
@@ -83,6 +84,7 @@ class NodeConfig:
         uploaders: int = 1,
     ) -> NodeConfig:
         chain, replication, budget = settings.chain, settings.replication, settings.budget
+        lending = _told(LendingSettings, budget)
         return cls(
             state_root=state_root,
             chain_endpoint=chain_endpoint,
@@ -115,6 +117,7 @@ class NodeConfig:
                 batch_segments=settings.batch_segments,
                 buffer_budget_bytes=budget.ingest_bytes,
                 hot_budget_bytes=budget.hot_columns_bytes,
+                lending=lending,
                 # None on several nodes: a column that is slices of whole blocks would bring all of
                 # them to every node that takes a column.
                 spliced_budget_bytes=budget.payload_bytes // 2 if uploaders == 1 else 0,

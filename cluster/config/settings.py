@@ -18,6 +18,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from greenray.actors.chain_view.settings import PatienceSettings
 from greenray.actors.collector.settings import CollectorSettings
+from greenray.actors.credit.settings import LendingSettings
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.p2p.settings import P2PSettings
@@ -197,6 +198,7 @@ _WORDS_OF = {
 _OPTIONS = set(PieceSection.model_fields) - _INSTEAD_OF_URL - {"url"}
 
 
+@with_settings_of(LendingSettings)
 class BudgetSection(_Section):
     """Where the one memory budget goes. Of 2 GiB: three batches of four segments are on their way
     to secondaries with their parity, beside room for what Ray frees late; two are received, four
@@ -216,7 +218,7 @@ class BudgetSection(_Section):
     """Columns on their way to secondaries."""
     ingest_share: Annotated[float, Field(gt=0, lt=1)] = 0.125
     """Buffers that payloads are received in: half of them at once, the others for uploads that have
-    waited a second, as slow clients are using the first."""
+    waited a second, as slow clients are using the first. An eighth is for uploads that begin."""
     cold_columns_share: Annotated[float, Field(gt=0, lt=1)] = 0.035
     """Buffers that segments are read back into."""
     download_share: Annotated[float, Field(gt=0, lt=1)] = 0.06

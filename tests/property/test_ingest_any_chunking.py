@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.lending_pool import LendingPool
+from greenray.actors.credit.settings import LendingSettings
 from greenray.actors.uploader.hot_columns import HotColumnCache
 from greenray.actors.uploader.ingest import IngestTools, PayloadIngest
 from greenray.actors.uploader.payload_source import ChunkedPayload, ReferencedPayload
@@ -56,7 +57,9 @@ class Bench:
         self.space = MemorySpace()
         self.hot = HotColumnCache(1 << 20, 60.0, clock=lambda: 0.0)
         self.spliced = HotColumnCache(1 << 20, 60.0, clock=lambda: 0.0)
-        self.buffers = BufferPool(BUDGET_BYTES)
+        self.buffers = LendingPool(
+            BUDGET_BYTES, LendingSettings(), what="uploads", least_bytes_per_s=0
+        )
         self.writer = ListWriter()
         tools = IngestTools(self.buffers, self.hot, self.spliced, self.space, self.pool, self.pool)
         self.ingest = PayloadIngest(tools, layout, "sp", 1, self.writer, StageTrace().of(1, "sp"))
@@ -136,7 +139,7 @@ def test_any_chunking_gives_the_same_segments_and_columns(
     assert len(bench.writer.appends) == layout.batch_count
     for batch, found in enumerate(columns):
         assert found == columns_of(layout, segments, batch)
-    assert bench.buffers.leased_bytes == 0
+    assert bench.buffers.lent_bytes == 0
     assert bench.buffers.allocated_bytes <= BUDGET_BYTES
 
 
@@ -193,7 +196,7 @@ def test_a_payload_that_is_too_short_is_refused_and_gives_its_memory_back(
     bench = Bench(layout)
     with pytest.raises(PayloadSizeMismatch, match="only"):
         asyncio.run(bench.receive(_cut(payload, cuts)))
-    assert bench.buffers.leased_bytes == 0
+    assert bench.buffers.lent_bytes == 0
 
 
 @settings(max_examples=60, deadline=None)
@@ -219,4 +222,4 @@ def test_one_byte_too_many_is_refused_before_the_rest_is_read(
         asyncio.run(upload())
     bench.pool.shutdown()
     assert len(read) == len(cuts) + 2
-    assert bench.buffers.leased_bytes == 0
+    assert bench.buffers.lent_bytes == 0

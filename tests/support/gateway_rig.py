@@ -81,6 +81,7 @@ class GatewayRig:
     sp: SpKeys = field(default_factory=lambda: SpKeys.numbered(0))
     other_sp: SpKeys = field(default_factory=lambda: SpKeys.numbered(1))
     user_key: bytes = field(default_factory=lambda: test_key("user"))
+    params: StorageParams = PARAMS
     chain: FakeChain = field(init=False)
     stores: dict[str, PieceStore] = field(default_factory=dict)
     space: MemorySpace = field(default_factory=MemorySpace)
@@ -101,12 +102,14 @@ class GatewayRig:
         uploader_settings: UploaderSettings | None = None,
         domain: str = "",
         sp: SpKeys | None = None,
+        params: StorageParams = PARAMS,
         make_receiver: Callable[[GatewayRig], ReceiverPort] | None = None,
     ) -> GatewayRig:
         rig = cls(folder, SqliteJobStore.open(folder / "jobs.db"))
         rig.sp = sp or rig.sp
+        rig.params = params
         sps = [rig.sp, rig.other_sp]
-        rig.chain = FakeChain([sp.provider() for sp in sps], PARAMS)
+        rig.chain = FakeChain([sp.provider() for sp in sps], params)
         rig.chain.add_account(rig.user)
         rig.chain.add_bucket(rig.user, "album", rig.sp.address)
         rig.stores = {sp.address: MemoryPieceStore() for sp in sps}
@@ -169,9 +172,9 @@ class GatewayRig:
         """Put an object with the payload's checksums on chain."""
         checksums = hash_payload(
             ShortReader(payload, 1 << 16),
-            PARAMS.max_segment_size_bytes,
-            PARAMS.k,
-            PARAMS.m,
+            self.params.max_segment_size_bytes,
+            self.params.k,
+            self.params.m,
             get_codec("numpy"),
             replica=replica,
         )
@@ -204,7 +207,7 @@ class GatewayRig:
         """Flip a bit of the stored column, behind everyone's back."""
         damaged = bytearray(payload)
         damaged[position] ^= 1
-        layout = PayloadLayout.of(info, PARAMS).segments
+        layout = PayloadLayout.of(info, self.params).segments
         writer = self.store.create(ColumnKey(info.id, SEGMENTS), layout)
         writer.append([memoryview(damaged)])
         writer.finish()

@@ -7,7 +7,9 @@ import weakref
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.lending import OURSELVES, Borrower
+from greenray.actors.credit.lending_pool import LendingPool, LentBuffer
+from greenray.actors.credit.settings import LendingSettings
 from greenray.actors.ports import Column
 from greenray.actors.uploader.hot_columns import HotColumnCache
 from greenray.actors.uploader.ingest import IngestTools, PayloadIngest
@@ -21,29 +23,31 @@ from tests.support.spaces import MemorySpace
 BATCH_BYTES = 64 * 1024
 
 
-class WatchedPool(BufferPool):
+class WatchedPool(LendingPool):
     """Remembers the buffers that it gave, weakly."""
 
     def __init__(self, budget_bytes: int) -> None:
-        super().__init__(budget_bytes)
+        super().__init__(budget_bytes, LendingSettings(), what="uploads", least_bytes_per_s=0)
         self.given: list[weakref.ref[Column]] = []
 
-    async def acquire(self, size_bytes: int) -> Column:
-        buffer = await super().acquire(size_bytes)
-        self.given.append(weakref.ref(buffer))
-        return buffer
+    async def lend(
+        self, size_bytes: int, borrower: Borrower = OURSELVES, *, wait_s: float | None = None
+    ) -> LentBuffer:
+        lent = await super().lend(size_bytes, borrower, wait_s=wait_s)
+        self.given.append(weakref.ref(lent.buffer))
+        return lent
 
 
 async def test_an_upload_that_waits_for_its_next_buffer_has_let_go_of_the_last() -> None:
     pool = WatchedPool(BATCH_BYTES)
     layout = PayloadLayout(2 * BATCH_BYTES, BATCH_BYTES, 1, 0, batch_segments=1)
     loop = asyncio.get_running_loop()
-    other: asyncio.Future[asyncio.Task[Column]] = loop.create_future()
+    other: asyncio.Future[asyncio.Task[LentBuffer]] = loop.create_future()
 
     async def chunks() -> AsyncIterator[bytes]:
         yield bytes(BATCH_BYTES - 1)
         # Served before this upload's next batch, and of a size for which the pool drops the first.
-        other.set_result(asyncio.create_task(BufferPool.acquire(pool, 2 * BATCH_BYTES)))
+        other.set_result(asyncio.create_task(LendingPool.lend(pool, 2 * BATCH_BYTES)))
         await asyncio.sleep(0)
         yield b"x"
         yield bytes(BATCH_BYTES)
@@ -58,6 +62,6 @@ async def test_an_upload_that_waits_for_its_next_buffer_has_let_go_of_the_last()
         large = await (await other)
         assert not receiving.done()
         assert [buffer() for buffer in pool.given] == [None]
-        pool.release(large)
+        large.give_back()
         await receiving
         await ingest.drain()

@@ -1,0 +1,24 @@
+"""What whoever lends memory to peers is told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Gt, Le
+
+from greenray.actors.settings import PositiveSeconds
+
+Share = Annotated[float, Gt(0), Le(1)]
+
+
+@dataclass(frozen=True, slots=True)
+class LendingSettings:
+    account_share: Share = 0.5
+    """Of the buffers of payloads, downloads and replicate groups each: what one account may have
+    before others that wait. What nobody else waits for it may have, too."""
+    address_share: Share = 0.5
+    """The same for one address of the network. Behind a proxy all clients have the same."""
+    memory_wait_s: PositiveSeconds = 30.0
+    """How long a request may wait for memory before it is answered with HTTP 503, and no byte of
+    its payload is read."""

@@ -1,0 +1,123 @@
+"""Peers that send and read as slowly as they can: they get slow service, the others all of
+theirs."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from greenray.actors.gateway.settings import GatewaySettings
+from greenray.actors.uploader.settings import UploaderSettings
+from greenray.chain.crypto import address_of
+from greenray.protocol.integrity import integrity_hash
+from greenray.protocol.objects import StorageParams
+from tests.support.gateway_rig import GatewayRig
+from tests.support.slow_peers import RawRequest
+from tests.support.sps import test_key
+
+MIB = 1 << 20
+ENOUGH_S = 30.0
+"""Far beyond what any of this takes, and far below what slow peers can do."""
+SEGMENT_BYTES = 16 * MIB
+PARAMS = StorageParams(max_segment_size_bytes=SEGMENT_BYTES)
+OTHER_KEY = test_key("user-1")
+
+
+def create_object(rig: GatewayRig, bucket: str, name: str, payload: bytes) -> None:
+    """With the payload's integrity hash on chain, and anything for those of its pieces."""
+    segments = [payload[i : i + SEGMENT_BYTES] for i in range(0, len(payload), SEGMENT_BYTES)]
+    digest = integrity_hash([hashlib.sha256(segment).digest() for segment in segments])
+    rig.chain.add_object(bucket, name, len(payload), (digest,) * 7)
+
+
+def with_another_user(rig: GatewayRig) -> None:
+    """Who has a bucket ``diary``."""
+    other = address_of(OTHER_KEY)
+    rig.chain.add_account(other)
+    rig.chain.add_bucket(other, "diary", rig.sp.address)
+
+
+async def slow_put(rig: GatewayRig, name: str, declared_bytes: int, sent: bytes) -> RawRequest:
+    path = f"/album/{name}"
+    rig.chain.add_object("album", name, declared_bytes, (bytes(32),) * 7)
+    headers = rig.signed("PUT", path, headers={"Content-Length": str(declared_bytes)})
+    request = await RawRequest.begin("PUT", rig.url(path), headers)
+    await request.send(sent)
+    return request
+
+
+async def jobs_have_begun(rig: GatewayRig, names: list[str]) -> None:
+    for name in names:
+        info = rig.chain.objects["album", name]
+        while True:
+            if await rig.job(info) is not None:
+                break
+            await asyncio.sleep(0.01)
+
+
+async def test_eight_uploads_that_stand_still_take_nothing_from_others(tmp_path: Path) -> None:
+    settings = UploaderSettings(ahead_after_bytes=1 << 40)
+    rig = await GatewayRig.create(tmp_path, params=PARAMS, uploader_settings=settings)
+    with_another_user(rig)
+    names = [f"slow-{number}" for number in range(8)]
+    slow = [await slow_put(rig, name, 256 * MIB, bytes(70_000)) for name in names]
+    await jobs_have_begun(rig, names)
+    for request in slow:
+        await request.send(b"\0")
+    payload = bytes(80 * MIB)  # two batches
+    async with asyncio.timeout(ENOUGH_S):
+        for number in range(3):
+            create_object(rig, "diary", f"day-{number}", payload)
+            answer = await rig.put(f"/diary/day-{number}", payload, key=OTHER_KEY)
+            assert answer.status == 200
+            create_object(rig, "diary", f"note-{number}", b"a line")
+            answer = await rig.put(f"/diary/note-{number}", b"a line", key=OTHER_KEY)
+            assert answer.status == 200
+    assert not any(request.is_answered for request in slow), "slow service is service, too"
+    for request in slow:
+        await request.close()
+    await rig.close()
+
+
+async def test_who_has_got_memory_by_haste_and_then_stands_still_loses_it(tmp_path: Path) -> None:
+    settings = UploaderSettings(ahead_after_bytes=1 << 40)
+    rig = await GatewayRig.create(tmp_path, params=PARAMS, uploader_settings=settings)
+    with_another_user(rig)
+    names = [f"slow-{number}" for number in range(4)]
+    slow = [await slow_put(rig, name, 256 * MIB, bytes(MIB)) for name in names]
+    await jobs_have_begun(rig, names)
+    payload = bytes(80 * MIB)
+    async with asyncio.timeout(ENOUGH_S):
+        create_object(rig, "diary", "day", payload)
+        assert (await rig.put("/diary/day", payload, key=OTHER_KEY)).status == 200
+    for request in slow:
+        await request.close()
+    await rig.close()
+
+
+@pytest.mark.parametrize("size_bytes", [300_000, 5 * MIB])
+async def test_an_upload_slower_than_memory_is_lent_for_is_stored_in_parts(
+    tmp_path: Path, size_bytes: int
+) -> None:
+    rig = await GatewayRig.create(
+        tmp_path,
+        params=StorageParams(max_segment_size_bytes=MIB),
+        uploader_settings=UploaderSettings(buffer_budget_bytes=4 * MIB, ahead_after_bytes=0),
+        settings=GatewaySettings(take_over_bytes=1),
+    )
+    payload = bytes(range(256)) * (size_bytes // 256)
+    info = rig.create_object(payload)
+    headers = rig.signed("PUT", "/album/photo", headers={"Content-Length": str(len(payload))})
+    request = await RawRequest.begin("PUT", rig.url("/album/photo"), headers)
+    for start in range(0, len(payload), 200_000):
+        await request.send(payload[start : start + 200_000])
+        await asyncio.sleep(0.05)
+    assert " 200 " in (await request.head())[0]
+    assert await rig.job(info) is not None
+    rig.chain.seal_object("album", "photo")
+    assert (await rig.get("/album/photo")).body == payload
+    await request.close()
+    await rig.close()
