@@ -18,12 +18,11 @@ from greenray.chain.dialect import Dialect, Message
 from greenray.chain.ports import ChainClient, TransactionResult
 from greenray.chain.transactions.pipeline import AccountPipeline
 from greenray.chain.transactions.signing import SignedTransaction
+from greenray.chain.transactions.window import ApprovalWindow
 from greenray.protocol.errors import ChainAnswerInvalid, InvalidInput, TransactionRefused
 
-_APPROVALS_AHEAD = 256
-"""How many approved messages wait for their block: an approval is valid for some blocks only, so
-the next is asked for when one of them has ended."""
-_APPROVAL_TRIES = 5
+_MOST_APPROVALS_AHEAD = 256
+_APPROVAL_TRIES = 10
 _EXPIRED = "approval of sp is expired"
 
 
@@ -43,7 +42,7 @@ class TransactionSender:
     ) -> None:
         self.address = address_of(private_key)
         self._dialect = dialect
-        self._approved = asyncio.Semaphore(_APPROVALS_AHEAD)
+        self._window = ApprovalWindow(_MOST_APPROVALS_AHEAD)
         self._pipeline = AccountPipeline(
             chain,
             dialect,
@@ -81,14 +80,18 @@ class TransactionSender:
     async def send_approved(self, approved: Callable[[], Awaitable[Message]]) -> TransactionResult:
         """``send`` what ``approved`` returns, which is asked for at its turn, and again when the
         approval has expired meanwhile. Raises as ``send``, and what ``approved`` raises."""
-        async with self._approved:
-            for _ in range(1, _APPROVAL_TRIES):
+        async with self._window.place():
+            for tried in range(1, _APPROVAL_TRIES + 1):
                 try:
-                    return await self.send(await approved())
+                    result = await self.send(await approved())
                 except TransactionRefused as error:
-                    if _EXPIRED not in error.what:
+                    if _EXPIRED not in error.what or tried == _APPROVAL_TRIES:
                         raise
-            return await self.send(await approved())
+                    self._window.has_expired()
+                else:
+                    self._window.was_in_time()
+                    return result
+        raise AssertionError("every try returns or raises")
 
     async def wait(self, signed: SignedTransaction) -> TransactionResult:
         """Return when the transaction is in a block; its bytes are sent again meanwhile, because a

@@ -111,14 +111,16 @@ async def test_an_answer_without_a_height_is_of_an_unknown_state(
         await recorded.sight_object(77)
 
 
-async def test_blocks_tell_what_was_created_cancelled_and_deleted(client: RpcChainClient) -> None:
+async def test_blocks_tell_what_was_created_cancelled_sealed_and_deleted(
+    client: RpcChainClient,
+) -> None:
     user = TransactionSender(client, get_dialect(), key("user"), poll_interval_s=0.02)
     sealer = TransactionSender(client, get_dialect(), key("sp-0-seal"), poll_interval_s=0.02)
     await user.create_bucket(create_bucket())
     created = await user.send(create_object("one"))
     await user.create_object(create_object("two"))
     cancelled = await user.cancel_create_object(BUCKET, "two")
-    await sealer.send(seal_object("one", 1))
+    sealed = await sealer.send(seal_object("one", 1))
     there = await client.sight_object(1)
     assert await client.primary_of(BUCKET, there.height) == address("sp-0-operator")
     assert await client.primary_of(BUCKET, there.height + 1000) == ""
@@ -133,6 +135,7 @@ async def test_blocks_tell_what_was_created_cancelled_and_deleted(client: RpcCha
     assert await client.block_news(deleted.height) == BlockNews(
         deleted.height, 0, (Removal(1, Cause.DELETED),)
     )
+    assert await client.block_news(sealed.height) == BlockNews(sealed.height, 0, (), (1,))
     assert there.object_info is not None
     assert there.object_info.object_name == "one"
     assert gone.object_info is None

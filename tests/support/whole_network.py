@@ -347,6 +347,7 @@ class WholeNetwork:
             USER_KEY,
             sp_address=self.primary,
             endpoints=endpoints,
+            history=chain,
             settings=ClientSettings(
                 poll_interval_s=0.05, wait_timeout_s=60.0, outage_s=self.client_outage_s
             ),

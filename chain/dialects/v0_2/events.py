@@ -11,6 +11,7 @@ from greenray.protocol.collection import BlockNews, Cause, Removal
 from greenray.protocol.errors import InvalidInput
 
 _CREATED = "greenfield.storage.EventCreateObject"
+_SEALED = "greenfield.storage.EventSealObject"
 _REMOVED = MappingProxyType(
     {
         "greenfield.storage.EventDeleteObject": Cause.DELETED,
@@ -22,13 +23,15 @@ _REMOVED = MappingProxyType(
 
 def block_news(height: int, events: Iterable[tuple[str, Mapping[str, str]]]) -> BlockNews:
     """See ``greenray.chain.dialect.Dialect.block_news``."""
-    created, removals = [0], []
+    created, removals, sealed = [0], [], []
     for name, attributes in events:
         if name == _CREATED:
             created.append(_object_id(attributes))
+        elif name == _SEALED:
+            sealed.append(_object_id(attributes))
         elif name in _REMOVED:
             removals.append(Removal(_object_id(attributes), _REMOVED[name]))
-    return BlockNews(height, max(created), tuple(removals))
+    return BlockNews(height, max(created), tuple(removals), tuple(sealed))
 
 
 def _object_id(attributes: Mapping[str, str]) -> int:

@@ -26,6 +26,7 @@ from greenray.protocol.objects import BucketInfo, ObjectInfo, RedundancyType, Vi
 
 _APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
 _EXISTS = "already exists"
+OBJECT_EXISTS = "Object already exists"
 _DISCONTINUED = "the bucket is discontinued"
 _APPROVALS_AT_ONCE = 16
 _FIND_TRIES, _FIND_INTERVAL_S = 20, 0.25
@@ -46,13 +47,22 @@ class Creator:
     """Makes a user's buckets and objects."""
 
     def __init__(
-        self, chain: ChainClient, dialect: Dialect, private_key: bytes, *, outage_s: float = 0.0
+        self,
+        chain: ChainClient,
+        dialect: Dialect,
+        private_key: bytes,
+        *,
+        outage_s: float = 0.0,
+        poll_interval_s: float = 0.25,
     ) -> None:
-        """``outage_s``: how long a gateway that is asked for an approval may be away."""
+        """``outage_s``: how long a gateway that is asked for an approval may be away.
+        ``poll_interval_s``: how often the chain is asked for blocks."""
         self._outage_s = outage_s
         self._chain = chain
         self._dialect = dialect
-        self._sender = TransactionSender(chain, dialect, private_key)
+        self._sender = TransactionSender(
+            chain, dialect, private_key, poll_interval_s=poll_interval_s
+        )
         self._asking = asyncio.Semaphore(_APPROVALS_AT_ONCE)
 
     async def close(self) -> None:

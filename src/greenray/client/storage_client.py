@@ -6,7 +6,8 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -14,9 +15,9 @@ from typing import Any
 
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import Dialect, get_dialect
-from greenray.chain.ports import ChainClient
+from greenray.chain.ports import ChainClient, ChainHistory
 from greenray.client.admission import admitted
-from greenray.client.creation import Creator, PutOptions
+from greenray.client.creation import OBJECT_EXISTS, Creator, PutOptions
 from greenray.client.deletion import Deleter, Deletion
 from greenray.client.download_sources import DownloadSources, OnSources
 from greenray.client.gateway_session import ANSWER_LIMITS, GatewaySession, error_for_reason
@@ -32,6 +33,7 @@ from greenray.client.payload_io import (
 )
 from greenray.client.progress import Activity, OnProgress, ProgressReporter
 from greenray.client.sealed_object import SealedObject
+from greenray.client.seal_news import SealNews
 from greenray.client.setbacks import OnSetback, Setback
 from greenray.coding.checksums import PayloadChecksums, hash_payload
 from greenray.coding.codec import Codec, get_codec
@@ -52,6 +54,7 @@ from greenray.protocol.errors import (
     PayloadSizeMismatch,
     PayloadTooLarge,
     SealTimeout,
+    TransactionRefused,
     UnknownStorageProvider,
     WrongObjectStatus,
 )
@@ -69,6 +72,12 @@ from greenray.protocol.objects import (
 
 log = logging.getLogger(__name__)
 
+_HASHED_AT_ONCE = 2
+"""Each uses all cores; two, so that one reads while the other one computes."""
+_MAX_STATUS_PER_S = 40.0
+"""How often a gateway is asked how jobs are, while many wait."""
+_QUIET_PAUSE_S = 5.0
+"""The same, where blocks are expected to tell."""
 _SOURCES_QUERY = re.compile(rf"{SOURCES_QUERY}=[0-9]{{1,20}}", re.ASCII)
 
 
@@ -99,6 +108,22 @@ class PutResult:
     setbacks: tuple[Setback, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class PreparedPut:
+    """An object that is on chain and waits for its payload, unless it is sealed. ``is_new``: we
+    have created it. ``sp_address``: its primary's, whose gateway ``session`` is."""
+
+    info: ObjectInfo
+    is_new: bool
+    session: GatewaySession
+    sp_address: str
+    secondary_count: int
+
+    @property
+    def is_sealed(self) -> bool:
+        return self.info.object_status is ObjectStatus.OBJECT_STATUS_SEALED
+
+
 class StorageClient:
     """One user at one network. Objects of a bucket go to and come from the bucket's primary SP;
     new buckets go to the SP behind ``gateway_endpoint``."""
@@ -111,6 +136,7 @@ class StorageClient:
         *,
         sp_address: str = "",
         endpoints: Mapping[str, str] | None = None,
+        history: ChainHistory | None = None,
         dialect: Dialect | None = None,
         codec: Codec | None = None,
         settings: ClientSettings | None = None,
@@ -118,9 +144,14 @@ class StorageClient:
     ) -> None:
         """``sp_address``: the operator address behind ``gateway_endpoint``; looked up on chain by
         the endpoint when it is empty. ``endpoints``: where SPs can be reached, by operator address,
-        when that is not what the chain says."""
+        when that is not what the chain says. ``history``: of the same chain, where seals are seen
+        without asking for each object."""
         self._chain = chain
         self._settings = settings or ClientSettings()
+        self._seals = SealNews(history, self._settings.poll_interval_s)
+        self._waiting = 0
+        self._creating_bucket = asyncio.Lock()
+        self._hashing = asyncio.Semaphore(_HASHED_AT_ONCE)
         self._gateway = GatewaySession(
             gateway_endpoint, private_key, clock=clock, limits=self._settings.answer_limits
         )
@@ -131,7 +162,11 @@ class StorageClient:
         self._codec = codec
         self._clock = clock
         self._creator = Creator(
-            chain, dialect or get_dialect(), private_key, outage_s=self._settings.outage_s
+            chain,
+            dialect or get_dialect(),
+            private_key,
+            outage_s=self._settings.outage_s,
+            poll_interval_s=self._settings.poll_interval_s,
         )
         self._deleter = Deleter(chain, dialect or get_dialect(), private_key)
         self._others: dict[str, GatewaySession] = {}
@@ -144,6 +179,7 @@ class StorageClient:
     async def close(self) -> None:
         await self._creator.close()
         await self._deleter.close()
+        await self._seals.close()
         for session in (self._gateway, *self._others.values()):
             await session.close()
 
@@ -185,32 +221,103 @@ class StorageClient:
         reporter = ProgressReporter(on_progress, on_setback)
         watch = _StopWatch(self._clock)
         with opened(source) as (file, name):
-            size_bytes = size_of(file)
-            params = await self._chain.storage_params()
-            _check_size(size_bytes, params, name)
-            existing = await self._existing(bucket_name, object_name, size_bytes, name)
-            kind = existing.redundancy_type if existing else options.redundancy_type
-            checksums = await self._hash(file, size_bytes, params, kind, reporter)
-            watch.lap(Activity.HASHING)
-            bucket = await self._bucket(bucket_name, options, reporter)
-            session = await self._session(bucket)
-            if existing is None:
-                reporter.report(Activity.CREATING, 1, 2, detail=f"object {object_name}")
-                existing = await self._creator.create_object(
-                    session, bucket_name, object_name, checksums, options
-                )
-                reporter.report(Activity.CREATING, 2, 2)
-            else:
-                _check_same_payload(existing, checksums)
-            watch.lap(Activity.CREATING)
-            await self._upload(session, bucket.primary_sp_address, existing, file, reporter)
-        reporter.report(Activity.UPLOAD, size_bytes, size_bytes)
+            prepared = await self.prepare(
+                file, name, bucket_name, object_name, options, reporter, on_lap=watch.lap
+            )
+            await self.send_payload(prepared, file, reporter)
         watch.lap(Activity.UPLOAD)
-        status = await self._wait(session, existing, wait, params.n, reporter)
+        status = await self._wait(prepared, wait, reporter)
         if wait is WaitFor.SEALED:
-            await self._confirm_sealed(existing)
+            await self._confirm_sealed(prepared.info)
         watch.lap(Activity.SEAL)
-        return PutResult(existing, status, watch.seconds, reporter.setbacks)
+        return PutResult(prepared.info, status, watch.seconds, reporter.setbacks)
+
+    # --- the parts of a put, for who puts many ---------------------------------------------------
+
+    async def prepare(
+        self,
+        file: PayloadFile,
+        source: str,
+        bucket_name: str,
+        object_name: str,
+        options: PutOptions,
+        reporter: ProgressReporter,
+        *,
+        skip_sealed: bool = False,
+        on_lap: Callable[[Activity], None] = lambda activity: None,
+    ) -> PreparedPut:
+        """Compute the checksums of ``file``, and see that its object is on chain. ``skip_sealed``:
+        one that is sealed already with these checksums is fine. Names are valid.
+
+        Raises: as ``put``.
+        """
+        size_bytes = size_of(file)
+        params = await self._chain.storage_params()
+        _check_size(size_bytes, params, source)
+        existing = await self._existing(bucket_name, object_name, size_bytes, source, skip_sealed)
+        kind = existing.redundancy_type if existing else options.redundancy_type
+        checksums = await self._hash(file, size_bytes, params, kind, reporter)
+        on_lap(Activity.HASHING)
+        bucket = await self._bucket(bucket_name, options, reporter)
+        session = await self._session(bucket)
+        if existing is not None:
+            _check_same_payload(existing, checksums)
+            info, is_new = existing, False
+        else:
+            reporter.report(Activity.CREATING, 1, 2, detail=f"object {object_name}")
+            info, is_new = await self._created(
+                session, bucket_name, object_name, checksums, options, source
+            )
+            reporter.report(Activity.CREATING, 2, 2)
+        on_lap(Activity.CREATING)
+        return PreparedPut(info, is_new, session, bucket.primary_sp_address, params.n)
+
+    async def _created(
+        self,
+        session: GatewaySession,
+        bucket_name: str,
+        object_name: str,
+        checksums: PayloadChecksums,
+        options: PutOptions,
+        source: str,
+    ) -> tuple[ObjectInfo, bool]:
+        """The object, and whether we have created it. Another process of this user may have done so
+        meanwhile, or this one in a life before, whose transaction came late."""
+        try:
+            return await self._creator.create_object(
+                session, bucket_name, object_name, checksums, options
+            ), True
+        except TransactionRefused as error:
+            if OBJECT_EXISTS not in error.what:
+                raise
+            existing = await self._existing(
+                bucket_name, object_name, checksums.payload_size_bytes, source, False
+            )
+            if existing is None:
+                raise
+            _check_same_payload(existing, checksums)
+            return existing, False
+
+    async def send_payload(
+        self, prepared: PreparedPut, file: PayloadFile, reporter: ProgressReporter
+    ) -> None:
+        """Upload what was prepared. Raises: as ``put``."""
+        await self._upload(prepared, file, reporter)
+        size_bytes = prepared.info.payload_size
+        reporter.report(Activity.UPLOAD, size_bytes, size_bytes)
+
+    async def wait_for_seal(self, prepared: PreparedPut, reporter: ProgressReporter) -> None:
+        """Return when the chain has sealed what was sent: a block says so, or its job.
+
+        Raises: as ``put``.
+        """
+        with self._expecting_seal(prepared.info) as sealed:
+            await self._pause(sealed, _QUIET_PAUSE_S)
+            if not sealed.is_set():
+                await self._watched(
+                    prepared, WaitFor.SEALED, reporter, sealed, pause_s=_QUIET_PAUSE_S
+                )
+        await self._confirm_sealed(prepared.info)
 
     async def sealed_already(
         self, source: Path | PayloadFile, bucket_name: str, object_name: str
@@ -231,13 +338,16 @@ class StorageClient:
         return info if checksums.integrity_hashes == info.checksums else None
 
     async def _existing(
-        self, bucket_name: str, object_name: str, size_bytes: int, source: str
+        self, bucket_name: str, object_name: str, size_bytes: int, source: str, skip_sealed: bool
     ) -> ObjectInfo | None:
         try:
             info = await self._chain.head_object(bucket_name, object_name)
         except NoSuchObject:
             return None
-        if info.object_status is not ObjectStatus.OBJECT_STATUS_CREATED:
+        sealed = info.object_status is ObjectStatus.OBJECT_STATUS_SEALED
+        if info.object_status is not ObjectStatus.OBJECT_STATUS_CREATED and not (
+            sealed and skip_sealed
+        ):
             raise WrongObjectStatus(
                 f"the object is {info.object_status.name} already",
                 info.name,
@@ -264,46 +374,47 @@ class StorageClient:
         def on_progress(done_bytes: int) -> None:
             loop.call_soon_threadsafe(reporter.report, Activity.HASHING, done_bytes, size_bytes)
 
-        checksums = await asyncio.to_thread(
-            lambda: hash_payload(
-                file,
-                params.max_segment_size_bytes,
-                params.k,
-                params.m,
-                self._codec or get_codec(),
-                replica=redundancy_type is RedundancyType.REDUNDANCY_REPLICA_TYPE,
-                on_progress=on_progress,
+        async with self._hashing:
+            checksums = await asyncio.to_thread(
+                lambda: hash_payload(
+                    file,
+                    params.max_segment_size_bytes,
+                    params.k,
+                    params.m,
+                    self._codec or get_codec(),
+                    replica=redundancy_type is RedundancyType.REDUNDANCY_REPLICA_TYPE,
+                    on_progress=on_progress,
+                )
             )
-        )
         reporter.report(Activity.HASHING, size_bytes, size_bytes)
         return checksums
 
     async def _bucket(
         self, bucket_name: str, options: PutOptions, reporter: ProgressReporter
     ) -> BucketInfo:
-        try:
+        with suppress(NoSuchBucket):
             return await self._chain.head_bucket(bucket_name)
-        except NoSuchBucket:
+        # Of many puts into a new bucket one creates it.
+        async with self._creating_bucket:
+            with suppress(NoSuchBucket):
+                return await self._chain.head_bucket(bucket_name)
             reporter.report(Activity.CREATING, 0, 2, detail=f"bucket {bucket_name}")
-        return await self._creator.create_bucket(
-            self._gateway, bucket_name, await self._own_sp(), options
-        )
+            return await self._creator.create_bucket(
+                self._gateway, bucket_name, await self._own_sp(), options
+            )
 
     async def _upload(
-        self,
-        session: GatewaySession,
-        sp_address: str,
-        info: ObjectInfo,
-        file: PayloadFile,
-        reporter: ProgressReporter,
+        self, prepared: PreparedPut, file: PayloadFile, reporter: ProgressReporter
     ) -> None:
-        """Send the payload if it is wanted, and again when who took it went away."""
+        """Send the payload if it is wanted, as that of a new object is, and again when who took it
+        went away."""
         patience = Patience(self._settings.outage_s)
         broke_off = False
         while True:
             try:
-                if _needs_payload(await self._status(session, info)):
-                    await self._send(session, sp_address, info, file, reporter)
+                is_wanted = prepared.is_new and not broke_off
+                if is_wanted or _needs_payload(await self._status_of(prepared)):
+                    await self._send(prepared, file, reporter)
                 return
             except GreenrayError as error:
                 # An upload whose process has died is over once somebody has seen that.
@@ -314,19 +425,15 @@ class StorageClient:
                 await patience.wait_after(error)
 
     async def _send(
-        self,
-        session: GatewaySession,
-        sp_address: str,
-        info: ObjectInfo,
-        file: PayloadFile,
-        reporter: ProgressReporter,
+        self, prepared: PreparedPut, file: PayloadFile, reporter: ProgressReporter
     ) -> None:
+        session, info = prepared.session, prepared.info
         size_bytes = info.payload_size
         reporter.report(Activity.UPLOAD, 0, size_bytes)
         content_type = served_content_type(info.content_type)
         headers = {"Content-Length": str(size_bytes), "Content-Type": content_type}
         if isinstance(file, DirectPayload):
-            request = session.signed_request(sp_address, "PUT", f"/{info.name}", headers)
+            request = session.signed_request(prepared.sp_address, "PUT", f"/{info.name}", headers)
             await admitted(lambda: file.send(session.endpoint, request), info.name)
             return
         # The last byte counts once the gateway has stored everything.
@@ -340,7 +447,7 @@ class StorageClient:
             if payload.failure is not None:
                 raise payload.failure from error
             # The gateway closes the connection of a payload that it refuses: ask it why.
-            status = await self._status(session, info)
+            status = await self._status_of(prepared)
             if status["error"] is None or status["state_number"] != JobState.UPLOAD_OBJECT_ERROR:
                 raise
             raise error_for_reason(
@@ -350,25 +457,44 @@ class StorageClient:
     # --- waiting ---------------------------------------------------------------------------------
 
     async def _wait(
-        self,
-        session: GatewaySession,
-        info: ObjectInfo,
-        wait: WaitFor,
-        secondary_count: int,
-        reporter: ProgressReporter,
+        self, prepared: PreparedPut, wait: WaitFor, reporter: ProgressReporter
     ) -> Mapping[str, Any]:
+        pause_s = self._settings.poll_interval_s
+        with self._expecting_seal(prepared.info) as sealed:
+            return await self._watched(prepared, wait, reporter, sealed, pause_s=pause_s)
+
+    @contextmanager
+    def _expecting_seal(self, info: ObjectInfo) -> Iterator[asyncio.Event]:
+        self._waiting += 1
+        try:
+            with self._seals.expected(info.id) as sealed:
+                yield sealed
+        finally:
+            self._waiting -= 1
+
+    async def _watched(
+        self,
+        prepared: PreparedPut,
+        wait: WaitFor,
+        reporter: ProgressReporter,
+        sealed: asyncio.Event,
+        *,
+        pause_s: float,
+    ) -> Mapping[str, Any]:
+        """The job's status once it is as far."""
+        info = prepared.info
         give_up_at = time.monotonic() + self._settings.wait_timeout_s
         patience = Patience(self._settings.outage_s)
         while True:
             try:
-                status = await self._status(session, info)
+                status = await self._status_of(prepared)
             except GreenrayError as error:
                 if not passes(error):
                     raise
                 await patience.wait_after(error)
             else:
                 patience.restart()
-                reporter.report_job(status, secondary_count)
+                reporter.report_job(status, prepared.secondary_count)
                 if _reached(status, wait):
                     return status
                 _raise_final(status, info)
@@ -378,7 +504,17 @@ class StorageClient:
                     info.name,
                     f"It goes on without this command; see greenray status {info.name}.",
                 )
+            await self._pause(sealed, pause_s)
+
+    async def _pause(self, sealed: asyncio.Event, least_s: float) -> None:
+        """Until the gateway is asked again: the more wait, the longer, unless a block says that
+        there is something to hear."""
+        if sealed.is_set():
             await asyncio.sleep(self._settings.poll_interval_s)
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(least_s, self._waiting / _MAX_STATUS_PER_S)):
+                await sealed.wait()
 
     async def _confirm_sealed(self, info: ObjectInfo) -> None:
         """See on chain that this very object is sealed: what a gateway says is no proof.
@@ -423,8 +559,8 @@ class StorageClient:
         session = await self._session(await self._chain.head_bucket(bucket_name))
         return await _job_status(session, f"{bucket_name}/{object_name}")
 
-    async def _status(self, session: GatewaySession, info: ObjectInfo) -> Mapping[str, Any]:
-        return _of(info, await _job_status(session, info.name))
+    async def _status_of(self, prepared: PreparedPut) -> Mapping[str, Any]:
+        return _of(prepared.info, await _job_status(prepared.session, prepared.info.name))
 
     async def timeline(self, bucket_name: str, object_name: str) -> Mapping[str, Any]:
         """When each batch of an object was worked on (the JSON of ``greenray status --timeline``).

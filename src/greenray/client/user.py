@@ -38,6 +38,7 @@ async def open_client(
         key,
         sp_address=own[entrance],
         endpoints=endpoints,
+        history=chain,
         dialect=get_dialect(network.dialect),
     )
     try:

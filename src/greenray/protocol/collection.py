@@ -70,6 +70,7 @@ class BlockNews:
     height: int
     highest_created_id: int = 0
     removals: tuple[Removal, ...] = ()
+    sealed_ids: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
