@@ -229,7 +229,7 @@ def _check_progress(seen: list[Progress]) -> None:
         done = [step.done for step in steps]
         assert done == sorted(done)
         assert steps[-1].done == steps[-1].total
-    assert {activity for activity, _ in series} == set(Activity) - {Activity.DOWNLOAD}
+    assert {activity for activity, _ in series} == set(Activity) - {Activity.BUNDLING, Activity.DOWNLOAD}
     secondaries = {index for activity, index in series if activity is Activity.REPLICATION}
     assert secondaries == set(range(6))
 

@@ -32,8 +32,8 @@ from greenray.client.payload_io import (
     size_of,
 )
 from greenray.client.progress import Activity, OnProgress, ProgressReporter
-from greenray.client.sealed_object import SealedObject
 from greenray.client.seal_news import SealNews
+from greenray.client.sealed_object import SealedObject
 from greenray.client.setbacks import OnSetback, Setback
 from greenray.coding.checksums import PayloadChecksums, hash_payload
 from greenray.coding.codec import Codec, get_codec
