@@ -146,7 +146,8 @@ class LendingPool:
             budget_bytes, settings.account_share, settings.address_share, least_bytes_per_s
         )
         self._what = what
-        self._wait_s = settings.memory_wait_s
+        self.wait_s: float | None = settings.memory_wait_s
+        """How long a request may wait for its first loan."""
         self._reserved_bytes = int(budget_bytes * _SMALL_SHARE)
         if self._reserved_bytes < FIRST_BYTES:
             self._reserved_bytes = 0
@@ -199,7 +200,7 @@ class LendingPool:
     async def lend_first(self, size_bytes: int, borrower: Borrower) -> LentBuffer:
         """What somebody begins with: as much as asked for, or FIRST_BYTES, before anything of his
         is read. Raises Overloaded."""
-        return await self.lend(min(size_bytes, FIRST_BYTES), borrower, wait_s=self._wait_s)
+        return await self.lend(min(size_bytes, FIRST_BYTES), borrower, wait_s=self.wait_s)
 
     def lend_at_once(self, size_bytes: int, borrower: Borrower) -> LentBuffer | None:
         return self._lend_now(Loan(borrower, capacity_for(size_bytes)))
@@ -289,8 +290,16 @@ class LendingPool:
         while waiting and loans:
             wishes = [one.wish for one in waiting]
             waiter = waiting.pop(whom_to_serve(wishes, self._held, self._rules))
-            free_bytes = waiter.limit_bytes - self.lent_bytes - spoken_for_bytes
-            spoken_for_bytes += waiter.wish.size_bytes
+            size_bytes = waiter.wish.size_bytes
+            # One that is larger than the limit is had alone.
+            limit_bytes = max(waiter.limit_bytes, size_bytes)
+            free_bytes = limit_bytes - self.lent_bytes - spoken_for_bytes
+            spoken_for_bytes += size_bytes
             for lent in whom_to_take_back(loans, waiter.wish, free_bytes, self._held, self._rules):
                 spoken_for_bytes -= loans.pop(lent).size_bytes
                 lent._ask_back()
+
+
+def unshared_pool(budget_bytes: int) -> LendingPool:
+    """For work of our own that no peer waits for."""
+    return LendingPool(budget_bytes, LendingSettings(), what="repairs", least_bytes_per_s=0)

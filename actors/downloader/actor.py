@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.lending import OURSELVES, Borrower
+from greenray.actors.credit.lending_pool import LendingPool
 from greenray.actors.downloader.lost_record import LostRecord, RecordMaker
 from greenray.actors.downloader.rebuilt_feed import RebuiltFeed
 from greenray.actors.downloader.recovery import RecoveryTools, SegmentRecovery
@@ -35,6 +36,10 @@ from greenray.storage.ports import (
 )
 
 log = logging.getLogger(__name__)
+
+_PATIENCE_S = 0.25
+_JUDGED_S = 0.5
+"""Of a segment's memory most readers need not be asked back more than once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,16 +75,26 @@ class Downloader:
         self._stores = piece_stores
         self._records = records
         self._pool = ThreadPoolExecutor(settings.download_threads, "download")
-        self._buffers = BufferPool(settings.download_budget_bytes)
+        self._buffers = LendingPool(
+            settings.download_budget_bytes,
+            settings.lending,
+            what="downloads",
+            least_bytes_per_s=settings.least_download_bytes_per_s,
+            patience_s=_PATIENCE_S,
+            judged_s=_JUDGED_S,
+        )
         slots = asyncio.Semaphore(settings.parallel_rebuilds)
         self._tools = RecoveryTools(pieces, codec, self._pool, slots, settings)
         self._repairs: dict[tuple[str, int], asyncio.Task[None]] = {}
         self._repaired: Counter[tuple[str, int]] = Counter()
         self._restorations: dict[tuple[str, int], asyncio.Task[IntegrityRecord]] = {}
 
-    async def open(self, sp_address: str, info: ObjectInfo) -> SegmentReader:
-        """``info``: of an object that is sealed. What its reader finds broken is repaired in the
-        store beside the reading. A record that the journal has lost is made again before.
+    async def open(
+        self, sp_address: str, info: ObjectInfo, borrower: Borrower = OURSELVES
+    ) -> SegmentReader:
+        """For ``borrower``. ``info``: of an object that is sealed. What its reader finds broken is
+        repaired in the store beside the reading. A record that the journal has lost is made again
+        before.
 
         Raises: CorruptPiece (what is recorded or stored is not the chain's), SegmentLost (there is
         no record, and too little to make it again), ChainError, StoreError, ComponentUnavailable.
@@ -98,6 +113,7 @@ class Downloader:
         return SegmentReader(
             *self._what_to_read(stored),
             on_broken=lambda segments: self._begin_repair(stored, segments, repaired),
+            borrower=borrower,
         )
 
     async def close(self) -> None:
@@ -114,7 +130,7 @@ class Downloader:
         IntegrityRecord,
         ObjectInfo,
         PayloadLayout,
-        BufferPool,
+        LendingPool,
         ThreadPoolExecutor,
         SegmentRecovery,
     ]:

@@ -11,7 +11,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Executor
 
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.lending_pool import LendingPool
 from greenray.actors.downloader.recovery import SegmentRecovery
 from greenray.actors.ports import Column, SignerPort
 from greenray.actors.uploader.ingest import run_in
@@ -59,7 +59,7 @@ class LostRecord:
         *,
         store: PieceStore,
         recovery: SegmentRecovery,
-        buffers: BufferPool,
+        buffers: LendingPool,
         pool: Executor,
         maker: RecordMaker,
     ) -> None:
@@ -88,7 +88,8 @@ class LostRecord:
         """None when a stored segment cannot be read."""
         checksums = []
         for segment in range(self._layout.segment_count):
-            buffer = await self._buffers.acquire(self._layout.segment_length(segment))
+            lent = await self._buffers.lend(self._layout.segment_length(segment))
+            buffer = lent.buffer
             try:
                 if rebuilt:
                     await self._recovery.rebuild(segment, None, buffer)
@@ -96,7 +97,7 @@ class LostRecord:
                     return None
                 checksums.append(await run_in(self._pool, self._digest, segment, buffer))
             finally:
-                self._buffers.release(buffer)
+                lent.give_back()
         return checksums
 
     def _read(self, segment: int, buffer: Column) -> bool:

@@ -8,13 +8,16 @@ import logging
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Mapping
 from concurrent.futures import Executor
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
 
 import numpy as np
 
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.lending import OURSELVES, Borrower
+from greenray.actors.credit.lending_pool import LendingPool
+from greenray.actors.downloader.held_segment import HeldSegment, LoadedSegment, SegmentSource
 from greenray.actors.downloader.rebuilt_feed import RebuiltFeed
 from greenray.actors.downloader.recovery import SegmentRecovery
 from greenray.actors.ports import Column
@@ -29,6 +32,9 @@ log = logging.getLogger(__name__)
 
 _REBUILT_AHEAD = 2
 """Segments that wait for others' disks, one after the other, leave cores idle."""
+
+_AHEAD_S = 1.0
+"""What was read ahead, and not sent for so long, is given back when others wait."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,15 +67,6 @@ class Sources:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Loaded:
-    """A segment in a buffer of the pool; ``piece_bytes``: of what it was rebuilt from, by holder,
-    None when it was not."""
-
-    buffer: Column
-    piece_bytes: Mapping[str, int] | None
-
-
 class SegmentReader:
     """Verified segments of one stored object, read ahead by one, or by ``_REBUILT_AHEAD`` once some
     had to be rebuilt."""
@@ -80,16 +77,17 @@ class SegmentReader:
         record: IntegrityRecord,
         object_info: ObjectInfo,
         layout: PayloadLayout,
-        buffers: BufferPool,
+        buffers: LendingPool,
         pool: Executor,
         recovery: SegmentRecovery,
         *,
         on_broken: Callable[[range], RebuiltFeed | None] = lambda segments: None,
         rebuilt: RebuiltFeed | None = None,
+        borrower: Borrower = OURSELVES,
     ) -> None:
         """``on_broken``: called at the first broken segment of a reading, with the segments from
         there on; what it returns is told of them. ``rebuilt``: where a segment may be had that
-        another reading has rebuilt.
+        another reading has rebuilt. ``borrower``: whom memory is lent to.
 
         Raises CorruptPiece when the record is not the chain's object.
         """
@@ -107,7 +105,9 @@ class SegmentReader:
         self._recovery = recovery
         self._on_broken = on_broken
         self._rebuilt = rebuilt
+        self._borrower = borrower
         self._met_broken = False
+        self._is_slow = False
         self.sources = Sources()
         if len(record.piece_checksums) != self._layout.segment_count:
             raise CorruptPiece(
@@ -117,47 +117,80 @@ class SegmentReader:
             )
 
     async def read(self, wanted: ByteRange) -> AsyncGenerator[Buffer, None]:
-        """The range's bytes, one view per segment; a view is valid until the next is asked for.
+        """The range's bytes for work of our own, one view per segment; a view is valid until the
+        next is asked for. Raises what ``segments`` raises."""
+        async with aclosing(self.segments(wanted)) as segments:
+            async for segment in segments:
+                view = segment.memory(segment.start, segment.end)
+                assert view is not None, "nobody takes back what is not watched"
+                yield view
+
+    async def segments(self, wanted: ByteRange) -> AsyncGenerator[HeldSegment, None]:
+        """The range, one segment after the other; each is valid until the next is asked for.
 
         Raises: SegmentLost, CodingError, JournalError; before anything of the bad segment is given.
+        Overloaded, for the first, when there is no memory for it.
         """
         size = self._layout.segment_size_bytes
         segments = range(wanted.first // size, wanted.last // size + 1)
         feed: RebuiltFeed | None = None
         unread = iter(segments)
-        ahead: deque[asyncio.Task[_Loaded]] = deque()
+        ahead: deque[asyncio.Task[LoadedSegment]] = deque()
+        wait_s = self._buffers.wait_s
         try:
             for segment in segments:
                 if not ahead:
-                    ahead.append(asyncio.create_task(self._load(next(unread))))
-                loaded = await asyncio.shield(ahead[0])
-                ahead.popleft()
-                depth = _REBUILT_AHEAD if self._met_broken else 1
-                for following in islice(unread, depth - len(ahead)):
-                    ahead.append(asyncio.create_task(self._load(following)))
-                start = max(wanted.first - segment * size, 0)
-                end = min(wanted.last - segment * size + 1, self._layout.segment_length(segment))
+                    ahead.append(asyncio.create_task(self._load(next(unread), wait_s)))
+                loaded = await self._next_of(ahead, segment)
+                wait_s = None
+                depth = _REBUILT_AHEAD if self._met_broken else 0 if self._is_slow else 1
+                for following in islice(unread, max(0, depth - len(ahead))):
+                    ahead.append(asyncio.create_task(self._load_ahead(following)))
+                held = self._held(segment, loaded, wanted)
                 try:
                     if loaded.piece_bytes is not None and feed is None:
                         feed = self._on_broken(range(segment, segments.stop))
                     await self._tell(feed, segment, loaded)
-                    self._count(end - start, loaded.piece_bytes)
-                    yield loaded.buffer.data[start:end]
+                    self._count(held.end - held.start, loaded.piece_bytes)
+                    if self._is_slow:
+                        await held.let_go()
+                    yield held
+                    self._is_slow = self._is_slow or held.was_let_go
                 finally:
-                    self._buffers.release(loaded.buffer)
+                    held.close()
         finally:
             for load in ahead:
                 # A thread may be writing into its buffer, so it cannot be cancelled.
-                load.add_done_callback(self._give_back)
+                load.add_done_callback(_give_back)
             if feed is not None:
                 feed.end()
 
-    async def _tell(self, feed: RebuiltFeed | None, segment: int, loaded: _Loaded) -> None:
+    async def _next_of(
+        self, ahead: deque[asyncio.Task[LoadedSegment]], segment: int
+    ) -> LoadedSegment:
+        """The first of ``ahead``; loaded again if its memory was taken back."""
+        loaded = await asyncio.shield(ahead[0])
+        ahead.popleft()
+        loaded.lent.hold()
+        return await self._load(segment) if loaded.lent.is_over else loaded
+
+    def _held(self, segment: int, loaded: LoadedSegment, wanted: ByteRange) -> HeldSegment:
+        first = segment * self._layout.segment_size_bytes
+        length = self._layout.segment_length(segment)
+
+        def read(offset: int, view: Buffer) -> None:
+            self._read(segment, offset, view)
+
+        source = SegmentSource(length, read, lambda: self._load(segment), self._pool)
+        start, end = max(wanted.first - first, 0), min(wanted.last - first + 1, length)
+        return HeldSegment(source, loaded, start, end)
+
+    async def _tell(self, feed: RebuiltFeed | None, segment: int, loaded: LoadedSegment) -> None:
         if feed is None:
             return
         kept: Column | None = None
         if loaded.piece_bytes is not None and feed.has_room:
-            whole = loaded.buffer[: self._layout.segment_length(segment)]
+            whole = loaded.lent.buffer[: self._layout.segment_length(segment)]
             kept = await run_in(self._pool, whole.copy)
         feed.passed(segment, kept)
 
@@ -168,21 +201,25 @@ class SegmentReader:
             self.sources.rebuilt_bytes += size_bytes
             self.sources.piece_bytes.update(piece_bytes)
 
-    def _give_back(self, load: asyncio.Task[_Loaded]) -> None:
-        if not load.cancelled() and load.exception() is None:
-            self._buffers.release(load.result().buffer)
+    async def _load_ahead(self, segment: int) -> LoadedSegment:
+        """Of which a peer has nothing to send yet."""
+        loaded = await self._load(segment)
+        if self._borrower != OURSELVES:
+            loaded.lent.may_be_taken_back(lambda: 0, loaded.lent.give_back, _AHEAD_S)
+        return loaded
 
-    async def _load(self, segment: int) -> _Loaded:
+    async def _load(self, segment: int, wait_s: float | None = None) -> LoadedSegment:
         # The download that is waited for here may be waiting for a buffer.
         known = await self._rebuilt.take(segment) if self._rebuilt is not None else None
-        buffer = await self._buffers.acquire(self._layout.segment_length(segment))
+        length = self._layout.segment_length(segment)
+        lent = await self._buffers.lend(length, self._borrower, wait_s=wait_s)
         try:
             if known is not None:
-                await run_in(self._pool, np.copyto, buffer[: len(known)], known)
-                return _Loaded(buffer, {})
-            return _Loaded(buffer, await self._fill(segment, buffer))
+                await run_in(self._pool, np.copyto, lent.buffer[: len(known)], known)
+                return LoadedSegment(lent, {})
+            return LoadedSegment(lent, await self._fill(segment, lent.buffer))
         except BaseException:
-            self._buffers.release(buffer)
+            lent.give_back()
             raise
 
     async def _fill(self, segment: int, buffer: Column) -> Mapping[str, int] | None:
@@ -199,7 +236,15 @@ class SegmentReader:
 
     def _read_verified(self, segment: int, buffer: Column) -> None:
         view = buffer.data[: self._layout.segment_length(segment)]
-        segments = self._layout.segments
-        self._store.read_into(self._key, segments, segments.piece_offset(segment), [view])
+        self._read(segment, 0, view)
         if hashlib.sha256(view).digest() != self._record.piece_checksums[segment]:
             raise CorruptPiece(f"segment {segment} does not have its recorded checksum", self._name)
+
+    def _read(self, segment: int, offset: int, view: Buffer) -> None:
+        segments = self._layout.segments
+        self._store.read_into(self._key, segments, segments.piece_offset(segment) + offset, [view])
+
+
+def _give_back(load: asyncio.Task[LoadedSegment]) -> None:
+    if not load.cancelled() and load.exception() is None:
+        load.result().lent.give_back()

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-from greenray.actors.settings import MIB, AtLeastOne, PositiveSeconds
+from greenray.actors.credit.settings import LendingSettings
+from greenray.actors.settings import MIB, AtLeastOne, NotNegative, PositiveSeconds
 
 
 @dataclass(frozen=True, slots=True)
 class DownloaderSettings:
     download_budget_bytes: int = 128 * MIB
     """Memory that segments are read and verified in."""
+    lending: LendingSettings = field(default_factory=LendingSettings)
+    """Who has how much of that memory."""
+    least_download_bytes_per_s: NotNegative = 16 * 1024
+    """A reader that is slower (bytes per second) is cut off while others wait for the memory of a
+    segment that was rebuilt for it. Of stored segments slow readers need no memory."""
     download_threads: AtLeastOne = 4
     """Threads that read and verify what is downloaded."""
     hedge_s: PositiveSeconds = 1.0

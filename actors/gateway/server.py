@@ -30,6 +30,7 @@ from greenray.actors.downloader.segment_reader import ByteRange
 from greenray.actors.gateway.admission import Admission
 from greenray.actors.gateway.approval import Approver
 from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
+from greenray.actors.gateway.body_sender import BodySender
 from greenray.actors.gateway.challenge import ChallengeAnswers
 from greenray.actors.gateway.connections import SilentConnections, WatchedServer
 from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml, refusal_for
@@ -40,7 +41,6 @@ from greenray.actors.gateway.replicate import replicate_piece
 from greenray.actors.gateway.routes import Match, Route, match_route
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.ports import ObjectSpace, ReceiverPort, SignerPort
-from greenray.actors.settings import MIB
 from greenray.actors.uploader.actor import Uploader
 from greenray.actors.uploader.payload_source import (
     ChunkedPayload,
@@ -74,7 +74,7 @@ from greenray.protocol.job_table import progress_text
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import ObjectStatus, StorageParams
 from greenray.seam.fault_points import NO_FAULTS, FaultPoint, FaultPoints
-from greenray.storage.ports import Buffer, JobStore
+from greenray.storage.ports import JobStore
 from greenray.timeline.collection import TraceCollector
 from greenray.timeline.job_timeline import job_timeline
 from greenray.timeline.stage_trace import TraceClock, TraceSource
@@ -83,7 +83,6 @@ REQUEST_ID_HEADER = "X-Gnfd-Request-ID"
 ERROR_HEADER = "X-Greenray-Error"
 """Ours: why a request was refused, as JSON {reason, message, retryable}."""
 
-_WRITE_SLICE_BYTES = 1 * MIB
 _SHOWN_CHARACTERS = 300
 _SERVER_ERROR = 500
 """HTTP statuses from this one on are no fault of who asked."""
@@ -467,23 +466,22 @@ class Gateway:
             headers["Content-Range"] = f"bytes {wanted.first}-{wanted.last}/{size}"
         status = 206 if wanted else 200
         wanted = wanted or ByteRange(0, size - 1)
-        reader = await self._downloader.open(request.sp_address, granted.object)
+        borrower = Borrower(granted.signer, raw.remote or "")
+        reader = await self._downloader.open(request.sp_address, granted.object, borrower)
         headers[SOURCES_HEADER] = self._recent_downloads.remember(
             request.request_id, granted.object.id, reader.sources
         )
         response = web.StreamResponse(status=status, headers=headers)
         response.content_length = wanted.size_bytes
-        async with aclosing(reader.read(wanted)) as segments:
+        async with aclosing(reader.segments(wanted)) as segments:
             # The first segment is verified before the status is sent.
             first = await anext(segments)
             await response.prepare(raw)
-            if raw.transport is not None:
-                # Drain means sent: a segment's buffer is reused as soon as it is written.
-                raw.transport.set_write_buffer_limits(high=0)
+            sender = BodySender(raw, response, self._settings.idle_timeout_s)
             try:
-                await self._write(response, raw, first)
+                await sender.send(first)
                 async for segment in segments:
-                    await self._write(response, raw, segment)
+                    await sender.send(segment)
             except (GreenrayError, TimeoutError) as error:
                 log.error("request %s: %s breaks off: %s", request.request_id, _shown(raw), error)
                 _break_off(raw)
@@ -503,14 +501,6 @@ class Gateway:
         signer = authenticate(request, anonymous_allowed=True)
         checks = self._checks[request.sp_address]
         return await checks.may_read(signer, match.bucket_name, match.object_name)
-
-    async def _write(
-        self, response: web.StreamResponse, raw: web.BaseRequest, data: Buffer
-    ) -> None:
-        for start in range(0, len(data), _WRITE_SLICE_BYTES):
-            async with asyncio.timeout(self._settings.idle_timeout_s):
-                await response.write(data[start : start + _WRITE_SLICE_BYTES])
-                await raw.writer.drain()
 
 
 def _check_names(match: Match) -> None:

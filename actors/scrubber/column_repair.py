@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.lending_pool import LendingPool
 from greenray.actors.downloader.lost_record import LostRecord, RecordMaker
 from greenray.actors.downloader.recovery import RecoveryTools, SegmentRecovery
 from greenray.actors.downloader.segment_reader import SegmentReader
@@ -66,7 +66,7 @@ class ColumnRepair:
     """Of the columns of one object; ``broken``: indices of those that are, as far as is known."""
 
     def __init__(
-        self, of: ScrubbedObject, broken: frozenset[int], tools: RepairTools, buffers: BufferPool
+        self, of: ScrubbedObject, broken: frozenset[int], tools: RepairTools, buffers: LendingPool
     ) -> None:
         self._object = of
         self._broken = broken
@@ -167,7 +167,7 @@ class _GroupPieces:
 
     tools: RepairTools
     recovery: SegmentRecovery
-    buffers: BufferPool
+    buffers: LendingPool
     layout: PayloadLayout
     key: ColumnKey
     store: PieceStore
@@ -187,13 +187,14 @@ class _GroupPieces:
         if segment in self.good:
             await run_in(self.tools.pool, self._read, segment, place)
             return
-        buffer = await self.buffers.acquire(self.layout.segment_length(segment))
+        lent = await self.buffers.lend(self.layout.segment_length(segment))
+        buffer = lent.buffer
         try:
             await self.recovery.rebuild(segment, None, buffer)
             whole = buffer[: self.layout.segment_length(segment)]
             await run_in(self.tools.pool, self._encode, whole, place)
         finally:
-            self.buffers.release(buffer)
+            lent.give_back()
 
     def _read(self, segment: int, place: Column) -> None:
         pieces: ColumnLayout = self.layout.pieces

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from greenray.actors.at_once import both
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.lending_pool import LendingPool, unshared_pool
 from greenray.actors.scrubber.column_reader import ColumnReader
 from greenray.actors.scrubber.column_repair import ColumnRepair, RepairTools, ScrubbedObject
 from greenray.actors.scrubber.walk import WalkedObject
@@ -51,7 +51,7 @@ class ObjectScrub:
     tools: RepairTools
     reader: ColumnReader
     order: ScrubOrder
-    _buffers: BufferPool = field(default_factory=lambda: BufferPool(_REPAIR_BUFFERS_BYTES))
+    _buffers: LendingPool = field(default_factory=lambda: unshared_pool(_REPAIR_BUFFERS_BYTES))
     _primaries: dict[str, str] = field(default_factory=dict)
     """By bucket; it never changes."""
 

@@ -107,7 +107,10 @@ class NodeConfig:
             ),
             scrubber=_told(ScrubberSettings, settings.scrub),
             downloader=_told(
-                DownloaderSettings, settings.gateway, download_budget_bytes=budget.download_bytes
+                DownloaderSettings,
+                settings.gateway,
+                download_budget_bytes=budget.download_bytes,
+                lending=lending,
             ),
             gateway=_told(GatewaySettings, settings.gateway),
             uploader=_told(

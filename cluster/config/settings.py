@@ -102,7 +102,13 @@ class ChainSection(_Section):
 )
 @with_settings_of(
     DownloaderSettings,
-    names=["download_threads", "hedge_s", "piece_timeout_s", "parallel_rebuilds"],
+    names=[
+        "download_threads",
+        "hedge_s",
+        "piece_timeout_s",
+        "parallel_rebuilds",
+        "least_download_bytes_per_s",
+    ],
 )
 class GatewaySection(_Section):
     host: str = "127.0.0.1"

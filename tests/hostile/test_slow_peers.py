@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.uploader.settings import UploaderSettings
 from greenray.chain.crypto import address_of
@@ -120,4 +121,67 @@ async def test_an_upload_slower_than_memory_is_lent_for_is_stored_in_parts(
     rig.chain.seal_object("album", "photo")
     assert (await rig.get("/album/photo")).body == payload
     await request.close()
+    await rig.close()
+
+
+async def stored_object(rig: GatewayRig, name: str, payload: bytes) -> None:
+    create_object(rig, "album", name, payload)
+    assert (await rig.put(f"/album/{name}", payload)).status == 200
+    rig.chain.seal_object("album", name)
+
+
+async def slow_get(rig: GatewayRig, name: str) -> RawRequest:
+    """Of which the head was read."""
+    path = f"/album/{name}"
+    request = await RawRequest.begin(
+        "GET", rig.url(path), rig.signed("GET", path), receive_buffer_bytes=64 * 1024
+    )
+    assert " 200 " in (await request.head())[0]
+    return request
+
+
+async def test_seven_readers_that_hardly_read_block_no_download(tmp_path: Path) -> None:
+    rig = await GatewayRig.create(tmp_path, params=PARAMS)
+    payload = b"".join(number.to_bytes(4, "big") * 256 for number in range(40 << 10))
+    await stored_object(rig, "large", payload)
+    await stored_object(rig, "small", payload[:5000])
+    slow = [await slow_get(rig, "large") for _ in range(7)]
+    begun = [await request.reader.readexactly(22_000) for request in slow]
+    async with asyncio.timeout(ENOUGH_S):
+        for _ in range(3):
+            assert (await rig.get("/album/small")).body == payload[:5000]
+            assert (await rig.get("/album/large")).body == payload
+            part = await rig.get("/album/large", Range=f"bytes={SEGMENT_BYTES - 9}-{2 * MIB * 10}")
+            assert part.body == payload[SEGMENT_BYTES - 9 : 2 * MIB * 10 + 1]
+    # Far beyond what sockets had taken: slow service is service, too.
+    rest = await slow[0].reader.readexactly(8 * MIB)
+    assert begun[0] + rest == payload[: len(begun[0]) + len(rest)]
+    for request in slow:
+        await request.close()
+    await rig.close()
+
+
+async def test_a_slow_reader_gets_no_byte_that_was_changed_since_it_was_verified(
+    tmp_path: Path,
+) -> None:
+    settings = DownloaderSettings(download_budget_bytes=SEGMENT_BYTES)
+    rig = await GatewayRig.create(tmp_path, params=PARAMS, downloader_settings=settings)
+    payload = bytes(SEGMENT_BYTES)
+    await stored_object(rig, "large", payload)
+    slow = await slow_get(rig, "large")
+    async with asyncio.timeout(ENOUGH_S):
+        # Had only once the slow reader goes on without memory.
+        assert (await rig.get("/album/large")).body == payload
+    rig.corrupt_segment(rig.chain.objects["album", "large"], payload, SEGMENT_BYTES - 1)
+    got = bytearray()
+
+    async def read_on() -> None:
+        while True:
+            got.extend(await slow.reader.readexactly(4096))
+
+    with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
+        await read_on()
+    assert len(got) > MIB
+    assert not any(got)
+    await slow.close()
     await rig.close()

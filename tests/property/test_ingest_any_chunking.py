@@ -13,8 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenray.actors.credit.lending_pool import LendingPool
-from greenray.actors.credit.settings import LendingSettings
+from greenray.actors.credit.lending_pool import unshared_pool
 from greenray.actors.uploader.hot_columns import HotColumnCache
 from greenray.actors.uploader.ingest import IngestTools, PayloadIngest
 from greenray.actors.uploader.payload_source import ChunkedPayload, ReferencedPayload
@@ -57,9 +56,7 @@ class Bench:
         self.space = MemorySpace()
         self.hot = HotColumnCache(1 << 20, 60.0, clock=lambda: 0.0)
         self.spliced = HotColumnCache(1 << 20, 60.0, clock=lambda: 0.0)
-        self.buffers = LendingPool(
-            BUDGET_BYTES, LendingSettings(), what="uploads", least_bytes_per_s=0
-        )
+        self.buffers = unshared_pool(BUDGET_BYTES)
         self.writer = ListWriter()
         tools = IngestTools(self.buffers, self.hot, self.spliced, self.space, self.pool, self.pool)
         self.ingest = PayloadIngest(tools, layout, "sp", 1, self.writer, StageTrace().of(1, "sp"))

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from greenray.actors.credit.buffers import BufferPool
+from greenray.actors.credit.lending_pool import unshared_pool
 from greenray.actors.downloader.recovery import RecoveryTools, SegmentRecovery
 from greenray.actors.downloader.segment_reader import ByteRange, SegmentReader
 from greenray.actors.downloader.settings import DownloaderSettings
@@ -30,7 +30,7 @@ BUDGET_BYTES = 1 << 20
 
 class Stored:
     def __init__(self, stored: bytes = PAYLOAD, recorded: bytes = PAYLOAD) -> None:
-        self.buffers = BufferPool(BUDGET_BYTES)
+        self.buffers = unshared_pool(BUDGET_BYTES)
         self.pool = ThreadPoolExecutor(2)
         checksums = tuple(
             hashlib.sha256(recorded[i : i + 100]).digest() for i in range(0, len(recorded), 100)
@@ -67,7 +67,7 @@ class Stored:
 
     async def all_memory_is_back(self) -> None:
         """Return when the whole budget can be had at once."""
-        self.buffers.release(await self.buffers.acquire(BUDGET_BYTES))
+        (await self.buffers.lend(BUDGET_BYTES)).give_back()
 
 
 async def _collect(reader: SegmentReader, given: list[bytes]) -> None:
