@@ -169,6 +169,11 @@ class LendingPool:
     def lent_bytes(self) -> int:
         return sum(lent.loan.size_bytes for lent in self._lent)
 
+    def has_room_for(self, size_bytes: int) -> bool:
+        """Whether so much can be had beside a small loan, at some time."""
+        wish = Loan(OURSELVES, capacity_for(size_bytes))
+        return wish.size_bytes + FIRST_BYTES <= self._limit(wish, self._rules.budget_bytes)
+
     async def lend(
         self, size_bytes: int, borrower: Borrower = OURSELVES, *, wait_s: float | None = None
     ) -> LentBuffer:

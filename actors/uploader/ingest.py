@@ -212,7 +212,7 @@ class PayloadIngest:
     async def _whole_memory(self, index: int) -> LentBuffer | None:
         """For a batch that comes fast enough, and soon: who waits in vain goes on with less."""
         size_bytes = batch_memory_bytes(self._layout, index)
-        if not self._is_fast(size_bytes):
+        if not self._is_fast(size_bytes) or not self._tools.buffers.has_room_for(size_bytes):
             return None
         try:
             return await self._tools.buffers.lend(
