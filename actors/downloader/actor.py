@@ -28,8 +28,6 @@ from greenray.protocol.errors import ComponentUnavailable, GreenrayError
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo
 from greenray.storage.ports import (
-    LONE_WRITER,
-    Fence,
     IntegrityRecord,
     JobStore,
     PieceStore,
@@ -50,8 +48,6 @@ class _Stored:
     info: ObjectInfo
     layout: PayloadLayout
     record: IntegrityRecord
-    fence: Fence
-    """Of its upload, which is over: nobody else writes segments under it any more."""
 
 
 class Downloader:
@@ -103,16 +99,15 @@ class Downloader:
             raise ComponentUnavailable("no store of this storage provider here", sp_address)
         job = await self._jobs.job_of(sp_address, info.identity)
         params = job.params if job else await self._chain.storage_params()
-        fence = Fence(job.epoch) if job else LONE_WRITER
         layout = PayloadLayout.of(info, params)
         record = await self._jobs.get_integrity(sp_address, info.id, SEGMENTS)
         if record is None:
             record = await self._restored(sp_address, info, layout)
-        stored = _Stored(sp_address, info, layout, record, fence)
+        stored = _Stored(sp_address, info, layout, record)
         repaired = self._repaired[sp_address, info.id]
-        return SegmentReader(
-            *self._what_to_read(stored),
-            on_broken=lambda segments: self._begin_repair(stored, segments, repaired),
+        return self._reader(
+            stored,
+            lambda segments: self._begin_repair(stored, segments, repaired),
             borrower=borrower,
         )
 
@@ -123,18 +118,15 @@ class Downloader:
         await self._tools.source.close()
         self._pool.shutdown()
 
-    def _what_to_read(
-        self, stored: _Stored
-    ) -> tuple[
-        PieceStore,
-        IntegrityRecord,
-        ObjectInfo,
-        PayloadLayout,
-        LendingPool,
-        ThreadPoolExecutor,
-        SegmentRecovery,
-    ]:
-        return (
+    def _reader(
+        self,
+        stored: _Stored,
+        on_broken: Callable[[range], RebuiltFeed | None] = lambda segments: None,
+        rebuilt: RebuiltFeed | None = None,
+        borrower: Borrower = OURSELVES,
+    ) -> SegmentReader:
+        """``on_broken``, ``rebuilt``, ``borrower``: see ``SegmentReader``."""
+        return SegmentReader(
             self._stores[stored.sp_address],
             stored.record,
             stored.info,
@@ -142,6 +134,9 @@ class Downloader:
             self._buffers,
             self._pool,
             SegmentRecovery(stored.sp_address, stored.info, stored.layout, self._tools),
+            on_broken=on_broken,
+            rebuilt=rebuilt,
+            borrower=borrower,
         )
 
     async def _restored(
@@ -179,9 +174,9 @@ class Downloader:
 
     async def _repair(self, stored: _Stored, feed: RebuiltFeed) -> None:
         info, store = stored.info, self._stores[stored.sp_address]
-        reader = SegmentReader(*self._what_to_read(stored), rebuilt=feed)
+        reader = self._reader(stored, rebuilt=feed)
         try:
-            await rewrite_segments(reader, store, info.id, stored.layout, stored.fence, self._pool)
+            await rewrite_segments(reader, store, info.id, stored.layout, self._pool)
         except GreenrayError as error:
             log.warning("%s stays broken until the next download: %s", info.name, error)
         else:

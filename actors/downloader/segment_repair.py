@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Executor
 from contextlib import aclosing
@@ -11,26 +12,30 @@ from greenray.actors.uploader.ingest import run_in
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.storage.ports import ColumnKey, Fence, PieceStore
 
+_FENCE_BITS = 62
+_FIRST_FENCE = 1 << _FENCE_BITS
+"""No upload is begun so often that its epoch comes near."""
+
 
 async def rewrite_segments(
     reader: SegmentReader,
     store: PieceStore,
     object_id: int,
     layout: PayloadLayout,
-    fence: Fence,
     pool: Executor,
     before_finish: Callable[[], Awaitable[None]] | None = None,
 ) -> None:
     """Write what ``reader`` reads, the whole object, and put it in the column's place in one step.
     Who reads the old one meanwhile goes on with it.
 
-    ``fence``: of the object's upload, which is over. Whoever else repairs the column does it under
-    the same one: the later begins anew, and the earlier fails. ``before_finish``: called when all
-    is written, and may raise.
+    It is written under a fence of its own: whoever else repairs the column at the same time, in
+    another process perhaps, writes beside it, and the last to end has replaced the column by
+    another whole one. ``before_finish``: called when all is written, and may raise.
 
     Raises what reading raises, NoSpaceLeft, StoreError; nothing is left behind then.
     """
     key = ColumnKey(object_id, SEGMENTS)
+    fence = Fence(_FIRST_FENCE + secrets.randbits(_FENCE_BITS))
     writer = await run_in(pool, store.create, key, layout.segments, fence)
     try:
         everything = ByteRange(0, layout.payload_size_bytes - 1)

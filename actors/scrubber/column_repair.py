@@ -24,7 +24,6 @@ from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.protocol.scrub import ColumnVerdict, Mending, is_scrubbed
 from greenray.storage.ports import (
     ColumnKey,
-    Fence,
     IntegrityRecord,
     JobStore,
     PieceStore,
@@ -48,14 +47,12 @@ class RepairTools:
 
 @dataclass(frozen=True, slots=True)
 class ScrubbedObject:
-    """A sealed object. ``fence``: of its upload, which is over; ``batch_segments`` as its primary
-    has stored it, if that is known."""
+    """A sealed object. ``batch_segments``: as its primary has stored it, if that is known."""
 
     info: ObjectInfo
     primary: str
     params: StorageParams
     batch_segments: int
-    fence: Fence
 
     @property
     def layout(self) -> PayloadLayout:
@@ -110,9 +107,7 @@ class ColumnRepair:
         recovery = self._recovery(sp_address, SEGMENTS)
         record = await self._record(sp_address, verdict, recovery)
         reader = SegmentReader(store, record, info, layout, self._buffers, tools.pool, recovery)
-        await rewrite_segments(
-            reader, store, info.id, layout, of.fence, tools.pool, self.check_still_sealed
-        )
+        await rewrite_segments(reader, store, info.id, layout, tools.pool, self.check_still_sealed)
 
     async def _record(
         self, sp_address: str, verdict: ColumnVerdict, recovery: SegmentRecovery

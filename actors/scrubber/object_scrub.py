@@ -30,7 +30,7 @@ from greenray.protocol.scrub import (
     judge_column,
     orphans_among,
 )
-from greenray.storage.ports import LONE_WRITER, ColumnKey, Fence
+from greenray.storage.ports import ColumnKey
 
 log = logging.getLogger(__name__)
 
@@ -104,8 +104,8 @@ class ObjectScrub:
         primary = self._primaries[info.bucket_name]
         job, params = await both(jobs.job_of(primary, info.identity), chain.storage_params())
         if job is None:
-            return ScrubbedObject(info, primary, params, DEFAULT_BATCH_SEGMENTS, LONE_WRITER)
-        return ScrubbedObject(info, primary, job.params, job.batch_segments, Fence(job.epoch))
+            return ScrubbedObject(info, primary, params, DEFAULT_BATCH_SEGMENTS)
+        return ScrubbedObject(info, primary, job.params, job.batch_segments)
 
     async def _recorded(
         self, info: ObjectInfo, held: Mapping[int, str]

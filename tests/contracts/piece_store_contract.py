@@ -235,6 +235,18 @@ class PieceStoreContract:
         fresh.finish()
         assert read(store, KEY, LAYOUT) == CONTENT
 
+    def test_two_writers_under_fences_of_their_own_both_finish_and_the_last_stays(
+        self, store: PieceStore
+    ) -> None:
+        first, second = (store.create(KEY, LAYOUT, Fence(number)) for number in (9, 4))
+        first.append([view(CONTENT)])
+        second.append([view(CONTENT[::-1])])
+        first.finish()
+        assert read(store, KEY, LAYOUT) == CONTENT
+        second.finish()
+        assert read(store, KEY, LAYOUT) == CONTENT[::-1]
+        assert [column.fence for column in store.list_stored()] == [None]
+
     # --- resuming --------------------------------------------------------------------------------
 
     @pytest.mark.parametrize("acknowledged", [0, 1, 4095, 4096, 4097, 20_000, LAYOUT.size_bytes])

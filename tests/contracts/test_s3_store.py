@@ -10,12 +10,13 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 import pytest
 
 from greenray.protocol.errors import NoSpaceLeft, StoreError, StoreUnavailable
 from greenray.protocol.layout import ColumnLayout
-from greenray.storage.ports import LONE_WRITER, Fence
+from greenray.storage.ports import LONE_WRITER, ColumnWriter, Fence
 from greenray.storage.s3_bucket import S3Bucket
 from greenray.storage.s3_location import S3Location, S3Options
 from greenray.storage.s3_names import FinishedColumn
@@ -120,6 +121,57 @@ def test_a_replaced_and_a_deleted_column_leave_no_object_behind(
     assert names(server, root) == once
     store.delete(KEY)
     assert names(server, root) == []
+
+
+@pytest.mark.parametrize("finishes_at_once", [True, False])
+def test_two_repairs_leave_a_whole_column_wherever_one_comes_into_the_other(
+    store: S3PieceStore, monkeypatch: pytest.MonkeyPatch, finishes_at_once: bool
+) -> None:
+    """One is finished, and before each of its requests in turn the other is written."""
+    put(store, KEY, LAYOUT, bytes(LAYOUT.size_bytes))
+    writer = store.create(KEY, LAYOUT, Fence(1))
+    writer.append([view(CONTENT)])
+    for moment in range(count_of_requests(monkeypatch, writer.finish)):
+        first = store.create(KEY, LAYOUT, Fence(2))
+        first.append([view(CONTENT)])
+        others: list[ColumnWriter] = []
+
+        def come_in(others: list[ColumnWriter] = others, fence: int = 3 + moment) -> None:
+            others.append(store.create(KEY, LAYOUT, Fence(fence)))
+            others[0].append([view(CONTENT)])
+            if finishes_at_once:
+                others[0].finish()
+
+        before_request(monkeypatch, moment, come_in)
+        first.finish()
+        assert read(store, KEY, LAYOUT) == CONTENT, f"before request {moment}"
+        if others and not finishes_at_once:
+            others[0].finish()
+            assert read(store, KEY, LAYOUT) == CONTENT, f"before request {moment}, afterwards"
+
+
+def before_request(
+    monkeypatch: pytest.MonkeyPatch, number: int, call: Callable[[], None]
+) -> list[str]:
+    """Have ``call`` made before that request from now on; returns a list of all of them."""
+    honest, made = S3Bucket._call, list[str]()
+
+    def counting(bucket: S3Bucket, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        made.append(method.__name__)
+        if len(made) == number + 1:
+            monkeypatch.setattr(S3Bucket, "_call", honest)
+            call()
+        return honest(bucket, method, *args, **kwargs)
+
+    monkeypatch.setattr(S3Bucket, "_call", counting)
+    return made
+
+
+def count_of_requests(monkeypatch: pytest.MonkeyPatch, call: Callable[[], None]) -> int:
+    with monkeypatch.context() as patched:
+        made = before_request(patched, -1, lambda: None)
+        call()
+    return len(made)
 
 
 def test_providers_in_one_bucket_do_not_see_each_other(server: S3Server, root: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,6 +12,7 @@ import pytest
 from greenray.actors.credit.lending_pool import unshared_pool
 from greenray.actors.downloader.recovery import RecoveryTools, SegmentRecovery
 from greenray.actors.downloader.segment_reader import ByteRange, SegmentReader
+from greenray.actors.downloader.segment_repair import rewrite_segments
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.coding.codec import get_codec
 from greenray.protocol.errors import CorruptPiece
@@ -114,3 +115,23 @@ async def test_a_record_that_is_not_the_chains_object_is_refused(stored: Stored)
     with pytest.raises(CorruptPiece, match="on chain"):
         stored.reader()
     other.pool.shutdown()
+
+
+async def test_two_repairs_of_one_column_do_not_meet(stored: Stored) -> None:
+    async def repair(before_finish: Callable[[], Awaitable[None]]) -> None:
+        layout = PayloadLayout.of(stored.info, PARAMS)
+        await rewrite_segments(
+            stored.reader(), stored.store, stored.info.id, layout, stored.pool, before_finish
+        )
+
+    async def another_comes_in() -> None:
+        await repair(nothing)
+
+    async def nothing() -> None:
+        """Nobody comes in."""
+
+    await repair(another_comes_in)
+    assert [column.fence for column in stored.store.list_stored()] == [None]
+    given: list[bytes] = []
+    await _collect(stored.reader(), given)
+    assert b"".join(given) == PAYLOAD

@@ -28,7 +28,9 @@ Buffer = memoryview
 Fence = NewType("Fence", int)
 """What keeps two writers of one column or group apart (0 or more): each writes under a fence of its
 own, and a higher one supersedes a lower. It is the job's epoch for the segments of an upload, the
-approval round for a replicate group, the receiver's clock for one that comes by replicate-piece."""
+approval round for a replicate group, the receiver's clock for one that comes by replicate-piece, a
+random number for segments that are repaired. Only who has lost the old writer of a fence begins it
+anew."""
 
 LONE_WRITER = Fence(0)
 """Of a column that only one writer can have."""

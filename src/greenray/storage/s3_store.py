@@ -144,7 +144,7 @@ class S3PieceStore:
                 self._delete(name)
 
     def delete_unfinished(self, key: ColumnKey, fence: Fence) -> None:
-        self._forget(key, fence, self._finished(key))
+        self._forget(key, fence)
 
     def probe(self) -> None:
         name, content = f"probe-{uuid.uuid4().hex}", uuid.uuid4().bytes
@@ -171,7 +171,7 @@ class S3PieceStore:
         if replaced is None:
             self._delete(s3_names.unfinished_key(key, column.fence))
         else:
-            self._forget(key, column.fence, column)
+            self._forget(key, column.fence)
 
     def _abort(self, key: ColumnKey, fence: Fence, writer: str) -> None:
         # A ``finish`` that failed may have finished the column nevertheless.
@@ -202,13 +202,19 @@ class S3PieceStore:
         data = self._bucket.get(self._root + s3_names.unfinished_key(key, fence))
         return None if data is None else data.decode()
 
-    def _forget(self, key: ColumnKey, fence: Fence, column: FinishedColumn | None) -> None:
-        """Remove the unfinished column, and all parts that belong neither to the finished one
-        (``column``) nor to another unfinished one. The unfinished key goes last: whatever a crash
-        leaves is still listed."""
+    def _forget(self, key: ColumnKey, fence: Fence) -> None:
+        """Remove the unfinished column, and all parts that belong neither to the finished one nor
+        to another unfinished one. The unfinished key goes last: whatever a crash leaves is still
+        listed.
+
+        Others write and finish meanwhile. Their parts come after their unfinished key, and that
+        goes after their finished record: in this order what is theirs is seen to be.
+        """
+        parts = list(self._names(s3_names.parts_prefix(key)))
         unfinished = map(s3_names.parse_unfinished, self._names(s3_names.unfinished_prefix(key)))
         others = {found[1] for found in unfinished if found is not None} - {fence}
-        for name in self._names(s3_names.parts_prefix(key)):
+        column = self._finished(key)
+        for name in parts:
             part_fence, writer = s3_names.writer_of(name)
             if part_fence not in others and (column is None or column.writer != writer):
                 self._delete(name)
