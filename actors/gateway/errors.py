@@ -35,6 +35,7 @@ class GatewayCode(Enum):
     """(code on the wire, HTTP status, message on the wire)."""
 
     INVALID_HEADER = ("InvalidHeader", 400, "The headers are invalid.")
+    INVALID_REQUEST = ("InvalidRequest", 400, "The request is malformed.")
     INVALID_QUERY = ("InvalidQuery", 400, "The queries are invalid.")
     INVALID_BUCKET_NAME = ("InvalidBucketName", 400, "The specified bucket is not valid.")
     INVALID_KEY = ("InvalidKey", 400, "Object key is illegal")
@@ -44,6 +45,11 @@ class GatewayCode(Enum):
     INVALID_OBJECT_STATE = ("InvalidObjectState", 403, "Object state is invalid")
     SIGNATURE_DOES_NOT_MATCH = ("SignatureDoesNotMatch", 403, "SignatureDoesNotMatch")
     ACCESS_DENIED = ("AccessDenied", 403, "Access Denied")
+    REQUEST_TIMEOUT = ("RequestTimeout", 408, "The request was not sent in time.")
+    PRECONDITION_FAILED = ("PreconditionFailed", 412, "A precondition of the request is not met.")
+    URI_TOO_LONG = ("URITooLong", 414, "The request line is too long.")
+    EXPECTATION_FAILED = ("ExpectationFailed", 417, "The expectation is not supported.")
+    HEADERS_TOO_LARGE = ("RequestHeaderSectionTooLarge", 431, "The headers are too large.")
     NO_SUCH_KEY = ("NoSuchKey", 404, "The specified key does not exist.")
     NO_SUCH_BUCKET = ("NoSuchBucket", 404, "The specified bucket does not exist.")
     NO_ROUTER = ("NoRouter", 404, "The request can not route any handlers")

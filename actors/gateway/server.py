@@ -10,7 +10,6 @@ import asyncio
 import errno
 import json
 import logging
-import math
 import secrets
 import time
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -26,19 +25,19 @@ from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.chain_view.seal_funds import SealFunds
 from greenray.actors.credit.lending import Borrower
 from greenray.actors.downloader.actor import Downloader
-from greenray.actors.downloader.segment_reader import ByteRange
 from greenray.actors.gateway.admission import Admission
 from greenray.actors.gateway.approval import Approver
 from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
 from greenray.actors.gateway.body_sender import BodySender
 from greenray.actors.gateway.challenge import ChallengeAnswers
-from greenray.actors.gateway.connections import SilentConnections, WatchedServer
-from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml, refusal_for
+from greenray.actors.gateway.cors import allowed_origins, cors_headers, preflight_headers
+from greenray.actors.gateway.errors import GatewayCode, Refusal, refusal_for
 from greenray.actors.gateway.job_status import job_status
-from greenray.actors.gateway.ranges import parse_range
+from greenray.actors.gateway.object_head import REQUEST_ID_HEADER, object_head
 from greenray.actors.gateway.recent_downloads import RecentDownloads
+from greenray.actors.gateway.refusals import answer_to_fault, refusal_answer
 from greenray.actors.gateway.replicate import replicate_piece
-from greenray.actors.gateway.routes import Match, Route, match_route
+from greenray.actors.gateway.routes import Match, Route, allowed_methods, match_route
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.ports import ObjectSpace, ReceiverPort, SignerPort
 from greenray.actors.uploader.actor import Uploader
@@ -49,15 +48,17 @@ from greenray.actors.uploader.payload_source import (
 )
 from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
+from greenray.listening.connections import Connections
+from greenray.listening.limits import ListenLimits
+from greenray.listening.listener import HttpListener, bound_sockets
+from greenray.listening.server import BoundedServer
 from greenray.protocol.collection import unseen_error
-from greenray.protocol.content_type import served_content_type
 from greenray.protocol.errors import (
     GreenrayError,
     InvalidInput,
     InvalidName,
     InvalidSetting,
     NoSuchObject,
-    Overloaded,
     PayloadInterrupted,
     PortInUse,
     WrongObjectStatus,
@@ -79,11 +80,9 @@ from greenray.timeline.collection import TraceCollector
 from greenray.timeline.job_timeline import job_timeline
 from greenray.timeline.stage_trace import TraceClock, TraceSource
 
-REQUEST_ID_HEADER = "X-Gnfd-Request-ID"
-ERROR_HEADER = "X-Greenray-Error"
-"""Ours: why a request was refused, as JSON {reason, message, retryable}."""
-
 _SHOWN_CHARACTERS = 300
+_CONTINUE = "100-continue"
+_ASKED = web.RequestKey("asked for its body", bool)
 _SERVER_ERROR = 500
 """HTTP statuses from this one on are no fault of who asked."""
 
@@ -137,12 +136,15 @@ class Gateway:
         self._receiver_space = receiver_space
         self._traces = TraceCollector(traces or {})
         self._recent_downloads = RecentDownloads()
-        self._admission = Admission(self._settings, job_store, time.monotonic)
-        self._silent = SilentConnections(self._settings.keepalive_timeout_s)
+        self._origins = allowed_origins(self._settings.cors_origins)
+        self._limits = _listen_limits(self._settings)
+        self._connections = Connections(self._limits)
+        served = replace(self._settings, max_connections=self._connections.bounds.served)
+        self._admission = Admission(served, job_store, time.monotonic)
         funds = SealFunds(chain, ProviderBook(chain, time.time), dialect.seal_cost, time.time)
         self._approver = Approver(chain, signer, dialect, funds)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
-        self._runners: list[web.ServerRunner] = []
+        self._listeners: list[HttpListener] = []
         self._ports: dict[str, int] = {}
 
     # --- life ------------------------------------------------------------------------------------
@@ -152,7 +154,7 @@ class Gateway:
 
         Raises: PortInUse, InvalidSetting; nothing is left open then.
         """
-        if self._runners:
+        if self._listeners:
             return
         try:
             for binding in self._bindings:
@@ -166,32 +168,17 @@ class Gateway:
         await self._stop_listening()
 
     async def _stop_listening(self) -> None:
-        for runner in self._runners:
-            await runner.cleanup()
-        self._runners.clear()
+        for listener in self._listeners:
+            await listener.close()
+        self._listeners.clear()
 
     def port(self, sp_address: str) -> int:
         """The port an SP listens on, once it does."""
         return self._ports[sp_address]
 
     async def _listen(self, binding: Binding) -> None:
-        settings = self._settings
-        server = WatchedServer(
-            self._silent,
-            partial(self._answer, binding),
-            access_log=None,
-            auto_decompress=False,
-            keepalive_timeout=settings.keepalive_timeout_s,
-            read_bufsize=settings.read_bufsize_bytes,
-            max_line_size=settings.max_header_bytes,
-            max_field_size=settings.max_header_bytes,
-        )
-        runner = web.ServerRunner(server)
-        await runner.setup()
-        self._runners.append(runner)
-        site = web.TCPSite(runner, binding.host, binding.port, backlog=1024)
         try:
-            await site.start()
+            sockets = await bound_sockets(binding.host, binding.port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise InvalidSetting(
@@ -201,8 +188,6 @@ class Gateway:
                     "to ports that you may use",
                 ) from error
             if binding.any_port:
-                await runner.cleanup()
-                self._runners.remove(runner)
                 await self._listen(replace(binding, port=0, any_port=False))
                 return
             raise PortInUse(
@@ -210,32 +195,50 @@ class Gateway:
                 f"{binding.host}:{binding.port}",
                 "Stop that program, or choose another gateway port.",
             ) from error
-        self._ports[binding.sp_address] = runner.addresses[0][1]
+        server = BoundedServer(
+            self._limits,
+            self._connections,
+            partial(self._answer, binding),
+            self._answer_to_fault,
+            self._dress,
+            read_bufsize=self._settings.read_bufsize_bytes,
+        )
+        listener = HttpListener(server, sockets)
+        self._listeners.append(listener)
+        self._ports[binding.sp_address] = listener.port
+        await listener.start()
+
+    def _answer_to_fault(self, fault: BaseException) -> web.Response:
+        return answer_to_fault(fault, self._limits.max_request_line_bytes)
+
+    def _dress(self, raw: web.BaseRequest, response: web.StreamResponse) -> None:
+        response.headers.update(cors_headers(self._origins, raw.headers.get("Origin", "")))
 
     # --- a request -------------------------------------------------------------------------------
 
     async def _answer(self, binding: Binding, raw: web.BaseRequest) -> web.StreamResponse:
         request_id = str(secrets.randbits(64))
-        self._silent.spoke(raw.transport)
         try:
-            self._admission.check_connections(self._silent.open_connections)
+            self._admission.check_connections(self._connections.open_connections)
             return await self._dispatch(binding, request_id, raw)
         except Refusal as refusal:
-            return _refused(refusal, request_id)
+            return refusal_answer(refusal, request_id)
         except GreenrayError as error:
             answer = refusal_for(error)
             if answer.code.status >= _SERVER_ERROR:
                 log.error("request %s (%s %s): %s", request_id, raw.method, _shown(raw), error)
-            return _refused(answer, request_id)
+            return refusal_answer(answer, request_id)
         except ConnectionError:
             raise  # the client is gone; there is nobody to answer
         except Exception:
             log.exception("request %s (%s %s)", request_id, raw.method, _shown(raw))
-            return _refused(Refusal(GatewayCode.INTERNAL_ERROR), request_id)
+            return refusal_answer(Refusal(GatewayCode.INTERNAL_ERROR), request_id)
 
     async def _dispatch(
         self, binding: Binding, request_id: str, raw: web.BaseRequest
     ) -> web.StreamResponse:
+        if (raw.method, raw.raw_path) == ("OPTIONS", "*"):
+            return web.Response(status=204)
         try:
             target = parse_target(raw.raw_path, raw.headers.get("Host", ""))
         except ValueError:
@@ -249,6 +252,9 @@ class Gateway:
             target.host,
             tuple((_text(name), _text(value)) for name, value in raw.raw_headers),
         )
+        _check_expectation(raw)
+        if raw.method == "OPTIONS":
+            return self._options(request, binding.domain)
         match = match_route(raw.method, target.host, target.path, target.query, binding.domain)
         match match.route:
             case Route.PUT_OBJECT:
@@ -279,10 +285,27 @@ class Gateway:
             case Route.USER_BUCKETS | Route.NOT_IMPLEMENTED:
                 raise Refusal(GatewayCode.NOT_IMPLEMENTED)
             case Route.WRONG_METHOD:
-                return web.Response(status=405)
+                return web.Response(
+                    status=405, headers={"Allow": self._allowed(request, binding.domain)}
+                )
             case Route.NO_ROUTER:
                 # The Go provider has no request id here.
-                return _refused(Refusal(GatewayCode.NO_ROUTER), "")
+                return refusal_answer(Refusal(GatewayCode.NO_ROUTER), "")
+
+    def _options(self, request: GatewayRequest, domain: str) -> web.StreamResponse:
+        """What may be asked here; a page of another origin asks before it sends anything else."""
+        headers = {"Allow": self._allowed(request, domain)}
+        if not request.header("Access-Control-Request-Method"):
+            return web.Response(status=204, headers=headers)
+        more = preflight_headers(self._origins, request.header("Origin"))
+        if more is None:
+            return web.Response(status=405, headers=headers)
+        return web.Response(status=204, headers={**headers, **more})
+
+    def _allowed(self, request: GatewayRequest, domain: str) -> str:
+        """The value of an Allow header."""
+        methods = allowed_methods(request.host, request.path, request.query, domain)
+        return ", ".join((*methods, "OPTIONS"))
 
     async def _put_object(
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
@@ -297,9 +320,9 @@ class Gateway:
     ) -> web.StreamResponse:
         granted, params = await self._may_put(request, match)
         info, borrower = granted.object, Borrower(granted.signer, raw.remote or "")
-        if raw.headers.get("Expect", "").lower() == "100-continue":
-            await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            raw.writer.output_size = 0
+        if request.header("If-Match"):  # there is nothing yet that could match
+            raise Refusal(GatewayCode.PRECONDITION_FAILED)
+        await _ask_for_body(raw)
         response = web.Response(headers={REQUEST_ID_HEADER: request.request_id})
         connection = self._taken_over(raw)
         if connection is None:
@@ -427,6 +450,7 @@ class Gateway:
 
     async def _body(self, raw: web.BaseRequest) -> AsyncGenerator[bytes, None]:
         """The request's body as it arrives. Raises PayloadInterrupted."""
+        await _ask_for_body(raw)
         content = raw.content
         while True:
             try:
@@ -451,27 +475,16 @@ class Gateway:
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
         granted = await self._may_read(request, match)
-        size = granted.object.payload_size
-        headers = {
-            REQUEST_ID_HEADER: request.request_id,
-            "Content-Type": served_content_type(granted.object.content_type),
-        }
-        if size == 0:
-            return web.Response(headers=headers)
-        try:
-            wanted = parse_range(request.header("Range"), size)
-        except ValueError as error:
-            raise Refusal(GatewayCode.INVALID_RANGE) from error
-        if wanted is not None:
-            headers["Content-Range"] = f"bytes {wanted.first}-{wanted.last}/{size}"
-        status = 206 if wanted else 200
-        wanted = wanted or ByteRange(0, size - 1)
-        borrower = Borrower(granted.signer, raw.remote or "")
-        reader = await self._downloader.open(request.sp_address, granted.object, borrower)
-        headers[SOURCES_HEADER] = self._recent_downloads.remember(
-            request.request_id, granted.object.id, reader.sources
+        info, borrower = granted.object, Borrower(granted.signer, raw.remote or "")
+        head = object_head(request, info)
+        wanted = head.wanted
+        if wanted is None:
+            return web.Response(status=head.status, headers=head.headers)
+        reader = await self._downloader.open(request.sp_address, info, borrower)
+        sources = self._recent_downloads.remember(request.request_id, info.id, reader.sources)
+        response = web.StreamResponse(
+            status=head.status, headers={**head.headers, SOURCES_HEADER: sources}
         )
-        response = web.StreamResponse(status=status, headers=headers)
         response.content_length = wanted.size_bytes
         async with aclosing(reader.segments(wanted)) as segments:
             # The first segment is verified before the status is sent.
@@ -503,6 +516,18 @@ class Gateway:
         return await checks.may_read(signer, match.bucket_name, match.object_name)
 
 
+def _listen_limits(settings: GatewaySettings) -> ListenLimits:
+    return ListenLimits(
+        max_connections=settings.max_connections,
+        max_connections_per_address=settings.max_connections_per_address,
+        keepalive_timeout_s=settings.keepalive_timeout_s,
+        head_timeout_s=settings.head_timeout_s,
+        max_head_bytes=settings.max_head_bytes,
+        max_request_line_bytes=settings.max_request_line_bytes,
+        heads_budget_bytes=settings.heads_budget_bytes,
+    )
+
+
 def _check_names(match: Match) -> None:
     try:
         check_bucket_name(match.bucket_name)
@@ -514,25 +539,6 @@ def _check_names(match: Match) -> None:
         raise Refusal(GatewayCode.INVALID_KEY, error) from error
 
 
-def _refused(refusal: Refusal, request_id: str) -> web.Response:
-    code, cause = refusal.code, refusal.cause
-    response = web.Response(
-        status=code.status, body=error_xml(code, request_id), content_type="application/xml"
-    )
-    if code.retry_after_s is not None:
-        response.headers["Retry-After"] = str(code.retry_after_s)
-    if cause is not None:
-        # Without ``where``: it may name files of this machine.
-        message = f"{cause.what}. {cause.next_step}" if cause.next_step else cause.what
-        response.headers[ERROR_HEADER] = json.dumps(
-            {"reason": cause.reason, "message": message, "retryable": cause.retryable}
-        )
-    if isinstance(cause, Overloaded):
-        response.headers["Retry-After"] = str(math.ceil(cause.retry_after_s))
-        response.force_close()
-    return response
-
-
 def _invalid_address(request_id: str) -> web.Response:
     code = GatewayCode.INVALID_ADDRESS
     answer = {"code": code.code, "message": code.message, "requestID": request_id}
@@ -541,6 +547,22 @@ def _invalid_address(request_id: str) -> web.Response:
         body=json.dumps(answer, separators=(",", ":")).encode(),
         content_type="application/json",
     )
+
+
+def _check_expectation(raw: web.BaseRequest) -> None:
+    """Raises Refusal for one that is not 100-continue; HTTP/1.0 has none (RFC 9110 §10.1.1)."""
+    expected = raw.headers.get("Expect", "")
+    if expected and raw.version >= aiohttp.HttpVersion11 and expected.lower() != _CONTINUE:
+        raise Refusal(GatewayCode.EXPECTATION_FAILED)
+
+
+async def _ask_for_body(raw: web.BaseRequest) -> None:
+    """Tell a client that waits for it, once, that its payload is wanted."""
+    waits = raw.headers.get("Expect", "").lower() == _CONTINUE
+    if waits and raw.version >= aiohttp.HttpVersion11 and _ASKED not in raw:
+        raw[_ASKED] = True
+        await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        raw.writer.output_size = 0
 
 
 def _break_off(raw: web.BaseRequest) -> None:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
+
+from annotated_types import Ge
 
 from greenray.actors.settings import MIB, AtLeastOne, PositiveSeconds
 
@@ -15,6 +18,22 @@ class GatewaySettings:
     """How long a connection without a request is kept open, also before its first one."""
     max_connections: AtLeastOne = 4096
     """Connections that are open at a time; requests on more of them are answered with HTTP 503."""
+    max_connections_per_address: AtLeastOne = 1024
+    """Of these, from one IP address, or one /64 network of IPv6; more are refused. Behind a proxy
+    all come from its address."""
+    max_head_bytes: Annotated[int, Ge(4096)] = 64 * 1024
+    """Of a request line with all headers; longer ones are answered with HTTP 431. An unsigned
+    message, or an approval, has to fit with its object name."""
+    max_request_line_bytes: Annotated[int, Ge(1024)] = 8 * 1024
+    """Longer ones are answered with HTTP 414."""
+    head_timeout_s: PositiveSeconds = 10.0
+    """How long the head of a request may take from its first byte; then it is answered with HTTP
+    408."""
+    heads_budget_bytes: Annotated[int, Ge(64 * 1024)] = 16 * MIB
+    """Of all heads that have begun and not ended; beyond it the oldest is refused."""
+    cors_origins: str = ""
+    """Pages of these origins may ask a gateway from a browser: https://host:port, several with
+    commas between, or * for all."""
     max_uploads: AtLeastOne = 512
     """Payloads that are received at a time; more are answered with HTTP 503 before a byte of them
     is read."""
@@ -28,5 +47,3 @@ class GatewaySettings:
     take_over_bytes: int = 1 * MIB
     """Payloads from this size on are read from their connection straight to their place."""
     read_bufsize_bytes: int = 1 * MIB
-    max_header_bytes: int = 64 * 1024
-    """Of one header: an unsigned message, or an approval, with its object name."""

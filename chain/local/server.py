@@ -36,12 +36,22 @@ from greenray.chain.local.rpc import (
     body_too_large,
 )
 from greenray.chain.local.rpc_methods import CometMethods
+from greenray.listening.connections import Connections
+from greenray.listening.limits import ListenLimits
+from greenray.listening.listener import HttpListener
+from greenray.listening.server import BoundedServer
 from greenray.protocol.errors import AlreadyRunning, InvalidInput, PortInUse
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_BLOCK_INTERVAL_S = 0.5
 _DATABASE, _LOCK = "chain.sqlite", "lock"
 _JSON = "application/json"
+_LIMITS = ListenLimits(
+    # CometBFT's max_open_connections; who uses this chain comes from one address.
+    max_connections=900,
+    max_connections_per_address=900,
+    keepalive_timeout_s=75.0,
+)
 
 
 class HttpFront:
@@ -191,13 +201,13 @@ async def listening(node: Node, host: str, listener: socket.socket) -> AsyncIter
     """Serve a node on a bound socket; the endpoint's URL."""
     address = f"{host}:{listener.getsockname()[1]}"
     front = HttpFront(node, address)
-    runner = web.ServerRunner(web.Server(front.handle))
-    await runner.setup()
+    server = BoundedServer(_LIMITS, Connections(_LIMITS), front.handle, _refuse, _no_dress)
+    http = HttpListener(server, [listener])
+    await http.start()
     try:
-        await web.SockSite(runner, listener, backlog=1024).start()
         yield f"http://{address}"
     finally:
-        await runner.cleanup()
+        await http.close()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -216,6 +226,14 @@ def bind(host: str, port: int) -> socket.socket:
             ) from error
         raise InvalidInput(f"cannot listen on {host}: {error}", "--host") from error
     return listener
+
+
+def _refuse(fault: BaseException) -> web.Response:
+    return web.Response(status=400, text="400 Bad Request")
+
+
+def _no_dress(request: web.BaseRequest, response: web.StreamResponse) -> None:
+    """Nothing but what all answers of listeners have."""
 
 
 async def _read_body(request: web.BaseRequest) -> bytes | None:

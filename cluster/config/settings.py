@@ -98,7 +98,16 @@ class ChainSection(_Section):
 @with_settings_of(GatewaySettings, names=["idle_timeout_s", "keepalive_timeout_s"])
 @with_settings_of(
     GatewaySettings,
-    names=["max_connections", "max_uploads", "max_downloads", "max_waiting_jobs", "retry_after_s"],
+    names=["max_connections", "max_connections_per_address"],
+)
+@with_settings_of(
+    GatewaySettings,
+    names=["max_head_bytes", "max_request_line_bytes", "head_timeout_s", "heads_budget_bytes"],
+)
+@with_settings_of(GatewaySettings, names=["cors_origins"])
+@with_settings_of(
+    GatewaySettings,
+    names=["max_uploads", "max_downloads", "max_waiting_jobs", "retry_after_s"],
 )
 @with_settings_of(
     DownloaderSettings,

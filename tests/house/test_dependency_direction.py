@@ -20,14 +20,15 @@ _MAY_IMPORT = {
     "logs": "",
     "seam": "protocol",
     "peer": "protocol",
+    "listening": "",
     "files": "protocol",
     "coding": "protocol",
-    "chain": "protocol seam peer logs",
+    "chain": "protocol seam peer logs listening",
     "storage": "protocol seam",
     "timeline": "protocol seam display files",
     "client": "protocol peer files coding chain storage",
     "capacity": "protocol display coding",
-    "actors": "protocol seam peer coding chain storage timeline",
+    "actors": "protocol seam peer listening coding chain storage timeline",
     "cluster": "protocol peer logs seam coding chain storage timeline client actors",
     "bench": (
         "protocol peer files display coding chain storage timeline client capacity actors cluster"

@@ -27,7 +27,6 @@ NO_SETTINGS = {
     "in_cluster.whole_group_bytes": "the same",
     "gateway.take_over_bytes": "what parsing a body costs aiohttp",
     "gateway.read_bufsize_bytes": "the same",
-    "gateway.max_header_bytes": "what the longest message of the chain takes",
     "receiver.wire_batch_bytes": "memory is bounded by threads; larger batches gain nothing",
     "scrubber.retry_s": "how soon a chain or a journal is back",
     "scrubber.save_interval_s": "what is done again after a crash, for a commit less",
@@ -71,6 +70,8 @@ def changed(name: str, default: Any) -> Any:
             return 3
         case "collector.enabled", _:
             return not default
+        case "gateway.cors_origins", _:
+            return "https://app.example"
         case "budget.hot_columns_share", _:
             return 0.01
         case _, bool() | str() | None | dict() | Path():

@@ -27,6 +27,7 @@ from greenray.storage.sqlite_store import SqliteJobStore
 from tests.support.fake_chain import FakeChain
 from tests.support.faulty_secondaries import NoPieces
 from tests.support.gateway_rig import SwitchableWaker
+from tests.support.raw_client import connected, last_answer, parsed, send
 from tests.support.spaces import MemorySpace
 from tests.support.sps import KeySigner, SpKeys
 
@@ -164,6 +165,19 @@ async def test_recorded_replicate_requests_get_the_recorded_answers(
             assert line in head.split("\r\n")
     assert "X-Gnfd-Request-I" not in head
     assert answer_body == b""
+
+
+async def test_a_recorded_replicate_request_that_waits_is_asked_for_its_body(
+    recorded: Recorded,
+) -> None:
+    exchange = RECORDING["replicate_piece"][0]
+    port = recorded.gateway.port(_receiver(exchange))
+    head = [*exchange["request_head"], "Expect: 100-continue", "Connection: close"]
+    async with connected(port) as (reader, writer):
+        await send(writer, "\r\n".join([*head, "", ""]).encode())
+        assert parsed(await reader.readuntil(b"\r\n\r\n")).status == 100
+        await send(writer, bytes.fromhex(exchange["body_hex"]))
+        assert (await last_answer(reader)).status == 200
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,6 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from aiohttp.web import ServerRunner
-
 from greenray.actors import names
 from greenray.actors.chain_view.settings import PatienceSettings
 from greenray.actors.collector.settings import CollectorSettings
@@ -35,6 +33,7 @@ from greenray.cluster.config.settings import Settings
 from greenray.cluster.in_process import local_services
 from greenray.cluster.roles import launch_names
 from greenray.cluster.roles.building import ENDING, actors_of, builds_of
+from greenray.listening.listener import HttpListener
 from greenray.protocol.errors import GreenrayError
 from greenray.seam.finder import LocalFinder
 from greenray.storage.file_location import FileLocation
@@ -192,7 +191,7 @@ class World:
         for name in actors:
             del self._actors[name]
         if host.name == UPLOADER_HOST:
-            await _stop_listening(actors[UPLOADER_HOST])
+            _stop_listening(actors[UPLOADER_HOST])
         await host.bury()
         if host.name == UPLOADER_HOST:
             _cut_connections(actors[UPLOADER_HOST])
@@ -220,22 +219,20 @@ class World:
 # What the operating system does for the dead; the HTTP library would wait for their handlers.
 
 
-async def _stop_listening(node: UploaderNode) -> None:
-    for runner in _runners(node):
-        for site in list(runner.sites):
-            await site.stop()
+def _stop_listening(node: UploaderNode) -> None:
+    for listener in _listeners(node):
+        listener.stop_listening()
 
 
 def _cut_connections(node: UploaderNode) -> None:
-    for runner in _runners(node):
-        assert runner.server is not None
-        for connection in runner.server.connections:
+    for listener in _listeners(node):
+        for connection in listener._server.connections:
             if connection.transport is not None:
                 connection.transport.abort()
 
 
-def _runners(node: UploaderNode) -> Sequence[ServerRunner]:
-    return node._gateway._runners if node._gateway is not None else ()
+def _listeners(node: UploaderNode) -> Sequence[HttpListener]:
+    return node._gateway._listeners if node._gateway is not None else ()
 
 
 class FickleMempool(Mempool):
