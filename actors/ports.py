@@ -108,7 +108,10 @@ class ReceiverPort(Protocol):
         self, sp_address: str, approval: Approval, redundancy_index: int
     ) -> GroupOrder:
         """Complete what replicate-piece does not carry: the chain's parameters, a batch size, and
-        a fence of its own, so that no two requests ever write into one column."""
+        a fence of its own, so that no two requests ever write into one column.
+
+        Raises: ApprovalError, before anything else is looked at; ChainError.
+        """
 
     @alone
     async def open(self, sp_address: str, order: GroupOrder) -> int:

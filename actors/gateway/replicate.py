@@ -6,8 +6,10 @@ from collections.abc import AsyncIterator
 
 from aiohttp import web
 
+from greenray.actors.credit.lending import Borrower
 from greenray.actors.gateway.errors import GatewayCode, Refusal
 from greenray.actors.ports import ObjectSpace, ReceiverPort
+from greenray.actors.receiver.group_intake import GroupIntake
 from greenray.actors.receiver.replicate_piece import receive_group, wire_code
 from greenray.protocol.errors import GreenrayError
 from greenray.protocol.gateway_request import GatewayRequest
@@ -18,6 +20,8 @@ async def replicate_piece(
     request: GatewayRequest,
     body: AsyncIterator[bytes],
     space: ObjectSpace | None,
+    intake: GroupIntake,
+    borrower: Borrower,
 ) -> web.Response:
     """200 with the integrity hash and its signature in headers; no request id, as in Go.
 
@@ -28,7 +32,13 @@ async def replicate_piece(
         raise Refusal(GatewayCode.NO_COMPONENT)
     try:
         answer = await receive_group(
-            receiver, request.sp_address, dict(request.headers), body, space=space
+            receiver,
+            request.sp_address,
+            dict(request.headers),
+            body,
+            intake=intake,
+            borrower=borrower,
+            space=space,
         )
     except GreenrayError as error:
         raise Refusal(GatewayCode.of(wire_code(error)), error) from error

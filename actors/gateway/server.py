@@ -24,6 +24,7 @@ from greenray.actors.at_once import both
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.chain_view.seal_funds import SealFunds
 from greenray.actors.credit.lending import Borrower
+from greenray.actors.credit.lending_pool import LendingPool
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.gateway.admission import Admission
 from greenray.actors.gateway.approval import Approver
@@ -40,6 +41,7 @@ from greenray.actors.gateway.replicate import replicate_piece
 from greenray.actors.gateway.routes import Match, Route, allowed_methods, match_route
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.ports import ObjectSpace, ReceiverPort, SignerPort
+from greenray.actors.receiver.group_intake import GroupIntake
 from greenray.actors.uploader.actor import Uploader
 from greenray.actors.uploader.payload_source import (
     ChunkedPayload,
@@ -141,6 +143,14 @@ class Gateway:
         self._connections = Connections(self._limits)
         served = replace(self._settings, max_connections=self._connections.bounds.served)
         self._admission = Admission(served, job_store, time.monotonic)
+        self._groups = GroupIntake(
+            LendingPool(
+                self._settings.wire_groups_bytes,
+                self._settings.lending,
+                what="replicate groups",
+                least_bytes_per_s=self._settings.least_group_bytes_per_s,
+            )
+        )
         funds = SealFunds(chain, ProviderBook(chain, time.time), dialect.seal_cost, time.time)
         self._approver = Approver(chain, signer, dialect, funds)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
@@ -277,9 +287,15 @@ class Gateway:
                     raise Refusal(GatewayCode.NO_COMPONENT)
                 return await self._challenges.answer(request)
             case Route.REPLICATE_PIECE:
-                return await replicate_piece(
-                    self._receiver, request, self._body(raw), self._receiver_space
-                )
+                async with aclosing(self._body(raw)) as body:
+                    return await replicate_piece(
+                        self._receiver,
+                        request,
+                        body,
+                        self._receiver_space,
+                        self._groups,
+                        Borrower(address=raw.remote or ""),
+                    )
             case Route.USER_BUCKETS if not request.header("X-Gnfd-User-Address"):
                 return _invalid_address(request_id)
             case Route.USER_BUCKETS | Route.NOT_IMPLEMENTED:

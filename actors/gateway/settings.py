@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from annotated_types import Ge
 
-from greenray.actors.settings import MIB, AtLeastOne, PositiveSeconds
+from greenray.actors.credit.settings import LendingSettings
+from greenray.actors.settings import MIB, AtLeastOne, NotNegative, PositiveSeconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +45,13 @@ class GatewaySettings:
     payloads are answered with HTTP 503."""
     retry_after_s: AtLeastOne = 1
     """What the Retry-After header of such an answer says, in whole seconds."""
+    wire_groups_bytes: AtLeastOne = 64 * MIB
+    """Memory of each process that replicate groups are received in which come over HTTP."""
+    least_group_bytes_per_s: NotNegative = 64 * 1024
+    """A primary that sends such a group more slowly (bytes per second) is put off while others wait
+    for that memory."""
+    lending: LendingSettings = field(default_factory=LendingSettings)
+    """Who has how much of it."""
     take_over_bytes: int = 1 * MIB
     """Payloads from this size on are read from their connection straight to their place."""
     read_bufsize_bytes: int = 1 * MIB

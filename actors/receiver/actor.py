@@ -31,7 +31,7 @@ from greenray.chain.crypto import recover_signer
 from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
 from greenray.coding.buffers import address_of
-from greenray.protocol.approvals import Approval
+from greenray.protocol.approvals import Approval, check_approval
 from greenray.protocol.errors import (
     ComponentUnavailable,
     GroupNotOpen,
@@ -118,6 +118,14 @@ class Receiver:
     ) -> GroupOrder:
         """See ``ReceiverPort.order_for``."""
         self._store_of(sp_address)
+        # Before anything is waited for, or asked of the chain, for who has no approval.
+        check_approval(
+            approval,
+            own_address=sp_address,
+            object_info=approval.object_info,
+            now_s=int(self._clock()),
+            recover=recover_signer,
+        )
         params = await self._chain.storage_params()
         layout = PayloadLayout.of(approval.object_info, params).pieces
         pieces = self._settings.wire_batch_bytes // max(1, layout.piece_size_bytes)

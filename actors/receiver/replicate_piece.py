@@ -11,7 +11,11 @@ from collections.abc import AsyncIterable, Mapping
 
 import numpy as np
 
-from greenray.actors.ports import Column, ObjectSpace, ReceiverPort
+from greenray.actors.credit.ending import Ending
+from greenray.actors.credit.lending import OURSELVES, Borrower
+from greenray.actors.credit.lending_pool import LendingPool, LentBuffer
+from greenray.actors.ports import Column, GroupOrder, ObjectSpace, ReceiverPort
+from greenray.actors.receiver.group_intake import GroupIntake
 from greenray.protocol.errors import (
     ApprovalError,
     ComponentUnavailable,
@@ -19,6 +23,7 @@ from greenray.protocol.errors import (
     GreenrayError,
     InvalidHeader,
     NoSuchObject,
+    Overloaded,
     PayloadSizeMismatch,
     SignatureError,
     WrongObjectStatus,
@@ -46,12 +51,18 @@ _HEADER_ERRORS = (
 )
 
 
+_BATCH_S = 60.0
+"""How long a primary may take for a batch while others wait for its memory."""
+
+
 def wire_code(error: GreenrayError) -> str:
     """The error code of protocol 03 §7.1 (its HTTP status is in protocol 06 §5.1)."""
     if isinstance(error, _HEADER_ERRORS):
         return "InvalidHeader"
     if isinstance(error, EmptyPayload):
         return "InvalidPayload"
+    if isinstance(error, Overloaded):
+        return "SlowDown"
     if isinstance(error, ComponentUnavailable):
         return "NotExistComponentError"
     return "InternalError"
@@ -63,12 +74,15 @@ async def receive_group(
     headers: Mapping[str, str],
     body: AsyncIterable[bytes],
     *,
+    intake: GroupIntake,
+    borrower: Borrower = OURSELVES,
     space: ObjectSpace | None = None,
 ) -> dict[str, str]:
     """Store one replicate group for the SP ``sp_address`` and return the headers of the answer.
 
-    ``headers``: names in any case, values decoded as UTF-8. ``space``: where the columns go when
-    the receiver is in another process; without one it is handed the arrays themselves.
+    ``headers``: names in any case, values decoded as UTF-8. ``intake``: of all groups that come so,
+    ``borrower``: who sends this one. ``space``: where the columns go when the receiver is in
+    another process; without one it is handed the arrays themselves.
     The body is read only after the headers were accepted, never further than two batches ahead.
 
     Raises:
@@ -76,6 +90,8 @@ async def receive_group(
         WrongRedundancyIndex: the headers are not acceptable; nothing is stored.
         EmptyPayload, PayloadSizeMismatch, IntegrityHashMismatch, StoreError: the body is not, or
             cannot be stored; nothing is left behind.
+        Overloaded: there is no memory for it, or others wait for what it has.
+        GroupNotOpen: a later request with this approval took its place.
     """
     claims = _parse_headers(headers)
     order = await receiver.order_for(sp_address, claims.approval, claims.redundancy_index)
@@ -86,21 +102,52 @@ async def receive_group(
             f"{layout.piece_size_bytes} bytes",
             order.object_info.name,
         )
-    batches_held = await receiver.open(sp_address, order)
     key = GroupKey(sp_address, claims.object_id, claims.redundancy_index, order.fence)
-    body_writer = _BodyWriter(receiver, key, layout, batches_held, space)
-    finished = False
+    async with intake.only_attempt((sp_address, key.object_id, key.redundancy_index)) as ending:
+        memory = GroupMemory(intake.buffers, borrower, ending)
+        return await _receive_body(receiver, order, key, layout, body, memory, space)
+
+
+async def _receive_body(
+    receiver: ReceiverPort,
+    order: GroupOrder,
+    key: GroupKey,
+    layout: ColumnLayout,
+    body: AsyncIterable[bytes],
+    memory: GroupMemory,
+    space: ObjectSpace | None,
+) -> dict[str, str]:
+    await memory.begin(layout.batch_size_bytes(0))
     try:
-        async for chunk in body:
-            await body_writer.feed(chunk)
-        await body_writer.end()
-        receipt = await receiver.finish(sp_address, key)
-        finished = True
+        batches_held = await _opened(receiver, order, key)
+        memory.watch()
+        body_writer = _BodyWriter(receiver, key, layout, batches_held, memory, space)
+        finished = False
+        try:
+            async for chunk in body:
+                await body_writer.feed(chunk)
+            await body_writer.end()
+            receipt = await receiver.finish(key.sp_address, key)
+            finished = True
+        finally:
+            if not finished:
+                await body_writer.cancel()
+                await receiver.abort(key.sp_address, key)
     finally:
-        if not finished:
-            await body_writer.cancel()
-            await receiver.abort(sp_address, key)
+        memory.close()
     return receipt_headers(receipt)
+
+
+async def _opened(receiver: ReceiverPort, order: GroupOrder, key: GroupKey) -> int:
+    """``open``, after which nothing is left when this request is ended meanwhile."""
+    opening = asyncio.create_task(receiver.open(key.sp_address, order))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if opening.exception() is None:
+            await receiver.abort(key.sp_address, key)
+        raise
 
 
 def receipt_headers(receipt: UnverifiedReceipt) -> dict[str, str]:
@@ -127,11 +174,79 @@ def _parse_headers(headers: Mapping[str, str]) -> ReplicatePieceHeaders:
     return claims
 
 
+class GroupMemory:
+    """What a group is received in: little at first, then a batch at a time."""
+
+    def __init__(self, buffers: LendingPool, borrower: Borrower, ending: Ending) -> None:
+        self._buffers = buffers
+        self._borrower = borrower
+        self._ending = ending
+        self._lent: LentBuffer | None = None
+        self._filled_bytes = 0
+        self._moved_bytes = 0
+
+    async def begin(self, batch_bytes: int) -> None:
+        """Before anything is read. Raises Overloaded."""
+        self._lent = await self._buffers.lend_first(batch_bytes, self._borrower)
+
+    async def add(self, data: Column, batch_bytes: int) -> None:
+        """The next bytes of a batch of that size. Raises Overloaded."""
+        if self._lent is None:
+            self._lent = await self._buffers.lend(
+                batch_bytes, self._borrower, wait_s=self._buffers.wait_s
+            )
+            self.watch()
+        elif self._filled_bytes + len(data) > len(self._lent.buffer):
+            await self._grow(batch_bytes)
+        end = self._filled_bytes + len(data)
+        self._lent.buffer[self._filled_bytes : end] = data
+        self._filled_bytes = end
+        self._moved_bytes += len(data)
+
+    async def _grow(self, batch_bytes: int) -> None:
+        small = self._lent
+        assert small is not None
+        small.hold()
+        self._lent = await self._buffers.lend(
+            batch_bytes, self._borrower, wait_s=self._buffers.wait_s
+        )
+        self._lent.buffer[: self._filled_bytes] = small.buffer[: self._filled_bytes]
+        small.give_back()
+        self.watch()
+
+    def take(self) -> LentBuffer:
+        """The full batch, which is whoever stores it to give back."""
+        lent, self._lent = self._lent, None
+        assert lent is not None
+        lent.hold()
+        self._filled_bytes = 0
+        return lent
+
+    def close(self) -> None:
+        if self._lent is not None:
+            self._lent.give_back()
+            self._lent = None
+
+    def watch(self) -> None:
+        """From now on it is the primary's turn."""
+        assert self._lent is not None
+        self._lent.may_be_taken_back(lambda: self._moved_bytes, self._put_off, _BATCH_S)
+
+    def _put_off(self) -> None:
+        self._ending.end(
+            Overloaded(
+                "others wait for the memory that this slow group holds",
+                "",
+                "Send the group again, faster or later",
+            )
+        )
+
+
 class _BodyWriter:
     """Cuts a body into the batches of a column and writes them one after the other.
 
     Batches that are held already (a finished group is sent again) are read and dropped.
-    Two buffers take turns: one fills from the socket while the other is hashed and stored.
+    While one batch is hashed and stored the next is received.
     """
 
     def __init__(
@@ -140,16 +255,15 @@ class _BodyWriter:
         key: GroupKey,
         layout: ColumnLayout,
         batches_held: int,
+        memory: GroupMemory,
         space: ObjectSpace | None,
     ) -> None:
         self._receiver = receiver
         self._key = key
         self._layout = layout
         self._batches_held = batches_held
+        self._memory = memory
         self._space = space
-        largest = layout.batch_size_bytes(0)
-        self._filling: Column = np.empty(largest, dtype=np.uint8)
-        self._spare: Column = np.empty(largest if layout.batch_count > 1 else 0, dtype=np.uint8)
         self._filled = 0
         self._received_bytes = 0
         self._batch_index = 0
@@ -163,7 +277,8 @@ class _BodyWriter:
         while len(rest):
             wanted = self._layout.batch_size_bytes(self._batch_index)
             taken = min(len(rest), wanted - self._filled)
-            self._filling[self._filled : self._filled + taken] = rest[:taken]
+            if self._batch_index >= self._batches_held:
+                await self._memory.add(rest[:taken], wanted)
             self._filled += taken
             rest = rest[taken:]
             if self._filled == wanted:
@@ -185,19 +300,24 @@ class _BodyWriter:
     async def _flush(self) -> None:
         await self._written()
         if self._batch_index >= self._batches_held:
-            column = self._filling[: self._filled]
-            self._writing = asyncio.create_task(self._write(self._batch_index, column))
-            self._filling, self._spare = self._spare, self._filling
+            lent = self._memory.take()
+            self._writing = asyncio.create_task(self._write(self._batch_index, lent, self._filled))
         self._filled = 0
         self._batch_index += 1
 
     async def _written(self) -> None:
         if self._writing is not None:
-            await self._writing
+            await asyncio.shield(self._writing)
 
-    async def _write(self, batch_index: int, column: Column) -> None:
-        reference = column if self._space is None else await self._space.put(column)
-        await self._receiver.write_batch(self._key.sp_address, self._key, batch_index, reference)
+    async def _write(self, batch_index: int, lent: LentBuffer, size_bytes: int) -> None:
+        try:
+            column = lent.buffer[:size_bytes]
+            reference = column if self._space is None else await self._space.put(column)
+            await self._receiver.write_batch(
+                self._key.sp_address, self._key, batch_index, reference
+            )
+        finally:
+            lent.give_back()
 
     def _wrong_size(self, how: str) -> PayloadSizeMismatch:
         return PayloadSizeMismatch(

@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import ParamSpec, TypeVar, cast
 
+from greenray.actors.credit.ending import Ending
 from greenray.actors.credit.lending import OURSELVES, Borrower, merits
 from greenray.actors.credit.lending_pool import FIRST_BYTES, LendingPool, LentBuffer
 from greenray.actors.ports import ObjectSpace
@@ -113,8 +114,7 @@ class PayloadIngest:
         self._opened_ns = 0
         self._filled_bytes = 0
         self._filled_s = 0.0
-        self._receiving: asyncio.Task[object] | None = None
-        self._is_put_off = False
+        self._ending = Ending()
         self._batch: BufferedBatch | None = None
         self._small: LentBuffer | None = None
         self._storing: asyncio.Task[None] | None = None
@@ -134,25 +134,18 @@ class PayloadIngest:
             Whatever ``payload`` raises.
         """
         self._small = small
-        self._receiving = asyncio.current_task()
-        try:
+        with self._ending:
             return await self._receive(payload)
-        except asyncio.CancelledError:
-            if not self._is_put_off or self._receiving is None or self._receiving.uncancel():
-                raise
-            raise Overloaded(
-                "others wait for the memory that this slow upload holds",
-                self._where,
-                "Send the payload again, faster or later",
-            ) from None
-        finally:
-            self._receiving = None
 
     def _put_off(self) -> None:
         """Let ``receive`` end with Overloaded."""
-        if self._receiving is not None and not self._is_put_off:
-            self._is_put_off = True
-            self._receiving.cancel()
+        self._ending.end(
+            Overloaded(
+                "others wait for the memory that this slow upload holds",
+                self._where,
+                "Send the payload again, faster or later",
+            )
+        )
 
     async def _receive(self, payload: PayloadSource) -> tuple[bytes, ...]:
         for index in range(self._layout.batch_count):

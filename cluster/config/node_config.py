@@ -112,7 +112,7 @@ class NodeConfig:
                 download_budget_bytes=budget.download_bytes,
                 lending=lending,
             ),
-            gateway=_told(GatewaySettings, settings.gateway),
+            gateway=_told(GatewaySettings, settings.gateway, lending=lending),
             uploader=_told(
                 UploaderSettings,
                 settings.uploader,

@@ -110,6 +110,10 @@ class ChainSection(_Section):
     names=["max_uploads", "max_downloads", "max_waiting_jobs", "retry_after_s"],
 )
 @with_settings_of(
+    GatewaySettings,
+    names=["wire_groups_bytes", "least_group_bytes_per_s"],
+)
+@with_settings_of(
     DownloaderSettings,
     names=[
         "download_threads",

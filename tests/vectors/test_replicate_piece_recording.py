@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from greenray.actors.credit.lending_pool import unshared_pool
 from greenray.actors.ports import GroupOrder
 from greenray.actors.receiver.actor import Receiver
+from greenray.actors.receiver.group_intake import GroupIntake
 from greenray.actors.receiver.replicate_piece import receive_group
 from greenray.actors.replication.secondaries import Directory
 from greenray.chain.crypto import address_of
@@ -110,6 +112,10 @@ async def receiver(tmp_path: Path) -> AsyncIterator[Receiver]:
     await job_store.close()
 
 
+def _intake() -> GroupIntake:
+    return GroupIntake(unshared_pool(1 << 20))
+
+
 async def _chunks(body: bytes) -> AsyncIterator[bytes]:
     for start in range(len(body)):
         yield body[start : start + 1]
@@ -120,14 +126,22 @@ async def test_receiver_answers_a_recorded_request_as_the_go_provider_did(
     receiver: Receiver, exchange: Exchange
 ) -> None:
     answer = await receive_group(
-        receiver, exchange.sp.address, exchange.headers, _chunks(exchange.body)
+        receiver,
+        exchange.sp.address,
+        exchange.headers,
+        _chunks(exchange.body),
+        intake=_intake(),
     )
     assert answer == exchange.answer
 
 
 async def test_all_recorded_requests_are_taken_at_the_same_time(receiver: Receiver) -> None:
+    intake = _intake()
     answers = await asyncio.gather(
-        *(receive_group(receiver, e.sp.address, e.headers, _chunks(e.body)) for e in EXCHANGES)
+        *(
+            receive_group(receiver, e.sp.address, e.headers, _chunks(e.body), intake=intake)
+            for e in EXCHANGES
+        )
     )
     assert list(answers) == [e.answer for e in EXCHANGES]
 
@@ -138,7 +152,9 @@ async def test_recorded_request_to_another_secondary_is_refused(
 ) -> None:
     other = EXCHANGES[(EXCHANGES.index(exchange) + 1) % len(EXCHANGES)].sp
     with pytest.raises(ApprovalError, match="not this provider's own"):
-        await receive_group(receiver, other.address, exchange.headers, _chunks(exchange.body))
+        await receive_group(
+            receiver, other.address, exchange.headers, _chunks(exchange.body), intake=_intake()
+        )
 
 
 @exchanges
@@ -147,7 +163,9 @@ async def test_recorded_request_with_another_body_is_refused(
 ) -> None:
     body = bytes([exchange.body[0] ^ 1]) + exchange.body[1:]
     with pytest.raises(IntegrityHashMismatch):
-        await receive_group(receiver, exchange.sp.address, exchange.headers, _chunks(body))
+        await receive_group(
+            receiver, exchange.sp.address, exchange.headers, _chunks(body), intake=_intake()
+        )
 
 
 @exchanges
