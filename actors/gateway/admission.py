@@ -7,13 +7,32 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
+from enum import StrEnum
 
+from greenray.actors.credit.lending import (
+    Borrower,
+    Held,
+    LendingRules,
+    Loan,
+    exceeded_shares,
+)
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.protocol.errors import Overloaded
 from greenray.storage.ports import JobStore
 
 _BACKLOG_AGE_S = 1.0
 """Jobs that wait are counted again after so long: a few hundred more may come in between."""
+
+
+_KEPT = 4
+"""One of so many slots is kept for those within their shares."""
+
+
+class Slot(StrEnum):
+    """What a Gateway does so many of at a time, in the words of a refusal."""
+
+    UPLOAD = "uploads are being received"
+    DOWNLOAD = "downloads are being sent"
 
 
 class Admission:
@@ -26,7 +45,9 @@ class Admission:
         self._settings = settings
         self._jobs = job_store
         self._clock = clock
-        self._running: Counter[str] = Counter()
+        self._limits = {Slot.UPLOAD: settings.max_uploads, Slot.DOWNLOAD: settings.max_downloads}
+        self._running: Counter[Slot] = Counter()
+        self._held = {slot: Held() for slot in Slot}
         self._waiting_jobs: asyncio.Task[int] | None = None
         self._counted_at = 0.0
 
@@ -38,7 +59,7 @@ class Admission:
     async def upload(self) -> AsyncGenerator[None]:
         """While a payload is asked for and received. Raises Overloaded, and what the job store
         raises."""
-        with self._counted("uploads are being received", self._settings.max_uploads):
+        with self._counted(Slot.UPLOAD):
             backlog = await self._backlog()
             self._check("objects are not sealed yet", backlog + 1, self._settings.max_waiting_jobs)
             yield
@@ -46,12 +67,27 @@ class Admission:
     @contextmanager
     def download(self) -> Generator[None]:
         """While an object is sent. Raises Overloaded."""
-        with self._counted("downloads are being sent", self._settings.max_downloads):
+        with self._counted(Slot.DOWNLOAD):
             yield
 
     @contextmanager
-    def _counted(self, what: str, limit: int) -> Generator[None]:
-        self._check(what, self._running[what] + 1, limit)
+    def share(self, what: Slot, borrower: Borrower) -> Generator[None]:
+        """While an upload or a download that was admitted is known to be of ``borrower``: the last
+        quarter of all is for accounts and addresses within their shares. Raises Overloaded."""
+        limit, held, slot = self._limits[what], self._held[what], Loan(borrower, 1)
+        lending = self._settings.lending
+        rules = LendingRules(limit, lending.account_share, lending.address_share, 0)
+        if self._running[what] > limit - limit // _KEPT and exceeded_shares(slot, held, rules):
+            raise self._overloaded(f"{limit} {what} at most, and this client has its share of them")
+        held.add(slot)
+        try:
+            yield
+        finally:
+            held.remove(slot)
+
+    @contextmanager
+    def _counted(self, what: Slot) -> Generator[None]:
+        self._check(what, self._running[what] + 1, self._limits[what])
         self._running[what] += 1
         try:
             yield
@@ -60,12 +96,10 @@ class Admission:
 
     def _check(self, what: str, count: int, limit: int) -> None:
         if count > limit:
-            raise Overloaded(
-                f"{limit} {what}, and no more are taken",
-                "gateway",
-                "Try again later",
-                float(self._settings.retry_after_s),
-            )
+            raise self._overloaded(f"{limit} {what}, and no more are taken")
+
+    def _overloaded(self, what: str) -> Overloaded:
+        return Overloaded(what, "gateway", "Try again later", float(self._settings.retry_after_s))
 
     async def _backlog(self) -> int:
         """One question for all that ask in the same second."""

@@ -26,7 +26,7 @@ from greenray.actors.chain_view.seal_funds import SealFunds
 from greenray.actors.credit.lending import Borrower
 from greenray.actors.credit.lending_pool import LendingPool
 from greenray.actors.downloader.actor import Downloader
-from greenray.actors.gateway.admission import Admission
+from greenray.actors.gateway.admission import Admission, Slot
 from greenray.actors.gateway.approval import Approver
 from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
 from greenray.actors.gateway.body_sender import BodySender
@@ -75,7 +75,7 @@ from greenray.protocol.gateway_request import (
 from greenray.protocol.job import JobContext
 from greenray.protocol.job_table import progress_text
 from greenray.protocol.names import check_bucket_name, check_object_name
-from greenray.protocol.objects import ObjectStatus, StorageParams
+from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams
 from greenray.seam.fault_points import NO_FAULTS, FaultPoint, FaultPoints
 from greenray.storage.ports import JobStore
 from greenray.timeline.collection import TraceCollector
@@ -335,9 +335,20 @@ class Gateway:
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
         granted, params = await self._may_put(request, match)
-        info, borrower = granted.object, Borrower(granted.signer, raw.remote or "")
+        borrower = Borrower(granted.signer, raw.remote or "")
         if request.header("If-Match"):  # there is nothing yet that could match
             raise Refusal(GatewayCode.PRECONDITION_FAILED)
+        with self._admission.share(Slot.UPLOAD, borrower):
+            return await self._receive_from(borrower, request, granted.object, params, raw)
+
+    async def _receive_from(
+        self,
+        borrower: Borrower,
+        request: GatewayRequest,
+        info: ObjectInfo,
+        params: StorageParams,
+        raw: web.BaseRequest,
+    ) -> web.StreamResponse:
         await _ask_for_body(raw)
         response = web.Response(headers={REQUEST_ID_HEADER: request.request_id})
         connection = self._taken_over(raw)
@@ -491,7 +502,13 @@ class Gateway:
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
         granted = await self._may_read(request, match)
-        info, borrower = granted.object, Borrower(granted.signer, raw.remote or "")
+        borrower = Borrower(granted.signer, raw.remote or "")
+        with self._admission.share(Slot.DOWNLOAD, borrower):
+            return await self._send_object(borrower, request, granted.object, raw)
+
+    async def _send_object(
+        self, borrower: Borrower, request: GatewayRequest, info: ObjectInfo, raw: web.BaseRequest
+    ) -> web.StreamResponse:
         head = object_head(request, info)
         wanted = head.wanted
         if wanted is None:

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from greenray.actors.credit.settings import LendingSettings
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.uploader.payload_source import ReferencedPayload
 from greenray.actors.uploader.settings import UploaderSettings
+from greenray.chain.crypto import address_of
 from greenray.client.gateway_session import GatewaySession
 from greenray.client.payload_io import OutgoingPayload, opened
 from greenray.protocol.errors import Overloaded
@@ -25,6 +27,7 @@ from greenray.protocol.request_query import RequestQuery
 from greenray.storage.memory_store import MemoryPieceStore
 from greenray.storage.ports import Buffer, ColumnKey
 from tests.support.gateway_rig import Answer, GatewayRig
+from tests.support.sps import test_key
 
 PAYLOAD = bytes(range(256)) * 20
 LARGE = bytes(3 << 20)
@@ -93,6 +96,28 @@ async def test_one_upload_too_many_leaves_no_trace_and_is_taken_later(rig: Gatew
         body.goes_on.set()
         assert (await sent).status == 200
     assert (await rig.put("/album/photo", PAYLOAD)).status == 200
+
+
+async def test_one_account_leaves_places_for_others(tmp_path: Path) -> None:
+    rig = await GatewayRig.create(
+        tmp_path, settings=GatewaySettings(max_uploads=4, lending=LendingSettings(0.5, 1.0))
+    )
+    other_key = test_key("user-1")
+    rig.chain.add_account(address_of(other_key))
+    rig.chain.add_bucket(address_of(other_key), "diary", rig.sp.address)
+    held = await held_uploads(rig, 3)
+    rig.create_object(PAYLOAD)
+    answer = await rig.put("/album/photo", PAYLOAD)
+    assert_told_to_come_later(answer, "at most, and this client has its share")
+    info = rig.create_object(PAYLOAD, "day", bucket="diary")
+    answer = await rig.put("/diary/day", PAYLOAD, key=other_key)
+    assert answer.status == 200
+    assert await rig.job(info) is not None
+    for body, sent in held:
+        body.goes_on.set()
+        assert (await sent).status == 200
+    assert (await rig.put("/album/photo", PAYLOAD)).status == 200
+    await rig.close()
 
 
 async def test_uploads_of_the_cluster_count_like_those_over_http(rig: GatewayRig) -> None:

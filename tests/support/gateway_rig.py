@@ -167,7 +167,13 @@ class GatewayRig:
         return self.stores[self.sp.address]
 
     def create_object(
-        self, payload: bytes, name: str = "photo", *, replica: bool = False, **kwargs: Any
+        self,
+        payload: bytes,
+        name: str = "photo",
+        *,
+        bucket: str = "album",
+        replica: bool = False,
+        **kwargs: Any,
     ) -> ObjectInfo:
         """Put an object with the payload's checksums on chain."""
         checksums = hash_payload(
@@ -182,7 +188,7 @@ class GatewayRig:
             RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
         )
         return self.chain.add_object(
-            "album",
+            bucket,
             name,
             len(payload),
             checksums.integrity_hashes,
