@@ -124,6 +124,18 @@ def test_more_entries_than_are_kept_are_refused(monkeypatch: pytest.MonkeyPatch)
         index_of(*entries)
 
 
+def test_more_tags_than_are_kept_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def tagged(name: str, count: int) -> BundleEntry:
+        return BundleEntry(name, 0, 0, tags=tuple((str(i), "") for i in range(count)))
+
+    with pytest.raises(NotABundle, match="more than 1000 tags"):
+        index_of(tagged("a", 1001))
+    monkeypatch.setattr(bundle, "MAX_TAGS", 5)
+    assert len(index_of(tagged("a", 3), tagged("b", 2))) == 2
+    with pytest.raises(BundleIndexTooLarge, match="or 5 tags"):
+        index_of(tagged("a", 3), tagged("b", 3))
+
+
 @pytest.mark.parametrize(
     ("index", "why"),
     [

@@ -25,9 +25,11 @@ from greenray.protocol.errors import (
 
 TRAILER_BYTES = 16
 """Behind the index: its length and the format's version."""
-MAX_INDEX_BYTES = 256 << 20
-MAX_ENTRIES = 1_000_000
-"""What a reader takes into memory: names, places and hashes of as many entries."""
+MAX_INDEX_BYTES = 128 << 20
+MAX_ENTRIES = MAX_TAGS = 1_000_000
+"""What a reader takes into memory, which is below 1 GB then. A million entries of ours have an
+index of 100 MB and take 500 MB."""
+MAX_TAGS_OF_ENTRY = 1000
 TAIL_BYTES = 256 * 1024
 """What a reader asks for first. An index of some 2 000 entries fits, and is not asked for again."""
 
@@ -194,9 +196,10 @@ def parse_index(index: bytes, data_size_bytes: int, where: str) -> BundleIndex:
     Raises:
         NotABundle: it cannot be read as an index.
         BundleDamaged: entries of one name, outside of the payloads, or over each other.
-        BundleIndexTooLarge: it has more than ``MAX_ENTRIES``.
+        BundleIndexTooLarge: it has more than ``MAX_ENTRIES`` or ``MAX_TAGS``.
     """
     entries: dict[str, BundleEntry] = {}
+    tags = 0
     try:
         for number, value in _fields(index, 0, len(index)):
             if number != _ENTRY or not isinstance(value, tuple):
@@ -205,8 +208,13 @@ def parse_index(index: bytes, data_size_bytes: int, where: str) -> BundleIndex:
             if entry.name in entries:
                 raise BundleDamaged(f"has two entries {entry.name!r}", where)
             entries[entry.name] = entry
-            if len(entries) > MAX_ENTRIES:
-                raise BundleIndexTooLarge(f"has more than {MAX_ENTRIES} entries", where)
+            tags += len(entry.tags)
+            if len(entries) > MAX_ENTRIES or tags > MAX_TAGS:
+                raise BundleIndexTooLarge(
+                    f"has more than {MAX_ENTRIES} entries, or {MAX_TAGS} tags, which are not read",
+                    where,
+                    "Get the whole object, and read it with other means",
+                )
     except _IndexError as error:
         raise _not_a_bundle(f"its index cannot be read: {error}", where) from None
     if not entries:
@@ -239,6 +247,8 @@ def _decoded_entry(data: bytes, start: int, end: int) -> BundleEntry:
         elif number == _TAG:
             key, text = _decoded_tag(data, *value)
             tags[key] = text
+            if len(tags) > MAX_TAGS_OF_ENTRY:
+                raise _IndexError(f"an entry has more than {MAX_TAGS_OF_ENTRY} tags")
     if not texts[_NAME]:
         raise _IndexError("an entry has no name")
     sha256 = found_hash if numbers[_HASH_KIND] == _SHA256 else None
