@@ -43,7 +43,16 @@ def on_that_network(site: Site, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     def found(*_: object) -> Iterator[Site]:
         yield site
 
-    for module in ("gateway", "memory", "pipeline", "plans", "scrub", "small", "timeline"):
+    for module in (
+        "bundle",
+        "gateway",
+        "memory",
+        "pipeline",
+        "plans",
+        "scrub",
+        "small",
+        "timeline",
+    ):
         monkeypatch.setattr(f"greenray.bench.{module}.opened_site", found)
     handler = signal.getsignal(signal.SIGTERM)
     yield
@@ -96,6 +105,15 @@ def test_small_objects_are_counted_from_put_to_sealed_and_their_creation_apart()
         assert {("put to sealed", at_once), ("created before", at_once)} <= found
     summary = document["summary"]
     assert summary["put_answered_objects_s"] >= summary["put_to_sealed_objects_s"] > 0
+
+
+def test_a_bundle_of_files_is_put_and_got_by_whole_commands() -> None:
+    document = result_of("bundle", "--files", 20, "--file-size", 1000)
+    found = {(row["kind"], row["metric"], row["unit"]) for row in document["rows"]}
+    assert {("bundle", "command to sealed", "s"), ("floor", "read, hash and write", "s")} <= found
+    summary = document["summary"]
+    assert (summary["objects"], summary["transactions_one_by_one"]) == (1, 40)
+    assert summary["command_to_sealed_s"] > summary["floor_s"] > 0
 
 
 def test_pipeline_has_a_case_per_size_and_number_of_objects_at_once() -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from greenray.bench.bundle import BundleBenchOptions
 from greenray.bench.by_segment_size import SegmentOptions
 from greenray.bench.ec import WORKER_KINDS, EcOptions, run_ec
 from greenray.bench.gateway import GatewayOptions, gateway_on
@@ -91,6 +92,12 @@ class Plan:
             self.quick,
         )
 
+    def bundle(self) -> BundleBenchOptions:
+        files = 1000 if self.quick else 10_000
+        return BundleBenchOptions(
+            self.settings, _SMALL_BYTES, files, self.count, self.work_dir, self.quick
+        )
+
     def pipeline(self) -> PipelineOptions:
         sizes = (256 * _MIB,) if self.quick else (_GIB,)
         return PipelineOptions(
@@ -122,8 +129,8 @@ class Plan:
 
 
 def run_all(plan: Plan, on_step: OnStep) -> Iterator[BenchResult]:
-    """Every benchmark but ``memory``, ``scrub`` and ``timeline``, one after the other; one network
-    serves three of them."""
+    """Every benchmark but ``bundle``, ``memory``, ``scrub`` and ``timeline``, one after the other;
+    one network serves three of them."""
     yield run_hash(plan.hash(), on_step)
     yield run_ec(plan.ec(), on_step)
     yield run_store(plan.store(), on_step)

@@ -39,6 +39,7 @@ _TITLES = {
     "scaling": "What more cores and nodes bring",
     "seal": "Seals per second",
     "small": "Small objects: from put to sealed",
+    "bundle": "Small files as one object: whole commands",
     "pipeline": "Upload to sealed, beside plain processes that do only the unavoidable",
     "memory": "Peak memory by object size",
 }

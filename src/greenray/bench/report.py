@@ -24,11 +24,18 @@ _TITLES = {
     "scrub": "Scrubs",
     "seal": "Seals",
     "small": "Small objects",
+    "bundle": "Bundles of small files",
     "store": "Piece stores",
     "timeline": "Where the time of one object goes",
 }
 _COMMANDS = {"chain_state": "python -m scripts.chain_state docs/performance"}
 _EXPLANATIONS = {
+    "bundle": (
+        "Whole commands, the start of their processes included: `put --bundle` of a directory "
+        "until it is sealed, `get` of all entries, compared with the chain, and of one. The "
+        "*floor* is a plain loop that reads each file, hashes it and writes it to one file. "
+        "Client: the process that puts."
+    ),
     "chain_state": (
         "The server process is started on a home that holds so many objects already, until it has "
         "answered a query for the last of them; the file system's cache is warm. Memory is its PSS "

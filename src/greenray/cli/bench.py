@@ -186,6 +186,30 @@ def small(
 
 @app.command()
 @with_shared_options()
+def bundle(
+    shared: SharedOptions,
+    file_size_bytes: Annotated[
+        int | None,
+        typer.Option("--file-size", parser=parse_positive_size, metavar="SIZE", help="10KB."),
+    ] = None,
+    files: Annotated[
+        int | None, typer.Option(min=1, help="In each repeat; 10000, or 1000 with --quick.")
+    ] = None,
+) -> None:
+    """Thousands of small files as one object, from the command's start to sealed, and back."""
+    from greenray.bench.bundle import run_bundle
+
+    usual = shared.plan().bundle()
+    options = replace(
+        usual,
+        file_size_bytes=file_size_bytes or usual.file_size_bytes,
+        files=files or usual.files,
+    )
+    shared.finish(run_bundle(options, note))
+
+
+@app.command()
+@with_shared_options()
 def pipeline(
     shared: SharedOptions,
     object_size_bytes: Annotated[
@@ -299,7 +323,7 @@ def timeline(
 @app.command("all")
 @with_shared_options()
 def all_command(shared: SharedOptions) -> None:
-    """All of the above but memory, scrub and timeline; --quick takes less than three minutes."""
+    """All of the above but bundle, memory, scrub and timeline; --quick takes under 3 minutes."""
     from greenray.bench.plans import combined, run_all
 
     plan = shared.plan()
