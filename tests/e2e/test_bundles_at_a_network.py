@@ -70,6 +70,8 @@ def test_a_directory_is_one_object_and_comes_back(net: greenray.Network, tmp_pat
     below = {name[9:]: data for name, data in contents.items() if name.startswith("folder-1/")}
     bundle.extract(tmp_path / "below", "folder-1/")
     assert found(tmp_path / "below") == below
+    bundle.extract(tmp_path / "some", "folder-1/00")
+    assert found(tmp_path / "some") == {n: d for n, d in below.items() if n.startswith("00")}
 
 
 def test_entries_are_read_by_range(net: greenray.Network) -> None:

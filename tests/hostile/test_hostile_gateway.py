@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from greenray.client.bundle_reading import open_bundle
 from greenray.client.creation import PutOptions
 from greenray.client.storage_client import ClientSettings, StorageClient
 from greenray.coding.codec import get_codec
@@ -22,6 +23,7 @@ from greenray.protocol.errors import (
     GreenrayError,
     InvalidInput,
     NoSuchObject,
+    NotABundle,
     PayloadSizeMismatch,
 )
 from tests.support.fake_chain import FakeChain
@@ -127,6 +129,34 @@ async def test_an_error_or_document_without_end_costs_a_part_of_it(
             await asking[asked]()
     assert len(str(raised.value)) < 1000
     assert sent < 96 * MIB
+
+
+@pytest.mark.parametrize("status", ["200 OK", "206 Partial Content"])
+async def test_a_range_is_no_longer_and_no_shorter_than_asked_for(status: str) -> None:
+    body = b"x" * 11
+
+    async def speak(writer: asyncio.StreamWriter) -> None:
+        writer.write(answer(body, status=status))
+
+    async with client_of(speak) as (client, name):
+        bucket, object_name = name.split("/", 1)
+        sealed = await client.open(bucket, object_name)
+        assert await sealed.read(100, 11) == body
+        with pytest.raises(PayloadSizeMismatch, match="longer than"):
+            await sealed.read(100, 10)
+        with pytest.raises(PayloadSizeMismatch, match="11 bytes arrived of 12 from 100 on"):
+            await sealed.read(100, 12)
+
+
+async def test_a_bundle_whose_index_is_said_to_be_huge_is_not_asked_for(tmp_path: Path) -> None:
+    async def speak(writer: asyncio.StreamWriter) -> None:
+        end = (2**40).to_bytes(8, "big") + bytes(8)
+        writer.write(answer(end.rjust(SIZE_BYTES, b"x")))
+
+    async with client_of(speak) as (client, name):
+        bucket, object_name = name.split("/", 1)
+        with pytest.raises(NotABundle, match="no room for an index of 1099511627776 bytes"):
+            await open_bundle(client, bucket, object_name)
 
 
 async def test_a_compressed_object_is_not_unpacked(tmp_path: Path) -> None:

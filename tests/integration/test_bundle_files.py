@@ -199,6 +199,11 @@ def test_files_and_folders_are_made_and_regular_files_replaced(tmp_path: Path) -
     assert (tmp_path / "out/a/x").read_bytes() == (tmp_path / "out/b/c/y").read_bytes() == b"new"
 
 
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    written(FileTree(tmp_path), "n" * 255)
+    assert (tmp_path / ("n" * 255)).read_bytes() == b"new"
+
+
 def test_nothing_is_written_through_a_link_or_over_what_is_no_file(tmp_path: Path) -> None:
     made(tmp_path, {"outside/x": b"mine", "out/file": b"mine"})
     out = tmp_path / "out"

@@ -253,12 +253,22 @@ def test_names_become_paths_below_what_was_asked_for() -> None:
     assert file_paths(entries, "a/") == {"a/b/c": ("b", "c"), "a/d": ("d",)}
 
 
-@pytest.mark.parametrize("name", ["../a", "/a", "a//b", "a/../b", "./a", "a/", "..", "a\0b"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../a", "/a", "a//b", "a/../b", "./a", "a/", "..", "a\0b"),
+        pytest.param("a" * 4096, id="too long"),
+        pytest.param("a/" * 255 + "a", id="too deep"),
+    ],
+)
 def test_a_name_that_leads_elsewhere_becomes_no_file(name: str) -> None:
     with pytest.raises(InvalidName, match="cannot be the path of a file"):
         file_paths([BundleEntry(name, 0, 1)])
 
 
 def test_an_entry_that_is_the_folder_of_another_becomes_no_file() -> None:
-    with pytest.raises(InvalidName, match=r"'a'.*the folder of others"):
-        file_paths([BundleEntry("a", 0, 1), BundleEntry("a/b", 1, 1)])
+    entries = [BundleEntry("p/a", 0, 1), BundleEntry("p/a/b/c", 1, 1)]
+    for folder in ("", "p/"):
+        with pytest.raises(InvalidName, match=r"'p/a'.*the folder of others"):
+            file_paths(entries, folder)
+    assert file_paths(entries[1:]) == {"p/a/b/c": ("p", "a", "b", "c")}

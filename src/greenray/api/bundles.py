@@ -127,7 +127,8 @@ class OpenBundle(Mapping[str, bytes]):
         return self._run(lambda: self._bundle.read(name, start, size_bytes))
 
     def extract(self, directory: str | Path, prefix: str = "") -> Extraction:
-        """All entries whose names begin with ``prefix``, as files below ``directory``.
+        """All entries whose names begin with ``prefix``, as files below ``directory``, by what
+        their names have behind its last slash.
 
         Raises: NoSuchEntry, InvalidName (a name would lead elsewhere; nothing was written),
             UnreadableFile, NoSpaceLeft, EntryMismatch, ...

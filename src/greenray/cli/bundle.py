@@ -11,6 +11,7 @@ import typer
 from greenray.cli.options import DEFAULT_STATE_DIR, GatewayOption, KeyOption, StateDirOption
 from greenray.cli.output import Json, command_app, print_result, reporting_errors
 from greenray.display.units import format_size
+from greenray.protocol.foreign_text import printable
 
 if TYPE_CHECKING:
     from greenray.protocol.bundle import BundleEntry
@@ -60,7 +61,7 @@ def list_entries(
 
 def _lines(entries: Sequence[BundleEntry]) -> Iterator[str]:
     for entry in entries:
-        yield f"{format_size(entry.size_bytes):>10}  {entry.name}"
+        yield f"{format_size(entry.size_bytes):>10}  {printable(entry.name)}"
     total = format_size(sum(entry.size_bytes for entry in entries))
     yield f"{total:>10}  in {len(entries)} entries"
 

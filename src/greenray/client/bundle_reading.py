@@ -131,8 +131,8 @@ class Bundle:
         self, directory: Path, prefix: str = "", on_progress: OnProgress | None = None
     ) -> Extraction:
         """All entries whose names begin with ``prefix``, as files below ``directory``, by what
-        their names have beyond it. Each file appears whole; those that were written before an error
-        stay.
+        their names have behind its last slash. Each file appears whole; those that were written
+        before an error stay.
 
         Raises:
             NoSuchEntry: no name begins so. InvalidName: one would lead elsewhere; nothing was
@@ -147,7 +147,8 @@ class Bundle:
             raise NoSuchEntry(
                 f"has no entry below {prefix!r}", self.name, "See 'greenray bundle ls'"
             )
-        place = await asyncio.to_thread(below, directory, file_paths(every, prefix))
+        folder = prefix[: prefix.rfind("/") + 1]
+        place = await asyncio.to_thread(below, directory, file_paths(every, folder))
         total_bytes = sum(entry.size_bytes for entry in every)
         files = EntryFiles(self.name, place, total_bytes, on_progress)
         for volume, entries in zip(self._volumes, wanted, strict=True):

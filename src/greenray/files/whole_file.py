@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import IO
 
 _COPY_BYTES = 1024 * 1024
+_NAME_CHARACTERS = 50
+"""Of the target, in the name of what is written beside it."""
 
 
 class WholeFile:
@@ -28,7 +30,9 @@ class WholeFile:
         self._target = target if self._stream is not None else Path(os.path.realpath(target))
         try:
             directory = None if self._stream is not None else self._target.parent
-            handle, part = tempfile.mkstemp(prefix=f".{self._target.name}.", dir=directory)
+            # Cut, because a name may be as long as a file system takes, and this one is longer.
+            prefix = f".{self._target.name[:_NAME_CHARACTERS]}."
+            handle, part = tempfile.mkstemp(prefix=prefix, dir=directory)
         except BaseException:
             self._close_stream()
             raise

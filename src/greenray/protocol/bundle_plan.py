@@ -13,6 +13,9 @@ VOLUME_TAG = "greenray.volume"
 VOLUMES_TAG = "greenray.volumes"
 
 _ENTRY_SEPARATOR = "//"
+_MAX_PATH_BYTES, _MAX_PATH_PARTS = 4095, 255
+"""Of a name that is to become a file. No file system has longer ones, nobody deeper ones, and a
+bundle that means harm would take time and memory with them."""
 
 
 class Sized(Protocol):
@@ -127,30 +130,31 @@ def _run(entries: Sequence[BundleEntry]) -> EntryRun:
 # --- names as files ------------------------------------------------------------------------------
 
 
-def file_path(name: str, prefix: str = "") -> tuple[str, ...]:
+def file_path(name: str, folder: str = "") -> tuple[str, ...]:
     """The folders and the file that an entry becomes, below the directory that it is got into; the
-    ``prefix`` that was asked for is left out. Raises InvalidName: it would be outside, or nothing.
+    ``folder`` of the bundle that was asked for, with its slash, is left out.
+
+    Raises InvalidName: it would be outside, or nothing.
     """
-    parts = tuple(name.removeprefix(prefix).split("/"))
-    if any(part in ("", ".", "..") or "\0" in part for part in parts):
-        raise InvalidName(
-            "cannot be the path of a file below a directory",
-            f"entry {name!r}",
-            "Get this entry alone, and name the file",
-        )
+    path = name.removeprefix(folder)
+    is_long = len(path.encode()) > _MAX_PATH_BYTES or path.count("/") >= _MAX_PATH_PARTS
+    parts = tuple(path.split("/")) if not is_long else ()
+    if not parts or any(part in ("", ".", "..") or "\0" in part for part in parts):
+        raise _no_file("cannot be the path of a file below a directory", name)
     return parts
 
 
-def file_paths(entries: Iterable[BundleEntry], prefix: str = "") -> Mapping[str, tuple[str, ...]]:
+def file_paths(entries: Iterable[BundleEntry], folder: str = "") -> Mapping[str, tuple[str, ...]]:
     """``file_path`` of each, by its name. Raises InvalidName, also when one is the folder of
     another."""
-    paths = {entry.name: file_path(entry.name, prefix) for entry in entries}
-    folders = {path[:depth] for path in paths.values() for depth in range(1, len(path))}
-    for name, path in paths.items():
-        if path in folders:
-            raise InvalidName(
-                "is an entry, and the folder of others",
-                f"entry {name!r}",
-                "Get it alone, and name the file",
-            )
+    paths = {entry.name: file_path(entry.name, folder) for entry in entries}
+    for name in paths:
+        above = name
+        while len(above := above.rpartition("/")[0]) > len(folder):
+            if above in paths:
+                raise _no_file("is an entry, and the folder of others", above)
     return paths
+
+
+def _no_file(what: str, name: str) -> InvalidName:
+    return InvalidName(what, f"entry {name[:80]!r}", "Get this entry alone, and name the file")
