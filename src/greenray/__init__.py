@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from greenray.capacity.planning import Load, MemoryNeed, NodeSize, StageCost
     from greenray.capacity.tables import CapacityPlan, StageTable, plan_capacity
     from greenray.client.download_sources import DownloadSources
+    from greenray.client.put_outcome import PutOutcome, PutStatus
     from greenray.client.setbacks import FailedStep, ReplacedSecondary
     from greenray.cluster.on_ray.payload import block, put_block
     from greenray.cluster.scrub import ScrubReport
@@ -48,6 +49,8 @@ __all__ = [
     "ObjectTimeline",
     "OpenBundle",
     "PieceTable",
+    "PutOutcome",
+    "PutStatus",
     "RebuiltSegment",
     "ReplacedSecondary",
     "ScrubReport",
@@ -68,6 +71,7 @@ __all__ = [
 
 _MODULES = {
     "greenray.capacity.planning": ("Load", "MemoryNeed", "NodeSize", "StageCost"),
+    "greenray.client.put_outcome": ("PutOutcome", "PutStatus"),
     "greenray.client.setbacks": ("FailedStep", "ReplacedSecondary"),
     "greenray.client.download_sources": ("DownloadSources",),
     "greenray.cluster.on_ray.payload": ("block", "put_block"),

@@ -93,7 +93,7 @@ def test_a_folder_and_all_entries_are_got(here: Surroundings) -> None:
         (("get", "photos/all//", "x", "--range", "0-2"), 2, "goes with one entry"),
         (("get", "photos/all", "x", "--range", "0-2"), 2, "goes with an entry of a bundle"),
         (("get", "photos/all"), 2, "name the file, or the directory"),
-        (("put", "files", "files", "photos/x"), 2, "go with --bundle"),
+        (("put", "--skip-unreadable", "files", "photos/x"), 2, "go with --bundle"),
         (("put", "--bundle", "none", "photos/x"), 1, "no such file or directory"),
     ],
 )

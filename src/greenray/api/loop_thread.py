@@ -4,6 +4,7 @@ with the cell that calls us)."""
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
 from collections.abc import Coroutine
 from typing import Any, TypeVar
@@ -27,6 +28,10 @@ class LoopThread:
             self._loop.call_soon_threadsafe(task.cancel)
             asyncio.run_coroutine_threadsafe(_ended(task), self._loop).result()
             raise
+
+    def submit(self, work: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """``work`` as a future, whose cancellation cancels it."""
+        return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     def stop(self) -> None:
         """End the thread; nothing may be running in it any more."""

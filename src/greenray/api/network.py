@@ -10,19 +10,29 @@ import atexit
 import io
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack
+from collections.abc import (
+    AsyncGenerator,
+    Awaitable,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
+from contextlib import AsyncExitStack, ExitStack, aclosing
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
+from weakref import WeakSet
 
 from greenray.actors.ports import CollectionReport
 from greenray.api.bundles import BundleResult, OpenBundle
 from greenray.api.inspection import Inspector, PieceTable, RebuiltSegment, SealTransaction
 from greenray.api.loop_thread import LoopThread
+from greenray.api.many_puts import ManyPuts
 from greenray.api.notebook_logging import hide_widget_hints
 from greenray.api.results import JobStatus, JobTable, SpaceTable, StoredObject
 from greenray.capacity.measurement import measure_stages
@@ -36,6 +46,10 @@ from greenray.client.download_sources import OnSources
 from greenray.client.network_file import NetworkFile, read_network
 from greenray.client.network_health import NetworkHealth, answered, ask_health
 from greenray.client.payload_io import PayloadFile, download_target
+from greenray.client.put_entries import PutEntry
+from greenray.client.put_manifest import opened_manifest
+from greenray.client.put_many import ManySettings, PutMany
+from greenray.client.put_outcome import PutOutcome
 from greenray.client.setbacks import OnSetback
 from greenray.client.storage_client import StorageClient, WaitFor
 from greenray.client.user import open_client, split_name
@@ -218,6 +232,7 @@ class Network:
         self._dialect: Dialect = get_dialect(found.dialect)
         self._loop = loop
         self._closed = False
+        self._acts: WeakSet[ManyPuts] = WeakSet()
         with undo:
             connections = AsyncExitStack()
             undo.callback(lambda: loop.run(connections.aclose()))
@@ -244,6 +259,8 @@ class Network:
         """Stop what this process started. Idempotent."""
         if not self._closed:
             self._closed = True
+            for puts in list(self._acts):
+                puts.close()
             atexit.unregister(self.close)
             self._undo.close()
 
@@ -290,6 +307,57 @@ class Network:
         )
         stages = {stage.value: seconds for stage, seconds in result.seconds.items()}
         return StoredObject(JobStatus.from_json(result.status), stages, result.setbacks)
+
+    def put_many(
+        self,
+        entries: Iterable[tuple[Payload, str]],
+        *,
+        wait: str = "sealed",
+        replica: bool = False,
+        manifest: str | Path | None = None,
+        in_the_air: int = 256,
+    ) -> ManyPuts:
+        """Store many payloads as one act. Iterate the result, with ``for`` or ``async for``: there
+        is one ``PutOutcome`` of each entry, as they end. One that fails does not stop the others.
+
+        Args:
+            entries: (payload, ``bucket/object``) pairs, taken one by one in another thread.
+            wait, replica: as in ``put``.
+            manifest: a file that keeps what is sealed. Run again with it, files that have not
+                changed are not read again; without one, what is sealed is found on chain.
+            in_the_air: how many are hashed, created, uploaded or waited for at a time.
+
+        Raises, while it is iterated: StoreError (the manifest cannot be written), InvalidInput (it
+            is no manifest, or another chain's), what ``entries`` raises.
+        """
+        if wait not in [w.value for w in WaitFor]:
+            raise InvalidInput(f"{wait!r} is neither 'sealed' nor 'uploaded'", "wait")
+        if in_the_air < 1:
+            raise InvalidInput(f"{in_the_air} is not positive", "in_the_air")
+        kind = (
+            RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
+        )
+
+        async def outcomes() -> AsyncGenerator[PutOutcome]:
+            async with opened_manifest(Path(manifest) if manifest else None, self._client) as found:
+                many = PutMany(
+                    self._client,
+                    options=PutOptions(redundancy_type=kind),
+                    wait=WaitFor(wait),
+                    manifest=found,
+                    settings=ManySettings(in_the_air=in_the_air),
+                )
+                async with aclosing(
+                    many.outcomes(
+                        PutEntry(_payload(source, self.state_dir), name) for source, name in entries
+                    )
+                ) as ended:
+                    async for outcome in ended:
+                        yield outcome
+
+        puts = ManyPuts(self._loop, outcomes())
+        self._acts.add(puts)
+        return puts
 
     @overload
     def get(self, name: str, *, on_sources: OnSources | None = None) -> bytes: ...

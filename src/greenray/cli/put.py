@@ -1,10 +1,12 @@
-"""``greenray put``."""
+"""``greenray put``: one file, or many as one act."""
 
 from __future__ import annotations
 
 import asyncio
+import glob
+import os
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -12,18 +14,38 @@ from greenray.cli.options import DEFAULT_STATE_DIR, GatewayOption, KeyOption, St
 from greenray.cli.output import Json, command_app, print_result, reporting_errors
 from greenray.display.units import format_size
 
+if TYPE_CHECKING:
+    from greenray.client.creation import PutOptions
+    from greenray.client.storage_client import PutResult, WaitFor
+
 app = command_app()
 
 
 @app.command()
 def put(
-    files: Annotated[
-        list[Path],
+    names: Annotated[
+        list[str],
         typer.Argument(
-            metavar="FILE", help="The file to store; with --bundle files and directories."
+            metavar="FILE... BUCKET/OBJECT",
+            help="The file to store and its name; or several files, directories or patterns, and "
+            "BUCKET or BUCKET/PREFIX, below which each has its own name. With --bundle files and "
+            "directories that become one object.",
         ),
     ],
-    name: Annotated[str, typer.Argument(metavar="BUCKET/OBJECT")],
+    recursive: Annotated[
+        bool, typer.Option("--recursive", "-r", help="Put all files below a directory.")
+    ] = False,
+    from_list: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Put the files that it names, a line each; - is stdin."),
+    ] = None,
+    manifest: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Keep there what is sealed; run again, those files are not read again.",
+        ),
+    ] = None,
     wait: Annotated[str, typer.Option(help="Return when the object is 'sealed' or 'uploaded'.")] = (
         "sealed"
     ),
@@ -48,40 +70,94 @@ def put(
     gateway: GatewayOption = None,
     as_json: Json = False,
 ) -> None:
-    """Store a file as BUCKET/OBJECT, and create both if they do not exist."""
-    from greenray.cli.put_bundle import BundleOrder, put_bundle
-    from greenray.cli.transfer import transfer_display
+    """Store a file as BUCKET/OBJECT, and create both if they do not exist.
+
+    Many files: several, a pattern in quotes, --recursive DIRECTORY or --from-list. One that fails
+    does not stop the others; it is named at the end, and the exit code is 1. Run again, only what
+    is not sealed is done. With --json there is a line for each, and one that sums up.
+    """
     from greenray.client.creation import PutOptions
-    from greenray.client.network_file import read_network
-    from greenray.client.storage_client import PutResult, WaitFor
-    from greenray.client.user import open_client, split_name
+    from greenray.client.storage_client import WaitFor
     from greenray.protocol.objects import RedundancyType
 
     if wait not in [w.value for w in WaitFor]:
         raise typer.BadParameter(f"{wait!r} is neither 'sealed' nor 'uploaded'")
+    *sources, target = names
+    if not sources and from_list is None:
+        raise typer.BadParameter("name a file, and the BUCKET/OBJECT that it is to be")
     redundancy = (
         RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
     )
-
+    is_many = recursive or from_list is not None or manifest is not None
     if bundle:
-        order = BundleOrder(files, name, WaitFor(wait), redundancy, skip_unreadable, spool)
+        from greenray.cli.put_bundle import BundleOrder, put_bundle
+
+        if is_many:
+            raise typer.BadParameter("--recursive, --from-list and --manifest make no bundle")
+        files = [Path(source) for source in sources]
+        order = BundleOrder(files, target, WaitFor(wait), redundancy, skip_unreadable, spool)
         put_bundle(order, state_dir, key, gateway, as_json)
         return
-    if skip_unreadable or spool is not None or len(files) != 1:
-        raise typer.BadParameter("several files, --skip-unreadable and --spool go with --bundle")
+    if skip_unreadable or spool is not None:
+        raise typer.BadParameter("--skip-unreadable and --spool go with --bundle")
+    options = PutOptions(redundancy_type=redundancy)
+    is_many = is_many or len(sources) > 1
+    if not is_many and not _is_pattern(sources[0]):
+        _put_one(
+            Path(sources[0]),
+            target,
+            WaitFor(wait),
+            options,
+            state_dir,
+            key,
+            gateway,
+            as_json=as_json,
+        )
+        return
+    from greenray.cli.put_many import ManyPutOrder, put_many
+
+    put_many(
+        ManyPutOrder(
+            tuple(sources), target, recursive, from_list, manifest, WaitFor(wait), options
+        ),
+        state_dir,
+        key,
+        gateway,
+        as_json=as_json,
+    )
+
+
+def _is_pattern(source: str) -> bool:
+    return glob.has_magic(source) and not os.path.lexists(source)
+
+
+def _put_one(
+    file: Path,
+    name: str,
+    wait: WaitFor,
+    options: PutOptions,
+    state_dir: Path,
+    key: Path | None,
+    gateway: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    from greenray.cli.transfer import transfer_display
+    from greenray.client.network_file import read_network
+    from greenray.client.user import open_client, split_name
 
     async def run() -> PutResult:
         bucket_name, object_name = split_name(name)
         async with open_client(read_network(state_dir), key, gateway) as client:
             with transfer_display() as display:
                 return await client.put(
-                    files[0],
+                    file,
                     bucket_name,
                     object_name,
-                    wait=WaitFor(wait),
+                    wait=wait,
                     on_progress=display.show,
                     on_setback=lambda setback: display.note(f"{name}: {setback}"),
-                    options=PutOptions(redundancy_type=redundancy),
+                    options=options,
                 )
 
     with reporting_errors(as_json):

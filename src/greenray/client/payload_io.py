@@ -53,16 +53,17 @@ def opened(source: Path | PayloadFile) -> Iterator[tuple[PayloadFile, str]]:
     """
     if isinstance(source, Path):
         try:
-            with source.open("rb", buffering=0) as file:
-                if not file.seekable():
-                    raise _not_seekable(str(source))
-                yield file, str(source)
-        except (FileNotFoundError, IsADirectoryError, PermissionError, NotADirectoryError) as error:
+            opened_file = source.open("rb", buffering=0)
+        except OSError as error:
             raise UnreadableFile(
                 f"the file cannot be read ({error.strerror})",
                 str(source),
                 "Check the path and its permissions.",
             ) from error
+        with opened_file as file:
+            if not file.seekable():
+                raise _not_seekable(str(source))
+            yield file, str(source)
         return
     name = str(getattr(source, "name", "stream"))
     if not source.seekable():

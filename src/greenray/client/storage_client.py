@@ -147,6 +147,7 @@ class StorageClient:
         when that is not what the chain says. ``history``: of the same chain, where seals are seen
         without asking for each object."""
         self._chain = chain
+        self._history = history
         self._settings = settings or ClientSettings()
         self._seals = SealNews(history, self._settings.poll_interval_s)
         self._waiting = 0
@@ -182,6 +183,12 @@ class StorageClient:
         await self._seals.close()
         for session in (self._gateway, *self._others.values()):
             await session.close()
+
+    async def chain_identity(self) -> tuple[str, str]:
+        """The chain's id, and the hash of its first block, by which chains of one id are told
+        apart; empty where nobody can say. Raises ChainError."""
+        first = await self._history.first_block_hash() if self._history is not None else ""
+        return await self._chain.chain_id(), first
 
     # --- put -------------------------------------------------------------------------------------
 

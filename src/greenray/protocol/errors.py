@@ -84,6 +84,12 @@ class PayloadSizeMismatch(InvalidInput):
     reason = "payload-size-mismatch"
 
 
+class PayloadChanged(InvalidInput):
+    """A file was written to between its checksums and its upload, or while it was read."""
+
+    reason = "payload-changed"
+
+
 class PayloadInterrupted(GreenrayError):
     """The sender went away, or was silent for too long, in the middle of a payload."""
 
