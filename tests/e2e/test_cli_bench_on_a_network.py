@@ -103,7 +103,10 @@ def test_small_objects_are_counted_from_put_to_sealed_and_their_creation_apart()
     found = {(row["metric"], row["objects_in_parallel"]) for row in document["rows"]}
     for at_once in (1, 2):
         assert {("put to sealed", at_once), ("created before", at_once)} <= found
+    act = {row["metric"] for row in document["rows"] if row["objects_in_parallel"] is None}
+    assert {"created, put and sealed", "CPU of the client per object"} <= act
     summary = document["summary"]
+    assert summary["created_put_and_sealed_objects_s"] > 0
     assert summary["put_answered_objects_s"] >= summary["put_to_sealed_objects_s"] > 0
 
 

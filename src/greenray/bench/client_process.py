@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -12,8 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from greenray.bench.child import Handler, Tell
-from greenray.bench.uploads import BenchClient, ObjectTimes
+from greenray.bench.uploads import BUCKET, BenchClient, ObjectTimes
 from greenray.client.network_file import NetworkFile
+from greenray.client.put_entries import PutEntry
+from greenray.client.put_many import PutMany
+from greenray.client.storage_client import StorageClient
+from greenray.client.user import open_client
 from greenray.protocol.objects import ObjectInfo
 
 
@@ -29,6 +33,15 @@ class PutObjects:
     object_names: tuple[str, ...]
     at_once: int = 1
     laid_out: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PutAct:
+    """Put ``source`` as each of them as one act, their creation included, as any user's client
+    does. Answered by the seconds until the last is sealed."""
+
+    source: Path
+    object_names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +104,7 @@ class PutTimes:
 
 @asynccontextmanager
 async def client_service(network: NetworkFile) -> AsyncIterator[Handler]:
-    async with BenchClient.opened(network) as client:
+    async with BenchClient.opened(network) as client, open_client(network) as user:
         params = await client.chain.storage_params()
         buffers: dict[int, bytearray] = {}
 
@@ -103,6 +116,8 @@ async def client_service(network: NetworkFile) -> AsyncIterator[Handler]:
                     return await client.timeline(object_name)
                 case PutObjects():
                     return await _put(client, message, tell)
+                case PutAct(source, object_names):
+                    return await _put_act(user, source, object_names)
                 case PutToFloor(endpoint, source, size_bytes):
                     return await client.upload_to(endpoint, source, size_bytes)
                 case GetObject() | GetFromFloor():
@@ -123,6 +138,16 @@ def _get(
     else:
         seconds = client.fetch_from(message.endpoint, message.path, buffer)
     return seconds, sha256(buffer).hexdigest()
+
+
+async def _put_act(user: StorageClient, source: Path, object_names: Sequence[str]) -> float:
+    """Raises what one of them fails with."""
+    began_at = time.perf_counter()
+    entries = (PutEntry(source, f"{BUCKET}/{name}") for name in object_names)
+    async for outcome in PutMany(user).outcomes(entries):
+        if outcome.error is not None:
+            raise outcome.error
+    return time.perf_counter() - began_at
 
 
 async def _put(client: BenchClient, message: PutObjects, tell: Tell) -> PutTimes:

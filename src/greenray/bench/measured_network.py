@@ -16,6 +16,7 @@ from greenray.bench.client_process import (
     AskTimeline,
     GetFromFloor,
     GetObject,
+    PutAct,
     PutObjects,
     PutTimes,
     PutToFloor,
@@ -90,6 +91,14 @@ class PutCost:
         return self.last.answered_at - self.uploading_at
 
 
+@dataclass(frozen=True, slots=True)
+class ActCost:
+    """Of many objects that were created, uploaded and sealed together."""
+
+    seconds: float
+    cpu: CpuTimes
+
+
 class MeasuredNetwork:
     """Only the tree of the network's process counts as what the servers cost."""
 
@@ -143,6 +152,15 @@ class MeasuredNetwork:
             memory.bytes_between(last.uploading_at, last.sealed_at),
             self.spilled_bytes() - spilled_before_bytes,
         )
+
+    def put_act(self, source: Path, object_names: Sequence[str]) -> ActCost:
+        """The same payload as all these objects, as one act with their creation. Raises what a put
+        raises."""
+        before = self._cpu()
+        seconds: float = self._client.ask(PutAct(source, tuple(object_names)))
+        after = self._cpu()
+        cpu = CpuTimes(after.servers_s - before.servers_s, after.client_s - before.client_s)
+        return ActCost(seconds, cpu)
 
     def get(self, object_name: str, size_bytes: int) -> tuple[float, str, float]:
         """(seconds, SHA-256 as hex, CPU seconds of the servers) of a download."""

@@ -96,7 +96,8 @@ _EXPLANATIONS = {
     ),
     "small": (
         "From the first payload byte of the first object to the last seal; *created before*: "
-        "approvals and transactions that create the objects on chain."
+        "approvals and transactions that create the objects on chain. *Creation included*: one "
+        "act of a client, from its first hash to the last seal."
     ),
     "store": (
         "Columns are written under new keys, in appends of at most 16 MiB, and finished; a durable "

@@ -1,4 +1,5 @@
-"""``bench small``: many small objects, from put to sealed; their creation on chain stands apart."""
+"""``bench small``: many small objects, from put to sealed; with their creation on chain, and with
+that apart."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from greenray.bench.measured_network import PutCost
+from greenray.bench.measured_network import ActCost, PutCost
 from greenray.bench.records import BenchResult, Case, Row
 from greenray.bench.runner import OnStep, interleaved, result_of
 from greenray.bench.site import Site, opened_site
@@ -36,7 +37,8 @@ class SmallOptions:
 
 def run_small(options: SmallOptions, on_step: OnStep) -> BenchResult:
     """Raises whatever stops the network or the client; IntegrityHashMismatch when bytes differ."""
-    stored_bytes = options.object_size_bytes * options.objects * len(options.objects_in_parallel)
+    sides = len(options.objects_in_parallel) + 1
+    stored_bytes = options.object_size_bytes * options.objects * sides
     needed_bytes = 8 * stored_bytes * (options.repeats + 1)
     with opened_site(options.settings, options.work_dir, needed_bytes, on_step) as site:
         return small_on(site, options, on_step)
@@ -62,8 +64,15 @@ def small_on(site: Site, options: SmallOptions, on_step: OnStep) -> BenchResult:
             raise IntegrityHashMismatch("what came back is not what went in", names[-1])
         return cost
 
+    def put_act(number: int) -> ActCost:
+        cost = network.put_act(source, network.new_names(options.objects))
+        rate = options.objects / cost.seconds
+        on_step(f"as one act, {'repeat' if number else 'warm-up'}: {rate:.0f} objects/s")
+        return cost
+
     sides = [partial(put, at_once) for at_once in options.objects_in_parallel]
     found = interleaved(options.repeats + 1, sides)
+    acts = [put_act(number) for number in range(options.repeats + 1)]
     rows: list[Row] = []
     for at_once, costs in zip(options.objects_in_parallel, found, strict=True):
         case = Case(
@@ -73,6 +82,12 @@ def small_on(site: Site, options: SmallOptions, on_step: OnStep) -> BenchResult:
             durable=site.settings.durable,
         )
         rows += small_rows(case, options.objects, costs)
+    act = Case(
+        "small objects, creation included",
+        object_size_bytes=options.object_size_bytes,
+        durable=site.settings.durable,
+    )
+    rows += act_rows(act, options.objects, acts)
     spilled_bytes = network.spilled_bytes() - spilled_before
     return result_of(
         "small",
@@ -106,6 +121,22 @@ def small_rows(case: Case, objects: int, costs: Sequence[PutCost]) -> list[Row]:
     ]
 
 
+def act_rows(case: Case, objects: int, costs: Sequence[ActCost]) -> list[Row]:
+    """The first of ``costs`` is the warm-up, which does not count."""
+    timed = costs[1:]
+
+    def per_object_ms(metric: str, cpu_s: Callable[[ActCost], float]) -> Row:
+        values = tuple(1e3 * cpu_s(cost) / objects for cost in timed)
+        return Row(case, metric, "ms", values, higher_is_better=False)
+
+    rates = tuple(objects / cost.seconds for cost in timed)
+    return [
+        Row(case, "created, put and sealed", "objects/s", rates),
+        per_object_ms("CPU of the servers per object", lambda cost: cost.cpu.servers_s),
+        per_object_ms("CPU of the client per object", lambda cost: cost.cpu.client_s),
+    ]
+
+
 def _times(cost: PutCost, seconds: Callable[[ObjectTimes], float]) -> Spread:
     """Over the objects of one repeat, in milliseconds."""
     return Spread.of([1e3 * seconds(times) for times in cost.times.objects], higher_is_better=False)
@@ -129,4 +160,5 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
         "put_to_sealed_objects_s": best("put to sealed"),
         "put_answered_objects_s": best("put answered"),
         "created_objects_s": best("created before"),
+        "created_put_and_sealed_objects_s": best("created, put and sealed"),
     }
