@@ -3,7 +3,7 @@
 # Tests start some hundred processes, which would all compile the sources again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-chain test-stock long chaos faults floods lint format clean notebooks lock release
+.PHONY: demo test test-chain test-stock long chaos faults floods fuzz lint format clean notebooks lock release
 
 demo: .venv/ready
 	.venv/bin/greenray demo --size 256MiB
@@ -35,6 +35,12 @@ FIRST = 0
 faults: .venv/ready-dev
 	.venv/bin/python -m tests.support.worlds --first $(FIRST) --seeds $(SEEDS) \
 		$(if $(SEED),--seed $(SEED)) $(if $(SHRINK),--shrink)
+
+# Random HTTP, signed and not, slow and broken off: make fuzz MINUTES=60, FIRST=1000 to begin elsewhere,
+# or one conversation again: make fuzz SEED=123.
+MINUTES = 60
+fuzz: .venv/ready-dev
+	.venv/bin/python -m tests.hostile.fuzz --minutes $(MINUTES) --first $(FIRST) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/ready-dev
 	.venv/bin/ruff check .

@@ -27,6 +27,7 @@ from greenray.actors.collector.settings import CollectorSettings
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding
+from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.p2p.actor import P2P, PeerTransport
 from greenray.actors.ports import ReceiverPort, SealerPort, UploaderPort
 from greenray.actors.replication.settings import InClusterSettings, ReplicationSettings
@@ -161,6 +162,7 @@ class WholeNetwork:
         self.rpc = RpcSettings()
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
         self.in_cluster = InClusterSettings()
+        self.gateway = GatewaySettings()
         self.downloader = DownloaderSettings(download_budget_bytes=1 << 20)
         self.scrubber = ScrubberSettings(retry_s=0.1)
         self.collector = CollectorSettings(delay_s=0.001)
@@ -301,6 +303,7 @@ class WholeNetwork:
             cold_columns_bytes=1 << 20,
             replication_bytes=1 << 18,
             downloader=self.downloader,
+            gateway=self.gateway,
             scrubber=self.scrubber,
             collector=self.collector,
             uploader=uploader,

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from greenray.listening.connections import Connection, Connections
@@ -19,6 +20,8 @@ SERVER_NAME = "greenray"
 """Without a version: whoever looks for one may ask its owner."""
 _LINGER_S = 1.0
 """So long a refused client may go on sending before the connection is closed under the answer."""
+
+_FAULTS_OF_CLIENTS = (ConnectionError, HttpProcessingError, web.RequestPayloadError)
 
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 Refuse = Callable[[BaseException], web.Response]
@@ -139,6 +142,11 @@ class BoundedHandler(RequestHandler):
         answer = _LastWord(self._server.refuse(exc), self._linger)
         answer.force_close()
         return answer
+
+    def log_exception(self, *args: Any, **kwargs: Any) -> None:
+        """The library says what breaks while it drops a body that nobody wanted."""
+        if not isinstance(kwargs.get("exc_info"), _FAULTS_OF_CLIENTS):
+            super().log_exception(*args, **kwargs)
 
     async def _linger(self) -> None:
         """Bytes that are not read when a connection is closed would take the answer with them."""

@@ -1,0 +1,1 @@
+"""Random HTTP against a network in one process; ``python -m tests.hostile.fuzz``."""
