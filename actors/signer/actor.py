@@ -85,6 +85,7 @@ class Signer:
         living = _living(rows)
         if living is not None:
             return _ticket(living)
+        await queue.check_funds()  # before receipts, whose signatures take long to verify
         await self._check_receipts(order)
         outcome = await self._watcher.sealed_outcome(order, rows)
         if outcome is not None:

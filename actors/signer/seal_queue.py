@@ -125,13 +125,24 @@ class SealQueue:
         self._looking: asyncio.Task[bool] | None = None
         self._expected: int | None = None
 
+    async def check_funds(self) -> None:
+        """Whether something can be sent at all: while the address is known to have no coins, one
+        question for all jobs that wait for them at the moment. Raises SealAccountWithoutFunds."""
+        unpaid = self._unpaid
+        if unpaid is None:
+            return
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.create_task(self._can_pay())
+        if not await asyncio.shield(self._looking):
+            raise SealAccountWithoutFunds(*unpaid.args)
+
     async def submit(self, request: TransactionRequest) -> TransactionRow:
         """The row of the request's transaction, once a node has accepted it.
 
         Raises: TransactionRefused, SealAccountWithoutFunds, StaleJob, ChainError (the transaction
         may be living: ask again), StoreError.
         """
-        await self._check_funds()
+        await self.check_funds()
         self._waiting.append(request)
         self._start_worker()
         return await request.done
@@ -141,7 +152,7 @@ class SealQueue:
 
         Raises: what keeps the first of them from going on: SealAccountWithoutFunds, ChainError.
         """
-        await self._check_funds()
+        await self.check_funds()
         self.stale = True
         synced: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._syncing.append(synced)
@@ -458,17 +469,6 @@ class SealQueue:
             log.error("nothing is sealed: %s", error)
         self._unpaid = error
         return error
-
-    async def _check_funds(self) -> None:
-        """One question for all jobs that wait for coins at the moment. Raises
-        SealAccountWithoutFunds."""
-        unpaid = self._unpaid
-        if unpaid is None:
-            return
-        if self._looking is None or self._looking.done():
-            self._looking = asyncio.create_task(self._can_pay())
-        if not await asyncio.shield(self._looking):
-            raise SealAccountWithoutFunds(*unpaid.args)
 
     async def _can_pay(self) -> bool:
         cost = max([self._dialect.seal_cost.amount, *(g.fee_amount for g in self._gas.values())])

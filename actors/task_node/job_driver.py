@@ -72,9 +72,12 @@ class JobDriver:
             step = self._row().step
             try:
                 await self._take(step)
+                if step is not Step.RETRY:
+                    await self._wake_others()
             except StaleJob:
                 raise
             except ReceiptsVoid as error:
+                await self._wake_others()
                 await self._replicate_again(error)
             except Exception as error:
                 await self._fail(error)
@@ -154,6 +157,16 @@ class JobDriver:
                 self._seal_order(), self._settings.seal_timeout_s
             )
         await self._record(SealFinished(outcome.height, outcome.tx_hash))
+
+    async def _wake_others(self) -> None:
+        """What this job was parked for has come, for all that wait for the same. (After an error of
+        another kind nobody knows, and the next of them looks.)"""
+        if self._parked_for:
+            waits_for, self._parked_for = self._parked_for, ""
+            try:
+                await self._ports.job_store.wake_parked(self._job.sp_address, waits_for)
+            except GreenrayError as error:
+                log.warning("jobs that waited for %s go on one by one: %s", waits_for, error)
 
     # --- recording -----------------------------------------------------------------------------
 

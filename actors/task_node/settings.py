@@ -19,7 +19,8 @@ class DriverSettings:
     retry_cap_s: PositiveSeconds = 300.0
     """The longest pause between two retries."""
     parked_look_s: PositiveSeconds = 10.0
-    """How often a parked job looks whether what it waits for has come: funds, or a chain's node."""
+    """How often one of the parked jobs of an SP looks whether what they wait for has come: coins,
+    or a chain's node."""
     hot_from_bytes: int = 0
     """Smaller columns are not asked for: the Uploaders do not keep them."""
     replication: ReplicationSettings = field(default_factory=ReplicationSettings)

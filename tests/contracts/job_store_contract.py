@@ -14,6 +14,7 @@ from greenray.protocol.errors import (
     IllegalTransition,
     InvalidInput,
     NoSuchJob,
+    SealAccountWithoutFunds,
     StaleJob,
     TooFewApprovals,
 )
@@ -32,6 +33,7 @@ from greenray.protocol.job_events import (
     SealWatchStarted,
     SecondaryFinished,
     SecondaryReplaced,
+    SignFailed,
     SignFinished,
     SignStarted,
     UploadFailed,
@@ -57,6 +59,7 @@ SIGNER = "0x6f1C7ECc2E3E3F2C1eBc2c19bd4C4F0F1A4fE6b1"
 LEASE_S = 30.0
 DEADLINE_S = 86_400.0
 FAILURE = JobError.of(TooFewApprovals("5 of 6"))
+COINS = JobError.of(SealAccountWithoutFunds("no coins"))
 SEGMENT = 16 * 1024 * 1024
 LARGE = replace(HELLO, id=2, object_name="large", payload_size=9 * SEGMENT + 1)
 """Ten segments: batches of 4, 4 and 2."""
@@ -107,6 +110,15 @@ async def uploaded(store: JobStore, info: ObjectInfo = HELLO, sp: str = PRIMARY)
 async def after(store: JobStore, job: JobContext, *events: JobEvent) -> JobContext:
     for event in events:
         job = await store.apply(update(job, event))
+    return job
+
+
+async def parked(
+    store: JobStore, info: ObjectInfo, look_at: float, waits_for: str = ""
+) -> JobContext:
+    error = replace(COINS, waits_for=waits_for or COINS.waits_for)
+    job = await after(store, await signing(store, info), SignFailed(error, look_at))
+    await store.release_job(job.sp_address, job.job_id, job.epoch)
     return job
 
 
@@ -262,6 +274,49 @@ class JobStoreContract:
             await store.begin_again(PRIMARY, job.job_id, DEADLINE_S)
         with pytest.raises(NoSuchJob):
             await store.begin_again(PRIMARY, job.job_id + 1, DEADLINE_S)
+
+    async def test_of_jobs_that_are_parked_for_the_same_one_looks_for_all(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        ids = range(1, 501)
+        jobs = [await parked(store, replace(HELLO, id=one), clock.now + 10) for one in ids]
+        other = await parked(store, replace(HELLO, id=1001), clock.now + 10, "a chain")
+        healthy = await uploaded(store, replace(HELLO, id=1000))
+
+        assert await store.next_due_in_s() == 0.0
+        (claimed,) = await store.claim_jobs("node", LEASE_S, 10)
+        assert claimed.job_id == healthy.job_id
+        assert await store.next_due_in_s() == 10.0
+
+        clock.now += 10
+        looking = await store.claim_jobs("node", LEASE_S, 10)
+        assert sorted(job.object_id for job in looking) == [1, other.object_id]
+        assert await store.claim_jobs("node", LEASE_S, 10) == ()
+        (look,) = (job for job in looking if job.object_id == 1)
+        look = await after(store, look, RetryDue(), SignFailed(COINS, clock.now + 10))
+        await store.release_job(look.sp_address, look.job_id, look.epoch)
+        assert await store.next_due_in_s() == 10.0
+
+        clock.now += 10
+        (look,) = await store.claim_jobs("node", LEASE_S, 1)
+        assert look.object_id == 2, "not the same one again"
+        await after(store, look, RetryDue(), SignFinished("HASH"))
+        assert await store.wake_parked(PRIMARY, COINS.waits_for) == len(jobs) - 1
+        assert len(await store.claim_jobs("node", LEASE_S, 1000)) == len(jobs) - 1
+
+    async def test_a_parked_job_whose_looker_is_gone_is_looked_at_after_a_lease(
+        self, store: JobStore, clock: Clock
+    ) -> None:
+        first = await parked(store, HELLO, clock.now + 10)
+        second = await parked(store, LARGE, clock.now + 11)
+        clock.now += 12
+        for job in (first, second):
+            (looking,) = await store.claim_jobs("node", LEASE_S, 9)
+            assert looking.job_id == job.job_id
+            await after(store, looking, GivenUp())
+            clock.now += LEASE_S
+        assert await store.claim_jobs("node", LEASE_S, 9) == ()
+        assert await store.next_due_in_s() is None
 
     async def test_nobody_is_answered_for_an_object_that_has_no_job(self, store: JobStore) -> None:
         await begin(store)

@@ -34,9 +34,11 @@ from greenray.protocol.job_table import TASK_NODE_STATES, apply, can_be_removed,
 from greenray.protocol.objects import ObjectIdentity, ObjectInfo, StorageParams
 from greenray.storage.integrity_rows import put_integrity
 from greenray.storage.job_codec import JOB_COLUMNS, decode_job, encode_value, job_columns
+from greenray.storage.parked_rows import due_looks, next_look_at, note_parked
 from greenray.storage.ports import IntegrityRecord, JobUpdate
 
-_SELECT = f"SELECT {', '.join(JOB_COLUMNS)}, object_info, params, details FROM jobs"
+_ALL = f"{', '.join(JOB_COLUMNS)}, object_info, params, details"
+_SELECT = f"SELECT {_ALL} FROM jobs"
 _CHANGING = tuple(c for c in (*JOB_COLUMNS, "details") if c not in ("job_id", "sp_address"))
 _UPDATE = f"UPDATE jobs SET {', '.join(f'{c} = :{c}' for c in _CHANGING)} WHERE job_id = :job_id"
 _INSERT_COLUMNS = (
@@ -124,6 +126,7 @@ def apply_update(db: sqlite3.Connection, update: JobUpdate, now: float) -> JobCo
     _record(db, job, update.event, after, now)
     for event in update.then:
         after = _applied(db, after, event, now)
+    note_parked(db, job, after, now)
     return _save(db, after)
 
 
@@ -162,10 +165,11 @@ def list_jobs(db: sqlite3.Connection, unfinished_only: bool) -> tuple[JobContext
 def claim_jobs(
     db: sqlite3.Connection, owner: str, lease_s: float, limit: int, now: float
 ) -> tuple[JobContext, ...]:
-    candidates = db.execute(
-        f"{_SELECT} WHERE {_TASK_NODE} AND next_attempt_at <= ? "
+    candidates = list(due_looks(db, lease_s, now, _ALL))[:limit]
+    candidates += db.execute(
+        f"{_SELECT} WHERE {_TASK_NODE} AND parked_for = '' AND next_attempt_at <= ? "
         "AND (owner = '' OR lease_expires_at <= ?) ORDER BY created_at, job_id LIMIT ?",
-        (now, now, limit),
+        (now, now, limit - len(candidates)),
     ).fetchall()
     jobs = (job for job in map(decode_job, candidates) if is_claimable(job, now))
     return tuple(_save(db, _owned(job, owner, now + lease_s)) for job in jobs)
@@ -187,9 +191,10 @@ def claim_job(
 def next_due_in_s(db: sqlite3.Connection, now: float) -> float | None:
     due_at = db.execute(
         "SELECT min(max(next_attempt_at, CASE owner WHEN '' THEN 0 ELSE lease_expires_at END)) "
-        f"FROM jobs WHERE {_TASK_NODE}"
+        f"FROM jobs WHERE {_TASK_NODE} AND parked_for = ''"
     ).fetchone()[0]
-    return None if due_at is None else max(0.0, due_at - now)
+    times = [at for at in (due_at, next_look_at(db)) if at is not None]
+    return max(0.0, min(times) - now) if times else None
 
 
 def count_waiting(db: sqlite3.Connection) -> int:

@@ -328,6 +328,11 @@ class JobStore(Protocol):
         """
 
     @grouped
+    async def wake_parked(self, sp_address: str, waits_for: str) -> int:
+        """What these jobs of the SP were parked for has come: all of them are claimable when they
+        are due. Until then one of them is, to look whether it has. Returns how many they are."""
+
+    @grouped
     async def next_due_in_s(self) -> float | None:
         """Seconds until the next job becomes claimable: due, and without an owner or with a lease
         that has run out by then. 0 when there is one now; None when there is none at all."""

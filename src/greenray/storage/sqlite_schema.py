@@ -170,7 +170,21 @@ CREATE INDEX jobs_by_owner ON jobs (owner) WHERE owner != '';
 """
 """An id may belong to another object later: its jobs follow each other."""
 
-_UPGRADES: tuple[str, ...] = (_SCRUBS, _COLLECTION, _JOBS_OF_ONE_ID)
+_PARKED_JOBS = """
+ALTER TABLE jobs ADD COLUMN parked_for TEXT NOT NULL DEFAULT '';
+CREATE INDEX jobs_not_parked ON jobs (created_at, job_id) WHERE final = 0 AND parked_for = '';
+CREATE INDEX jobs_parked ON jobs (sp_address, parked_for, next_attempt_at)
+    WHERE final = 0 AND parked_for != '';
+CREATE TABLE parked (
+    sp_address TEXT NOT NULL,
+    parked_for TEXT NOT NULL,
+    next_look_at REAL NOT NULL,
+    PRIMARY KEY (sp_address, parked_for)
+) WITHOUT ROWID;
+"""
+"""Jobs of one SP that wait for the same thing are looked at through one of them."""
+
+_UPGRADES: tuple[str, ...] = (_SCRUBS, _COLLECTION, _JOBS_OF_ONE_ID, _PARKED_JOBS)
 """What each later version of the schema changed, oldest first; a script that was released stays."""
 
 SCHEMA_VERSION = 1 + len(_UPGRADES)

@@ -18,6 +18,7 @@ from greenray.storage import (
     collection_rows,
     integrity_rows,
     job_rows,
+    parked_rows,
     scrub_rows,
     transaction_rows,
 )
@@ -147,6 +148,11 @@ class SqliteJobStore:
     async def next_due_in_s(self) -> float | None:
         return await self._call(
             "next_due_in_s", lambda db: job_rows.next_due_in_s(db, self._clock())
+        )
+
+    async def wake_parked(self, sp_address: str, waits_for: str) -> int:
+        return await self._call(
+            "wake_parked", lambda db: parked_rows.wake_parked(db, sp_address, waits_for)
         )
 
     async def count_waiting(self) -> int:
