@@ -36,7 +36,7 @@ def find_jobs(journal: Path, wanted: JobFilter) -> tuple[JobOutlook, ...]:
     """
     _check(wanted)
     now = time.time()
-    jobs = read_jobs(journal, unfinished_only=not wanted.finished)
+    jobs = read_jobs(journal, unfinished_only=not wanted.lets_final_pass)
     outlooks = (JobOutlook.of(job, now) for job in jobs)
     return tuple(job for job in outlooks if wanted.passes(job))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ def scrub_order(
     name: str | None, repair: bool, since: datetime | None, bandwidth_bytes_s: int
 ) -> ScrubOrder:
     """``name``: ``bucket`` or ``bucket/object``; None for all. ``since``: of local time if it names
-    no zone. Raises InvalidInput, InvalidName."""
+    no zone. Raises InvalidInput (also for a time to come), InvalidName."""
     bucket_name, slash, object_name = (name or "").partition("/")
     if name is not None:
         check_bucket_name(bucket_name)
@@ -52,6 +53,12 @@ def scrub_order(
         created_since = 0.0 if since is None else max(since.timestamp(), 0.0)
     except (ValueError, OverflowError, OSError):  # years that the system's clock does not have
         raise InvalidInput("no object can be that old", f"since {since}") from None
+    if created_since > time.time():
+        raise InvalidInput(
+            "nothing was created since then: it is still to come",
+            f"since {since}",
+            "Name a time that has passed, with its zone (2026-11-29T13:00Z), or an age such as 7d",
+        )
     return ScrubOrder(repair, bucket_name, object_name, created_since, bandwidth_bytes_s)
 
 

@@ -106,6 +106,22 @@ def test_an_empty_object_is_sealed_at_once(chain: ChainByHand) -> None:
     assert chain.object("empty").object_status == ObjectStatus.OBJECT_STATUS_SEALED
 
 
+def test_an_empty_object_of_a_stranger_is_billed_to_the_bucket_and_can_be_deleted(
+    chain: ChainByHand,
+) -> None:
+    empty = dataclasses.replace(create_object("empty", payload_size=0), creator=address("sp-5-gc"))
+    policy = _policy_for(
+        "sp-5-gc", dialect.Statement(Effect.EFFECT_ALLOW, (ActionType.ACTION_CREATE_OBJECT,))
+    )
+    created = chain.run(("user", policy), ("sp-5-gc", approved(empty, 0)))
+    assert created == [("", 0), ("", 0)]
+    assert chain.object("empty").object_status == ObjectStatus.OBJECT_STATUS_SEALED
+    assert chain.object("empty").owner == address("user")
+    assert chain.run(("user", create_object("more"))) == [("", 0)]
+    deletion = dialect.MsgDeleteObject(address("user"), BUCKET, "empty")
+    assert chain.run(("user", deletion)) == [("", 0)]
+
+
 def test_a_policy_lets_a_stranger_create_and_a_denial_wins(chain: ChainByHand) -> None:
     def policy(effect: Effect) -> dialect.MsgPutPolicy:
         return dialect.MsgPutPolicy(

@@ -17,6 +17,7 @@ JOB = JobContext(
 FAILED = replace(
     JOB, state=JobState.REPLICATE_OBJECT_ERROR, error=ERROR, retries=3, retry_at=NOW + 20
 )
+SEALED = replace(FAILED, state=JobState.SEAL_OBJECT_DONE, error=None, final=True)
 HELD = replace(
     JOB,
     state=JobState.REPLICATE_OBJECT_DOING,
@@ -61,13 +62,14 @@ def test_a_job_that_failed_is_stuck_until_it_goes_on_or_ends() -> None:
         (JobFilter(bucket_name="another"), []),
         (JobFilter(sp_address=PRIMARY.upper()), [FAILED, HELD]),
         (JobFilter(sp_address="0x1"), []),
-        (JobFilter(finished=True), [FAILED, HELD, replace(FAILED, final=True)]),
+        (JobFilter(state=JobState.SEAL_OBJECT_DONE), [SEALED]),
+        (JobFilter(finished=True), [FAILED, HELD, SEALED, replace(FAILED, final=True)]),
     ],
 )
 def test_a_filter_lets_pass_what_fits_all_of_it(
     wanted: JobFilter, passing: list[JobContext]
 ) -> None:
-    jobs = [FAILED, HELD, replace(FAILED, final=True)]
+    jobs = [FAILED, HELD, SEALED, replace(FAILED, final=True)]
     outlooks = [JobOutlook.of(job, NOW) for job in jobs]
     assert [outlook for outlook in outlooks if wanted.passes(outlook)] == [
         JobOutlook.of(job, NOW) for job in passing

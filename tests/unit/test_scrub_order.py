@@ -62,3 +62,8 @@ def test_a_time_may_name_its_zone() -> None:
 def test_what_is_no_time_is_wrong_usage(text: str) -> None:
     with pytest.raises(typer.BadParameter):
         parse_since(text)
+
+
+def test_a_time_to_come_is_refused() -> None:
+    with pytest.raises(InvalidInput, match="still to come"):
+        scrub_order(None, False, datetime.now(UTC) + timedelta(minutes=1), 0)

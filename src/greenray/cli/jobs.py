@@ -24,7 +24,11 @@ JobName = Annotated[
 @app.command("list")
 def list_(
     state: Annotated[
-        str | None, typer.Option("--state", help="Only jobs in this state: its name or number.")
+        str | None,
+        typer.Option(
+            "--state",
+            help="Only jobs in this state: its name or number; SEAL_OBJECT_DONE needs no --all.",
+        ),
     ] = None,
     bucket: Annotated[str | None, typer.Option("--bucket", help="Only of this bucket.")] = None,
     sp: Annotated[

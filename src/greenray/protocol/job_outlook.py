@@ -7,7 +7,7 @@ from typing import Any
 
 from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.job_claims import is_owned
-from greenray.protocol.job_table import UPLOADER_STATES
+from greenray.protocol.job_table import STATES, UPLOADER_STATES, EndState
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,8 @@ class JobOutlook:
 class JobFilter:
     """Which jobs are wanted: those that all of these let pass; None, or False, lets all.
 
-    ``finished``: also those that are final. ``sp_address``: in capitals or not.
+    ``finished``: also those that are final; so they are in a ``state`` that nothing follows.
+    ``sp_address``: in capitals or not.
     """
 
     state: JobState | None = None
@@ -89,13 +90,19 @@ class JobFilter:
     stuck: bool = False
     finished: bool = False
 
+    @property
+    def lets_final_pass(self) -> bool:
+        return self.finished or (
+            self.state is not None and isinstance(STATES[self.state], EndState)
+        )
+
     def passes(self, job: JobOutlook) -> bool:
         return (
             self.state in (None, job.state)
             and self.bucket_name in (None, job.bucket_name)
             and (self.sp_address is None or self.sp_address.lower() == job.sp_address.lower())
             and (job.stuck or not self.stuck)
-            and (self.finished or not job.final)
+            and (self.lets_final_pass or not job.final)
         )
 
 

@@ -78,7 +78,7 @@ def charge_store_fee(context: Context, bucket: Any, info: Any) -> None:
     size = charge_size(context.rules, info.payload_size)
     billing = bucket.billing_info
     billing.total_charge_size += size
-    for secondary in info.secondary_sp_addresses:
+    for secondary in _secondaries(context.rules, info):
         _add_secondary(billing, secondary, size)
     billing.price_time = context.time_s
     _apply_bills(context, bucket, before, _bill(context.rules, bucket))
@@ -94,7 +94,7 @@ def stop_store_fee(context: Context, bucket: Any, info: Any) -> None:
     billing = bucket.billing_info
     billing.total_charge_size -= size
     left = {e.sp_address: e.total_charge_size for e in billing.secondary_sp_objects_size}
-    for secondary in info.secondary_sp_addresses:
+    for secondary in _secondaries(context.rules, info):
         left[secondary] -= size
     del billing.secondary_sp_objects_size[:]
     for address, charged in left.items():
@@ -122,6 +122,13 @@ def _lock_amount(rules: Rules, bucket: Any, info: Any) -> int:
     n = rules.params.storage.secondary_count
     per_byte = price.primary_store + price.secondary_store * n
     return _rate(per_byte, charge_size(rules, info.payload_size)) * rules.params.reserve_time_s
+
+
+def _secondaries(rules: Rules, info: Any) -> list[str]:
+    """Who is paid. An empty object is sealed at once, with its creator among the addresses if that
+    is not the owner (see ``create_object``): no provider, mostly."""
+    addresses = info.secondary_sp_addresses
+    return [address for address in addresses if parse_address(address) in rules.providers]
 
 
 def _add_secondary(billing: Any, address: str, size: int) -> None:
