@@ -193,6 +193,31 @@ async def test_only_so_many_are_taken_ahead(client: StorageClient, files: list[P
     assert ended == len(files)
 
 
+async def test_the_next_is_hashed_while_one_is_uploaded(
+    client: StorageClient, files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hash_file, send_payload = client._hash, client.send_payload
+    hashed, both_hashed = 0, asyncio.Event()
+
+    async def hash_and_count(*arguments: Any) -> Any:
+        nonlocal hashed
+        checksums = await hash_file(*arguments)
+        hashed += 1
+        if hashed == 2:
+            both_hashed.set()
+        return checksums
+
+    async def send_when_both_are_hashed(*arguments: Any) -> None:
+        await both_hashed.wait()
+        await send_payload(*arguments)
+
+    monkeypatch.setattr(client, "_hash", hash_and_count)
+    monkeypatch.setattr(client, "send_payload", send_when_both_are_hashed)
+    one_by_one = ManySettings(uploads=1, ahead_bytes=1)
+    outcomes = await put(client, map(entry, files[:2]), settings=one_by_one)
+    assert statuses(outcomes) == {PutStatus.SEALED}
+
+
 async def test_what_the_iterable_raises_is_raised_after_what_was_in_the_air(
     client: StorageClient, files: list[Path]
 ) -> None:
