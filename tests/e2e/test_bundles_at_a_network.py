@@ -160,6 +160,8 @@ def test_what_cannot_be_read_is_left_out_when_that_is_wanted(
     stored = net.put_bundle(tmp_path, "photos/left-out", skip_unreadable=True)
     assert [failure.name for failure in stored.left_out] == ["gone"]
     assert dict(net.open_bundle("photos/left-out")) == contents
+    with pytest.raises(UnreadableEntries, match="gone: No such file"):
+        net.put_bundle([tmp_path / "gone"], "photos/nothing-left", skip_unreadable=True)
 
 
 def test_names_of_a_foreign_bundle_lead_nowhere_outside(

@@ -112,7 +112,7 @@ async def put_bundle(
     )
     found = await asyncio.to_thread(find_files, source)
     told = _Failures(upload, on_failure)
-    told.add(found.failures)
+    told.add(found.failures, nothing_is_left=not found.files)
     progress = _Progress(on_progress, sum(file.size_bytes for file in found.files))
     volumes = []
     async with aclosing(_packed(found.files, upload, progress)) as packed_volumes:
