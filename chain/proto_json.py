@@ -11,6 +11,7 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
 from enum import IntEnum
 from functools import lru_cache
 from typing import Any
@@ -40,6 +41,13 @@ class Effect(IntEnum):
     EFFECT_DENY = 2
 
 
+class ResourceType(IntEnum):
+    RESOURCE_TYPE_UNSPECIFIED = 0
+    RESOURCE_TYPE_BUCKET = 1
+    RESOURCE_TYPE_OBJECT = 2
+    RESOURCE_TYPE_GROUP = 3
+
+
 class StreamAccountStatus(IntEnum):
     STREAM_ACCOUNT_STATUS_ACTIVE = 0
     STREAM_ACCOUNT_STATUS_FROZEN = 1
@@ -49,6 +57,9 @@ ENUM_FIELDS: Mapping[str, type[IntEnum]] = {
     "greenfield.storage.MsgCreateBucket.visibility": Visibility,
     "greenfield.storage.MsgCreateObject.visibility": Visibility,
     "greenfield.storage.MsgCreateObject.redundancy_type": RedundancyType,
+    "greenfield.storage.MsgUpdateBucketInfo.visibility": Visibility,
+    "greenfield.storage.MsgUpdateObjectInfo.visibility": Visibility,
+    "greenfield.storage.GroupInfo.source_type": SourceType,
     "greenfield.storage.BucketInfo.visibility": Visibility,
     "greenfield.storage.BucketInfo.source_type": SourceType,
     "greenfield.storage.BucketInfo.bucket_status": BucketStatus,
@@ -61,11 +72,18 @@ ENUM_FIELDS: Mapping[str, type[IntEnum]] = {
     "greenfield.permission.Principal.type": PrincipalType,
     "greenfield.permission.Statement.effect": Effect,
     "greenfield.permission.Statement.actions": ActionType,
+    "greenfield.permission.Policy.resource_type": ResourceType,
     "greenfield.sp.StorageProvider.status": ProviderStatus,
     "greenfield.payment.StreamRecord.status": StreamAccountStatus,
 }
 """The int32 fields of ``greenray.chain.wire`` that are enums, by full name."""
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TIME = re.compile(
+    r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"(Z|[+-][0-9]{2}:[0-9]{2})",
+    re.ASCII,
+)
 _INTEGER = re.compile(r"-?(?:0|[1-9][0-9]*)")
 _BITS = {"int32": (32, True), "int64": (64, True), "uint32": (32, False), "uint64": (64, False)}
 
@@ -88,6 +106,11 @@ def kind_of(field: Any) -> str:
     return kinds[field.type]
 
 
+def is_time(field: Any) -> bool:
+    """Whether a message field is a point in time, which JSON has as text."""
+    return bool(field.message_type.full_name == "google.protobuf.Timestamp")
+
+
 # --- writing -----------------------------------------------------------------------------------
 
 
@@ -108,7 +131,7 @@ def _field_to_json(message: Any, field: Any) -> Any:
 def _value_to_json(field: Any, value: Any) -> Any:
     match kind_of(field):
         case "message":
-            return to_json(value)
+            return time_text(value) if is_time(field) else to_json(value)
         case "bytes":
             return base64.b64encode(value).decode()
         case "int64" | "uint64":
@@ -117,6 +140,20 @@ def _value_to_json(field: Any, value: Any) -> Any:
             return _enum_name(field, value)
         case _:
             return value
+
+
+def time_text(timestamp: Any) -> str:
+    """RFC 3339 in UTC, with no, 3, 6 or 9 digits behind the second. Raises InvalidInput for what is
+    no time of the years 1 to 9999."""
+    try:
+        moment = _EPOCH + timedelta(seconds=timestamp.seconds)
+    except OverflowError:
+        raise InvalidInput(f"{timestamp.seconds} s is not in the years 1 to 9999") from None
+    digits = f"{timestamp.nanos:09d}"
+    while digits.endswith("000"):
+        digits = digits[:-3]
+    fraction = f".{digits}" if digits else ""
+    return f"{moment:%Y-%m-%dT%H:%M:%S}".rjust(19, "0") + f"{fraction}Z"
 
 
 def _enum_name(field: Any, number: int) -> str | int:
@@ -165,6 +202,8 @@ def _read_field(message: Any, field: Any, value: Any, where: str) -> None:
 
 def _read_value(field: Any, value: Any, where: str) -> Any:
     match kind_of(field):
+        case "message" if is_time(field):
+            return _read_time(value, where)
         case "message":
             return from_json(wire.message_class(field.message_type.full_name), value, where)
         case "string":
@@ -209,6 +248,19 @@ def _read_integer(value: Any, bits: int, signed: bool, where: str) -> int:
     if not low <= number <= high:
         raise InvalidInput(f"{number} is outside {low}..{high}", where)
     return number
+
+
+def _read_time(value: Any, where: str) -> Any:
+    match = _TIME.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise InvalidInput(f"expected a time like 2023-06-01T12:00:00Z, got {_shown(value)}", where)
+    whole, fraction, zone = match.groups(default="")
+    try:
+        moment = datetime.fromisoformat(whole + ("+00:00" if zone == "Z" else zone))
+    except ValueError as error:
+        raise InvalidInput(f"{_shown(value)} is not a time: {error}", where) from error
+    seconds = (moment - _EPOCH) // timedelta(seconds=1)
+    return wire.protobuf.Timestamp(seconds=seconds, nanos=int(fraction.ljust(9, "0")))
 
 
 def _read_enum(enum_type: type[IntEnum], value: Any, where: str) -> int:

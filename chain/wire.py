@@ -22,7 +22,7 @@ from greenray.protocol.errors import InvalidInput
 _SCHEMA: dict[str, str] = {
     "google.protobuf.Any": "string type_url = 1; bytes value = 2",
     "google.protobuf.Timestamp": "int64 seconds = 1; int32 nanos = 2",
-    "google.protobuf.UInt64Value": "uint64 value = 1",
+    "greenfield.common.UInt64Value": "uint64 value = 1",
     # --- results (04 §8) ---
     "tendermint.abci.EventAttribute": "string key = 1; string value = 2; bool index = 3",
     "tendermint.abci.Event": """
@@ -99,7 +99,11 @@ _SCHEMA: dict[str, str] = {
     "cosmos.tx.v1beta1.GetTxRequest": "string hash = 1",
     "cosmos.tx.v1beta1.GetTxResponse": """
         cosmos.tx.v1beta1.Tx tx = 1; cosmos.base.abci.v1beta1.TxResponse tx_response = 2""",
-    # --- accounts and balances (04 §7.2) ---
+    # --- pages (05 §2), accounts and balances (04 §7.2) ---
+    "cosmos.base.query.v1beta1.PageRequest": """
+        bytes key = 1; uint64 offset = 2; uint64 limit = 3; bool count_total = 4;
+        bool reverse = 5""",
+    "cosmos.base.query.v1beta1.PageResponse": "bytes next_key = 1; uint64 total = 2",
     "cosmos.auth.v1beta1.QueryAccountRequest": "string address = 1",
     "cosmos.auth.v1beta1.QueryAccountResponse": "google.protobuf.Any account = 1",
     "cosmos.auth.v1beta1.BaseAccount": """
@@ -114,11 +118,12 @@ _SCHEMA: dict[str, str] = {
     "cosmos.bank.v1beta1.MsgSendResponse": "",
     "cosmos.bank.v1beta1.QueryBalanceRequest": "string address = 1; string denom = 2",
     "cosmos.bank.v1beta1.QueryBalanceResponse": "cosmos.base.v1beta1.Coin balance = 1",
-    # --- pages and blocks (05 §2, §5) ---
-    "cosmos.base.query.v1beta1.PageRequest": """
-        bytes key = 1; uint64 offset = 2; uint64 limit = 3; bool count_total = 4;
-        bool reverse = 5""",
-    "cosmos.base.query.v1beta1.PageResponse": "bytes next_key = 1; uint64 total = 2",
+    "cosmos.bank.v1beta1.QueryAllBalancesRequest": """
+        string address = 1; cosmos.base.query.v1beta1.PageRequest pagination = 2""",
+    "cosmos.bank.v1beta1.QueryAllBalancesResponse": """
+        repeated cosmos.base.v1beta1.Coin balances = 1;
+        cosmos.base.query.v1beta1.PageResponse pagination = 2""",
+    # --- blocks (05 §5) ---
     "tendermint.version.Consensus": "uint64 block = 1; uint64 app = 2",
     "tendermint.types.PartSetHeader": "uint32 total = 1; bytes hash = 2",
     "tendermint.types.BlockID": """
@@ -141,6 +146,12 @@ _SCHEMA: dict[str, str] = {
     "tendermint.types.Block": """
         tendermint.types.Header header = 1; tendermint.types.Data data = 2;
         tendermint.types.EvidenceList evidence = 3; tendermint.types.Commit last_commit = 4""",
+    "tendermint.p2p.ProtocolVersion": "uint64 p2p = 1; uint64 block = 2; uint64 app = 3",
+    "tendermint.p2p.DefaultNodeInfoOther": "string tx_index = 1; string rpc_address = 2",
+    "tendermint.p2p.DefaultNodeInfo": """
+        tendermint.p2p.ProtocolVersion protocol_version = 1; string default_node_id = 2;
+        string listen_addr = 3; string network = 4; string version = 5; bytes channels = 6;
+        string moniker = 7; tendermint.p2p.DefaultNodeInfoOther other = 8""",
     "cosmos.base.tendermint.v1beta1.Header": """
         tendermint.version.Consensus version = 1; string chain_id = 2; int64 height = 3;
         google.protobuf.Timestamp time = 4; tendermint.types.BlockID last_block_id = 5;
@@ -155,12 +166,40 @@ _SCHEMA: dict[str, str] = {
     "cosmos.base.tendermint.v1beta1.GetLatestBlockResponse": """
         tendermint.types.BlockID block_id = 1; tendermint.types.Block block = 2;
         cosmos.base.tendermint.v1beta1.Block sdk_block = 3""",
+    "cosmos.base.tendermint.v1beta1.GetBlockByHeightRequest": "int64 height = 1",
+    "cosmos.base.tendermint.v1beta1.GetBlockByHeightResponse": """
+        tendermint.types.BlockID block_id = 1; tendermint.types.Block block = 2;
+        cosmos.base.tendermint.v1beta1.Block sdk_block = 3""",
+    "cosmos.base.tendermint.v1beta1.GetSyncingRequest": "",
+    "cosmos.base.tendermint.v1beta1.GetSyncingResponse": "bool syncing = 1",
+    "cosmos.base.tendermint.v1beta1.Module": "string path = 1; string version = 2; string sum = 3",
+    "cosmos.base.tendermint.v1beta1.VersionInfo": """
+        string name = 1; string app_name = 2; string version = 3; string git_commit = 4;
+        string build_tags = 5; string go_version = 6;
+        repeated cosmos.base.tendermint.v1beta1.Module build_deps = 7;
+        string cosmos_sdk_version = 8""",
+    "cosmos.base.tendermint.v1beta1.GetNodeInfoRequest": "",
+    "cosmos.base.tendermint.v1beta1.GetNodeInfoResponse": """
+        tendermint.p2p.DefaultNodeInfo default_node_info = 1;
+        cosmos.base.tendermint.v1beta1.VersionInfo application_version = 2""",
     # --- storage messages (04 §1.1) ---
     "greenfield.permission.Principal": "int32 type = 1; string value = 2",
     "greenfield.permission.Statement": """
         int32 effect = 1; repeated int32 actions = 2; repeated string resources = 3;
         google.protobuf.Timestamp expiration_time = 4;
-        google.protobuf.UInt64Value limit_size = 5""",
+        greenfield.common.UInt64Value limit_size = 5""",
+    "greenfield.permission.Policy": """
+        string id = 1; greenfield.permission.Principal principal = 2; int32 resource_type = 3;
+        string resource_id = 4; repeated greenfield.permission.Statement statements = 5;
+        google.protobuf.Timestamp expiration_time = 6""",
+    "greenfield.permission.PolicyGroupItem": "string policy_id = 1; string group_id = 2",
+    "greenfield.permission.PolicyGroup": """
+        repeated greenfield.permission.PolicyGroupItem items = 1""",
+    "greenfield.permission.GroupMember": "string id = 1; string group_id = 2; string member = 3",
+    "greenfield.permission.Params": """
+        uint64 maximum_statements_num = 1; uint64 maximum_group_num = 2""",
+    "greenfield.permission.QueryParamsRequest": "",
+    "greenfield.permission.QueryParamsResponse": "greenfield.permission.Params params = 1",
     "greenfield.storage.Approval": "uint64 expired_height = 1; bytes sig = 2",
     "greenfield.storage.MsgCreateBucket": """
         string creator = 1; string bucket_name = 2; int32 visibility = 3;
@@ -204,6 +243,42 @@ _SCHEMA: dict[str, str] = {
         string resource = 3; repeated greenfield.permission.Statement statements = 4;
         google.protobuf.Timestamp expiration_time = 7""",
     "greenfield.storage.MsgPutPolicyResponse": "string policy_id = 4",
+    "greenfield.storage.MsgDeletePolicy": """
+        string operator = 1; greenfield.permission.Principal principal = 2;
+        string resource = 3""",
+    "greenfield.storage.MsgDeletePolicyResponse": "string policy_id = 4",
+    "greenfield.storage.MsgUpdateBucketInfo": """
+        string operator = 1; string bucket_name = 2;
+        greenfield.common.UInt64Value charged_read_quota = 3; string payment_address = 4;
+        int32 visibility = 5""",
+    "greenfield.storage.MsgUpdateBucketInfoResponse": "",
+    "greenfield.storage.MsgUpdateObjectInfo": """
+        string operator = 1; string bucket_name = 2; string object_name = 3;
+        int32 visibility = 4""",
+    "greenfield.storage.MsgUpdateObjectInfoResponse": "",
+    "greenfield.storage.MsgCopyObject": """
+        string operator = 1; string src_bucket_name = 2; string dst_bucket_name = 3;
+        string src_object_name = 4; string dst_object_name = 5;
+        greenfield.storage.Approval dst_primary_sp_approval = 6""",
+    "greenfield.storage.MsgCopyObjectResponse": "string object_id = 1",
+    "greenfield.storage.MsgCreateGroup": """
+        string creator = 1; string group_name = 2; repeated string members = 3""",
+    "greenfield.storage.MsgCreateGroupResponse": "string group_id = 1",
+    "greenfield.storage.MsgDeleteGroup": "string operator = 1; string group_name = 2",
+    "greenfield.storage.MsgDeleteGroupResponse": "",
+    "greenfield.storage.MsgUpdateGroupMember": """
+        string operator = 1; string group_owner = 2; string group_name = 3;
+        repeated string members_to_add = 4; repeated string members_to_delete = 5""",
+    "greenfield.storage.MsgUpdateGroupMemberResponse": "",
+    "greenfield.storage.MsgLeaveGroup": """
+        string member = 1; string group_owner = 2; string group_name = 3""",
+    "greenfield.storage.MsgLeaveGroupResponse": "",
+    "greenfield.storage.MsgMirrorBucket": "string operator = 1; string id = 2",
+    "greenfield.storage.MsgMirrorBucketResponse": "",
+    "greenfield.storage.MsgMirrorObject": "string operator = 1; string id = 2",
+    "greenfield.storage.MsgMirrorObjectResponse": "",
+    "greenfield.storage.MsgMirrorGroup": "string operator = 1; string id = 2",
+    "greenfield.storage.MsgMirrorGroupResponse": "",
     # --- storage state and queries (05 §2) ---
     "greenfield.storage.VersionedParams": """
         uint64 max_segment_size = 1; uint32 redundant_data_chunk_num = 2;
@@ -233,6 +308,8 @@ _SCHEMA: dict[str, str] = {
         int64 create_at = 8; int32 object_status = 9; int32 redundancy_type = 10;
         int32 source_type = 11; repeated bytes checksums = 12;
         repeated string secondary_sp_addresses = 13""",
+    "greenfield.storage.GroupInfo": """
+        string owner = 1; string group_name = 2; int32 source_type = 3; string id = 4""",
     "greenfield.storage.QueryParamsRequest": "",
     "greenfield.storage.QueryParamsResponse": "greenfield.storage.Params params = 1",
     "greenfield.storage.QueryHeadBucketRequest": "string bucket_name = 1",
@@ -260,6 +337,25 @@ _SCHEMA: dict[str, str] = {
         string operator = 1; string bucket_name = 2; string object_name = 3;
         int32 action_type = 4""",
     "greenfield.storage.QueryVerifyPermissionResponse": "int32 effect = 1",
+    "greenfield.storage.QueryPolicyForAccountRequest": """
+        string resource = 1; string principal_address = 2""",
+    "greenfield.storage.QueryPolicyForAccountResponse": "greenfield.permission.Policy policy = 1",
+    "greenfield.storage.QueryPolicyForGroupRequest": """
+        string resource = 1; string principal_group_id = 2""",
+    "greenfield.storage.QueryPolicyForGroupResponse": "greenfield.permission.Policy policy = 1",
+    "greenfield.storage.QueryPolicyByIdRequest": "string policy_id = 1",
+    "greenfield.storage.QueryPolicyByIdResponse": "greenfield.permission.Policy policy = 1",
+    "greenfield.storage.QueryHeadGroupRequest": "string group_owner = 1; string group_name = 2",
+    "greenfield.storage.QueryHeadGroupResponse": "greenfield.storage.GroupInfo group_info = 1",
+    "greenfield.storage.QueryListGroupRequest": """
+        cosmos.base.query.v1beta1.PageRequest pagination = 1; string group_owner = 2""",
+    "greenfield.storage.QueryListGroupResponse": """
+        cosmos.base.query.v1beta1.PageResponse pagination = 1;
+        repeated greenfield.storage.GroupInfo group_infos = 2""",
+    "greenfield.storage.QueryHeadGroupMemberRequest": """
+        string member = 1; string group_owner = 2; string group_name = 3""",
+    "greenfield.storage.QueryHeadGroupMemberResponse": """
+        greenfield.permission.GroupMember group_member = 1""",
     # --- storage providers (05 §3) ---
     "greenfield.sp.Params": """
         string deposit_denom = 1; string min_deposit = 2;
@@ -285,7 +381,31 @@ _SCHEMA: dict[str, str] = {
     "greenfield.sp.QueryStorageProviderRequest": "string spAddress = 1",
     "greenfield.sp.QueryStorageProviderResponse": """
         greenfield.sp.StorageProvider storageProvider = 1""",
+    "greenfield.sp.SpStoragePrice": """
+        string sp_address = 1; int64 update_time_sec = 2; string read_price = 3;
+        uint64 free_read_quota = 4; string store_price = 5""",
+    "greenfield.sp.SecondarySpStorePrice": "int64 update_time_sec = 1; string store_price = 2",
+    "greenfield.sp.QueryGetSpStoragePriceByTimeRequest": "string sp_addr = 1; int64 timestamp = 2",
+    "greenfield.sp.QueryGetSpStoragePriceByTimeResponse": """
+        greenfield.sp.SpStoragePrice sp_storage_price = 1""",
+    "greenfield.sp.QueryGetSecondarySpStorePriceByTimeRequest": "int64 timestamp = 1",
+    "greenfield.sp.QueryGetSecondarySpStorePriceByTimeResponse": """
+        greenfield.sp.SecondarySpStorePrice secondary_sp_store_price = 1""",
     # --- payment (05 §5) ---
+    "greenfield.payment.MsgCreatePaymentAccount": "string creator = 1",
+    "greenfield.payment.MsgCreatePaymentAccountResponse": "",
+    "greenfield.payment.MsgDeposit": "string creator = 1; string to = 2; string amount = 3",
+    "greenfield.payment.MsgDepositResponse": "",
+    "greenfield.payment.MsgWithdraw": "string creator = 1; string from = 2; string amount = 3",
+    "greenfield.payment.MsgWithdrawResponse": "",
+    "greenfield.payment.MsgDisableRefund": "string owner = 1; string addr = 2",
+    "greenfield.payment.MsgDisableRefundResponse": "",
+    "greenfield.payment.Params": """
+        uint64 reserve_time = 1; uint64 payment_account_count_limit = 2;
+        uint64 forced_settle_time = 3; uint64 max_auto_force_settle_num = 4;
+        string fee_denom = 5; string validator_tax_rate = 6""",
+    "greenfield.payment.PaymentAccount": "string addr = 1; string owner = 2; bool refundable = 3",
+    "greenfield.payment.PaymentAccountCount": "string owner = 1; uint64 count = 2",
     "greenfield.payment.OutFlow": "string to_address = 1; string rate = 2",
     "greenfield.payment.StreamRecord": """
         string account = 1; int64 crud_timestamp = 2; string netflow_rate = 3;
@@ -295,6 +415,22 @@ _SCHEMA: dict[str, str] = {
     "greenfield.payment.QueryGetStreamRecordRequest": "string account = 1",
     "greenfield.payment.QueryGetStreamRecordResponse": """
         greenfield.payment.StreamRecord stream_record = 1""",
+    "greenfield.payment.QueryParamsRequest": "",
+    "greenfield.payment.QueryParamsResponse": "greenfield.payment.Params params = 1",
+    "greenfield.payment.QueryGetPaymentAccountRequest": "string addr = 1",
+    "greenfield.payment.QueryGetPaymentAccountResponse": """
+        greenfield.payment.PaymentAccount payment_account = 1""",
+    "greenfield.payment.QueryGetPaymentAccountCountRequest": "string owner = 1",
+    "greenfield.payment.QueryGetPaymentAccountCountResponse": """
+        greenfield.payment.PaymentAccountCount payment_account_count = 1""",
+    "greenfield.payment.QueryGetPaymentAccountsByOwnerRequest": "string owner = 1",
+    "greenfield.payment.QueryGetPaymentAccountsByOwnerResponse": """
+        repeated string paymentAccounts = 1""",
+    "greenfield.payment.QueryDynamicBalanceRequest": "string account = 1",
+    "greenfield.payment.QueryDynamicBalanceResponse": """
+        string dynamic_balance = 1; greenfield.payment.StreamRecord stream_record = 2;
+        int64 current_timestamp = 3; string bank_balance = 4; string available_balance = 5;
+        string locked_fee = 6; string change_rate = 7""",
     # --- P2P (03 §3); field 3 of the request is not used ---
     "pkg.p2p.types.Ping": "string sp_operator_address = 1; bytes signature = 2",
     "pkg.p2p.types.Node": "string node_id = 1; repeated string multi_addr = 2",
@@ -388,6 +524,8 @@ tendermint_service: Any = _package("cosmos.base.tendermint.v1beta1")
 auth: Any = _package("cosmos.auth.v1beta1")
 bank: Any = _package("cosmos.bank.v1beta1")
 query: Any = _package("cosmos.base.query.v1beta1")
+tendermint_p2p: Any = _package("tendermint.p2p")
+common: Any = _package("greenfield.common")
 storage: Any = _package("greenfield.storage")
 permission: Any = _package("greenfield.permission")
 sp: Any = _package("greenfield.sp")

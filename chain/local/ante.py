@@ -19,6 +19,7 @@ from greenray.chain.local.ledger.signatures import (
     address_of_key,
     recover_public_key,
 )
+from greenray.protocol.errors import InvalidInput
 
 SIGN_MODE_EIP_712 = 712
 MAX_GAS = 2**63 - 1
@@ -238,13 +239,16 @@ def _is_signed_by(
         return False
     if len(signature) != SIGNATURE_SIZE_BYTES:
         return False
-    digest = _digest(
-        context.rules.local_dialect,
-        transaction,
-        context.rules.chain_id,
-        account.account_number,
-        account.sequence,
-    )
+    try:
+        digest = _digest(
+            context.rules.local_dialect,
+            transaction,
+            context.rules.chain_id,
+            account.account_number,
+            account.sequence,
+        )
+    except InvalidInput:
+        return False
     return recover_public_key(digest, signature) == account.public_key
 
 

@@ -186,7 +186,7 @@ class Application:
             state=state,
             rules=self.rules,
             height=self.head.height,
-            time_s=self.head.time_s,
+            time_ns=self.head.time_ns,
             is_check=True,
         )
 
@@ -226,7 +226,7 @@ class Application:
         return results
 
     def _end_block(self, state: Overlay, time_ns: int) -> list[Event]:
-        context = Context(state, self.rules, self.head.height + 1, time_ns // 1_000_000_000)
+        context = Context(state, self.rules, self.head.height + 1, time_ns)
         self.rules.local_dialect.end_block(context)
         return context.events
 
@@ -236,7 +236,7 @@ class Application:
             state=ante_state,
             rules=self.rules,
             height=self.head.height + 1,
-            time_s=time_ns // 1_000_000_000,
+            time_ns=time_ns,
         )
         transaction = self._after_ante(context, tx_bytes)
         if isinstance(transaction, TxResult):

@@ -193,6 +193,8 @@ def _go_package(message: Any) -> str:
         return "tx"
     if full_name.startswith("cosmos.crypto."):
         return "ethsecp256k1"
+    if full_name.startswith("greenfield.common."):
+        return "common"
     return "types"
 
 

@@ -8,10 +8,10 @@ from typing import Any
 from google.protobuf.message import DecodeError
 
 from greenray.chain import wire
-from greenray.chain.addresses import InvalidAddress, address_text, parse_hex
+from greenray.chain.addresses import InvalidAddress, address_text, parse_address, parse_hex
 from greenray.chain.local import blocks, gogoproto
 from greenray.chain.local.app import Application, SimulationFault, message_data
-from greenray.chain.local.ledger.accounts import ACCOUNT, get_balance
+from greenray.chain.local.ledger.accounts import ACCOUNT, BALANCE, get_balance
 from greenray.chain.local.ledger.context import Rules
 from greenray.chain.local.ledger.events import Event, message_log
 from greenray.chain.local.ledger.faults import ChainFault, sdk
@@ -24,6 +24,7 @@ from greenray.chain.local.ledger.reading import (
     fail,
     queried_address,
 )
+from greenray.chain.local.node_info import node_info
 from greenray.chain.local.transactions import get_tx_response
 
 
@@ -44,13 +45,27 @@ class QueryRouter:
 
     def __init__(self, app: Application) -> None:
         self._app = app
+        self.listen_address = ""
+        """host:port, once somebody listens."""
         auth, bank, tx = wire.auth, wire.bank, wire.tx
         tendermint = wire.tendermint_service
         self._methods = dict(app.rules.local_dialect.queries) | {
             "/cosmos.auth.v1beta1.Query/Account": QueryRule(auth.QueryAccountRequest, _account),
             "/cosmos.bank.v1beta1.Query/Balance": QueryRule(bank.QueryBalanceRequest, _balance),
+            "/cosmos.bank.v1beta1.Query/AllBalances": QueryRule(
+                bank.QueryAllBalancesRequest, _all_balances
+            ),
             "/cosmos.base.tendermint.v1beta1.Service/GetLatestBlock": QueryRule(
                 tendermint.GetLatestBlockRequest, self._latest_block
+            ),
+            "/cosmos.base.tendermint.v1beta1.Service/GetBlockByHeight": QueryRule(
+                tendermint.GetBlockByHeightRequest, self._block_by_height
+            ),
+            "/cosmos.base.tendermint.v1beta1.Service/GetSyncing": QueryRule(
+                tendermint.GetSyncingRequest, _syncing
+            ),
+            "/cosmos.base.tendermint.v1beta1.Service/GetNodeInfo": QueryRule(
+                tendermint.GetNodeInfoRequest, self._node_info
             ),
             "/cosmos.tx.v1beta1.Service/GetTx": QueryRule(tx.GetTxRequest, self._get_tx),
             "/cosmos.tx.v1beta1.Service/Simulate": QueryRule(tx.SimulateRequest, self._simulate),
@@ -129,23 +144,42 @@ class QueryRouter:
 
     def _latest_block(self, request: Any, state: StateAt, rules: Rules) -> Any:
         head = self._app.head
-        header = head.block.header
-        sdk_header = wire.message_class("cosmos.base.tendermint.v1beta1.Header")()
-        for field, value in header.ListFields():
-            if field.name == "proposer_address":
-                sdk_header.proposer_address = address_text(value)
-            elif field.message_type is not None:
-                getattr(sdk_header, field.name).CopyFrom(value)
-            else:
-                setattr(sdk_header, field.name, value)
-        sdk_block = wire.tendermint_service.Block(
-            header=sdk_header,
-            data=head.block.data,
-            evidence=head.block.evidence,
-            last_commit=head.block.last_commit,
-        )
-        return wire.tendermint_service.GetLatestBlockResponse(
-            block_id=blocks.block_id(head.block, head.hash), block=head.block, sdk_block=sdk_block
+        response = wire.tendermint_service.GetLatestBlockResponse()
+        return _filled_with_block(response, head.block, head.hash)
+
+    def _block_by_height(self, request: Any, state: StateAt, rules: Rules) -> Any:
+        if request.height > self._app.head.height:
+            text = "requested block height is bigger then the chain length"
+            fail(INVALID_ARGUMENT, text, prefixed=True)
+        if request.height <= 0:
+            raise sdk(18, f"height must be greater than 0, but got {request.height}")
+        stored = self._app.database.block(request.height)
+        assert stored is not None
+        block = wire.tendermint_types.Block.FromString(stored.block)
+        response = wire.tendermint_service.GetBlockByHeightResponse()
+        return _filled_with_block(response, block, stored.hash)
+
+    def _node_info(self, request: Any, state: StateAt, rules: Rules) -> Any:
+        info = node_info(self._app, self.listen_address)
+        version = info["protocol_version"]
+        return wire.tendermint_service.GetNodeInfoResponse(
+            default_node_info=wire.tendermint_p2p.DefaultNodeInfo(
+                protocol_version=wire.tendermint_p2p.ProtocolVersion(
+                    **{name: int(number) for name, number in version.items()}
+                ),
+                default_node_id=info["id"],
+                listen_addr=info["listen_addr"],
+                network=info["network"],
+                version=info["version"],
+                channels=bytes.fromhex(info["channels"]),
+                moniker=info["moniker"],
+                other=wire.tendermint_p2p.DefaultNodeInfoOther(**info["other"]),
+            ),
+            application_version=wire.tendermint_service.VersionInfo(
+                name="greenfield",
+                app_name="greenray-chain",
+                version=rules.local_dialect.version,
+            ),
         )
 
     def _get_tx(self, request: Any, state: StateAt, rules: Rules) -> Any:
@@ -220,6 +254,24 @@ def _balance(request: Any, state: StateAt, rules: Rules) -> Any:
     )
 
 
+def _all_balances(request: Any, state: StateAt, rules: Rules) -> Any:
+    """All in one page: nothing here makes more than one kind of coin."""
+    try:
+        address = parse_address(request.address)
+    except InvalidAddress as error:
+        fail(INVALID_ARGUMENT, f"invalid address: {error}", prefixed=True)
+    balances = [
+        wire.base.Coin(denom=key[len(address) :].decode(), amount=value.decode())
+        for key, value in state.scan(BALANCE, address)
+    ]
+    page = wire.query.PageResponse(total=len(balances))
+    return wire.bank.QueryAllBalancesResponse(balances=balances, pagination=page)
+
+
+def _syncing(request: Any, state: StateAt, rules: Rules) -> Any:
+    return wire.tendermint_service.GetSyncingResponse(syncing=False)
+
+
 # --- helpers -----------------------------------------------------------------------------------
 
 
@@ -231,3 +283,21 @@ def _event(one: Event) -> Any:
             for key, value in one.attributes
         ],
     )
+
+
+def _filled_with_block(response: Any, block: Any, block_hash: bytes) -> Any:
+    """A response with a block in the two forms that the service has, and its id."""
+    response.block_id.CopyFrom(blocks.block_id(block, block_hash))
+    response.block.CopyFrom(block)
+    header = response.sdk_block.header
+    for field, value in block.header.ListFields():
+        if field.name == "proposer_address":
+            header.proposer_address = address_text(value)
+        elif field.message_type is not None:
+            getattr(header, field.name).CopyFrom(value)
+        else:
+            setattr(header, field.name, value)
+    response.sdk_block.data.CopyFrom(block.data)
+    response.sdk_block.evidence.CopyFrom(block.evidence)
+    response.sdk_block.last_commit.CopyFrom(block.last_commit)
+    return response

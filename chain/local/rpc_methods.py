@@ -13,6 +13,7 @@ from greenray.chain.local.ledger.genesis import genesis_to_json
 from greenray.chain.local.ledger.state import StoredBlock, StoredTransaction
 from greenray.chain.local.mempool import MAX_BLOCK_BYTES, MempoolRefusal
 from greenray.chain.local.node import Inclusion, Node
+from greenray.chain.local.node_info import node_info
 from greenray.chain.local.query_language import Condition, QuerySyntaxError, parse_query
 from greenray.chain.local.rpc import Argument, GoPanic, Method, internal_error
 from greenray.chain.local.tx_result import TxResult
@@ -31,7 +32,7 @@ class CometMethods:
         self._node = node
         self._app = node.app
         self._database = node.app.database
-        self._listen_address = listen_address
+        self._listen_address = node.queries.listen_address = listen_address
         self._evm = EvmMethods(node)
         height = Argument("height", "int64")
         tx = Argument("tx", "bytes")
@@ -91,7 +92,7 @@ class CometMethods:
         first = self._stored_block(self._database.first_height())
         first_header = _block(first).header
         return {
-            "node_info": self._node_info(),
+            "node_info": node_info(self._app, self._listen_address),
             "sync_info": {
                 "latest_block_hash": blocks.hex_text(head.hash),
                 "latest_app_hash": blocks.hex_text(head.block.header.app_hash),
@@ -134,18 +135,6 @@ class CometMethods:
             "proposer_priority": "0",
         }
         return {"block_height": str(at), "validators": [validator], "count": "1", "total": "1"}
-
-    def _node_info(self) -> dict[str, Any]:
-        return {
-            "protocol_version": {"p2p": "8", "block": str(blocks.BLOCK_PROTOCOL), "app": "0"},
-            "id": self._app.validator.address.hex(),
-            "listen_addr": f"tcp://{self._listen_address}",
-            "network": self._app.rules.chain_id,
-            "version": "0.37.1",
-            "channels": "40202122233038606170",
-            "moniker": "greenray-local",
-            "other": {"tx_index": "on", "rpc_address": f"tcp://{self._listen_address}"},
-        }
 
     def _public_key(self) -> dict[str, str]:
         value = blocks.base64_text(self._app.validator.public_key)

@@ -31,7 +31,9 @@ FOREVER = 10**9
 CHECKSUMS = tuple(hashlib.sha256(bytes([i])).digest() for i in range(7))
 BUCKET = "fault-bucket"
 
-Approved = TypeVar("Approved", bound=dialect.MsgCreateBucket | dialect.MsgCreateObject)
+Approved = TypeVar(
+    "Approved", bound=dialect.MsgCreateBucket | dialect.MsgCreateObject | dialect.MsgCopyObject
+)
 
 
 class Terms(TypedDict, total=False):

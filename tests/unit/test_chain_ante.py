@@ -191,11 +191,6 @@ def test_a_principal_is_an_address(chain: ChainByHand) -> None:
             dialect.Statement(Effect.EFFECT_ALLOW, (ActionType.ACTION_DELETE_GROUP,)),
             "ACTION_DELETE_GROUP not allowed to be used on bucket.",
         ),
-        (
-            dialect.Statement(Effect.EFFECT_ALLOW, (), ("bucket/*",)),
-            "GRN parse from string failed, err: regex match error. Res: bucket/*.:"
-            " Not a standard greenfield resource name format",
-        ),
     ],
 )
 def test_a_statement_that_says_nothing_is_refused(
@@ -205,6 +200,15 @@ def test_a_statement_that_says_nothing_is_refused(
     result = chain.app.check_tx(signed(GENESIS, "user", message, 2))
     assert (result.codespace, result.code) == ("permission", 1101)
     assert result.log == f"{log}: Invalid statement"
+
+
+def test_a_statement_names_resources_in_the_standard_form(chain: ChainByHand) -> None:
+    message = _policy_for("sp-5-gc", dialect.Statement(Effect.EFFECT_ALLOW, (), ("bucket/*",)))
+    result = chain.app.check_tx(signed(GENESIS, "user", message, 2))
+    assert (result.codespace, result.code) == ("greenfiled", 1008)
+    assert result.log == (
+        "regex match error. Res: bucket/*.: Not a standard greenfield resource name format"
+    )
 
 
 @pytest.mark.parametrize(

@@ -28,19 +28,36 @@ from greenray.chain.dialects.v0_2.messages import (
     Description,
     Message,
     MsgCancelCreateObject,
+    MsgCopyObject,
     MsgCreateBucket,
+    MsgCreateGroup,
     MsgCreateObject,
+    MsgCreatePaymentAccount,
     MsgDeleteBucket,
+    MsgDeleteGroup,
     MsgDeleteObject,
+    MsgDeletePolicy,
+    MsgDeposit,
+    MsgDisableRefund,
     MsgDiscontinueBucket,
     MsgDiscontinueObject,
     MsgEditStorageProvider,
+    MsgLeaveGroup,
+    MsgMirrorBucket,
+    MsgMirrorGroup,
+    MsgMirrorObject,
     MsgPutPolicy,
     MsgRejectSealObject,
     MsgSealObject,
     MsgSend,
+    MsgUpdateBucketInfo,
+    MsgUpdateGroupMember,
+    MsgUpdateObjectInfo,
+    MsgWithdraw,
     Principal,
     Statement,
+    Timestamp,
+    UInt64Value,
     decode_message,
     encode_message,
     from_wire,
@@ -64,21 +81,38 @@ __all__ = [
     "Fault",
     "Message",
     "MsgCancelCreateObject",
+    "MsgCopyObject",
     "MsgCreateBucket",
+    "MsgCreateGroup",
     "MsgCreateObject",
+    "MsgCreatePaymentAccount",
     "MsgDeleteBucket",
+    "MsgDeleteGroup",
     "MsgDeleteObject",
+    "MsgDeletePolicy",
+    "MsgDeposit",
+    "MsgDisableRefund",
     "MsgDiscontinueBucket",
     "MsgDiscontinueObject",
     "MsgEditStorageProvider",
+    "MsgLeaveGroup",
+    "MsgMirrorBucket",
+    "MsgMirrorGroup",
+    "MsgMirrorObject",
     "MsgPutPolicy",
     "MsgRejectSealObject",
     "MsgSealObject",
     "MsgSend",
+    "MsgUpdateBucketInfo",
+    "MsgUpdateGroupMember",
+    "MsgUpdateObjectInfo",
+    "MsgWithdraw",
     "Principal",
     "SpApproval",
     "Statement",
+    "Timestamp",
     "TransactionTerms",
+    "UInt64Value",
     "approval_actions",
     "approval_of",
     "approval_sign_bytes",
@@ -118,7 +152,7 @@ approval_actions: Mapping[str, type[Message]] = MappingProxyType(
     {"CreateBucket": MsgCreateBucket, "CreateObject": MsgCreateObject}
 )
 
-_Approved = TypeVar("_Approved", bound=MsgCreateBucket | MsgCreateObject)
+_Approved = TypeVar("_Approved", bound=MsgCreateBucket | MsgCreateObject | MsgCopyObject)
 
 # --- making messages ---------------------------------------------------------------------------
 
@@ -255,26 +289,31 @@ def message_from_json(
 # --- approvals of the primary SP (04 §2) ---------------------------------------------------------
 
 
-def approval_sign_bytes(message: MsgCreateBucket | MsgCreateObject) -> bytes:
+def approval_sign_bytes(message: MsgCreateBucket | MsgCreateObject | MsgCopyObject) -> bytes:
     """What the primary SP signs: the message with an empty ``sig``, sorted and compact.
 
     Raises:
         InvalidInput: the message has no approval to take the expiry height from.
     """
-    approval = message.primary_sp_approval
+    approval = approval_of(message)
     if approval is None:
-        raise InvalidInput("the message has no primary_sp_approval")
-    unsigned = replace(message, primary_sp_approval=replace(approval, sig=b""))
+        raise InvalidInput("the message has no approval of a primary SP")
+    unsigned = with_approval(message, approval.expired_height, b"")
     return sorted_compact(message_to_json(unsigned))
 
 
-def approval_of(message: MsgCreateBucket | MsgCreateObject) -> SpApproval | None:
+def approval_of(message: MsgCreateBucket | MsgCreateObject | MsgCopyObject) -> SpApproval | None:
+    if isinstance(message, MsgCopyObject):
+        return message.dst_primary_sp_approval
     return message.primary_sp_approval
 
 
 def with_approval(message: _Approved, expired_height: int, sig: bytes) -> _Approved:
     """The message with its whole approval replaced."""
-    return replace(message, primary_sp_approval=SpApproval(expired_height, sig))
+    approval = SpApproval(expired_height, sig)
+    if isinstance(message, MsgCopyObject):
+        return replace(message, dst_primary_sp_approval=approval)
+    return replace(message, primary_sp_approval=approval)
 
 
 # --- EIP-712 (04 §4) -----------------------------------------------------------------------------
@@ -371,21 +410,42 @@ def _derive(types: dict[str, Any], type_name: str, prefix: str, content: Any) ->
 def _derive_nested(
     types: dict[str, Any], prefix: str, field: Any, nested: Any, parent: Any
 ) -> tuple[str, Any] | None:
+    if not field.is_repeated and proto_json.is_time(field):
+        # An absent time stays in, as empty text.
+        is_set = parent.HasField(field.name)
+        return "string", proto_json.time_text(nested) if is_set else ""
     name = prefix + "".join(part[:1].upper() + part[1:] for part in field.name.split("_"))
     if field.is_repeated:
         if not nested:
             return None
         first, *others = nested
         items = [_derive(types, name, name, first)]
-        # The other elements keep only what the first one's type has.
-        allowed = {f["name"] for f in types[name]}
-        for other in others:
-            scratch: dict[str, Any] = {}
-            whole = _derive(scratch, name, name, other)
-            items.append({key: item for key, item in whole.items() if key in allowed})
+        items.extend(_fitted(types, name, other) for other in others)
         return f"{name}[]", items
     if not parent.HasField(field.name):
-        # An absent time stays in, as empty text.
-        is_time = field.message_type.full_name == "google.protobuf.Timestamp"
-        return ("string", "") if is_time else None
+        return None
     return name, _derive(types, name, name, nested)
+
+
+def _fitted(types: dict[str, Any], type_name: str, content: Any) -> dict[str, Any]:
+    """The value of a list's later element: it keeps only what the first one's type has.
+
+    Raises:
+        InvalidInput: a message that the first element has and this one lacks: such a list can never
+            be signed, because the chain forgets the type on its way.
+    """
+    whole = proto_json.to_json(content)
+    value: dict[str, Any] = {}
+    for declared in types[type_name]:
+        name, kind = declared["name"], declared["type"]
+        item = whole[name]
+        if kind in types:
+            if item is None:
+                raise InvalidInput(
+                    f"{name} is in the first element of the list only",
+                    content.DESCRIPTOR.name,
+                    "Send elements with and without it in messages of their own",
+                )
+            item = _fitted(types, kind, getattr(content, name))
+        value[name] = "" if item is None else item
+    return value

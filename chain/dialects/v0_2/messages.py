@@ -7,7 +7,8 @@ Field names are the chain's. The mapping to protobuf walks the descriptor, so th
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from keyword import iskeyword
+from typing import Any, cast, get_args
 
 from greenray.chain import proto_json, wire
 from greenray.chain.dialect import Coin, SpApproval
@@ -122,20 +123,159 @@ class Principal:
 
 
 @dataclass(frozen=True, slots=True)
+class Timestamp:
+    """A point in time: unix seconds, and nanoseconds behind them."""
+
+    seconds: int
+    nanos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class UInt64Value:
+    """A number that may be absent."""
+
+    value: int
+
+
+@dataclass(frozen=True, slots=True)
 class Statement:
+    """``limit_size``: bytes that may be created under the statement, None for any number."""
+
     effect: Effect
     actions: tuple[ActionType, ...]
     resources: tuple[str, ...] = ()
+    expiration_time: Timestamp | None = None
+    limit_size: UInt64Value | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class MsgPutPolicy:
-    """A policy without expiry and without size limit, which is all that this project grants."""
+    """``resource`` is a Greenfield resource name of a bucket, an object or a group."""
 
     operator: str
     principal: Principal | None
     resource: str
     statements: tuple[Statement, ...]
+    expiration_time: Timestamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDeletePolicy:
+    operator: str
+    principal: Principal | None
+    resource: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgUpdateBucketInfo:
+    """What is None, empty or unspecified stays. Payment address and read quota (bytes) cannot be
+    changed at once."""
+
+    operator: str
+    bucket_name: str
+    charged_read_quota: UInt64Value | None = None
+    payment_address: str = ""
+    visibility: Visibility = Visibility.VISIBILITY_TYPE_UNSPECIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class MsgUpdateObjectInfo:
+    operator: str
+    bucket_name: str
+    object_name: str
+    visibility: Visibility
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCopyObject:
+    """The copy belongs to the operator, and has to be uploaded and sealed like a new object."""
+
+    operator: str
+    src_bucket_name: str
+    dst_bucket_name: str
+    src_object_name: str
+    dst_object_name: str
+    dst_primary_sp_approval: SpApproval | None
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCreateGroup:
+    creator: str
+    group_name: str
+    members: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDeleteGroup:
+    """Of a group of the operator's own."""
+
+    operator: str
+    group_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgUpdateGroupMember:
+    operator: str
+    group_owner: str
+    group_name: str
+    members_to_add: tuple[str, ...] = ()
+    members_to_delete: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class MsgLeaveGroup:
+    member: str
+    group_owner: str
+    group_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgMirrorBucket:
+    operator: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MsgMirrorObject:
+    operator: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MsgMirrorGroup:
+    operator: str
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class MsgCreatePaymentAccount:
+    creator: str
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDeposit:
+    """``amount`` in BNB wei, from the creator's balance to the payment account ``to``."""
+
+    creator: str
+    to: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class MsgWithdraw:
+    """The way back. ``from_`` is the field ``from``."""
+
+    creator: str
+    from_: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class MsgDisableRefund:
+    """Nothing can be withdrawn from ``addr`` afterwards."""
+
+    owner: str
+    addr: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,26 +313,32 @@ Message = (
     | MsgDiscontinueBucket
     | MsgSend
     | MsgPutPolicy
+    | MsgDeletePolicy
+    | MsgUpdateBucketInfo
+    | MsgUpdateObjectInfo
+    | MsgCopyObject
+    | MsgCreateGroup
+    | MsgDeleteGroup
+    | MsgUpdateGroupMember
+    | MsgLeaveGroup
+    | MsgMirrorBucket
+    | MsgMirrorObject
+    | MsgMirrorGroup
+    | MsgCreatePaymentAccount
+    | MsgDeposit
+    | MsgWithdraw
+    | MsgDisableRefund
     | MsgEditStorageProvider
 )
 
-MESSAGE_TYPES: tuple[type[Message], ...] = (
-    MsgCreateBucket,
-    MsgCreateObject,
-    MsgSealObject,
-    MsgRejectSealObject,
-    MsgCancelCreateObject,
-    MsgDeleteObject,
-    MsgDeleteBucket,
-    MsgDiscontinueObject,
-    MsgDiscontinueBucket,
-    MsgSend,
-    MsgPutPolicy,
-    MsgEditStorageProvider,
-)
+MESSAGE_TYPES: tuple[type[Message], ...] = get_args(Message)
 
 _FULL_NAMES: dict[type[Any], str] = {
     **{cls: f"greenfield.storage.{cls.__name__}" for cls in MESSAGE_TYPES},
+    **{
+        cls: f"greenfield.payment.{cls.__name__}"
+        for cls in (MsgCreatePaymentAccount, MsgDeposit, MsgWithdraw, MsgDisableRefund)
+    },
     MsgSend: "cosmos.bank.v1beta1.MsgSend",
     MsgEditStorageProvider: "greenfield.sp.MsgEditStorageProvider",
     Description: "greenfield.sp.Description",
@@ -200,12 +346,28 @@ _FULL_NAMES: dict[type[Any], str] = {
     SpApproval: "greenfield.storage.Approval",
     Principal: "greenfield.permission.Principal",
     Statement: "greenfield.permission.Statement",
+    Timestamp: "google.protobuf.Timestamp",
+    UInt64Value: "greenfield.common.UInt64Value",
 }
 _CLASSES = {name: cls for cls, name in _FULL_NAMES.items()}
 _BY_TYPE_URL = {f"/{_FULL_NAMES[cls]}": cls for cls in MESSAGE_TYPES}
 _DECIMAL_TEXT = frozenset(
-    {"cosmos.base.v1beta1.Coin.amount", "greenfield.storage.MsgDiscontinueObject.object_ids"}
+    {
+        "cosmos.base.v1beta1.Coin.amount",
+        "greenfield.storage.MsgDiscontinueObject.object_ids",
+        "greenfield.storage.MsgMirrorBucket.id",
+        "greenfield.storage.MsgMirrorObject.id",
+        "greenfield.storage.MsgMirrorGroup.id",
+    }
 )
+_SIGNED_DECIMAL_TEXT = frozenset(
+    {"greenfield.payment.MsgDeposit.amount", "greenfield.payment.MsgWithdraw.amount"}
+)
+
+
+def _attribute(field_name: str) -> str:
+    """Python's name of a field: one that is a keyword of Python's has an underscore behind it."""
+    return f"{field_name}_" if iskeyword(field_name) else field_name
 
 
 def type_url(message: Message | type[Message]) -> str:
@@ -235,7 +397,7 @@ def to_wire(value: Any) -> Any:
     for field in fields(value):
         content = getattr(value, field.name)
         try:
-            _set_field(message, descriptor[field.name], content)
+            _set_field(message, descriptor[field.name.removesuffix("_")], content)
         except (ValueError, TypeError) as error:
             raise InvalidInput(
                 f"the value does not fit: {error}", f"{type(value).__name__}.{field.name}"
@@ -258,7 +420,8 @@ def _set_field(message: Any, field: Any, content: Any) -> None:
 def _to_wire_value(field: Any, content: Any) -> Any:
     if proto_json.kind_of(field) == "message":
         return to_wire(content)
-    return str(content) if field.full_name in _DECIMAL_TEXT else content
+    is_decimal = field.full_name in _DECIMAL_TEXT | _SIGNED_DECIMAL_TEXT
+    return str(content) if is_decimal else content
 
 
 def from_wire(message: Any) -> Any:
@@ -271,8 +434,8 @@ def from_wire(message: Any) -> Any:
     known = {field.name for field in fields(cls)}
     values = {}
     for field in message.DESCRIPTOR.fields:
-        if field.name in known:
-            values[field.name] = _get_field(message, field)
+        if _attribute(field.name) in known:
+            values[_attribute(field.name)] = _get_field(message, field)
         elif message.HasField(field.name):
             raise InvalidInput(f"{field.name} is not supported", cls.__name__)
     return cls(**values)
@@ -294,6 +457,8 @@ def _from_wire_value(field: Any, content: Any) -> Any:
         case "enum":
             return enum_of(proto_json.ENUM_FIELDS[field.full_name], content)
         case _:
+            if field.full_name in _SIGNED_DECIMAL_TEXT:
+                return -uint_of(content[1:]) if content[:1] == "-" else uint_of(content)
             return uint_of(content) if field.full_name in _DECIMAL_TEXT else content
 
 
@@ -315,10 +480,21 @@ def decode_message(url: str, value: bytes) -> Message:
 def signer_address(message: Message) -> str:
     """The account that must sign, as written in the message."""
     match message:
-        case MsgCreateBucket() | MsgCreateObject():
+        case (
+            MsgCreateBucket()
+            | MsgCreateObject()
+            | MsgCreateGroup()
+            | MsgCreatePaymentAccount()
+            | MsgDeposit()
+            | MsgWithdraw()
+        ):
             return message.creator
         case MsgSend():
             return message.from_address
+        case MsgLeaveGroup():
+            return message.member
+        case MsgDisableRefund():
+            return message.owner
         case MsgEditStorageProvider():
             return message.sp_address
         case _:

@@ -52,16 +52,21 @@ NO_GAS_LIMIT = 2**64 - 1
 
 @dataclass(slots=True)
 class Context:
-    """What a transaction runs in. ``time_s`` is the block's time in unix seconds."""
+    """What a transaction runs in. ``time_ns`` is the block's time since the Unix epoch."""
 
     state: State
     rules: Rules
     height: int
-    time_s: int
+    time_ns: int
     is_check: bool = False
     simulate: bool = False
     events: list[Event] = field(default_factory=list)
     gas: GasMeter = field(default_factory=lambda: GasMeter(NO_GAS_LIMIT))
+
+    @property
+    def time_s(self) -> int:
+        """The block's time in unix seconds."""
+        return self.time_ns // 1_000_000_000
 
     def emit(self, *events: Event) -> None:
         self.events.extend(events)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
@@ -12,6 +11,7 @@ from greenray.chain.local.ledger.faults import sdk
 from greenray.chain.local.ledger.state import ChainDatabase
 
 DEFAULT_LIST_LIMIT = 100
+MAX_LIST_LIMIT = 200
 # gRPC status -> sdk error code (protocol 05 §1)
 NOT_FOUND, INVALID_ARGUMENT, UNKNOWN = "NotFound", "InvalidArgument", "Unknown"
 INTERNAL = "Internal"
@@ -29,6 +29,27 @@ class StateAt:
         if self.height is None:
             return self.database.get(kind, key)
         return self.database.get_at(kind, key, self.height)
+
+    @property
+    def state(self) -> StateAt:
+        """Itself: what asks in a transaction finds the state in the same place."""
+        return self
+
+    @property
+    def time_ns(self) -> int:
+        """The time of the block at this height."""
+        return self._time_ns(self.height or self.database.last_height())
+
+    @property
+    def first_block_time_ns(self) -> int:
+        """The time at which the genesis began to count."""
+        return self._time_ns(self.database.first_height())
+
+    def _time_ns(self, height: int) -> int:
+        stored = self.database.block(height)
+        assert stored is not None
+        header = wire.tendermint_types.Block.FromString(stored.block).header
+        return int(header.time.seconds) * 1_000_000_000 + int(header.time.nanos)
 
     def put(self, kind: str, key: bytes, value: bytes | None) -> None:
         self.database.put(kind, key, value)
@@ -78,32 +99,13 @@ def queried_address(text: str) -> bytes:
         raise sdk(18, str(error)) from error
 
 
-# A base prefix, or a leading zero for octal; single underscores behind it and between digits.
-_GO_INTEGER = re.compile(
-    r"([+-]?)(?:(0[xX])((?:_?[0-9a-fA-F])+)|(0[bB])((?:_?[01])+)|(0[oO])((?:_?[0-7])+)"
-    r"|(0)((?:_?[0-7])+)|((?:[1-9](?:_?[0-9])*|0)))",
-    re.ASCII,
-)
-_MAX_DECIMAL_DIGITS = 1000
-"""More are no id, and Python refuses to read very many."""
-_BASES = {"0x": 16, "0b": 2, "0o": 8, "0": 8}
-
-
-def go_integer(text: str) -> int | None:
-    """A number as Go's big.Int reads it when its text may choose the base."""
-    match = _GO_INTEGER.fullmatch(text)
-    if match is None:
-        return None
-    sign, *parts = (part for part in match.groups() if part is not None)
-    base = _BASES[parts[0].lower()] if len(parts) == 2 else 10
-    digits = parts[-1].replace("_", "")
-    if base == 10 and len(digits) > _MAX_DECIMAL_DIGITS:
-        return None
-    number = int(digits, base)
-    return -number if sign == "-" else number
-
-
 def check_place(page: Any) -> None:
     if page.offset and page.key:
         text = "invalid request, either offset or key is expected, got both"
         fail(INTERNAL, text, prefixed=True)
+
+
+def check_limit(page: Any) -> None:
+    """What lists of Greenfield's own modules check. Raises ChainFault (sdk/18)."""
+    if page.limit > MAX_LIST_LIMIT:
+        fail(INVALID_ARGUMENT, f"exceed pagination limit {MAX_LIST_LIMIT}", prefixed=True)

@@ -1,4 +1,4 @@
-"""Which bucket and object names the chain accepts (protocol 04 §10)."""
+"""Which names of buckets, objects and groups the chain accepts (protocol 04 §10)."""
 
 from __future__ import annotations
 
@@ -48,6 +48,18 @@ def check_object_name(name: str) -> None:
         raise InvalidName("Object name with a bad path component is not supported", where)
     if "//" in name:
         raise InvalidName('Object name contains a "//" is not supported', where)
+
+
+def check_group_name(name: str) -> None:
+    """Raises InvalidName with the chain's own text in ``what``."""
+    where = f"group name {name[:80]!r}"
+    size_bytes = len(_utf8(name, "Group", where))
+    if not name.strip(_GO_BLANKS):
+        raise InvalidName("Group name cannot be empty", where)
+    if size_bytes < 3:
+        raise InvalidName("Group name cannot be shorter than 3 characters", where)
+    if size_bytes > 63:
+        raise InvalidName("Group name cannot be longer than 63 characters", where)
 
 
 def _utf8(name: str, kind: str, where: str) -> bytes:

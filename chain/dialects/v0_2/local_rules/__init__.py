@@ -10,7 +10,10 @@ from greenray.chain.dialects import v0_2 as dialect
 from greenray.chain.dialects.v0_2.local_rules import (
     buckets,
     deletion,
+    groups,
+    mirroring,
     objects,
+    payment_accounts,
     permission,
     providers,
     transfers,
@@ -53,6 +56,25 @@ LOCAL_DIALECT = LocalDialect(
                 _rule(dialect.MsgDeleteBucket, "storage", 1200, deletion.delete_bucket),
                 _rule(dialect.MsgDiscontinueObject, "storage", 2400, deletion.discontinue_object),
                 _rule(dialect.MsgDiscontinueBucket, "storage", 2400, deletion.discontinue_bucket),
+                _rule(dialect.MsgUpdateBucketInfo, "storage", 1200, buckets.update_bucket_info),
+                _rule(dialect.MsgUpdateObjectInfo, "storage", 1200, objects.update_object_info),
+                _rule(dialect.MsgCopyObject, "storage", 1200, objects.copy_object),
+                _rule(dialect.MsgMirrorBucket, "storage", 1200, mirroring.mirror_bucket),
+                _rule(dialect.MsgMirrorObject, "storage", 1200, mirroring.mirror_object),
+                _rule(dialect.MsgMirrorGroup, "storage", 1200, mirroring.mirror_group),
+                _rule(dialect.MsgCreateGroup, "storage", 2400, groups.create_group),
+                _rule(dialect.MsgUpdateGroupMember, "storage", 1200, groups.update_group_member),
+                _rule(dialect.MsgLeaveGroup, "storage", 1200, groups.leave_group),
+                _rule(dialect.MsgDeleteGroup, "storage", 1200, groups.delete_group),
+                _rule(
+                    dialect.MsgCreatePaymentAccount,
+                    "payment",
+                    200_000,
+                    payment_accounts.create_payment_account,
+                ),
+                _rule(dialect.MsgDeposit, "payment", 1200, payment_accounts.deposit),
+                _rule(dialect.MsgWithdraw, "payment", 1200, payment_accounts.withdraw),
+                _rule(dialect.MsgDisableRefund, "payment", 1200, payment_accounts.disable_refund),
                 _rule(
                     dialect.MsgEditStorageProvider,
                     "sp",
@@ -60,6 +82,7 @@ LOCAL_DIALECT = LocalDialect(
                     providers.edit_storage_provider,
                 ),
                 _rule(dialect.MsgPutPolicy, "storage", 2400, permission.put_policy),
+                _rule(dialect.MsgDeletePolicy, "storage", 1200, permission.delete_policy),
             ]
         )
     ),
@@ -69,6 +92,9 @@ LOCAL_DIALECT = LocalDialect(
             "bucket_name": _fault(greenfiled(1000, "Bucket name contains invalid characters")),
             "object_name": _fault(
                 greenfiled(1001, "Object name with non UTF-8 strings is not supported")
+            ),
+            "group_name": _fault(
+                greenfiled(1002, "Group name with non UTF-8 strings is not supported")
             ),
         }
     ),

@@ -15,12 +15,13 @@ from typing import Any
 from greenray.chain import wire
 from greenray.chain.addresses import address_text, parse_address
 from greenray.chain.dialects import v0_2 as dialect
-from greenray.chain.dialects.v0_2.local_rules import payment, permission, records
+from greenray.chain.dialects.v0_2.local_rules import cleaning, payment, permission, records
 from greenray.chain.dialects.v0_2.local_rules.faults import fault, storage
 from greenray.chain.dialects.v0_2.local_rules.providers import get_provider_by_gc
 from greenray.chain.local.ledger.context import Context
 from greenray.chain.local.ledger.events import typed_event
 from greenray.chain.local.ledger.genesis import GenesisProvider
+from greenray.chain.proto_json import ResourceType
 from greenray.protocol.objects import (
     ActionType,
     BucketStatus,
@@ -48,7 +49,7 @@ def delete_object(context: Context, message: dialect.MsgDeleteObject) -> Any:
         raise storage(1113)
     operator = parse_address(message.operator)
     if not permission.is_allowed_on_object(
-        context.state, bucket, info, operator, ActionType.ACTION_DELETE_OBJECT
+        context, bucket, info, operator, ActionType.ACTION_DELETE_OBJECT
     ):
         raise storage(
             1107,
@@ -66,7 +67,7 @@ def delete_bucket(context: Context, message: dialect.MsgDeleteBucket) -> Any:
         raise storage(1114)
     operator = parse_address(message.operator)
     if not permission.is_allowed_in_bucket(
-        context.state, bucket, operator, ActionType.ACTION_DELETE_BUCKET
+        context, bucket, operator, ActionType.ACTION_DELETE_BUCKET
     ):
         raise storage(
             1107,
@@ -156,6 +157,7 @@ def end_block(context: Context) -> None:
             _delete_object(context, bucket.primary_sp_address, bucket, info)
     for bucket_id in _take_due(context, _BUCKETS, left):
         left = _end_bucket(context, bucket_id, left)
+    cleaning.end_block(context)
 
 
 def _end_bucket(context: Context, bucket_id: int, left: int) -> int:
@@ -216,6 +218,7 @@ def _delete_object(context: Context, operator: str, bucket: Any, info: Any) -> N
         payment.stop_store_fee(context, bucket, info)
     records.put_bucket(context.state, bucket)
     records.delete_object(context.state, info)
+    cleaning.leave_behind(context, ResourceType.RESOURCE_TYPE_OBJECT, info.id)
     context.emit(
         typed_event(
             "greenfield.storage.EventDeleteObject",
@@ -234,6 +237,7 @@ def _delete_object(context: Context, operator: str, bucket: Any, info: Any) -> N
 def _delete_bucket(context: Context, operator: str, bucket: Any) -> None:
     payment.stop_read_quota(context, bucket)
     records.delete_bucket(context.state, bucket)
+    cleaning.leave_behind(context, ResourceType.RESOURCE_TYPE_BUCKET, bucket.id)
     context.emit(
         typed_event(
             "greenfield.storage.EventDeleteBucket",

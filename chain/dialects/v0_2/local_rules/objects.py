@@ -1,4 +1,5 @@
-"""CreateObject, SealObject, RejectSealObject and CancelCreateObject (protocol 04 §10.2-10.5)."""
+"""CreateObject, SealObject, RejectSealObject and CancelCreateObject (protocol 04 §10.2-10.5),
+CopyObject and UpdateObjectInfo."""
 
 from __future__ import annotations
 
@@ -54,9 +55,7 @@ def create_object(context: Context, message: dialect.MsgCreateObject) -> Any:
     bucket = _bucket(context, message.bucket_name)
     if bucket.bucket_status == BucketStatus.BUCKET_STATUS_DISCONTINUED:
         raise storage(3104)
-    if not permission.is_allowed_in_bucket(
-        context.state, bucket, creator, ActionType.ACTION_CREATE_OBJECT
-    ):
+    if not permission.may_create(context, bucket, creator, message.payload_size):
         raise storage(
             1107,
             f"The operator({address_text(creator)}) has no CreateObject permission"
@@ -82,12 +81,7 @@ def create_object(context: Context, message: dialect.MsgCreateObject) -> Any:
         checksums=message.expect_checksums,
         secondary_sp_addresses=secondaries,
     )
-    if message.payload_size == 0:
-        info.object_status = ObjectStatus.OBJECT_STATUS_SEALED
-        payment.charge_store_fee(context, bucket, info)
-        put_bucket(context.state, bucket)
-    else:
-        payment.lock_store_fee(context, bucket, info)
+    _pay_for_new(context, bucket, info)
     info.id = str(next_number(context.state, "object", 1))
     put_object(context.state, info)
     _emit_create(context, creator, bucket, info)
@@ -191,6 +185,106 @@ def cancel_create_object(context: Context, message: dialect.MsgCancelCreateObjec
         )
     )
     return wire.storage.MsgCancelCreateObjectResponse()
+
+
+def copy_object(context: Context, message: dialect.MsgCopyObject) -> Any:
+    """Raises ChainFault."""
+    state, operator = context.state, parse_address(message.operator)
+    src_bucket = get_bucket(state, message.src_bucket_name)
+    if src_bucket is None:
+        raise storage(1100, f"src bucket name ({message.src_bucket_name})")
+    bucket = get_bucket(state, message.dst_bucket_name)
+    if bucket is None:
+        raise storage(1100, f"dst bucket name ({message.dst_bucket_name})")
+    source = get_object(state, message.src_bucket_name, message.src_object_name)
+    if source is None:
+        raise storage(1101, f"src object name ({message.src_object_name})")
+    if source.source_type != SourceType.SOURCE_TYPE_ORIGIN:
+        raise storage(1114)
+    if not permission.is_allowed_on_object(
+        context, src_bucket, source, operator, ActionType.ACTION_COPY_OBJECT
+    ):
+        raise storage(
+            1107,
+            f"The operator({address_text(operator)}) has no CopyObject permission of the"
+            f" bucket({source.bucket_name}), object({source.object_name})",
+        )
+    check_approval(context, message, parse_address(bucket.primary_sp_address))
+    if get_object(state, message.dst_bucket_name, message.dst_object_name) is not None:
+        # v0.2.0 does not look, and loses the object that has the name.
+        raise storage(1105)
+    info = wire.storage.ObjectInfo(
+        owner=address_text(operator),
+        bucket_name=bucket.bucket_name,
+        object_name=message.dst_object_name,
+        id=str(next_number(state, "object", 1)),
+        payload_size=source.payload_size,
+        visibility=Visibility.VISIBILITY_TYPE_PRIVATE,
+        content_type=source.content_type,
+        create_at=context.time_s,
+        redundancy_type=source.redundancy_type,
+        source_type=SourceType.SOURCE_TYPE_ORIGIN,
+        checksums=source.checksums,
+    )
+    _pay_for_new(context, bucket, info)
+    put_object(state, info)
+    context.emit(
+        typed_event(
+            "greenfield.storage.EventCopyObject",
+            {
+                "operator": address_text(operator),
+                "src_bucket_name": source.bucket_name,
+                "src_object_name": source.object_name,
+                "dst_bucket_name": info.bucket_name,
+                "dst_object_name": info.object_name,
+                "src_object_id": source.id,
+                "dst_object_id": info.id,
+            },
+        )
+    )
+    return wire.storage.MsgCopyObjectResponse(object_id=info.id)
+
+
+def update_object_info(context: Context, message: dialect.MsgUpdateObjectInfo) -> Any:
+    """Raises ChainFault."""
+    bucket = _bucket(context, message.bucket_name)
+    info = _object(context, message.bucket_name, message.object_name)
+    operator = parse_address(message.operator)
+    if not permission.is_allowed_on_object(
+        context, bucket, info, operator, ActionType.ACTION_UPDATE_OBJECT_INFO
+    ):
+        raise storage(
+            1107,
+            f"The operator({address_text(operator)}) has no UpdateObjectInfo permission of the"
+            f" bucket({message.bucket_name}), object({message.object_name})",
+        )
+    info.visibility = message.visibility
+    put_object(context.state, info)
+    context.emit(
+        typed_event(
+            "greenfield.storage.EventUpdateObjectInfo",
+            {
+                "operator": address_text(operator),
+                "bucket_name": message.bucket_name,
+                "object_name": message.object_name,
+                # The node leaves it empty.
+                "object_id": "0",
+                "visibility": Visibility(info.visibility).name,
+            },
+        )
+    )
+    return wire.storage.MsgUpdateObjectInfoResponse()
+
+
+def _pay_for_new(context: Context, bucket: Any, info: Any) -> None:
+    """An object without payload is sealed at once and charged for; the fee of another one is
+    locked."""
+    if info.payload_size == 0:
+        info.object_status = ObjectStatus.OBJECT_STATUS_SEALED
+        payment.charge_store_fee(context, bucket, info)
+        put_bucket(context.state, bucket)
+    else:
+        payment.lock_store_fee(context, bucket, info)
 
 
 def _bucket(context: Context, bucket_name: str) -> Any:

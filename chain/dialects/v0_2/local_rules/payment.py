@@ -1,33 +1,34 @@
-"""Payment streams as far as a storage provider can see them.
+"""What buckets and objects cost their payment account (protocol 04 §10).
 
-Buckets and objects lock and charge the storage fee of their payment account; the account's
-stream record follows, topped up from its balance. Rates are BNB wei per second. Left out:
-payment accounts of their own, deposits and withdrawals, forced settlement and freezing, and the
-settlement that the real chain does by itself when a buffer runs low (here an account is settled
-when it is next used).
+Prices and rates are BNB wei (per byte, per second).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
 
-from greenray.chain import wire
-from greenray.chain.addresses import address_text, module_address, parse_address
-from greenray.chain.dialects.v0_2.local_rules.faults import storage
-from greenray.chain.dialects.v0_2.local_rules.records import get_stream, put_stream
-from greenray.chain.local.ledger.bank import send_coins
+from greenray.chain.addresses import address_text, parse_address
+from greenray.chain.dialects.v0_2.local_rules.faults import fault, storage, unregistered
+from greenray.chain.dialects.v0_2.local_rules.records import get_payment_account
+from greenray.chain.dialects.v0_2.local_rules.streams import (
+    Flows,
+    StreamChange,
+    apply_flows,
+    change_by_address,
+    merged,
+    preview_fee,
+)
 from greenray.chain.local.ledger.context import Context, Rules
-from greenray.chain.local.ledger.events import typed_event
 from greenray.chain.local.ledger.faults import ChainFault
 
-PAYMENT_POOL = module_address("payment")
 # Recorded from a v0.2.0 node; it receives the payment module's validator tax.
 VALIDATOR_TAX_POOL = bytes.fromhex("dF5F0588f6B09f0B9E58D3426252db25Dc74E7a1")
-_ACTIVE = "STREAM_ACCOUNT_STATUS_ACTIVE"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,64 +58,133 @@ def charge_size(rules: Rules, payload_size: int) -> int:
     return max(payload_size, rules.params.storage.min_charge_size)
 
 
+def payment_address(context: Context, wanted: str, owner: bytes) -> str:
+    """Who pays for a bucket of the owner: the owner, or a payment account of the owner's.
+
+    Raises:
+        ChainFault: payment/1204.
+    """
+    if not wanted:
+        return address_text(owner)
+    address = parse_address(wanted)
+    if address != owner:
+        account = get_payment_account(context.state, address)
+        if account is None or account.owner != address_text(owner):
+            raise fault("payment", 1204)
+    return address_text(address)
+
+
+# --- fees of objects: each raises ChainFault, undefined/1, when the account cannot pay -----------
+
+
 def lock_store_fee(context: Context, bucket: Any, info: Any) -> None:
-    """Reserve the fee of an object that is not sealed yet. Raises ChainFault (storage/1117)."""
+    """Reserve the fee of an object that is not sealed yet."""
     amount = _lock_amount(context.rules, bucket, info)
-    _update(context, parse_address(bucket.payment_address), lock_change=amount)
+    payer = parse_address(bucket.payment_address)
+    preview_fee(context, payer, amount, "PRELOCKED")
+    record = change_by_address(context, payer, StreamChange(lock=amount))
+    if int(record.static_balance) < 0:
+        lacks = -int(record.static_balance)
+        raise unregistered(f"static balance is not enough, lacks {lacks}")
 
 
 def unlock_store_fee(context: Context, bucket: Any, info: Any) -> None:
-    """Give the reserved fee back. Raises ChainFault (storage/1117)."""
+    """Give the reserved fee back."""
     amount = _lock_amount(context.rules, bucket, info)
-    _update(context, parse_address(bucket.payment_address), lock_change=-amount)
+    change_by_address(context, parse_address(bucket.payment_address), StreamChange(lock=-amount))
 
 
 def charge_store_fee(context: Context, bucket: Any, info: Any) -> None:
-    """Start paying for a sealed object; ``bucket.billing_info`` is changed in place.
-
-    Raises ChainFault (storage/1117).
-    """
-    before = _bill(context.rules, bucket)
+    """Start paying for a sealed object; ``bucket.billing_info`` is changed in place."""
     size = charge_size(context.rules, info.payload_size)
-    billing = bucket.billing_info
-    billing.total_charge_size += size
-    for secondary in _secondaries(context.rules, info):
-        _add_secondary(billing, secondary, size)
-    billing.price_time = context.time_s
-    _apply_bills(context, bucket, before, _bill(context.rules, bucket))
+
+    def charge() -> None:
+        bucket.billing_info.total_charge_size += size
+        for secondary in _secondaries(context.rules, info):
+            _add_secondary(bucket.billing_info, secondary, size)
+
+    _charge_change(context, bucket, charge)
 
 
 def stop_store_fee(context: Context, bucket: Any, info: Any) -> None:
-    """Stop paying for a sealed object; ``bucket.billing_info`` is changed in place.
-
-    Raises ChainFault (storage/1117).
-    """
-    before = _bill(context.rules, bucket)
+    """Stop paying for a sealed object; ``bucket.billing_info`` is changed in place."""
     size = charge_size(context.rules, info.payload_size)
-    billing = bucket.billing_info
-    billing.total_charge_size -= size
-    left = {e.sp_address: e.total_charge_size for e in billing.secondary_sp_objects_size}
-    for secondary in _secondaries(context.rules, info):
-        left[secondary] -= size
-    del billing.secondary_sp_objects_size[:]
-    for address, charged in left.items():
-        if charged:
-            billing.secondary_sp_objects_size.add(sp_address=address, total_charge_size=charged)
-    billing.price_time = context.time_s
-    _apply_bills(context, bucket, before, _bill(context.rules, bucket))
+
+    def stop() -> None:
+        billing = bucket.billing_info
+        billing.total_charge_size -= size
+        left = {e.sp_address: e.total_charge_size for e in billing.secondary_sp_objects_size}
+        for secondary in _secondaries(context.rules, info):
+            left[secondary] -= size
+        del billing.secondary_sp_objects_size[:]
+        for address, charged in left.items():
+            if charged:
+                billing.secondary_sp_objects_size.add(sp_address=address, total_charge_size=charged)
+
+    _charge_change(context, bucket, stop)
+
+
+# --- of buckets ----------------------------------------------------------------------------------
+
+
+def charge_read_quota(context: Context, bucket: Any) -> None:
+    """Start paying for the read quota of a new bucket. Raises ChainFault (undefined/1)."""
+    if bucket.charged_read_quota == 0:
+        return
+    bucket.billing_info.price_time = context.time_s
+    apply_flows(context, [_bill(context.rules, bucket)])
 
 
 def stop_read_quota(context: Context, bucket: Any) -> None:
     """Stop paying for the read quota of an empty bucket. Raises ChainFault (storage/1117)."""
-    _apply_bills(context, bucket, _bill(context.rules, bucket), {})
-
-
-def charge_read_quota(context: Context, bucket: Any) -> None:
-    """Start paying for the read quota of a new bucket. Raises ChainFault (storage/1117)."""
-    if bucket.charged_read_quota == 0:
+    bill = _bill(context.rules, bucket)
+    if not bill.rates:
         return
+    try:
+        apply_flows(context, [_negative(bill)])
+    except ChainFault as error:
+        raise storage(1117, f"ChargeDeleteBucket error: {error.log}") from error
+
+
+def change_payment(context: Context, bucket: Any, payment_address: str, read_quota: int) -> None:
+    """Let another account pay, or pay for another read quota (bytes); ``bucket`` is changed.
+
+    Raises:
+        ChainFault: undefined/1: both at once, or an account that cannot pay.
+    """
+    if bucket.payment_address != payment_address and bucket.charged_read_quota != read_quota:
+        raise unregistered("payment address and read quota can not be changed at the same time")
+
+    def change() -> None:
+        bucket.payment_address = payment_address
+        bucket.charged_read_quota = read_quota
+
+    _charge_change(context, bucket, change)
+
+
+# --- parts ---------------------------------------------------------------------------------------
+
+
+def _charge_change(context: Context, bucket: Any, change: Callable[[], None]) -> None:
+    """Pay by the bucket's bill after the change instead of the one before it."""
+    before = _bill(context.rules, bucket)
+    change()
     bucket.billing_info.price_time = context.time_s
-    _apply_bills(context, bucket, {}, _bill(context.rules, bucket))
+    after = _bill(context.rules, bucket)
+    with _wrapping("charge according to bill change failed: apply user flows list failed: "):
+        apply_flows(context, merged([_negative(before), after]))
+
+
+@contextmanager
+def _wrapping(text: str) -> Iterator[None]:
+    try:
+        yield
+    except ChainFault as error:
+        raise unregistered(f"{text}{error.log}") from error
+
+
+def _negative(bill: Flows) -> Flows:
+    return Flows(bill.payer, {address: -rate for address, rate in bill.rates.items()})
 
 
 def _lock_amount(rules: Rules, bucket: Any, info: Any) -> int:
@@ -140,13 +210,14 @@ def _add_secondary(billing: Any, address: str, size: int) -> None:
     billing.secondary_sp_objects_size.sort(key=lambda entry: str(entry.sp_address))
 
 
-def _bill(rules: Rules, bucket: Any) -> dict[str, int]:
+def _bill(rules: Rules, bucket: Any) -> Flows:
     """Rate per receiving address that the bucket costs its payment account."""
     billing = bucket.billing_info
-    if billing.total_charge_size == 0 and bucket.charged_read_quota == 0:
-        return {}
-    price = prices(rules, bucket.primary_sp_address)
     rates: dict[str, int] = {}
+    payer = parse_address(bucket.payment_address)
+    if billing.total_charge_size == 0 and bucket.charged_read_quota == 0:
+        return Flows(payer, rates)
+    price = prices(rules, bucket.primary_sp_address)
 
     def add(address: str, rate: int) -> None:
         if rate > 0:
@@ -161,122 +232,12 @@ def _bill(rules: Rules, bucket: Any) -> dict[str, int]:
         add(provider.funding_address, _rate(price.secondary_store, entry.total_charge_size))
     tax = _rate(_fraction(rules.params.validator_tax_rate), sum(rates.values()))
     add(address_text(VALIDATOR_TAX_POOL), tax)
-    return rates
+    return Flows(payer, rates)
 
 
 def _rate(price: Fraction, size_bytes: int) -> int:
     """Rounded down. A product of fractions would look for common divisors first."""
     return price.numerator * size_bytes // price.denominator
-
-
-def _apply_bills(
-    context: Context, bucket: Any, before: dict[str, int], after: dict[str, int]
-) -> None:
-    changes = {
-        address: after.get(address, 0) - before.get(address, 0)
-        for address in sorted({*before, *after})
-    }
-    changes = {address: change for address, change in changes.items() if change}
-    payer = parse_address(bucket.payment_address)
-    _update(context, payer, rate_change=-sum(changes.values()), flow_changes=changes)
-    for address, change in changes.items():
-        _update(context, parse_address(address), rate_change=change)
-
-
-def _update(
-    context: Context,
-    address: bytes,
-    *,
-    lock_change: int = 0,
-    rate_change: int = 0,
-    flow_changes: dict[str, int] | None = None,
-) -> None:
-    """Settle a stream record up to now, change it, and top it up from the account's balance."""
-    params = context.rules.params
-    record = get_stream(context.state, address) or _new_record(context, address)
-    rate, static = int(record.netflow_rate), int(record.static_balance)
-    lock, buffer = int(record.lock_balance), int(record.buffer_balance)
-    static += rate * (context.time_s - record.crud_timestamp)
-    if lock_change:
-        lock += lock_change
-        static -= lock_change
-        _emit_preview(context, address, lock_change)
-    if rate_change:
-        rate += rate_change
-        new_buffer = max(0, -rate) * params.reserve_time_s
-        static -= new_buffer - buffer
-        _emit_preview(context, address, new_buffer - buffer)
-        buffer = new_buffer
-    if static < 0:
-        _top_up(context, address, -static)
-        static = 0
-    settle_at_s = 0
-    if rate < 0:
-        settle_at_s = context.time_s - params.forced_settle_time_s + (static + buffer) // -rate
-    record.netflow_rate, record.static_balance = str(rate), str(static)
-    record.lock_balance, record.buffer_balance = str(lock), str(buffer)
-    record.crud_timestamp, record.settle_timestamp = context.time_s, settle_at_s
-    _merge_flows(record, flow_changes or {})
-    put_stream(context.state, address, record)
-    _emit_update(context, record)
-
-
-def _new_record(context: Context, address: bytes) -> Any:
-    return wire.payment.StreamRecord(
-        account=address_text(address),
-        crud_timestamp=context.time_s,
-        netflow_rate="0",
-        static_balance="0",
-        buffer_balance="0",
-        lock_balance="0",
-    )
-
-
-def _top_up(context: Context, address: bytes, amount: int) -> None:
-    coin = (context.rules.params.fee_denom, amount)
-    try:
-        send_coins(context, address, PAYMENT_POOL, [coin])
-    except ChainFault as error:
-        raise storage(1117, error.log) from error
-
-
-def _merge_flows(record: Any, changes: dict[str, int]) -> None:
-    if not changes:
-        return
-    rates = {flow.to_address: int(flow.rate) for flow in record.out_flows}
-    for address, change in changes.items():
-        rates[address] = rates.get(address, 0) + change
-    del record.out_flows[:]
-    for address in sorted(rates):
-        if rates[address]:
-            record.out_flows.add(to_address=address, rate=str(rates[address]))
-
-
-def _emit_preview(context: Context, address: bytes, change: int) -> None:
-    if not context.simulate or not change:
-        return
-    kind = "PRELOCKED" if change > 0 else "UNLOCKED"
-    fields = {
-        "account": address_text(address),
-        "amount": str(abs(change)),
-        "fee_preview_type": f"FEE_PREVIEW_TYPE_{kind}_FEE",
-    }
-    context.emit(typed_event("greenfield.payment.EventFeePreview", fields))
-
-
-def _emit_update(context: Context, record: Any) -> None:
-    fields = {
-        "account": record.account,
-        "buffer_balance": record.buffer_balance,
-        "crud_timestamp": str(record.crud_timestamp),
-        "lock_balance": record.lock_balance,
-        "netflow_rate": record.netflow_rate,
-        "out_flows": [{"to_address": f.to_address, "rate": f.rate} for f in record.out_flows],
-        "settle_timestamp": str(record.settle_timestamp),
-        "static_balance": record.static_balance,
-        "status": _ACTIVE,
-    }
-    context.emit(typed_event("greenfield.payment.EventStreamRecordUpdate", fields))
 
 
 @lru_cache(maxsize=1024)

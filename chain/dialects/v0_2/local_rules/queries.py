@@ -8,8 +8,9 @@ from typing import Any
 
 from greenray.chain import wire
 from greenray.chain.addresses import InvalidAddress, parse_address
-from greenray.chain.dialects.v0_2.local_rules import permission
+from greenray.chain.dialects.v0_2.local_rules import group_queries, payment_queries, permission
 from greenray.chain.dialects.v0_2.local_rules.faults import root_text
+from greenray.chain.dialects.v0_2.local_rules.payment_queries import decimal_wire
 from greenray.chain.dialects.v0_2.local_rules.providers import (
     all_providers,
     get_provider,
@@ -24,26 +25,23 @@ from greenray.chain.dialects.v0_2.local_rules.records import (
     get_bucket_by_id,
     get_object,
     get_object_by_id,
-    get_stream,
     number_key,
 )
+from greenray.chain.go_integers import go_integer
 from greenray.chain.local.ledger.context import Rules
 from greenray.chain.local.ledger.faults import SDK_TEXTS
 from greenray.chain.local.ledger.local_dialect import QueryRule
 from greenray.chain.local.ledger.reading import (
     DEFAULT_LIST_LIMIT,
     INVALID_ARGUMENT,
-    NOT_FOUND,
     UNKNOWN,
     StateAt,
+    check_limit,
     check_place,
     fail,
-    go_integer,
     queried_address,
 )
 from greenray.chain.proto_json import Effect
-
-MAX_LIST_LIMIT = 200
 
 
 def _storage_params(request: Any, state: StateAt, rules: Rules) -> Any:
@@ -62,7 +60,7 @@ def _sp_params(request: Any, state: StateAt, rules: Rules) -> Any:
     message = wire.sp.Params(
         deposit_denom=params.deposit_denom,
         min_deposit=str(params.min_deposit),
-        secondary_sp_store_price_ratio=_decimal_wire(params.secondary_sp_store_price_ratio),
+        secondary_sp_store_price_ratio=decimal_wire(params.secondary_sp_store_price_ratio),
     )
     return wire.sp.QueryParamsResponse(params=message)
 
@@ -124,7 +122,7 @@ def _object_response(info: Any | None) -> Any:
 
 
 def _list_buckets(request: Any, state: StateAt, rules: Rules) -> Any:
-    _check_limit(request.pagination)
+    check_limit(request.pagination)
     values, page = state.page(BUCKET, b"", request.pagination)
     return wire.storage.QueryListBucketsResponse(
         bucket_infos=[wire.storage.BucketInfo.FromString(value) for value in values],
@@ -133,7 +131,7 @@ def _list_buckets(request: Any, state: StateAt, rules: Rules) -> Any:
 
 
 def _list_objects(request: Any, state: StateAt, rules: Rules) -> Any:
-    _check_limit(request.pagination)
+    check_limit(request.pagination)
     keys, page = state.page(OBJECT_PLACE, bucket_key(request.bucket_name), request.pagination)
     values = [state.get(OBJECT, key) for key in keys]
     return wire.storage.QueryListObjectsResponse(
@@ -178,33 +176,11 @@ def _verify_permission(request: Any, state: StateAt, rules: Rules) -> Any:
     )
 
 
-def _stream_record(request: Any, state: StateAt, rules: Rules) -> Any:
-    try:
-        address = parse_address(request.account)
-    except InvalidAddress:
-        fail(INVALID_ARGUMENT, "invalid account", prefixed=True)
-    record = get_stream(state, address)
-    if record is None:
-        fail(NOT_FOUND, "not found", prefixed=True)
-    return wire.payment.QueryGetStreamRecordResponse(stream_record=record)
-
-
 def _id_key(text: str, kind: str) -> bytes:
     number = go_integer(text)
     if number is None or not 0 <= number < 2**256:
         fail(INVALID_ARGUMENT, f"invalid {kind} id", prefixed=True)
     return number_key(number)
-
-
-def _check_limit(page: Any) -> None:
-    if page.limit > MAX_LIST_LIMIT:
-        fail(INVALID_ARGUMENT, f"exceed pagination limit {MAX_LIST_LIMIT}", prefixed=True)
-
-
-def _decimal_wire(text: str) -> str:
-    """A Dec on the wire is its value times 10^18."""
-    whole, _, fraction = text.partition(".")
-    return str(int(whole + fraction.ljust(18, "0")[:18]))
 
 
 _STORAGE = {
@@ -220,18 +196,65 @@ _STORAGE = {
         _list_objects_by_bucket_id,
     ),
     "VerifyPermission": (wire.storage.QueryVerifyPermissionRequest, _verify_permission),
+    "HeadGroup": (wire.storage.QueryHeadGroupRequest, group_queries.head_group),
+    "ListGroup": (wire.storage.QueryListGroupRequest, group_queries.list_group),
+    "HeadGroupMember": (wire.storage.QueryHeadGroupMemberRequest, group_queries.head_group_member),
+    "QueryPolicyForAccount": (
+        wire.storage.QueryPolicyForAccountRequest,
+        group_queries.policy_for_account,
+    ),
+    "QueryPolicyForGroup": (
+        wire.storage.QueryPolicyForGroupRequest,
+        group_queries.policy_for_group,
+    ),
+    "QueryPolicyById": (wire.storage.QueryPolicyByIdRequest, group_queries.policy_by_id),
+}
+_PERMISSION = {
+    "Params": (wire.permission.QueryParamsRequest, group_queries.permission_params),
 }
 _SP = {
     "Params": (wire.sp.QueryParamsRequest, _sp_params),
     "StorageProviders": (wire.sp.QueryStorageProvidersRequest, _storage_providers),
     "StorageProvider": (wire.sp.QueryStorageProviderRequest, _storage_provider),
+    "QueryGetSpStoragePriceByTime": (
+        wire.sp.QueryGetSpStoragePriceByTimeRequest,
+        payment_queries.sp_storage_price,
+    ),
+    "QueryGetSecondarySpStorePriceByTime": (
+        wire.sp.QueryGetSecondarySpStorePriceByTimeRequest,
+        payment_queries.secondary_store_price,
+    ),
 }
-_PAYMENT = {"StreamRecord": (wire.payment.QueryGetStreamRecordRequest, _stream_record)}
+_PAYMENT = {
+    "Params": (wire.payment.QueryParamsRequest, payment_queries.params),
+    "StreamRecord": (wire.payment.QueryGetStreamRecordRequest, payment_queries.stream_record),
+    "PaymentAccount": (
+        wire.payment.QueryGetPaymentAccountRequest,
+        payment_queries.payment_account,
+    ),
+    "PaymentAccountCount": (
+        wire.payment.QueryGetPaymentAccountCountRequest,
+        payment_queries.payment_account_count,
+    ),
+    "GetPaymentAccountsByOwner": (
+        wire.payment.QueryGetPaymentAccountsByOwnerRequest,
+        payment_queries.payment_accounts_by_owner,
+    ),
+    "DynamicBalance": (
+        wire.payment.QueryDynamicBalanceRequest,
+        payment_queries.dynamic_balance,
+    ),
+}
 
 QUERIES: Mapping[str, QueryRule] = MappingProxyType(
     {
         f"/greenfield.{module}.Query/{name}": QueryRule(*rule)
-        for module, rules in (("storage", _STORAGE), ("sp", _SP), ("payment", _PAYMENT))
+        for module, rules in (
+            ("storage", _STORAGE),
+            ("permission", _PERMISSION),
+            ("sp", _SP),
+            ("payment", _PAYMENT),
+        )
         for name, rule in rules.items()
     }
 )

@@ -1,4 +1,4 @@
-"""Typed reading and writing of buckets, objects and payment streams in the chain's state.
+"""Typed reading and writing of buckets, objects, groups and payments in the chain's state.
 
 Values are protobuf bytes as the queries return them, so that a query is one look-up. Messages
 handed out are private copies: changing one changes nothing until it is put back.
@@ -6,16 +6,20 @@ handed out are private copies: changing one changes nothing until it is put back
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
 from greenray.chain import wire
+from greenray.chain.addresses import ADDRESS_SIZE_BYTES, parse_address
 from greenray.chain.crypto import keccak256
 from greenray.chain.local.ledger.state import State
 
 BUCKET, BUCKET_NAME = "bucket", "bucket_name"
-OBJECT, OBJECT_PLACE, POLICY, STREAM = "object", "object_place", "policy", "stream"
+OBJECT, OBJECT_PLACE, STREAM = "object", "object_place", "stream"
+GROUP, GROUP_NAME, GROUP_MEMBER = "group", "group_name", "group_member"
+PAYMENT_ACCOUNT, PAYMENT_ACCOUNT_COUNT = "payment_account", "payment_account_count"
 DISCONTINUED = "discontinued"
 
 # --- buckets and objects -----------------------------------------------------------------------
@@ -105,3 +109,72 @@ def get_stream(state: State, address: bytes) -> Any | None:
 
 def put_stream(state: State, address: bytes, record: Any) -> None:
     state.put(STREAM, address, record.SerializeToString())
+
+
+# --- payment accounts --------------------------------------------------------------------------
+
+
+def get_payment_account(state: State, address: bytes) -> Any | None:
+    """greenfield.payment.PaymentAccount, or None."""
+    value = state.get(PAYMENT_ACCOUNT, address)
+    return None if value is None else wire.payment.PaymentAccount.FromString(value)
+
+
+def put_payment_account(state: State, account: Any) -> None:
+    state.put(PAYMENT_ACCOUNT, parse_address(account.addr), account.SerializeToString())
+
+
+def payment_account_count(state: State, owner: bytes) -> int | None:
+    """How many payment accounts the owner has made, None for none ever."""
+    value = state.get(PAYMENT_ACCOUNT_COUNT, owner)
+    return None if value is None else int(value)
+
+
+def put_payment_account_count(state: State, owner: bytes, count: int) -> None:
+    state.put(PAYMENT_ACCOUNT_COUNT, owner, str(count).encode())
+
+
+def derived_payment_account(owner: bytes, index: int) -> bytes:
+    """The address of an owner's payment account of that number, from 0."""
+    typed = hashlib.sha256(hashlib.sha256(owner).digest() + index.to_bytes(8, "little")).digest()
+    return hashlib.sha256(typed).digest()[:ADDRESS_SIZE_BYTES]
+
+
+# --- groups ------------------------------------------------------------------------------------
+
+
+def group_key(owner: bytes, group_name: str) -> bytes:
+    """Groups of an owner lie together, in the order of their hashed names."""
+    return owner + keccak256(group_name.encode())
+
+
+def get_group(state: State, owner: bytes, group_name: str) -> Any | None:
+    """GroupInfo, or None."""
+    id_key = state.get(GROUP_NAME, group_key(owner, group_name))
+    return None if id_key is None else get_group_by_id(state, id_key)
+
+
+def get_group_by_id(state: State, id_key: bytes) -> Any | None:
+    value = state.get(GROUP, id_key)
+    return None if value is None else wire.storage.GroupInfo.FromString(value)
+
+
+def put_group(state: State, group: Any) -> None:
+    id_key = number_key(int(group.id))
+    state.put(GROUP, id_key, group.SerializeToString())
+    state.put(GROUP_NAME, group_key(parse_address(group.owner), group.group_name), id_key)
+
+
+def delete_group(state: State, group: Any) -> None:
+    state.put(GROUP, number_key(int(group.id)), None)
+    state.put(GROUP_NAME, group_key(parse_address(group.owner), group.group_name), None)
+
+
+def member_key(group_id: str, member: bytes) -> bytes:
+    return number_key(int(group_id)) + member
+
+
+def get_member(state: State, group_id: str, member: bytes) -> Any | None:
+    """greenfield.permission.GroupMember, or None."""
+    value = state.get(GROUP_MEMBER, member_key(group_id, member))
+    return None if value is None else wire.permission.GroupMember.FromString(value)
