@@ -116,7 +116,9 @@ def test_what_cannot_be_read_is_named_and_left_out_when_that_is_asked_for(
     refused = command(here, "put", "--bundle", "broken", "photos/broken", "--json")
     assert refused.error["reason"] == "unreadable-entries"
     assert "not bundled: broken/bad: No such file" in refused.stderr
-    put = command(here, "put", "--bundle", "--skip-unreadable", "broken", "photos/broken", "--json")
+    put = command(
+        here, "put", "-r", "--bundle", "--skip-unreadable", "broken", "photos/broken", "--json"
+    )
     assert put.exit_code == 1
     assert put.document["entries"] == 1
     assert [left["entry"] for left in put.document["left_out"]] == ["bad"]

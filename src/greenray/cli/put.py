@@ -92,8 +92,8 @@ def put(
     if bundle:
         from greenray.cli.put_bundle import BundleOrder, put_bundle
 
-        if is_many:
-            raise typer.BadParameter("--recursive, --from-list and --manifest make no bundle")
+        if from_list is not None or manifest is not None:
+            raise typer.BadParameter("--from-list and --manifest make no bundle")
         files = [Path(source) for source in sources]
         order = BundleOrder(files, target, WaitFor(wait), redundancy, skip_unreadable, spool)
         put_bundle(order, state_dir, key, gateway, as_json)
