@@ -17,7 +17,7 @@ class LendingSettings:
     account_share: Share = 0.5
     """Of the buffers of payloads, downloads and replicate groups each: what one account may have
     before others that wait. What nobody else waits for it may have, too. Of the uploads and of the
-    downloads at a time it has no more while only a quarter of them is left."""
+    downloads at a time it has no more while only an eighth of them is left."""
     address_share: Share = 0.5
     """The same for one address of the network; 1 behind a proxy, where all clients have one."""
     memory_wait_s: PositiveSeconds = 30.0

@@ -23,12 +23,11 @@ from greenray.storage.ports import JobStore
 _BACKLOG_AGE_S = 1.0
 """Jobs that wait are counted again after so long: a few hundred more may come in between."""
 
+_KEPT = 8
+"""One of so many places is kept for those within their shares."""
 
-_KEPT = 4
-"""One of so many slots is kept for those within their shares."""
 
-
-class Slot(StrEnum):
+class Admitted(StrEnum):
     """What a Gateway does so many of at a time, in the words of a refusal."""
 
     UPLOAD = "uploads are being received"
@@ -45,9 +44,12 @@ class Admission:
         self._settings = settings
         self._jobs = job_store
         self._clock = clock
-        self._limits = {Slot.UPLOAD: settings.max_uploads, Slot.DOWNLOAD: settings.max_downloads}
-        self._running: Counter[Slot] = Counter()
-        self._held = {slot: Held() for slot in Slot}
+        self._limits = {
+            Admitted.UPLOAD: settings.max_uploads,
+            Admitted.DOWNLOAD: settings.max_downloads,
+        }
+        self._running: Counter[Admitted] = Counter()
+        self._held = {what: Held() for what in Admitted}
         self._waiting_jobs: asyncio.Task[int] | None = None
         self._counted_at = 0.0
 
@@ -59,7 +61,7 @@ class Admission:
     async def upload(self) -> AsyncGenerator[None]:
         """While a payload is asked for and received. Raises Overloaded, and what the job store
         raises."""
-        with self._counted(Slot.UPLOAD):
+        with self._counted(Admitted.UPLOAD):
             backlog = await self._backlog()
             self._check("objects are not sealed yet", backlog + 1, self._settings.max_waiting_jobs)
             yield
@@ -67,26 +69,26 @@ class Admission:
     @contextmanager
     def download(self) -> Generator[None]:
         """While an object is sent. Raises Overloaded."""
-        with self._counted(Slot.DOWNLOAD):
+        with self._counted(Admitted.DOWNLOAD):
             yield
 
     @contextmanager
-    def share(self, what: Slot, borrower: Borrower) -> Generator[None]:
+    def share(self, what: Admitted, borrower: Borrower) -> Generator[None]:
         """While an upload or a download that was admitted is known to be of ``borrower``: the last
-        quarter of all is for accounts and addresses within their shares. Raises Overloaded."""
-        limit, held, slot = self._limits[what], self._held[what], Loan(borrower, 1)
+        eighth of all is for accounts and addresses within their shares. Raises Overloaded."""
+        limit, held, place = self._limits[what], self._held[what], Loan(borrower, 1)
         lending = self._settings.lending
         rules = LendingRules(limit, lending.account_share, lending.address_share, 0)
-        if self._running[what] > limit - limit // _KEPT and exceeded_shares(slot, held, rules):
+        if self._running[what] > limit - limit // _KEPT and exceeded_shares(place, held, rules):
             raise self._overloaded(f"{limit} {what} at most, and this client has its share of them")
-        held.add(slot)
+        held.add(place)
         try:
             yield
         finally:
-            held.remove(slot)
+            held.remove(place)
 
     @contextmanager
-    def _counted(self, what: Slot) -> Generator[None]:
+    def _counted(self, what: Admitted) -> Generator[None]:
         self._check(what, self._running[what] + 1, self._limits[what])
         self._running[what] += 1
         try:

@@ -26,7 +26,7 @@ from greenray.actors.chain_view.seal_funds import SealFunds
 from greenray.actors.credit.lending import Borrower
 from greenray.actors.credit.lending_pool import LendingPool
 from greenray.actors.downloader.actor import Downloader
-from greenray.actors.gateway.admission import Admission, Slot
+from greenray.actors.gateway.admission import Admission, Admitted
 from greenray.actors.gateway.approval import Approver
 from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
 from greenray.actors.gateway.body_sender import BodySender
@@ -338,7 +338,7 @@ class Gateway:
         borrower = Borrower(granted.signer, raw.remote or "")
         if request.header("If-Match"):  # there is nothing yet that could match
             raise Refusal(GatewayCode.PRECONDITION_FAILED)
-        with self._admission.share(Slot.UPLOAD, borrower):
+        with self._admission.share(Admitted.UPLOAD, borrower):
             return await self._receive_from(borrower, request, granted.object, params, raw)
 
     async def _receive_from(
@@ -503,7 +503,7 @@ class Gateway:
     ) -> web.StreamResponse:
         granted = await self._may_read(request, match)
         borrower = Borrower(granted.signer, raw.remote or "")
-        with self._admission.share(Slot.DOWNLOAD, borrower):
+        with self._admission.share(Admitted.DOWNLOAD, borrower):
             return await self._send_object(borrower, request, granted.object, raw)
 
     async def _send_object(

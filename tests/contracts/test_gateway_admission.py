@@ -100,12 +100,12 @@ async def test_one_upload_too_many_leaves_no_trace_and_is_taken_later(rig: Gatew
 
 async def test_one_account_leaves_places_for_others(tmp_path: Path) -> None:
     rig = await GatewayRig.create(
-        tmp_path, settings=GatewaySettings(max_uploads=4, lending=LendingSettings(0.5, 1.0))
+        tmp_path, settings=GatewaySettings(max_uploads=8, lending=LendingSettings(0.5, 1.0))
     )
     other_key = test_key("user-1")
     rig.chain.add_account(address_of(other_key))
     rig.chain.add_bucket(address_of(other_key), "diary", rig.sp.address)
-    held = await held_uploads(rig, 3)
+    held = await held_uploads(rig, 7)
     rig.create_object(PAYLOAD)
     answer = await rig.put("/album/photo", PAYLOAD)
     assert_told_to_come_later(answer, "at most, and this client has its share")
