@@ -36,10 +36,11 @@ def collect(
 
 
 async def _collect(state_dir: Path, dry_run: bool) -> CollectionReport:
-    from greenray.client.network_file import read_network
+    from greenray.client.network_health import answering_network
     from greenray.cluster.space import attached_collector
 
-    return await attached_collector(read_network(state_dir)).collect(dry_run=dry_run)
+    network = await answering_network(state_dir)
+    return await attached_collector(network).collect(dry_run=dry_run)
 
 
 def _lines(report: CollectionReport) -> Iterator[str]:

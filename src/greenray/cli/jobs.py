@@ -93,11 +93,11 @@ def give_up(
 
 
 async def _operate(name: str, state_dir: Path, *, give_up: bool) -> JobOutlook:
-    from greenray.client.network_file import read_network
+    from greenray.client.network_health import answering_network
     from greenray.cluster.config.state_dir import StateDir
     from greenray.cluster.jobs import attached_operator, find_job
 
-    network = read_network(state_dir)
+    network = await answering_network(state_dir)
     job = find_job(StateDir(state_dir).job_store_file, name)
     operator = attached_operator(network)
     if give_up:

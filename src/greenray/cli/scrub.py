@@ -100,19 +100,19 @@ def scrub(
 
 
 async def _run(order: ScrubOrder, state_dir: Path) -> ScrubReport:
-    from greenray.client.network_file import read_network
+    from greenray.client.network_health import answering_network
     from greenray.cluster.scrub import attached_scrub
 
-    scrub = attached_scrub(read_network(state_dir))
+    scrub = attached_scrub(await answering_network(state_dir))
     with byte_progress("scrub", None) as show:
         return await scrub.run(order, _shower(show))
 
 
 async def _known(state_dir: Path) -> ScrubReport:
-    from greenray.client.network_file import read_network
+    from greenray.client.network_health import answering_network
     from greenray.cluster.scrub import attached_scrub
 
-    return await attached_scrub(read_network(state_dir)).known()
+    return await attached_scrub(await answering_network(state_dir)).known()
 
 
 def _shower(show: Callable[[int], None]) -> Callable[[Sequence[ScrubProgress]], None]:

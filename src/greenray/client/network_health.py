@@ -7,9 +7,10 @@ import json
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeVar
 
-from greenray.client.network_file import NetworkFile
+from greenray.client.network_file import NetworkFile, read_network
 from greenray.protocol.errors import ComponentUnavailable
 
 T = TypeVar("T")
@@ -61,6 +62,24 @@ async def ask_health(network: NetworkFile, timeout_s: float = _HEALTH_TIMEOUT_S)
     except (OSError, ValueError, KeyError):
         why = f"process {network.pid} does not tell how it is"
     return NetworkHealth(NetworkState.NOT_ANSWERING, (why,))
+
+
+async def answering_network(state_dir: Path) -> NetworkFile:
+    """Of the network that runs on this state directory, and takes orders.
+
+    Raises NotRunning, InvalidSetting; ComponentUnavailable within seconds, naming what does not
+    answer.
+    """
+    network = read_network(state_dir)
+    health = await ask_health(network)
+    if health.state is NetworkState.NOT_ANSWERING:
+        raise ComponentUnavailable(
+            f"the network is {health}",
+            str(state_dir),
+            f"If it was stopped, let it go on (kill -CONT {network.pid}), else end it and start it "
+            "again: greenray down, then greenray up",
+        )
+    return network
 
 
 async def answered(question: Coroutine[Any, Any, T], network: NetworkFile, about: str) -> T:
