@@ -5,6 +5,7 @@ moved.
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -114,6 +115,8 @@ def use_the_clusters_token() -> None:
         "maybe_enable_token_auth_if_token_available",
     )
     if enable is not None:
+        # It warns that it has done so; "ray.init" sets this level too late for that.
+        logging.getLogger("ray").setLevel(logging.ERROR)
         enable(warn_if_disabled=False)
 
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +42,23 @@ def test_another_version_is_said_with_what_to_do() -> None:
     assert "The cluster was started with: Ray: 2.0.0" in error.what
     assert error.where == "10.0.0.1:6379"
     assert "same Ray and Python" in error.next_step
+
+
+def test_taking_the_clusters_token_prints_nothing(tmp_path: Path) -> None:
+    token = tmp_path / ".ray" / "auth_token"
+    token.parent.mkdir()
+    token.write_text("0" * 64)
+    environment = {name: value for name, value in os.environ.items() if "RAY_AUTH" not in name}
+    program = (
+        "from greenray.cluster.on_ray import private\n"
+        "private.use_the_clusters_token()\n"
+        "import os; print(os.environ['RAY_AUTH_MODE'])"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert (ran.stdout, ran.stderr) == ("token\n", "")
