@@ -267,6 +267,9 @@ class Dialect(Protocol):
         self, operator: str, bucket_name: str, object_name: str
     ) -> Message: ...
 
+    def send_message(self, sender: str, receiver: str, amount: int) -> Message:
+        """``amount`` of the coin that fees are paid in, in its smallest unit."""
+
     def delete_object_message(
         self, operator: str, bucket_name: str, object_name: str
     ) -> Message: ...

@@ -255,7 +255,9 @@ class RpcChainClient:
         except QueryRefused as error:
             if error.codespace == _SDK and error.code == _NOT_FOUND:
                 raise NoSuchAccount(
-                    "the account does not exist", address, "Send some BNB to it first"
+                    "the account does not exist",
+                    address,
+                    "Send some BNB to it first, on the embedded chain with 'greenray keys fund'",
                 ) from error
             raise self._rpc.invalid(str(error)) from error
 

@@ -116,6 +116,10 @@ class TransactionSender:
         message = self._dialect.cancel_create_object_message(self.address, bucket_name, object_name)
         return await self.send(message)
 
+    async def send_coins(self, receiver: str, amount: int) -> TransactionResult:
+        """``amount`` in the smallest unit of the coin that pays fees. Raises as ``send``."""
+        return await self.send(self._dialect.send_message(self.address, receiver, amount))
+
     async def delete_object(self, bucket_name: str, object_name: str) -> TransactionResult:
         """Delete an object that is sealed or discontinued. Raises as ``send``."""
         message = self._dialect.delete_object_message(self.address, bucket_name, object_name)

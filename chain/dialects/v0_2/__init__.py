@@ -137,6 +137,7 @@ __all__ = [
     "seal_cost",
     "seal_message",
     "secondaries",
+    "send_message",
     "signer_address",
     "type_url",
     "validate_basic",
@@ -237,6 +238,11 @@ def cancel_create_object_message(
     operator: str, bucket_name: str, object_name: str
 ) -> MsgCancelCreateObject:
     return MsgCancelCreateObject(operator, bucket_name, object_name)
+
+
+def send_message(sender: str, receiver: str, amount: int) -> MsgSend:
+    """``amount`` in BNB wei."""
+    return MsgSend(sender, receiver, (Coin(fee_denom, amount),))
 
 
 def delete_object_message(operator: str, bucket_name: str, object_name: str) -> MsgDeleteObject:

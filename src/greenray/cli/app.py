@@ -35,7 +35,8 @@ COMMANDS = {
     "journal": "Check the journal, back it up, restore it.",
     "hash": "All checksums and integrity hashes of a file.",
     "bench": "Measure what each stage costs, beside what the machine allows.",
-    "keys": "Make, import and show encrypted keys.",
+    "keys": "Make, import and show encrypted keys, and give their addresses coins.",
+    "bank": "Send coins to an address, and show what it has.",
     "chain": "Run the embedded Greenfield chain alone.",
 }
 

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from greenray.chain.keystore import PASSWORD_VARIABLE
+from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
 from greenray.cli.output import Json, command_app, print_result, reporting_errors
 from greenray.protocol.errors import KeystoreError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-app = command_app(help="Make, import and show encrypted keys.")
+app = command_app(help="Make, import and show encrypted keys, and give their addresses coins.")
 
 KeystoreFile = Annotated[Path, typer.Argument(metavar="FILE", help="The keystore file.")]
 PasswordFile = Annotated[
@@ -70,6 +71,32 @@ def show(file: KeystoreFile, password_file: PasswordFile = None, as_json: Json =
 
         private_key = load_key(file, _password(password_file, confirm=False))
         _print_address(address_of(private_key), file, as_json)
+
+
+@app.command()
+def fund(
+    receiver: Annotated[
+        str, typer.Argument(metavar="ADDRESS|FILE", help="An address, or a keystore of its key.")
+    ],
+    amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="In BNB.")] = "10",
+    state_dir: StateDirOption = DEFAULT_STATE_DIR,
+    key: KeyOption = None,
+    password_file: PasswordFile = None,
+    as_json: Json = False,
+) -> None:
+    """Give an address coins of the network's own user, so that its key can put.
+
+    On the embedded chain that user has plenty; elsewhere it has what it was given.
+    """
+    with reporting_errors(as_json):
+        from greenray.chain.crypto import address_of
+        from greenray.chain.keystore import load_key
+        from greenray.cli.bank import send_and_print
+
+        file = Path(receiver)
+        if file.is_file():
+            receiver = address_of(load_key(file, _password(password_file, confirm=False)))
+        send_and_print(receiver, amount, state_dir, key, as_json)
 
 
 def _print_address(address: str, file: Path, as_json: bool) -> None:

@@ -31,7 +31,7 @@ async def open_client(
     chain = RpcChainClient(
         network.chain_endpoint, get_dialect(network.dialect), follow=FollowSettings()
     )
-    key = _user_key(network, key_file)
+    key = user_key(network, key_file)
     client = StorageClient(
         chain,
         entrance,
@@ -48,7 +48,11 @@ async def open_client(
         await chain.close()
 
 
-def _user_key(network: NetworkFile, key_file: Path | None) -> bytes:
+def user_key(network: NetworkFile, key_file: Path | None) -> bytes:
+    """The key in the keystore ``key_file``, else that of the network's own user.
+
+    Raises: KeyMissing, KeystoreError.
+    """
     if key_file is None:
         keys = Path(network.keys) if network.keys else None
         if not network.user_key_name:

@@ -1,0 +1,86 @@
+"""Coins of a user: what an address has, and sending them to another."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from greenray.chain.addresses import address_problem, address_text, parse_address
+from greenray.chain.crypto import address_of
+from greenray.chain.dialects import get_dialect
+from greenray.chain.rpc.client import RpcChainClient
+from greenray.chain.rpc.settings import FollowSettings
+from greenray.chain.transactions.user import TransactionSender
+from greenray.client.network_file import NetworkFile
+from greenray.client.user import user_key
+from greenray.protocol.errors import InvalidInput
+
+
+@dataclass(frozen=True, slots=True)
+class CoinTransfer:
+    """Coins that were sent; amounts in wei. ``balance``: what the receiver has now."""
+
+    sender: str
+    receiver: str
+    amount: int
+    balance: int
+    tx_hash: str
+    height: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"amount": str(self.amount), "balance": str(self.balance)}
+
+
+async def send_coins(
+    network: NetworkFile, receiver: str, amount: int, key_file: Path | None = None
+) -> CoinTransfer:
+    """Send ``amount`` wei of the user whose keystore ``key_file`` is, else of the network's own.
+
+    Raises: InvalidInput (not an address), KeyMissing, KeystoreError, InsufficientFunds,
+        NoSuchAccount, TransactionRefused, TransactionFailed, ChainError.
+    """
+    receiver = _checked(receiver)
+    dialect = get_dialect(network.dialect)
+    key = user_key(network, key_file)
+    async with _chain(network) as chain:
+        sender = TransactionSender(chain, dialect, key)
+        try:
+            result = await sender.send_coins(receiver, amount)
+            balance = await chain.balance(receiver)
+        finally:
+            await sender.close()
+    return CoinTransfer(sender.address, receiver, amount, balance, result.tx_hash, result.height)
+
+
+async def balance_of(
+    network: NetworkFile, address: str | None, key_file: Path | None = None
+) -> tuple[str, int]:
+    """An address, else the user's own, and what it has, in wei. Raises as ``send_coins``."""
+    known = _checked(address) if address else address_of(user_key(network, key_file))
+    async with _chain(network) as chain:
+        return known, await chain.balance(known)
+
+
+@asynccontextmanager
+async def _chain(network: NetworkFile) -> AsyncIterator[RpcChainClient]:
+    chain = RpcChainClient(
+        network.chain_endpoint, get_dialect(network.dialect), follow=FollowSettings()
+    )
+    try:
+        yield chain
+    finally:
+        await chain.close()
+
+
+def _checked(address: str) -> str:
+    problem = address_problem(address)
+    if problem is not None:
+        raise InvalidInput(
+            f"this is not an address: {problem}",
+            f"{address[:80]!r}",
+            "Give 0x and 40 hexadecimal digits, as greenray keys show prints them",
+        )
+    return address_text(parse_address(address))
