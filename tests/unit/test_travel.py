@@ -64,7 +64,7 @@ def test_calls_with_columns_end_in_the_column() -> None:
             names.JOB_STORE,
             "acknowledge_batch apply begin_upload claim_jobs count_waiting drop_group finish_group "
             "finish_upload get_integrity get_job get_transactions job_of mark_transaction "
-            "next_due_in_s open_group release_job reserve_transaction",
+            "next_due_in_s open_group release_job reserve_transaction wake_parked",
         ),
         (names.receiver(0), "hold_group"),
         (names.SIGNER, "sign_as_approver sign_as_operator"),
