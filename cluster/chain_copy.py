@@ -15,6 +15,7 @@ from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.journal import check_chain_database
 from greenray.protocol.errors import InvalidInput, NoSpaceLeft, StoreError
 from greenray.storage.direct_io import store_errors, sync_directory
+from greenray.storage.new_place import check_parent
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +30,14 @@ class ChainCopy:
 def back_up_chain(state: StateDir, directory: Path) -> ChainCopy:
     """Copy the chain as of one moment to ``directory``, a new one. The chain may run.
 
-    Raises: InvalidInput (there is no embedded chain, or the directory is there already),
-    NoSpaceLeft, StoreError (the chain's database is damaged, or the copy cannot be written).
+    Raises: InvalidInput (there is no embedded chain, the directory is there already, or none to put
+    it in), NoSpaceLeft, StoreError (the chain's database is damaged, or the copy cannot be written).
     """
     if not state.chain_database.exists():
         raise InvalidInput(
             "no embedded chain has run here", str(state.root), "Name another --state-dir"
         )
+    check_parent(directory)
     part = directory.with_name(f"{directory.name}.part")
     for path in (directory, part):
         if path.exists():
@@ -45,7 +47,8 @@ def back_up_chain(state: StateDir, directory: Path) -> ChainCopy:
     try:
         with store_errors(directory, "write the copy"):
             copy = StateDir(part)
-            copy.chain_home.mkdir(parents=True, mode=0o700)
+            part.mkdir(mode=0o700)
+            copy.chain_home.mkdir(mode=0o700)
             _copy_database(state.chain_database, copy.chain_database)
             check_chain_database(copy.chain_database, named=state.chain_database)
             for path in _beside(state):

@@ -100,10 +100,16 @@ class StateDir:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """``lock`` and ``unlock``."""
+        """``lock`` and ``unlock``. Directories that were made for it are removed again when what is
+        done meanwhile fails."""
+        made = next((p for p in (*reversed(self.root.parents), self.root) if not p.exists()), None)
         self.lock()
         try:
             yield
+        except BaseException:
+            if made is not None:
+                shutil.rmtree(made, ignore_errors=True)
+            raise
         finally:
             self.unlock()
 

@@ -258,3 +258,17 @@ def test_what_is_no_copy_of_a_chain_is_refused_and_nothing_changes(
     assert error["reason"] in ("invalid-input", "store-error")
     assert (state_dir / "chain" / "chain.sqlite").read_bytes() == before
     assert not list(state_dir.glob("chain.*before*"))
+
+
+def test_a_directory_that_is_not_there_is_neither_made_for_a_backup_nor_left_by_a_failure(
+    state_dir: Path, tmp_path: Path
+) -> None:
+    nowhere = tmp_path / "no such" / "directory"
+    for group in ("journal", "chain"):
+        refused = refusal(group, "backup", nowhere / "copy", "--state-dir", state_dir)
+        assert refused["reason"] == "invalid-input"
+        assert f"mkdir -p '{nowhere}'" in refused["message"]
+    refusal("journal", "rebuild", "--state-dir", nowhere)
+    refusal("journal", "restore", tmp_path / "no copy", "--state-dir", nowhere)
+    refusal("chain", "restore", tmp_path / "no copy", "--state-dir", nowhere)
+    assert not nowhere.parent.exists()

@@ -26,6 +26,7 @@ from greenray.storage.direct_io import store_errors
 from greenray.storage.group_commit import is_damage, translate
 from greenray.storage.integrity_rows import put_integrity
 from greenray.storage.job_rows import insert_job, list_jobs
+from greenray.storage.new_place import check_parent
 from greenray.storage.ports import IntegrityRecord
 from greenray.storage.sqlite_schema import check_header, is_current, open_journal, upgrade
 
@@ -97,9 +98,10 @@ def read_space(path: Path) -> tuple[Mapping[int, str], tuple[str, ...], tuple[Co
 def back_up(journal: Path, copy: Path) -> JournalSummary:
     """Copy the journal as of now to ``copy``, a new file. Writers go on meanwhile.
 
-    Raises InvalidInput (the copy is there already), NoSpaceLeft, StoreError (it cannot be written),
-    and what ``check_journal`` raises.
+    Raises InvalidInput (the copy is there already, or no directory for it), NoSpaceLeft, StoreError
+    (it cannot be written), and what ``check_journal`` raises.
     """
+    check_parent(copy)
     part = _part_of(copy)
     if part.exists():
         raise InvalidInput(
