@@ -17,6 +17,8 @@ from greenray.chain.proto_json import Effect, PrincipalType
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.objects import ActionType, RedundancyType, Visibility
 
+_FIRST_SECOND, _LAST_SECOND = -62_135_596_800, 253_402_300_799
+
 
 @dataclass(frozen=True, slots=True)
 class MsgCreateBucket:
@@ -124,10 +126,17 @@ class Principal:
 
 @dataclass(frozen=True, slots=True)
 class Timestamp:
-    """A point in time: unix seconds, and nanoseconds behind them."""
+    """A point in time of the years 1 to 9999: unix seconds, and nanoseconds behind them. Raises
+    InvalidInput for another one, which the chain could not read either."""
 
     seconds: int
     nanos: int = 0
+
+    def __post_init__(self) -> None:
+        if not _FIRST_SECOND <= self.seconds <= _LAST_SECOND:
+            raise InvalidInput(f"timestamp: seconds:{self.seconds} is not in the years 1 to 9999")
+        if not 0 <= self.nanos < 1_000_000_000:
+            raise InvalidInput(f"timestamp: nanos:{self.nanos} is not in 0 to 999999999")
 
 
 @dataclass(frozen=True, slots=True)
