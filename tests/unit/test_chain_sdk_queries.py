@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from greenray.chain.local.ledger.state import ChainDatabase
 from greenray.chain.local.node import Node
 from greenray.chain.local.rpc_methods import CometMethods
 from tests.support.chain_by_hand import CLOCK_NS, ChainByHand
+from tests.support.chain_replay import DATA
 from tests.support.local_chain import address, small_genesis
 
 SERVICE = "/cosmos.base.tendermint.v1beta1.Service/"
@@ -153,3 +156,20 @@ def test_the_limits_of_policies_are_told(chain: ChainByHand) -> None:
         permission.QueryParamsResponse,
     ).params
     assert (params.maximum_statements_num, params.maximum_group_num) == (10, 10)
+
+
+def test_the_node_info_is_the_recorded_one_but_for_what_is_a_node_s_own(chain: ChainByHand) -> None:
+    samples = json.loads((DATA / "chain-v0_2.json").read_text())["rpc"]
+    (sample,) = [one for one in samples if one["label"] == "GetNodeInfo"]
+    value = json.loads(sample["response_body"])["result"]["response"]["value"]
+    response = wire.tendermint_service.GetNodeInfoResponse
+    recorded = response.FromString(base64.b64decode(value)).default_node_info
+    own = chain.ask(
+        SERVICE + "GetNodeInfo", wire.tendermint_service.GetNodeInfoRequest(), response
+    ).default_node_info
+    assert len(own.default_node_id) == len(recorded.default_node_id)
+    for info in (own, recorded):
+        for name in ("default_node_id", "listen_addr", "network", "moniker"):
+            info.ClearField(name)
+        info.other.ClearField("rpc_address")
+    assert own == recorded
