@@ -31,7 +31,7 @@ def back_up_chain(state: StateDir, directory: Path) -> ChainCopy:
     """Copy the chain as of one moment to ``directory``, a new one. The chain may run.
 
     Raises: InvalidInput (there is no embedded chain, the directory is there already, or none to put
-    it in), NoSpaceLeft, StoreError (the chain's database is damaged, or the copy cannot be written).
+    it in), NoSpaceLeft, StoreError (the database is damaged, or the copy cannot be written).
     """
     if not state.chain_database.exists():
         raise InvalidInput(
