@@ -135,7 +135,7 @@ class BoundedHandler(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """Nothing is logged of what clients send."""
-        if exc is None or status >= 500:
+        if exc is None or not isinstance(exc, _FAULTS_OF_CLIENTS):
             return super().handle_error(request, status, exc, message)
         if request.writer.output_size > 0:
             raise ConnectionError("an answer is sent already")
