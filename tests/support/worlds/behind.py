@@ -171,8 +171,12 @@ class Behind(AsyncExitStack):
                 found.append(f"a column of an object that no job knows: {key} at {sp_address}")
             elif key.redundancy_index != SEGMENTS:
                 on_chain = await self._chain.head_object_by_id(info.id)
-                if on_chain.secondary_sp_addresses[key.redundancy_index] != sp_address:
-                    found.append(f"{sp_address}, which was replaced, keeps {key}")
+                holders = dict(enumerate(on_chain.secondary_sp_addresses))
+                if holders.get(key.redundancy_index) != sp_address:
+                    found.append(
+                        f"{sp_address}, which is no holder, keeps {key} of an object that is "
+                        f"{on_chain.object_status.name}"
+                    )
         return found
 
     # --- the journal -----------------------------------------------------------------------------
