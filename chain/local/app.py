@@ -226,7 +226,7 @@ class Application:
         return results
 
     def _end_block(self, state: Overlay, time_ns: int) -> list[Event]:
-        context = Context(state, self.rules, self.head.height + 1, time_ns)
+        context = Context(state, self.rules, self.head.height + 1, time_ns, by_itself=True)
         self.rules.local_dialect.end_block(context)
         return context.events
 

@@ -15,7 +15,16 @@ from greenray.chain import wire
 from greenray.chain.dialects import v0_2 as dialect
 from greenray.chain.local.ledger.state import ChainDatabase
 from tests.support.chain_by_hand import ChainByHand, events_of
-from tests.support.local_chain import address, approved, create_bucket, signed, small_genesis
+from tests.support.local_chain import (
+    BUCKET,
+    address,
+    approved,
+    create_bucket,
+    create_object,
+    seal_object,
+    signed,
+    small_genesis,
+)
 
 OK = ("", 0)
 USER, GUEST = address("user"), address("sp-5-gc")
@@ -208,3 +217,58 @@ def test_the_balance_of_an_account_is_told_with_what_flows(
     ).params
     assert (params.reserve_time, params.payment_account_count_limit) == (60, 200)
     assert (params.forced_settle_time, params.validator_tax_rate) == (30, str(10**16))
+
+
+def test_the_chain_deletes_by_itself_also_what_nobody_can_pay_for_any_more(
+    chain: ChainByHand, account: str
+) -> None:
+    bucket = approved(replace(create_bucket(), payment_address=account), 0)
+    assert (
+        chain.run(
+            ("user", dialect.MsgDeposit(USER, account, 10**7)),
+            ("user", bucket),
+            ("user", create_object("sealed")),
+            ("user", create_object("created")),
+            ("user", create_object("kept")),
+        )
+        == [OK] * 5
+    )
+    seals = [("sp-0-seal", seal_object(name, one)) for name, one in (("sealed", 1), ("kept", 3))]
+    assert chain.run(*seals) == [OK, OK]
+    discontinue = dialect.discontinue_object_message(address("sp-0-gc"), BUCKET, [1, 2], "cleanup")
+    assert chain.run(("sp-0-gc", discontinue)) == [OK]
+    a_month_ns = 30 * 86_400 * 10**9
+    chain.app.make_block([], chain.app.head.time_ns + a_month_ns)
+    assert (chain.object("sealed"), chain.object("created")) == (None, None)
+    assert chain.object("kept") is not None
+    assert static_balance(chain, account) < 0, "it is in debt"
+    enough = dialect.MsgDeposit(USER, account, 10**18)
+    assert chain.run(("user", enough)) == [OK]
+    assert static_balance(chain, account) > 0
+
+
+def test_what_one_account_locked_is_not_given_back_to_the_next(
+    chain: ChainByHand, account: str
+) -> None:
+    change = dialect.MsgUpdateBucketInfo(USER, BUCKET, payment_address=account)
+    assert (
+        chain.run(
+            ("user", dialect.MsgDeposit(USER, account, 10**9)),
+            ("user", create_bucket()),
+            ("user", create_object("created")),
+            ("user", change),
+        )
+        == [OK] * 4
+    )
+    locked = chain.locked_fee("user")
+    cancel = dialect.cancel_create_object_message(USER, BUCKET, "created")
+    assert chain.refusal("user", cancel) == (
+        "undefined",
+        1,
+        f"update stream record failed: lock balance can not become negative, current: -{locked}",
+    )
+    discontinue = dialect.discontinue_object_message(address("sp-0-gc"), BUCKET, [1], "cleanup")
+    assert chain.run(("sp-0-gc", discontinue)) == [OK]
+    chain.app.make_block([], chain.app.head.time_ns + 30 * 86_400 * 10**9)
+    assert chain.object("created") is None
+    assert static_balance(chain, account) == 10**9

@@ -60,6 +60,8 @@ class Context:
     time_ns: int
     is_check: bool = False
     simulate: bool = False
+    by_itself: bool = False
+    """The chain acts, not a message: there is nobody whom it could refuse."""
     events: list[Event] = field(default_factory=list)
     gas: GasMeter = field(default_factory=lambda: GasMeter(NO_GAS_LIMIT))
 

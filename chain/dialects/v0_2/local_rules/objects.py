@@ -106,11 +106,10 @@ def seal_object(context: Context, message: dialect.MsgSealObject) -> Any:
         provider = provider_in_service(context, parse_address(operator))
         document = secondary_sign_bytes(operator, int(info.id), info.checksums[index + 1])
         check_approval_signature(keccak256(document), signature, provider.approval_address)
-    payment.unlock_store_fee(context, bucket, info)
     del info.secondary_sp_addresses[:]
     info.secondary_sp_addresses.extend(operators)
+    payment.unlock_and_charge_store_fee(context, bucket, info)
     info.object_status = ObjectStatus.OBJECT_STATUS_SEALED
-    payment.charge_store_fee(context, bucket, info)
     put_bucket(context.state, bucket)
     put_object(context.state, info)
     context.emit(

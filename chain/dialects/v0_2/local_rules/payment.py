@@ -94,6 +94,13 @@ def unlock_store_fee(context: Context, bucket: Any, info: Any) -> None:
     change_by_address(context, parse_address(bucket.payment_address), StreamChange(lock=-amount))
 
 
+def unlock_and_charge_store_fee(context: Context, bucket: Any, info: Any) -> None:
+    """Give the reserved fee back and start paying, when an object is sealed."""
+    with _wrapping("unlock store fee failed: "):
+        unlock_store_fee(context, bucket, info)
+    charge_store_fee(context, bucket, info)
+
+
 def charge_store_fee(context: Context, bucket: Any, info: Any) -> None:
     """Start paying for a sealed object; ``bucket.billing_info`` is changed in place."""
     size = charge_size(context.rules, info.payload_size)

@@ -78,7 +78,8 @@ def change_by_address(context: Context, address: bytes, change: StreamChange) ->
 
 
 def change_record(context: Context, record: Any, change: StreamChange) -> None:
-    """Settle a record up to now, change it, and top it up from the account's balance.
+    """Settle a record up to now, change it, and top it up from the account's balance. What the
+    chain does by itself may leave a debt: it goes on, whoever pays for it.
 
     Raises:
         ChainFault: undefined/1 when the account cannot pay.
@@ -90,7 +91,9 @@ def change_record(context: Context, record: Any, change: StreamChange) -> None:
     lock += change.lock
     static -= change.lock
     if lock < 0:
-        raise unregistered(f"lock balance can not become negative, current: {lock}")
+        if not context.by_itself:
+            raise unregistered(f"lock balance can not become negative, current: {lock}")
+        static, lock = static + lock, 0
     if change.rate:
         rate += change.rate
         new_buffer = max(0, -rate) * params.reserve_time_s
@@ -99,12 +102,13 @@ def change_record(context: Context, record: Any, change: StreamChange) -> None:
     static += change.static
     if static < 0:
         static = _topped_up(context, parse_address(record.account), static)
-    if static < 0 and (change.static < 0 or change.rate < 0):
+    is_pay = change.static < 0 or change.rate < 0
+    if static < 0 and is_pay and not context.by_itself:
         raise _cannot_pay(record, static, "BNB wei")
     settle_at_s = 0
     if rate < 0:
         paid_s = abs(static + buffer) // -rate * (1 if static + buffer >= 0 else -1)
-        if paid_s <= params.forced_settle_time_s:
+        if paid_s <= params.forced_settle_time_s and not context.by_itself:
             raise _cannot_pay(record, static, "BNB")
         settle_at_s = context.time_s - params.forced_settle_time_s + paid_s
     record.netflow_rate, record.static_balance = str(rate), str(static)
