@@ -39,8 +39,9 @@ class TaskNode:
         self._early = EarlyReplications(ports, settings.driver)
         self._woken = asyncio.Event()
         self._is_running = False
-        self._running: dict[asyncio.Task[None], int] = {}
-        """By the job that each drives."""
+        self._running: dict[asyncio.Task[None], tuple[int, int]] = {}
+        """Which claim each drives: id and epoch of its job. One whose lease ran out while this
+        process stood still may have been claimed again, by us."""
         self._operated: list[int] = []
         """Jobs that an operator has claimed, or is about to."""
         self._may_own_others = False
@@ -123,7 +124,7 @@ class TaskNode:
 
     def _start(self, job: JobContext) -> None:
         task = asyncio.create_task(self._drive(job))
-        self._running[task] = job.job_id
+        self._running[task] = job.job_id, job.epoch
         task.add_done_callback(self._ended)
 
     async def _claim(self) -> float:
@@ -151,8 +152,7 @@ class TaskNode:
         if self._may_own_others:
             unfinished = await jobs.list_jobs(unfinished_only=True)
             self._may_own_others = False
-            known = {*self._running.values(), *self._operated}
-            others = [j for j in unfinished if j.owner == self._owner and j.job_id not in known]
+            others = [job for job in unfinished if self._is_undriven(job)]
             if others:
                 return others
         try:
@@ -160,6 +160,13 @@ class TaskNode:
         except GreenrayError:
             self._may_own_others = True
             raise
+
+    def _is_undriven(self, job: JobContext) -> bool:
+        return (
+            job.owner == self._owner
+            and job.job_id not in self._operated
+            and (job.job_id, job.epoch) not in self._running.values()
+        )
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         del self._running[task]

@@ -78,8 +78,14 @@ class BrokenJournal(SqliteJobStore):
         super().__init__(*arguments)
         self.claims: Counter[JobState] = Counter()
         self.looked = asyncio.Event()
+        self.reached = asyncio.Event()
+        self.goes_on = asyncio.Event()
+        """Until then no step gets any further than to its first write."""
+        self.goes_on.set()
 
     async def apply(self, update: JobUpdate) -> JobContext:
+        self.reached.set()
+        await self.goes_on.wait()
         if self.breaks(update.event):
             raise RuntimeError(f"{update.event.name} is broken")
         return await super().apply(update)
@@ -222,6 +228,27 @@ async def test_jobs_whose_claim_had_no_answer_are_driven_all_the_same(
         assert job.error is not None, job.state
         assert "is broken" in job.error.message
     assert journal.claims == dict.fromkeys(TASK_NODE_STATES, 1)
+
+
+async def test_jobs_that_a_node_has_claimed_again_without_an_answer_are_driven_all_the_same(
+    journal: BrokenJournal, clock: Clock
+) -> None:
+    journal.breaks = lambda event: not isinstance(event, StepFailed)
+    journal.goes_on.clear()
+    journal.reached.clear()
+    async with running_task_node(journal, clock, poll_s=0.01):
+        await asyncio.wait_for(journal.reached.wait(), 30.0)
+        journal.loses_claims = 1
+        clock.now += 2 * TaskNodeSettings().lease_s  # as after standing still
+        while journal.loses_claims:
+            await next_look(journal)
+        await next_look(journal)
+        journal.goes_on.set()
+        await settled(journal)
+    for job in await journal.list_jobs():
+        assert job.error is not None, job.state
+        assert "is broken" in job.error.message
+    assert journal.claims == dict.fromkeys(TASK_NODE_STATES, 2)
 
 
 async def test_a_job_whose_claim_for_an_operator_had_no_answer_is_driven_all_the_same(
