@@ -63,7 +63,7 @@ from greenray.protocol.nonce_plan import (
 VALID_FOR_BLOCKS = 100
 """Timeout height over the current height: after it a silent transaction is certainly lost."""
 
-_CANNOT_PAY = ("insufficient funds", "charge failed error")
+_CANNOT_PAY = ("insufficient funds", "charge failed error", "balance not enough")
 """In the texts of simulations, whose codes are not telling (protocol 04 §12)."""
 _BATCH = 64
 """Transactions that are signed and sent in one go: a refusal signs at most these again."""

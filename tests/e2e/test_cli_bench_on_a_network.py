@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 from typer.testing import CliRunner
 
+from greenray.actors.scrubber.settings import ScrubberSettings
 from greenray.bench.plans import Plan
 from greenray.bench.records import PARQUET_COLUMNS
 from greenray.bench.runner import Repeats
@@ -76,7 +77,9 @@ def test_scrub_is_measured_beside_a_plain_loop_and_beside_an_upload() -> None:
     assert summary["ratio_to_floor"] == pytest.approx(ratio)
     kept = summary["upload_beside_mb_s"] / summary["upload_mb_s"]
     assert summary["upload_kept_ratio"] == pytest.approx(kept)
-    assert document["environment"]["settings"]["scrub_bandwidth_bytes_s"] == 16 * MIB
+    beside_uploads = ScrubberSettings().background_bytes_s(beside_uploads=True)
+    settings = document["environment"]["settings"]
+    assert settings["scrub_bandwidth_bytes_s"] == beside_uploads
 
 
 def test_gateway_is_measured_beside_a_plain_process() -> None:
