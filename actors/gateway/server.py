@@ -53,7 +53,7 @@ from greenray.chain.ports import ChainClient
 from greenray.listening.connections import Connections
 from greenray.listening.limits import ListenLimits
 from greenray.listening.listener import HttpListener, bound_sockets
-from greenray.listening.server import BoundedServer
+from greenray.listening.server import BoundedServer, read_ahead
 from greenray.protocol.collection import unseen_error
 from greenray.protocol.errors import (
     GreenrayError,
@@ -211,7 +211,6 @@ class Gateway:
             partial(self._answer, binding),
             self._answer_to_fault,
             self._dress,
-            read_bufsize=self._settings.read_bufsize_bytes,
         )
         listener = HttpListener(server, sockets)
         self._listeners.append(listener)
@@ -478,6 +477,7 @@ class Gateway:
     async def _body(self, raw: web.BaseRequest) -> AsyncGenerator[bytes, None]:
         """The request's body as it arrives. Raises PayloadInterrupted."""
         await _ask_for_body(raw)
+        read_ahead(raw, self._settings.read_bufsize_bytes)
         content = raw.content
         while True:
             try:
@@ -558,6 +558,7 @@ def _listen_limits(settings: GatewaySettings) -> ListenLimits:
         max_head_bytes=settings.max_head_bytes,
         max_request_line_bytes=settings.max_request_line_bytes,
         heads_budget_bytes=settings.heads_budget_bytes,
+        answer_timeout_s=2 * settings.idle_timeout_s,  # a download's own comes first
     )
 
 

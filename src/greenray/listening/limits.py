@@ -22,6 +22,8 @@ class ListenLimits:
     max_request_line_bytes: int = 8 * 1024
     heads_budget_bytes: int = 16 * 1024 * 1024
     """Of all heads that have begun and not ended; beyond it the oldest is refused."""
+    answer_timeout_s: float = 120.0
+    """How long an answer may wait without a byte of it being taken."""
 
 
 @dataclass(frozen=True, slots=True)

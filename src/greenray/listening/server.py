@@ -18,6 +18,11 @@ from greenray.listening.limits import ListenLimits
 
 SERVER_NAME = "greenray"
 """Without a version: whoever looks for one may ask its owner."""
+_UNASKED_BYTES = 16 * 1024
+"""Of a body that nobody reads: beyond twice as much, nothing more is taken from the connection."""
+_READ_BYTES = 64 * 1024
+_READ_BODY_BYTES = 256 * 1024
+"""What asyncio takes from a connection at once, until a body is read and from then on."""
 _LINGER_S = 1.0
 """So long a refused client may go on sending before the connection is closed under the answer."""
 
@@ -52,6 +57,7 @@ class BoundedServer(web.Server):
             "keepalive_timeout": limits.keepalive_timeout_s,
             "max_line_size": limits.max_request_line_bytes,
             "max_field_size": limits.max_head_bytes,
+            "read_bufsize": _UNASKED_BYTES,
             **options,
         }
         self.limits = limits
@@ -67,6 +73,19 @@ class BoundedServer(web.Server):
         self, message: Any, body: Any, handler: Any, writer: Any, task: asyncio.Task[None]
     ) -> web.BaseRequest:
         return DressedRequest(message, body, handler, writer, task, self._loop)
+
+
+def read_ahead(request: web.BaseRequest, size_bytes: int) -> None:
+    """The body of ``request`` is read from now on: so much of it may wait for that."""
+    if request.can_read_body:
+        request.content.set_read_chunk_size(size_bytes)
+        _read_at_once(request.transport, _READ_BODY_BYTES)
+
+
+def _read_at_once(transport: asyncio.BaseTransport | None, size_bytes: int) -> None:
+    """asyncio has no method for it; without this attribute a read would have 256 KiB."""
+    if transport is not None and hasattr(transport, "max_size"):
+        transport.max_size = size_bytes
 
 
 class DressedRequest(web.BaseRequest):
@@ -89,6 +108,8 @@ class BoundedHandler(RequestHandler):
         self._connection = connection
         self._is_half_closed = False
         self._gone = asyncio.Event()
+        self._unread: asyncio.TimerHandle | None = None
+        """While an answer waits for who asked."""
         assert self._parser is not None
         self._bounded = BoundedParser(
             self._parser, server.limits, server.heads, self._is_idle, self._poke
@@ -98,17 +119,50 @@ class BoundedHandler(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self._connection.opened(transport, self._server.limits.keepalive_timeout_s)
+        _read_at_once(transport, _READ_BYTES)
         super().connection_made(transport)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._connection.closed()
         self._bounded.close()
         self._gone.set()
+        self._stop_waiting()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         self._connection.spoke()
         super().data_received(data)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._wait_for_reader()
+
+    def resume_writing(self) -> None:
+        self._stop_waiting()
+        super().resume_writing()
+
+    def _wait_for_reader(self, left_bytes: int = -1) -> None:
+        """``left_bytes``: what was not taken when this was asked last; if nothing was since then,
+        the connection ends."""
+        transport = self._connection.transport
+        assert transport is not None
+        now_bytes = transport.get_write_buffer_size()
+        if now_bytes == left_bytes:
+            transport.abort()
+            return
+        self._unread = asyncio.get_running_loop().call_later(
+            self._server.limits.answer_timeout_s, self._wait_for_reader, now_bytes
+        )
+
+    def _stop_waiting(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
+    async def finish_response(self, *args: Any, **kwargs: Any) -> tuple[web.StreamResponse, bool]:
+        finished = await super().finish_response(*args, **kwargs)
+        _read_at_once(self.transport, _READ_BYTES)
+        return finished
 
     def eof_received(self) -> bool:  # type: ignore[override]
         """The client sends nothing more; it still reads what it asked for (RFC 9112 §9.6)."""
