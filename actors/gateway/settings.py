@@ -18,7 +18,8 @@ class GatewaySettings:
     keepalive_timeout_s: PositiveSeconds = 75.0
     """How long a connection without a request is kept open, also before its first one."""
     max_connections: AtLeastOne = 4096
-    """Connections that are open at a time; requests on more of them are answered with HTTP 503."""
+    """Connections that are open at a time. Beyond them those that ask for nothing make room; when
+    all are busy, requests are answered with HTTP 503."""
     max_connections_per_address: AtLeastOne = 1024
     """Of these, from one IP address, or one /64 network of IPv6; more are refused. Behind a proxy
     all come from its address."""

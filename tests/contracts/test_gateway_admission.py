@@ -235,9 +235,12 @@ async def test_one_download_too_many_is_told_to_come_later(rig: GatewayRig) -> N
 async def test_requests_on_too_many_connections_are_told_to_come_later(tmp_path: Path) -> None:
     rig = await GatewayRig.create(tmp_path, settings=GatewaySettings(max_connections=2))
     port = rig.gateway.port(rig.sp.address)
-    idle = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    busy = [await asyncio.open_connection("127.0.0.1", port) for _ in range(2)]
+    for reader, writer in busy:  # those that ask for nothing would make room
+        writer.write(b"POST /a/b HTTP/1.1\r\nHost: h\r\n\r\nGET / HTTP/1.1\r\n")
+        assert b" 405 " in await reader.readuntil(b"\r\n\r\n")
     assert_told_to_come_later(await rig.send("GET", "/album/photo"), "2 connections are open")
-    for _, writer in idle:
+    for _, writer in busy:
         writer.close()
         await writer.wait_closed()
     while True:

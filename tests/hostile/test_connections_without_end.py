@@ -75,6 +75,28 @@ async def test_one_address_has_so_many_connections_and_the_next_is_refused(tmp_p
     await rig.close()
 
 
+@pytest.mark.parametrize("last_words", [b"", b"x"])
+async def test_connections_that_were_answered_and_ask_nothing_more_make_room(
+    tmp_path: Path, last_words: bytes
+) -> None:
+    """With a body that comes behind its answer, or without."""
+    rig = await GatewayRig.create(tmp_path, settings=GatewaySettings(max_connections=8))
+    port = rig.gateway.port(rig.sp.address)
+    asks = f"POST /album/photo HTTP/1.1\r\nHost: h\r\nContent-Length: {len(last_words)}\r\n\r\n"
+    idle = []
+    for number in range(40):
+        address = f"127.0.1.{number % 10}"
+        reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
+        await send(writer, asks.encode())
+        assert b" 405 " in await reader.readuntil(b"\r\n\r\n")
+        await send(writer, last_words)
+        idle.append(writer)
+    assert (await exchange(port, REQUEST)).status == 404
+    for writer in idle:
+        writer.transport.abort()
+    await rig.close()
+
+
 async def test_all_gateways_of_a_process_count_together(tmp_path: Path) -> None:
     settings = GatewaySettings(max_connections_per_address=1)
     rig = await GatewayRig.create(tmp_path, settings=settings)

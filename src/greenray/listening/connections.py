@@ -1,4 +1,4 @@
-"""The connections of a process's listeners: how many, from whom, and which never say a word."""
+"""The connections of a process's listeners: how many, from whom, and which ask for nothing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,12 @@ class Connection:
         if self._silent_until is not None:
             self._silent_until.cancel()
             self._silent_until = None
-            self._connections.silent.pop(self, None)
+        self._connections.silent.pop(self, None)
+
+    def rests(self) -> None:
+        """What it asked for is answered; it may ask again."""
+        if self._connections.is_open(self):
+            self._connections.silent[self] = None
 
     def closed(self) -> None:
         self.spoke()
@@ -56,7 +61,7 @@ class Connections:
             open_files_limit = 1 << 30
         self.bounds = ConnectionBounds.of(limits, open_files_limit)
         self.silent: dict[Connection, None] = {}
-        """Those that have not said a word, the oldest first."""
+        """Those that have not said a word, or none since their last answer, the oldest first."""
         self.on_room: list[Callable[[], None]] = []
         """Called when a connection was closed."""
         self._clock = clock
@@ -69,19 +74,26 @@ class Connections:
     def open_connections(self) -> int:
         return len(self._open)
 
+    def is_open(self, connection: Connection) -> bool:
+        return connection in self._open
+
     def make_room(self) -> bool:
         """Whether one more can be accepted; if all are taken, the oldest silent one is let go."""
         if len(self._open) < self.bounds.taken:
             return True
+        self._let_one_go()
+        return False
+
+    def _let_one_go(self) -> None:
         self.tell("all connections are taken")
         oldest = next(iter(self.silent), None)
         if oldest is not None and oldest.transport is not None:
             oldest.transport.abort()
             oldest.spoke()
-        return False
 
     def admit(self, address: str) -> Connection | None:
-        """A connection from this IP address; None when it has too many."""
+        """A connection from this IP address; None when it has too many. If more are open now than
+        are served, the oldest silent one is let go."""
         source = source_of(address)
         if self._by_source[source] >= self.bounds.of_one_source:
             self.tell(f"{source} has {self._by_source[source]} connections")
@@ -89,6 +101,8 @@ class Connections:
         self._by_source[source] += 1
         connection = Connection(self, source)
         self._open.add(connection)
+        if len(self._open) > self.bounds.served:
+            self._let_one_go()
         return connection
 
     def closed(self, connection: Connection) -> None:

@@ -101,6 +101,11 @@ class BoundedParser:
         self._deadline: asyncio.TimerHandle | None = None
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there is a part of a request that has not come whole."""
+        return bool(self._held_bytes) or self.is_in_body
+
+    @property
     def is_in_body(self) -> bool:
         return self._body is not None and not self._body.is_eof()
 

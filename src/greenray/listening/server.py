@@ -108,6 +108,7 @@ class BoundedHandler(RequestHandler):
         self._connection = connection
         self._is_half_closed = False
         self._gone = asyncio.Event()
+        self._answered_count = 0
         self._unread: asyncio.TimerHandle | None = None
         """While an answer waits for who asked."""
         assert self._parser is not None
@@ -132,6 +133,7 @@ class BoundedHandler(RequestHandler):
     def data_received(self, data: bytes) -> None:
         self._connection.spoke()
         super().data_received(data)
+        self._rest_if_done()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -159,9 +161,16 @@ class BoundedHandler(RequestHandler):
             self._unread.cancel()
             self._unread = None
 
+    def _rest_if_done(self) -> None:
+        """Nothing is asked, and nothing is left of a body that nobody wanted."""
+        if self._answered_count == self._request_count and not self._bounded.has_begun:
+            self._connection.rests()
+
     async def finish_response(self, *args: Any, **kwargs: Any) -> tuple[web.StreamResponse, bool]:
         finished = await super().finish_response(*args, **kwargs)
         _read_at_once(self.transport, _READ_BYTES)
+        self._answered_count += 1
+        self._rest_if_done()
         return finished
 
     def eof_received(self) -> bool:  # type: ignore[override]
