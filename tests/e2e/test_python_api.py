@@ -313,7 +313,7 @@ def test_nothing_survives_a_process_that_never_closed_its_network(how: str, tmp_
         else:
             family = [member for member in family if ends_at_once(member)]
             process.send_signal(signal.SIGKILL)
-    _, alive = psutil.wait_procs(family, timeout=30)
+    _, alive = psutil.wait_procs(family, timeout=120)
     assert alive == []
 
 
@@ -349,7 +349,7 @@ def test_nothing_survives_a_kernel_that_held_a_network(how: str, tmp_path: Path)
             manager.restart_kernel()
         else:
             kernel.send_signal(signal.SIGTERM if how == "terminated" else signal.SIGKILL)
-        _, alive = psutil.wait_procs(family, timeout=30)
+        _, alive = psutil.wait_procs(family, timeout=120)
         assert alive == []
     finally:
         client.stop_channels()
