@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from greenray.files.walk import walk
 from greenray.protocol.bundle import check_entry_name
 from greenray.protocol.errors import (
     DuplicateEntry,
@@ -113,33 +114,11 @@ def _found(source: BundleSource) -> Iterator[BundleFile | EntryFailure]:
 
 
 def _below(top: Path) -> Iterator[BundleFile | EntryFailure]:
-    """Depth first; ``above`` are the folders on the way down, so that a loop of links is seen."""
-    folders: list[tuple[str, str, frozenset[tuple[int, int]]]] = [(str(top), "", frozenset())]
-    while folders:
-        path, prefix, above = folders.pop()
-        try:
-            folder = os.stat(path)
-            own = (folder.st_dev, folder.st_ino)
-            if own in above:
-                yield _failure(prefix.rstrip("/"), path, "is a loop of symbolic links")
-                continue
-            with os.scandir(path) as entries:
-                inside = list(entries)
-        except OSError as error:
-            yield _failure(prefix.rstrip("/") or path, path, error.strerror or str(error))
-            continue
-        for entry in inside:
-            if _is_folder(entry):
-                folders.append((entry.path, f"{prefix}{entry.name}/", above | {own}))
-            else:
-                yield _file(prefix + entry.name, Path(entry.path))
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a loop, which shows again when it is looked at as a file
-        return False
+    for found in walk(top):
+        if found.error is None:
+            yield _file(found.relative, found.path)
+        else:
+            yield _failure(found.relative or str(found.path), str(found.path), _why(found.error))
 
 
 def _file(name: str, content: Content) -> BundleFile | EntryFailure:
@@ -152,9 +131,7 @@ def _file(name: str, content: Content) -> BundleFile | EntryFailure:
     try:
         found = content.stat()
     except OSError as error:
-        is_loop = error.errno == errno.ELOOP
-        why = "is a loop of symbolic links" if is_loop else error.strerror or str(error)
-        return _failure(name, str(content), why)
+        return _failure(name, str(content), _why(error))
     if not stat.S_ISREG(found.st_mode):
         return _failure(name, str(content), "is no regular file")
     if not os.access(content, os.R_OK):
@@ -164,6 +141,11 @@ def _file(name: str, content: Content) -> BundleFile | EntryFailure:
 
 def _failure(name: str, path: str, why: str) -> EntryFailure:
     return EntryFailure(name, UnreadableFile(why, path))
+
+
+def _why(error: OSError) -> str:
+    is_loop = error.errno == errno.ELOOP
+    return "is a loop of symbolic links" if is_loop else error.strerror or str(error)
 
 
 def _shown(content: Content) -> str:

@@ -6,6 +6,7 @@ root: a million files are never in memory. What cannot be put is an entry as wel
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import stat
@@ -14,11 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from greenray.client.payload_io import PayloadFile
+from greenray.files.walk import walk
 from greenray.protocol.errors import GreenrayError, InvalidName, UnreadableFile
 from greenray.protocol.names import check_bucket_name, check_object_name
-
-_Identity = tuple[int, int]
-"""Device and inode."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,48 +122,21 @@ def _of_path(
     elif not stat.S_ISDIR(mode):
         yield to.refused(path, relative, "it is neither a file nor a directory")
     elif recursive:
-        yield from _walk(path, relative if within else "", (), to)
+        yield from _walk(path, relative if within else "", to)
     else:
         yield to.refused(path, relative, "it is a directory", "Put its files with --recursive.")
 
 
-def _walk(
-    directory: Path, relative: str, above: tuple[_Identity, ...], to: Destination
-) -> Iterator[PutEntry]:
-    """Links are followed, and one that leads back to where it is from is told."""
-    try:
-        status = directory.stat()
-        identity = (status.st_dev, status.st_ino)
-        if identity in above:
+def _walk(directory: Path, relative: str, to: Destination) -> Iterator[PutEntry]:
+    for found in walk(directory):
+        below = "/".join(filter(None, (relative, found.relative)))
+        if found.error is None:
+            yield from _of_path(found.path, below, to, recursive=False, within=True)
+        elif found.error.errno == errno.ELOOP:
             why = "the link leads to a directory that it is in"
-            yield to.refused(directory, relative, why, "Nothing below it was put a second time.")
-            return
-        items = os.scandir(directory)
-    except OSError as error:
-        yield to.refused(directory, relative, _why(error), "Check its permissions.")
-        return
-    with items:
-        while True:
-            try:
-                item = next(items, None)
-            except OSError as error:
-                yield to.refused(directory, relative, _why(error))
-                return
-            if item is None:
-                return
-            below = f"{relative}/{item.name}" if relative else item.name
-            path = directory / item.name
-            if _is_directory(item):
-                yield from _walk(path, below, (*above, identity), to)
-            else:
-                yield from _of_path(path, below, to, recursive=False, within=True)
-
-
-def _is_directory(item: os.DirEntry[str]) -> bool:
-    try:
-        return item.is_dir()
-    except OSError:
-        return False  # what it is instead is said where it is looked at
+            yield to.refused(found.path, below, why, "Nothing below it was put a second time.")
+        else:
+            yield to.refused(found.path, below, _why(found.error), "Check its permissions.")
 
 
 def _why(error: OSError) -> str:
