@@ -11,15 +11,13 @@ from typing import Protocol
 
 from greenray.client.progress import Activity, OnProgress, ProgressReporter
 from greenray.files.tree import FileTree
-from greenray.files.whole_file import WholeFile
+from greenray.files.whole_file import WholeFile, is_full
 from greenray.protocol.bundle import BundleEntry
 from greenray.protocol.bundle_plan import EntryRun
 from greenray.protocol.errors import EntryMismatch, GreenrayError, NoSpaceLeft, UnreadableFile
 
 RUN_BYTES = 16 << 20
 """Of one request: what is read of several entries together, or of a large one at a time."""
-
-_ENOSPC = (28, 122)
 
 Opener = Callable[[], WholeFile]
 """Raises OSError."""
@@ -118,7 +116,7 @@ def write_file(opener: Opener, path: Path, data: bytes | memoryview) -> None:
 
 def not_written(error: OSError, path: Path) -> GreenrayError:
     """What a file, or a directory for files, cannot be written for."""
-    if error.errno in _ENOSPC:
+    if is_full(error):
         return NoSpaceLeft("the disk is full", str(path), "Make room.")
     return UnreadableFile(
         f"it cannot be written ({error.strerror})",
@@ -141,10 +139,8 @@ class _Target:
         return self
 
     def write(self, data: bytes | memoryview) -> None:
-        rest = memoryview(data)
         try:
-            while len(rest):
-                rest = rest[self._whole.file.write(rest) :]
+            self._whole.write(data)
         except OSError as error:
             raise not_written(error, self._path) from error
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from greenray.client.bundle_files import BundleFile, EntryFailure
+from greenray.files.whole_file import is_full, write_all
 from greenray.protocol.bundle import BundleWriter
 from greenray.protocol.errors import (
     FileChanged,
@@ -25,7 +26,6 @@ from greenray.protocol.errors import (
 )
 
 _READ_BYTES = 1 << 20
-_ENOSPC = (28, 122)
 _TYPES = mimetypes.MimeTypes()
 """What Python knows, and not what this machine adds: the same files are the same bundle."""
 
@@ -156,16 +156,14 @@ class Packer:
         self._on_packed(len(block))
 
     def _write(self, spool: io.FileIO, block: bytes) -> None:
-        rest = memoryview(block)
         try:
-            while len(rest):
-                rest = rest[spool.write(rest) :]
+            write_all(spool, block)
         except OSError as error:
             raise self._not_written(error) from error
 
     def _not_written(self, error: OSError) -> StoreError:
         where = f"spool {self._spool_dir}"
-        if error.errno in _ENOSPC:
+        if is_full(error):
             return NoSpaceLeft(
                 "the disk is full", where, "Make room, or name another directory with --spool"
             )

@@ -17,7 +17,7 @@ from aiohttp.abc import AbstractStreamWriter
 from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 
-from greenray.files.whole_file import WholeFile
+from greenray.files.whole_file import WholeFile, is_full
 from greenray.protocol.errors import (
     GreenrayError,
     IntegrityHashMismatch,
@@ -31,7 +31,6 @@ from greenray.protocol.integrity import integrity_hash
 
 SEND_BLOCK_BYTES = 256 * 1024
 READ_BLOCK_BYTES = 4 * 1024 * 1024
-_ENOSPC = (28, 122)
 
 
 class PayloadFile(Protocol):
@@ -217,9 +216,7 @@ class VerifiedDownload:
         view = memoryview(data)
         self.size_bytes += len(view)
         try:
-            rest = view
-            while len(rest):
-                rest = rest[self._whole.file.write(rest) :]
+            self._whole.write(view)
         except OSError as error:
             raise self._not_written(error) from error
         while len(view):
@@ -253,7 +250,7 @@ class VerifiedDownload:
         self._whole.abort()
 
     def _not_written(self, error: OSError) -> GreenrayError:
-        if error.errno in _ENOSPC:
+        if is_full(error):
             return NoSpaceLeft("the disk is full", str(self._target), "Make room.")
         return UnreadableFile(f"it cannot be written ({error.strerror})", str(self._target))
 

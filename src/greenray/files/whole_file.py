@@ -39,6 +39,10 @@ class WholeFile:
         self._part = Path(part)
         self.file: IO[bytes] = os.fdopen(handle, "wb", buffering=0)
 
+    def write(self, data: bytes | memoryview) -> None:
+        """Append all of it. Raises OSError."""
+        write_all(self.file, data)
+
     def commit(self) -> None:
         """Now it is there, with the mode of what it replaces, else of any new file. Raises OSError;
         ``abort`` is still to be called then."""
@@ -64,13 +68,23 @@ class WholeFile:
             self._stream = None
 
 
+def write_all(file: IO[bytes], data: bytes | memoryview) -> None:
+    """An unbuffered file may take less than it is given. Raises OSError."""
+    rest = memoryview(data)
+    while len(rest):
+        rest = rest[file.write(rest) :]
+
+
+def is_full(error: OSError) -> bool:
+    """Whether the disk, or what one may have of it, is."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def write_whole(target: Path, data: bytes) -> None:
     """Raises OSError; nothing is left then, and what was there before stays."""
     whole = WholeFile(target)
     try:
-        rest = memoryview(data)
-        while len(rest):
-            rest = rest[whole.file.write(rest) :]
+        whole.write(data)
         whole.commit()
     finally:
         whole.abort()

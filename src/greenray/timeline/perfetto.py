@@ -11,12 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from greenray.files.whole_file import write_whole
+from greenray.files.whole_file import is_full, write_whole
 from greenray.protocol.errors import NoSpaceLeft, StoreError
 from greenray.protocol.layout import SEGMENTS
 from greenray.timeline.values import NodeCpu, StageSpan, Timeline
 
-_NO_SPACE = (28, 122)
 _JOB_PID = 1
 _FIRST_SP_PID = 2
 _FIRST_NODE_PID = 1000
@@ -44,7 +43,7 @@ def write_perfetto(timeline: Timeline, path: Path) -> None:
     try:
         write_whole(path, text.encode())
     except OSError as error:
-        kind = NoSpaceLeft if error.errno in _NO_SPACE else StoreError
+        kind = NoSpaceLeft if is_full(error) else StoreError
         raise kind(
             f"the trace cannot be written ({error.strerror})", str(path), "Name another file"
         ) from error
