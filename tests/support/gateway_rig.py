@@ -184,9 +184,7 @@ class GatewayRig:
             get_codec("numpy"),
             replica=replica,
         )
-        kind = (
-            RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
-        )
+        kind = RedundancyType.of(replica=replica)
         return self.chain.add_object(
             bucket,
             name,

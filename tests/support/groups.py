@@ -82,9 +82,7 @@ def put_object_on_chain(
     seed: int = 1,
 ) -> ObjectGroups:
     """Create bucket and object with checksums that fit ``columns``."""
-    redundancy_type = (
-        RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
-    )
+    redundancy_type = RedundancyType.of(replica=replica)
     if "album" not in chain.buckets:
         chain.add_bucket(primary.address, "album", primary.address)
     info = chain.add_object("album", object_name, payload_size, (), redundancy_type=redundancy_type)

@@ -370,9 +370,7 @@ class WholeNetwork:
         **options: Any,
     ) -> Mapping[str, Any]:
         """Returns the job-status document."""
-        kind = (
-            RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
-        )
+        kind = RedundancyType.of(replica=replica)
         async with self.client() as client:
             result = await client.put(
                 io.BytesIO(payload) if isinstance(payload, bytes) else payload,

@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Protocol, TypeVar
 
+from greenray.api.closing import Closing
 from greenray.api.results import JobStatus
 from greenray.client.bundle_files import EntryFailure
 from greenray.client.bundle_put import StoredBundle
@@ -57,7 +57,7 @@ class BundleResult:
         )
 
 
-class OpenBundle(Mapping[str, bytes]):
+class OpenBundle(Closing, Mapping[str, bytes]):
     """The payloads of a bundle by entry name, read when they are asked for.
 
     ``verified``: what is read was compared with the chain's checksums, and not only with the
@@ -71,17 +71,6 @@ class OpenBundle(Mapping[str, bytes]):
         self._undo = undo
         self.name = bundle.name
         self.verified = bundle.verified
-
-    def __enter__(self) -> OpenBundle:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Remove what was read in advance. Idempotent; without ``verify`` there is nothing."""

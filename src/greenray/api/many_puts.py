@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
-from types import TracebackType
 
+from greenray.api.closing import Closing
 from greenray.api.loop_thread import LoopThread
 from greenray.client.put_outcome import PutOutcome
 
 
-class ManyPuts:
+class ManyPuts(Closing):
     """Iterate it once, with ``for`` or ``async for``. Who stops before its end closes it, or uses
     it in a ``with`` block: what is in the air is left where it is then, and run again another
     time."""
@@ -39,17 +39,6 @@ class ManyPuts:
         if outcome is None:
             raise StopAsyncIteration
         return outcome
-
-    def __enter__(self) -> ManyPuts:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Take nothing more. Idempotent."""

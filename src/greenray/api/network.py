@@ -24,12 +24,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, overload
 from weakref import WeakSet
 
 from greenray.actors.ports import CollectionReport
 from greenray.api.bundles import BundleResult, OpenBundle
+from greenray.api.closing import Closing
 from greenray.api.inspection import Inspector, PieceTable, RebuiltSegment, SealTransaction
 from greenray.api.loop_thread import LoopThread
 from greenray.api.many_puts import ManyPuts
@@ -206,7 +206,7 @@ def connect(state_dir: str | Path = "~/.greenray") -> Network:
         return Network(found, path, loop, undo.pop_all(), orders)
 
 
-class Network:
+class Network(Closing):
     """A running network and its user. Use it in a ``with`` block, or ``close`` it."""
 
     def __init__(
@@ -244,17 +244,6 @@ class Network:
         # Ray registers its own end when it is imported; what is registered later runs earlier.
         atexit.register(self.close)
 
-    def __enter__(self) -> Network:
-        return self
-
-    def __exit__(
-        self,
-        error_type: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def close(self) -> None:
         """Stop what this process started. Idempotent."""
         if not self._closed:
@@ -288,11 +277,8 @@ class Network:
 
         Raises: what ``StorageClient.put`` raises.
         """
-        if wait not in [w.value for w in WaitFor]:
-            raise InvalidInput(f"{wait!r} is neither 'sealed' nor 'uploaded'", "wait")
-        kind = (
-            RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
-        )
+        wait_for = WaitFor.parse(wait)
+        options = PutOptions(redundancy_type=RedundancyType.of(replica=replica))
         bucket_name, object_name = split_name(name)
         payload = _payload(source, self.state_dir)
         result = self._run(
@@ -300,9 +286,9 @@ class Network:
                 payload,
                 bucket_name,
                 object_name,
-                wait=WaitFor(wait),
+                wait=wait_for,
                 on_setback=on_setback,
-                options=PutOptions(redundancy_type=kind),
+                options=options,
             )
         )
         stages = {stage.value: seconds for stage, seconds in result.seconds.items()}
@@ -330,20 +316,17 @@ class Network:
         Raises, while it is iterated: StoreError (the manifest cannot be written), InvalidInput (it
             is no manifest, or another chain's), what ``entries`` raises.
         """
-        if wait not in [w.value for w in WaitFor]:
-            raise InvalidInput(f"{wait!r} is neither 'sealed' nor 'uploaded'", "wait")
+        wait_for = WaitFor.parse(wait)
         if in_the_air < 1:
             raise InvalidInput(f"{in_the_air} is not positive", "in_the_air")
-        kind = (
-            RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
-        )
+        options = PutOptions(redundancy_type=RedundancyType.of(replica=replica))
 
         async def outcomes() -> AsyncGenerator[PutOutcome]:
             async with opened_manifest(Path(manifest) if manifest else None, self._client) as found:
                 many = PutMany(
                     self._client,
-                    options=PutOptions(redundancy_type=kind),
-                    wait=WaitFor(wait),
+                    options=options,
+                    wait=wait_for,
                     manifest=found,
                     settings=ManySettings(in_the_air=in_the_air),
                 )
@@ -467,15 +450,14 @@ class Network:
         Raises: UnreadableEntries (some files cannot be read, or changed meanwhile), DuplicateEntry,
             EmptyPayload, what ``put`` raises.
         """
-        if wait not in [w.value for w in WaitFor]:
-            raise InvalidInput(f"{wait!r} is neither 'sealed' nor 'uploaded'", "wait")
+        wait_for = WaitFor.parse(wait)
         bucket_name, object_name = split_name(name)
         options = BundleOptions(
             limits or BundleLimits(), Path(spool_dir) if spool_dir else None, skip_unreadable
         )
         stored = self._run(
             lambda: put_bundle(
-                self._client, source, bucket_name, object_name, wait=WaitFor(wait), options=options
+                self._client, source, bucket_name, object_name, wait=wait_for, options=options
             )
         )
         return BundleResult.of(stored)

@@ -78,35 +78,35 @@ def put(
     """
     from greenray.client.creation import PutOptions
     from greenray.client.storage_client import WaitFor
+    from greenray.protocol.errors import InvalidInput
     from greenray.protocol.objects import RedundancyType
 
-    if wait not in [w.value for w in WaitFor]:
-        raise typer.BadParameter(f"{wait!r} is neither 'sealed' nor 'uploaded'")
+    try:
+        wait_for = WaitFor.parse(wait)
+    except InvalidInput as error:
+        raise typer.BadParameter(error.what) from error
     *sources, target = names
     if not sources and from_list is None:
         raise typer.BadParameter("name a file, and the BUCKET/OBJECT that it is to be")
-    redundancy = (
-        RedundancyType.REDUNDANCY_REPLICA_TYPE if replica else RedundancyType.REDUNDANCY_EC_TYPE
-    )
-    is_many = recursive or from_list is not None or manifest is not None
+    redundancy = RedundancyType.of(replica=replica)
     if bundle:
         from greenray.cli.put_bundle import BundleOrder, put_bundle
 
         if from_list is not None or manifest is not None:
             raise typer.BadParameter("--from-list and --manifest make no bundle")
         files = [Path(source) for source in sources]
-        order = BundleOrder(files, target, WaitFor(wait), redundancy, skip_unreadable, spool)
+        order = BundleOrder(files, target, wait_for, redundancy, skip_unreadable, spool)
         put_bundle(order, state_dir, key, gateway, as_json)
         return
     if skip_unreadable or spool is not None:
         raise typer.BadParameter("--skip-unreadable and --spool go with --bundle")
     options = PutOptions(redundancy_type=redundancy)
-    is_many = is_many or len(sources) > 1
-    if not is_many and not _is_pattern(sources[0]):
+    is_act = recursive or from_list is not None or manifest is not None or len(sources) > 1
+    if not is_act and not _is_pattern(sources[0]):
         _put_one(
             Path(sources[0]),
             target,
-            WaitFor(wait),
+            wait_for,
             options,
             state_dir,
             key,
@@ -117,9 +117,7 @@ def put(
     from greenray.cli.put_many import ManyPutOrder, put_many
 
     put_many(
-        ManyPutOrder(
-            tuple(sources), target, recursive, from_list, manifest, WaitFor(wait), options
-        ),
+        ManyPutOrder(tuple(sources), target, recursive, from_list, manifest, wait_for, options),
         state_dir,
         key,
         gateway,

@@ -48,6 +48,7 @@ from greenray.protocol.errors import (
     EmptyPayload,
     GreenrayError,
     IntegrityHashMismatch,
+    InvalidInput,
     NoSuchBucket,
     NoSuchObject,
     NoTrace,
@@ -84,6 +85,14 @@ _SOURCES_QUERY = re.compile(rf"{SOURCES_QUERY}=[0-9]{{1,20}}", re.ASCII)
 class WaitFor(Enum):
     UPLOADED = "uploaded"
     SEALED = "sealed"
+
+    @classmethod
+    def parse(cls, text: str) -> WaitFor:
+        """Raises InvalidInput."""
+        try:
+            return cls(text)
+        except ValueError:
+            raise InvalidInput(f"{text!r} is neither 'sealed' nor 'uploaded'", "wait") from None
 
 
 @dataclass(frozen=True, slots=True)

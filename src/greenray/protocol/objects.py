@@ -20,6 +20,11 @@ class RedundancyType(IntEnum):
     REDUNDANCY_EC_TYPE = 0
     REDUNDANCY_REPLICA_TYPE = 1
 
+    @classmethod
+    def of(cls, *, replica: bool) -> RedundancyType:
+        """Whole copies, or erasure coding."""
+        return cls.REDUNDANCY_REPLICA_TYPE if replica else cls.REDUNDANCY_EC_TYPE
+
 
 class ObjectStatus(IntEnum):
     OBJECT_STATUS_CREATED = 0
