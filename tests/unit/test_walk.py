@@ -20,7 +20,7 @@ def test_files_are_found_by_their_way_from_the_top_and_loops_are_told(tmp_path: 
 
 
 def test_a_deep_directory_is_reached(tmp_path: Path) -> None:
-    levels = 600
+    levels = 300
     here = os.open(tmp_path, os.O_RDONLY)
     for _ in range(levels):
         os.mkdir("d", dir_fd=here)
