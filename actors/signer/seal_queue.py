@@ -49,10 +49,12 @@ from greenray.protocol.nonce_plan import (
     AnswerKind,
     NodeAnswer,
     ResendVerdict,
+    SentVerdict,
     distinct_timeout_height,
     needs_look_up,
     read_answer,
     resend_verdict,
+    sent_verdict,
 )
 from greenray.storage.ports import JobStore, TransactionRow, TransactionState
 from greenray.timeline.stage_trace import Stage, StageTrace
@@ -373,16 +375,14 @@ class SealQueue:
             return
         refused: list[tuple[_Reserved, BroadcastResult]] = []
         for item, answered in zip(reserved, answers, strict=True):
-            answer = _read(answered)
-            if answer.kind is AnswerKind.ACCEPTED:
-                item.request.succeed(item.row)
-            elif tries == 1:
-                refused.append((item, answered))
-            elif resend_verdict(item.row.nonce, answer) is ResendVerdict.CONTINUE:
-                item.request.succeed(item.row)
-            else:
-                self.stale = True
-                item.request.fail(self._refusal(answered, item.row))
+            match sent_verdict(item.row.nonce, _read(answered), tries):
+                case SentVerdict.ON_ITS_WAY:
+                    item.request.succeed(item.row)
+                case SentVerdict.NEVER_ACCEPTED:
+                    refused.append((item, answered))
+                case SentVerdict.MAY_LIVE:
+                    self.stale = True
+                    item.request.fail(self._refusal(answered, item.row))
         if refused:
             await self._declare_dead([item for item, _ in refused])
             self._act_on_refusal(refused[0][1], [item for item, _ in refused])
