@@ -191,28 +191,25 @@ class GroupMemory:
 
     async def add(self, data: Column, batch_bytes: int) -> None:
         """The next bytes of a batch of that size. Raises Overloaded."""
-        if self._lent is None:
-            self._lent = await self._buffers.lend(
-                batch_bytes, self._borrower, wait_s=self._buffers.wait_s
-            )
-            self.watch()
-        elif self._filled_bytes + len(data) > len(self._lent.buffer):
-            await self._grow(batch_bytes)
-        end = self._filled_bytes + len(data)
-        self._lent.buffer[self._filled_bytes : end] = data
+        lent, end = self._lent, self._filled_bytes + len(data)
+        if lent is None or end > len(lent.buffer):
+            lent = await self._whole(batch_bytes)
+        lent.buffer[self._filled_bytes : end] = data
         self._filled_bytes = end
         self._moved_bytes += len(data)
 
-    async def _grow(self, batch_bytes: int) -> None:
+    async def _whole(self, batch_bytes: int) -> LentBuffer:
+        """Memory for all of a batch, with what has come of it."""
         small = self._lent
-        assert small is not None
-        small.hold()
-        self._lent = await self._buffers.lend(
-            batch_bytes, self._borrower, wait_s=self._buffers.wait_s
-        )
-        self._lent.buffer[: self._filled_bytes] = small.buffer[: self._filled_bytes]
-        small.give_back()
+        if small is not None:
+            small.hold()
+        lent = await self._buffers.lend(batch_bytes, self._borrower, wait_s=self._buffers.wait_s)
+        self._lent = lent
+        if small is not None:
+            lent.buffer[: self._filled_bytes] = small.buffer[: self._filled_bytes]
+            small.give_back()
         self.watch()
+        return lent
 
     def take(self) -> LentBuffer:
         """The full batch, which is whoever stores it to give back."""
