@@ -61,8 +61,10 @@ class EcWorkerKind(Protocol):
     """``name`` is shown, and chosen by on the command line."""
 
     name: str
-    batch_segments: int | None
-    """How many segments a call has; None: there are no calls, or each has one."""
+
+    @property
+    def batch_segments(self) -> int | None:
+        """How many segments a call has; None: there are no calls, or each has one."""
 
     def hired(
         self, job: EcJob, segment: Shard, workers: int

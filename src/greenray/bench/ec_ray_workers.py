@@ -136,7 +136,7 @@ class RayTasks:
     def __init__(self, name: str, on_ray: OnRay, batch_segments: int | None = None) -> None:
         self.name = name
         self._on_ray = on_ray
-        self.batch_segments: int | None = batch_segments
+        self.batch_segments = batch_segments
 
     @contextmanager
     def hired(self, job: EcJob, segment: Shard, workers: int) -> Iterator[EcWorkers]:
@@ -157,7 +157,7 @@ class RayActors:
     """An actor per worker; it is called with columns in the object store."""
 
     name = "ray actors"
-    batch_segments: int | None = None
+    batch_segments = None
 
     def __init__(self, on_ray: OnRay) -> None:
         self._on_ray = on_ray
@@ -180,15 +180,14 @@ class RaySharedTasks:
 
     def __init__(self, on_ray: OnRay, batch_segments: int) -> None:
         self._on_ray = on_ray
-        self.batch_segments: int | None = batch_segments
-        self._batch = batch_segments
+        self.batch_segments = batch_segments
 
     @contextmanager
     def hired(self, job: EcJob, segment: Shard, workers: int) -> Iterator[EcWorkers]:
-        columns = self._on_ray.columns(job, segment, self._batch)
+        columns = self._on_ray.columns(job, segment, self.batch_segments)
         calls = [_shared_task.remote] * workers
         with _shared_calls(calls, columns, _TASKS_PER_WORKER, job) as shared:
-            yield _RayWorkers(shared, self._batch)
+            yield _RayWorkers(shared, self.batch_segments)
 
 
 class RaySharedActors:
@@ -198,15 +197,14 @@ class RaySharedActors:
 
     def __init__(self, on_ray: OnRay, batch_segments: int) -> None:
         self._on_ray = on_ray
-        self.batch_segments: int | None = batch_segments
-        self._batch = batch_segments
+        self.batch_segments = batch_segments
 
     @contextmanager
     def hired(self, job: EcJob, segment: Shard, workers: int) -> Iterator[EcWorkers]:
-        columns = self._on_ray.columns(job, segment, self._batch)
+        columns = self._on_ray.columns(job, segment, self.batch_segments)
         calls = [actor.make_in.remote for actor in self._on_ray.actors(workers)]
         with _shared_calls(calls, columns, _CALLS_PER_ACTOR, job) as shared:
-            yield _RayWorkers(shared, self._batch)
+            yield _RayWorkers(shared, self.batch_segments)
 
 
 @dataclass(frozen=True, slots=True)

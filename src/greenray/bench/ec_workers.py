@@ -23,7 +23,7 @@ class Threads:
     """All in one process; the codecs let go of Python's lock while they work."""
 
     name = "threads"
-    batch_segments: int | None = None
+    batch_segments = None
 
     @contextmanager
     def hired(self, job: EcJob, segment: Shard, workers: int) -> Iterator[EcWorkers]:
@@ -60,7 +60,7 @@ class Processes:
     """Plain processes on shared memory; only the order to start, and its end, is sent."""
 
     name = "processes"
-    batch_segments: int | None = None
+    batch_segments = None
 
     def __init__(self, children: Sequence[Child]) -> None:
         self._children = children

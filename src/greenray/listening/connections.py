@@ -67,7 +67,8 @@ class Connections:
         self._clock = clock
         self._open: set[Connection] = set()
         self._by_source: Counter[str] = Counter()
-        self._refused: Counter[str] = Counter()
+        self._times = 0
+        """How often there was something to tell since it was told last."""
         self._told_at = float("-inf")
 
     @property
@@ -117,12 +118,13 @@ class Connections:
 
     def tell(self, why: str) -> None:
         """Say in the log, once a minute, why connections were refused or have to wait."""
-        self._refused["connections"] += 1
+        self._times += 1
         now = self._clock()
         if now - self._told_at >= _TOLD_EVERY_S:
             self._told_at = now
             log.warning(
                 "connections are refused or wait, %d times since this was said last: %s",
-                self._refused.pop("connections"),
+                self._times,
                 why,
             )
+            self._times = 0

@@ -47,18 +47,15 @@ class BoundedServer(web.Server):
         answer: Answer,
         refuse: Refuse,
         dress: Dress,
-        **options: Any,
     ) -> None:
-        """``options``: of the HTTP library's server."""
         super().__init__(answer, request_factory=self._request)
-        self._options = {
+        self._options: dict[str, Any] = {
             "access_log": None,
             "auto_decompress": False,
             "keepalive_timeout": limits.keepalive_timeout_s,
             "max_line_size": limits.max_request_line_bytes,
             "max_field_size": limits.max_head_bytes,
             "read_bufsize": _UNASKED_BYTES,
-            **options,
         }
         self.limits = limits
         self.shared_connections = connections
