@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -36,12 +34,10 @@ FEE_OF_SEAL = 1200 * 5_000_000_000
 
 
 @pytest.fixture
-def chain() -> Iterator[ChainByHand]:
-    database = ChainDatabase(Path(":memory:"))
+def chain(database: ChainDatabase) -> ChainByHand:
     chain = ChainByHand(database, GENESIS)
     assert chain.run(("user", create_bucket()), ("user", create_object("o"))) == [("", 0)] * 2
-    yield chain
-    database.close()
+    return chain
 
 
 def test_an_object_is_created_and_sealed(chain: ChainByHand) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,13 +30,6 @@ CONFIRM_PERIOD_S = 3
 GENESIS = small_genesis(
     {"discontinue_confirm_period": CONFIRM_PERIOD_S, "discontinue_counting_window": 1000}
 )
-
-
-@pytest.fixture
-def database() -> Iterator[ChainDatabase]:
-    database = ChainDatabase(Path(":memory:"))
-    yield database
-    database.close()
 
 
 @pytest.fixture

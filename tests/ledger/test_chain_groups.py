@@ -6,9 +6,7 @@ Texts, events and their order are those of the Go sources at v0.2.0.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,9 +47,8 @@ START_S = CLOCK_NS // 10**9
 
 
 @pytest.fixture
-def chain() -> Iterator[ChainByHand]:
+def chain(database: ChainDatabase) -> ChainByHand:
     """A private bucket with the sealed object ``o``, and an empty group ``readers`` (1)."""
-    database = ChainDatabase(Path(":memory:"))
     chain = ChainByHand(database, GENESIS)
     assert (
         chain.run(
@@ -62,8 +59,7 @@ def chain() -> Iterator[ChainByHand]:
         == [OK] * 3
     )
     assert chain.run(("sp-0-seal", seal_object("o", 1))) == [OK]
-    yield chain
-    database.close()
+    return chain
 
 
 def add(*members: str, by: str = "user") -> tuple[str, dialect.Message]:

@@ -5,9 +5,7 @@ Texts, events and their order are those of the Go sources at v0.2.0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -34,10 +32,8 @@ POOL = "0x040fFD5925D40E11c67b7238A7fc9957850B8b9a"
 
 
 @pytest.fixture
-def chain() -> Iterator[ChainByHand]:
-    database = ChainDatabase(Path(":memory:"))
-    yield ChainByHand(database, GENESIS)
-    database.close()
+def chain(database: ChainDatabase) -> ChainByHand:
+    return ChainByHand(database, GENESIS)
 
 
 @pytest.fixture

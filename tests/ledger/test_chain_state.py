@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -16,13 +15,6 @@ from greenray.chain.local.ledger.state import ChainDatabase, Overlay, StoredBloc
 from greenray.chain.local.tx_result import TxResult
 from greenray.protocol.errors import InvalidInput, StoreError
 from tests.support.local_chain import create_bucket, signed, small_genesis
-
-
-@pytest.fixture
-def database() -> Iterator[ChainDatabase]:
-    database = ChainDatabase(Path(":memory:"))
-    yield database
-    database.close()
 
 
 def block(height: int) -> StoredBlock:

@@ -5,8 +5,6 @@ Texts, events and their order are those of the Go sources at v0.2.0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -36,9 +34,8 @@ GENESIS = small_genesis()
 
 
 @pytest.fixture
-def chain() -> Iterator[ChainByHand]:
+def chain(database: ChainDatabase) -> ChainByHand:
     """Two buckets, of which the first has a sealed object."""
-    database = ChainDatabase(Path(":memory:"))
     chain = ChainByHand(database, GENESIS)
     assert (
         chain.run(
@@ -49,8 +46,7 @@ def chain() -> Iterator[ChainByHand]:
         == [OK] * 3
     )
     assert chain.run(("sp-0-seal", seal_object("sealed", 1))) == [OK]
-    yield chain
-    database.close()
+    return chain
 
 
 def bucket_of(chain: ChainByHand) -> Any:
