@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,11 +9,9 @@ from typing import Any
 from greenray.chain.addresses import address_problem, address_text, parse_address
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import get_dialect
-from greenray.chain.rpc.client import RpcChainClient
-from greenray.chain.rpc.settings import FollowSettings
 from greenray.chain.transactions.user import TransactionSender
 from greenray.client.network_file import NetworkFile
-from greenray.client.user import user_key
+from greenray.client.user import open_chain, user_key
 from greenray.protocol.errors import InvalidInput
 
 
@@ -45,7 +41,7 @@ async def send_coins(
     receiver = _checked(receiver)
     dialect = get_dialect(network.dialect)
     key = user_key(network, key_file)
-    async with _chain(network) as chain:
+    async with open_chain(network) as chain:
         sender = TransactionSender(chain, dialect, key)
         try:
             result = await sender.send_coins(receiver, amount)
@@ -60,19 +56,8 @@ async def balance_of(
 ) -> tuple[str, int]:
     """An address, else the user's own, and what it has, in wei. Raises as ``send_coins``."""
     known = _checked(address) if address else address_of(user_key(network, key_file))
-    async with _chain(network) as chain:
+    async with open_chain(network) as chain:
         return known, await chain.balance(known)
-
-
-@asynccontextmanager
-async def _chain(network: NetworkFile) -> AsyncIterator[RpcChainClient]:
-    chain = RpcChainClient(
-        network.chain_endpoint, get_dialect(network.dialect), follow=FollowSettings()
-    )
-    try:
-        yield chain
-    finally:
-        await chain.close()
 
 
 def _checked(address: str) -> str:

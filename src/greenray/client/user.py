@@ -28,23 +28,32 @@ async def open_client(
     endpoints = network.endpoints(gateway)
     own = {endpoint: address for address, endpoint in endpoints.items()}
     entrance = gateway or next(iter(own))
+    key = user_key(network, key_file)
+    async with open_chain(network) as chain:
+        client = StorageClient(
+            chain,
+            entrance,
+            key,
+            sp_address=own[entrance],
+            endpoints=endpoints,
+            history=chain,
+            dialect=get_dialect(network.dialect),
+        )
+        try:
+            yield client
+        finally:
+            await client.close()
+
+
+@asynccontextmanager
+async def open_chain(network: NetworkFile) -> AsyncIterator[RpcChainClient]:
+    """The network's chain, whose answers are held to what was seen of it before."""
     chain = RpcChainClient(
         network.chain_endpoint, get_dialect(network.dialect), follow=FollowSettings()
     )
-    key = user_key(network, key_file)
-    client = StorageClient(
-        chain,
-        entrance,
-        key,
-        sp_address=own[entrance],
-        endpoints=endpoints,
-        history=chain,
-        dialect=get_dialect(network.dialect),
-    )
     try:
-        yield client
+        yield chain
     finally:
-        await client.close()
         await chain.close()
 
 
