@@ -318,6 +318,23 @@ class JobStoreContract:
         assert await store.claim_jobs("node", LEASE_S, 9) == ()
         assert await store.next_due_in_s() is None
 
+    @pytest.mark.parametrize("waits_for", ["", COINS.waits_for])
+    async def test_a_retry_that_a_clock_ahead_has_put_off_is_due_when_the_clock_is_right_again(
+        self, store: JobStore, clock: Clock, waits_for: str
+    ) -> None:
+        clock.now += 7200
+        if waits_for:
+            await parked(store, HELLO, clock.now + 1)
+        else:
+            job = await signing(store)
+            await store.apply(update(job, SignFailed(FAILURE, clock.now + 1)))
+            await store.release_job(PRIMARY, job.job_id, job.epoch)
+        assert await store.claim_jobs("node", LEASE_S, 1) == ()
+        assert await store.next_due_in_s() == 1.0
+        clock.now -= 7200
+        assert await store.next_due_in_s() == 0.0
+        assert len(await store.claim_jobs("node", LEASE_S, 1)) == 1
+
     async def test_nobody_is_answered_for_an_object_that_has_no_job(self, store: JobStore) -> None:
         await begin(store)
         other = replace(HELLO, checksums=HELLO.checksums[::-1])

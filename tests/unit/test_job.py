@@ -24,6 +24,7 @@ from greenray.protocol.job import (
     StateChange,
 )
 from greenray.protocol.job_claims import (
+    LONGEST_PAUSE_S,
     UploadAdmission,
     admit_upload,
     is_claimable,
@@ -351,6 +352,8 @@ def test_failure_in_a_state_of_the_task_node_waits_in_an_error_state(state: JobS
     assert (failed.error, failed.retry_at, failed.final) == (_ERROR, 99.0, False)
     assert not is_claimable(failed, 98.9)
     assert is_claimable(failed, 99.0)
+    assert not is_claimable(failed, 99.0 - LONGEST_PAUSE_S)
+    assert is_claimable(failed, 98.9 - LONGEST_PAUSE_S), "no pause is that long"
 
 
 def test_retry_that_cannot_begin_counts_as_one() -> None:

@@ -11,13 +11,22 @@ from greenray.protocol.job_events import JobEvent, UploadFailed, UploadFinished,
 from greenray.protocol.job_table import TASK_NODE_STATES, UPLOADER_STATES
 from greenray.protocol.objects import ObjectIdentity
 
+LONGEST_PAUSE_S = 1800.0
+"""No job waits longer for its next try: a time that is further away was read from a clock that was
+ahead, and has been set right since."""
+
+
+def is_due(at: float, now: float) -> bool:
+    """Whether the time ``at`` of a retry, or of a look, has come."""
+    return not now < at <= now + LONGEST_PAUSE_S
+
 
 def is_claimable(job: JobContext, now: float) -> bool:
     """Whether a task node may take the job: in a state of its own, not final, due, and nobody's or
     its lease ran out."""
     if job.final or job.state not in TASK_NODE_STATES:
         return False
-    return job.retry_at <= now and not is_owned(job, now)
+    return is_due(job.retry_at, now) and not is_owned(job, now)
 
 
 def is_owned(job: JobContext, now: float) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from greenray.protocol.job import JobContext, JobError, JobState
-from greenray.protocol.job_claims import is_owned
+from greenray.protocol.job_claims import is_due, is_owned
 from greenray.protocol.job_table import STATES, UPLOADER_STATES, EndState
 
 
@@ -36,7 +36,7 @@ class JobOutlook:
     @classmethod
     def of(cls, job: JobContext, now: float) -> JobOutlook:
         """``now``: unix seconds."""
-        waiting_s = job.retry_at - now
+        waiting_s = 0.0 if is_due(job.retry_at, now) else job.retry_at - now
         return cls(
             job_id=job.job_id,
             bucket_name=job.object_info.bucket_name,
@@ -48,7 +48,7 @@ class JobOutlook:
             stuck=not job.final and job.error is not None,
             age_s=now - job.created_at,
             retries=job.retries,
-            next_retry_in_s=None if job.final or not job.retry_at else max(0.0, waiting_s),
+            next_retry_in_s=None if job.final or not job.retry_at else waiting_s,
             waits_for=_waits_for(job, now),
             error=job.error,
         )
@@ -116,6 +116,6 @@ def _waits_for(job: JobContext, now: float) -> str:
         return f"the end of a step, at {job.owner}"
     if job.error is not None and job.error.parks:
         return job.error.waits_for
-    if job.error is not None and job.retry_at > now:
+    if job.error is not None and not is_due(job.retry_at, now):
         return f"its next retry ({job.error.reason})"
     return "a TaskNode"

@@ -34,7 +34,7 @@ from greenray.protocol.job_table import TASK_NODE_STATES, apply, can_be_removed,
 from greenray.protocol.objects import ObjectIdentity, ObjectInfo, StorageParams
 from greenray.storage.integrity_rows import put_integrity
 from greenray.storage.job_codec import JOB_COLUMNS, decode_job, encode_value, job_columns
-from greenray.storage.parked_rows import due_looks, next_look_at, note_parked
+from greenray.storage.parked_rows import due_looks, due_sql, next_look_at, note_parked
 from greenray.storage.ports import IntegrityRecord, JobUpdate
 
 _ALL = f"{', '.join(JOB_COLUMNS)}, object_info, params, details"
@@ -167,9 +167,9 @@ def claim_jobs(
 ) -> tuple[JobContext, ...]:
     candidates = list(due_looks(db, lease_s, now, _ALL))[:limit]
     candidates += db.execute(
-        f"{_SELECT} WHERE {_TASK_NODE} AND parked_for = '' AND next_attempt_at <= ? "
-        "AND (owner = '' OR lease_expires_at <= ?) ORDER BY created_at, job_id LIMIT ?",
-        (now, now, limit - len(candidates)),
+        f"{_SELECT} WHERE {_TASK_NODE} AND parked_for = '' AND {due_sql('next_attempt_at')} "
+        "AND (owner = '' OR lease_expires_at <= :now) ORDER BY created_at, job_id LIMIT :limit",
+        {"now": now, "limit": limit - len(candidates)},
     ).fetchall()
     jobs = (job for job in map(decode_job, candidates) if is_claimable(job, now))
     return tuple(_save(db, _owned(job, owner, now + lease_s)) for job in jobs)
@@ -190,10 +190,12 @@ def claim_job(
 
 def next_due_in_s(db: sqlite3.Connection, now: float) -> float | None:
     due_at = db.execute(
-        "SELECT min(max(next_attempt_at, CASE owner WHEN '' THEN 0 ELSE lease_expires_at END)) "
-        f"FROM jobs WHERE {_TASK_NODE} AND parked_for = ''"
+        f"SELECT min(max(CASE WHEN {due_sql('next_attempt_at')} THEN 0 ELSE next_attempt_at END, "
+        "CASE owner WHEN '' THEN 0 ELSE lease_expires_at END)) "
+        f"FROM jobs WHERE {_TASK_NODE} AND parked_for = ''",
+        {"now": now},
     ).fetchone()[0]
-    times = [at for at in (due_at, next_look_at(db)) if at is not None]
+    times = [at for at in (due_at, next_look_at(db, now)) if at is not None]
     return max(0.0, min(times) - now) if times else None
 
 

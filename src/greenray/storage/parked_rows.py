@@ -7,11 +7,18 @@ looks whether it has come. The others are not read meanwhile, however many they 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 from greenray.protocol.job import JobContext
+from greenray.protocol.job_claims import LONGEST_PAUSE_S
 
-_OF_GROUP = "final = 0 AND parked_for != '' AND sp_address = ? AND parked_for = ?"
+_GROUP = "sp_address = :sp_address AND parked_for = :parked_for"
+_OF_GROUP = f"final = 0 AND parked_for != '' AND {_GROUP}"
+
+
+def due_sql(column: str) -> str:
+    """``greenray.protocol.job_claims.is_due`` of a column, with the parameter ``:now``."""
+    return f"({column} <= :now OR {column} > :now + {LONGEST_PAUSE_S})"
 
 
 def note_parked(db: sqlite3.Connection, before: JobContext, after: JobContext, now: float) -> None:
@@ -39,37 +46,39 @@ def due_looks(
     """One job (``columns``) of each group that is due, and that nobody else looks for within a
     lease."""
     groups = db.execute(
-        "SELECT sp_address, parked_for FROM parked WHERE next_look_at <= ?", (now,)
+        f"SELECT sp_address, parked_for FROM parked WHERE {due_sql('next_look_at')}", {"now": now}
     ).fetchall()
-    for group in map(tuple, groups):
+    for group in map(dict, groups):
         job = db.execute(
-            f"SELECT {columns} FROM jobs WHERE {_OF_GROUP} AND next_attempt_at <= ? "
-            "AND (owner = '' OR lease_expires_at <= ?) ORDER BY next_attempt_at LIMIT 1",
-            (*group, now, now),
+            f"SELECT {columns} FROM jobs WHERE {_OF_GROUP} AND {due_sql('next_attempt_at')} "
+            "AND (owner = '' OR lease_expires_at <= :now) ORDER BY next_attempt_at LIMIT 1",
+            {**group, "now": now},
         ).fetchone()
         if job is None and not _has_jobs(db, group):
-            db.execute("DELETE FROM parked WHERE sp_address = ? AND parked_for = ?", group)
+            db.execute(f"DELETE FROM parked WHERE {_GROUP}", group)
             continue
         db.execute(
-            "UPDATE parked SET next_look_at = ? WHERE sp_address = ? AND parked_for = ?",
-            (now + lease_s, *group),
+            f"UPDATE parked SET next_look_at = :next WHERE {_GROUP}",
+            {**group, "next": now + lease_s},
         )
         if job is not None:
             yield job
 
 
-def _has_jobs(db: sqlite3.Connection, group: Sequence[str]) -> bool:
-    row = db.execute(f"SELECT 1 FROM jobs WHERE {_OF_GROUP} LIMIT 1", tuple(group)).fetchone()
-    return row is not None
+def _has_jobs(db: sqlite3.Connection, group: dict[str, str]) -> bool:
+    return db.execute(f"SELECT 1 FROM jobs WHERE {_OF_GROUP} LIMIT 1", group).fetchone() is not None
 
 
-def next_look_at(db: sqlite3.Connection) -> float | None:
-    """When the first group is due (unix seconds)."""
-    at: float | None = db.execute("SELECT min(next_look_at) FROM parked").fetchone()[0]
+def next_look_at(db: sqlite3.Connection, now: float) -> float | None:
+    """When the first group is due (unix seconds); 0 for one that is."""
+    at: float | None = db.execute(
+        f"SELECT min(CASE WHEN {due_sql('next_look_at')} THEN 0 ELSE next_look_at END) FROM parked",
+        {"now": now},
+    ).fetchone()[0]
     return at
 
 
 def wake_parked(db: sqlite3.Connection, sp_address: str, parked_for: str) -> int:
-    group = (sp_address, parked_for)
-    db.execute("DELETE FROM parked WHERE sp_address = ? AND parked_for = ?", group)
+    group = {"sp_address": sp_address, "parked_for": parked_for}
+    db.execute(f"DELETE FROM parked WHERE {_GROUP}", group)
     return db.execute(f"UPDATE jobs SET parked_for = '' WHERE {_OF_GROUP}", group).rowcount
