@@ -21,7 +21,7 @@ from tests.support.cli import (
 )
 
 CHAIN = {"block_interval_s": 0.1, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}}
-PATIENT = {"retry_base_s": 7200, "retry_cap_s": 7200}
+PATIENT = {"retry_base_s": 1800, "retry_cap_s": 1800}
 """No job is tried again within an hour."""
 PAYLOAD = random.Random(17).randbytes(3 * SEGMENT_SIZE_BYTES + 11)
 

@@ -162,7 +162,7 @@ async def running_task_node(
         providers=port,
         clock=clock,
     )
-    driver = DriverSettings(retry_base_s=_BASE_S, retry_cap_s=1e6)
+    driver = DriverSettings(retry_base_s=_BASE_S, retry_cap_s=1800.0)
     settings = TaskNodeSettings(poll_s=poll_s, driver=driver)
     node = TaskNode(owner="node", ports=ports, settings=settings)
     running = asyncio.create_task(node.run())

@@ -20,9 +20,9 @@ NAME = "album/photo.jpg"
 
 @pytest.fixture
 async def network(tmp_path: Path) -> AsyncIterator[WholeNetwork]:
-    """No job is tried again within an hour."""
+    """No job is tried again within a quarter of an hour."""
     async with whole_network(tmp_path) as network:
-        network.retry_base_s = network.retry_cap_s = 7200.0
+        network.retry_base_s = network.retry_cap_s = 1800.0
         await network.start()
         yield network
 
@@ -41,7 +41,7 @@ async def stuck(network: WholeNetwork) -> JobOutlook:
     while (job := job_of(network)).waits_for != "its next retry (journal-error)":
         assert job.stuck, job  # its TaskNode gives it back a moment later
     assert job.next_retry_in_s is not None
-    assert job.next_retry_in_s > 3000
+    assert job.next_retry_in_s > 600
     return job
 
 

@@ -167,7 +167,7 @@ async def test_a_job_that_is_being_driven_ends_when_its_object_is_cancelled(
 ) -> None:
     async with whole_network(tmp_path, sps=7) as network:
         network.decorate = lambda sp_address, receiver: LyingReceiver(receiver, "signature")
-        network.retry_base_s, network.retry_cap_s = 3600.0, 3600.0
+        network.retry_base_s, network.retry_cap_s = 1800.0, 1800.0
         network.collector = CollectorSettings(delay_s=0.001, poll_s=0.02)
         await network.start()
         running = asyncio.create_task(network.live.collector.run())
