@@ -97,6 +97,35 @@ async def test_connections_that_were_answered_and_ask_nothing_more_make_room(
     await rig.close()
 
 
+async def test_of_those_who_stand_still_within_a_head_who_has_most_makes_room(
+    tmp_path: Path,
+) -> None:
+    settings = GatewaySettings(max_connections=8, head_timeout_s=600.0)
+    rig = await GatewayRig.create(tmp_path, settings=settings)
+    port = rig.gateway.port(rig.sp.address)
+    async with connected(port) as (reader, writer):
+        await send(writer, REQUEST[:30])
+        greedy = await half_heads(port)
+        while (await exchange(port, REQUEST)).status != 404:
+            pass  # some of them have to stand still for a while first
+        await send(writer, REQUEST[30:])
+        assert (await last_answer(reader)).status == 404, "who has one connection keeps it"
+    for one in greedy:
+        one.transport.abort()
+    await rig.close()
+
+
+async def half_heads(port: int) -> list[asyncio.StreamWriter]:
+    """All connections that there are, from two addresses."""
+    greedy = []
+    for number in range(40):
+        address = (f"127.0.1.{number % 2}", 0)
+        opening = asyncio.open_connection("127.0.0.1", port, local_addr=address)
+        greedy.append((await opening)[1])
+        greedy[-1].write(REQUEST[:30])
+    return greedy
+
+
 async def test_all_gateways_of_a_process_count_together(tmp_path: Path) -> None:
     settings = GatewaySettings(max_connections_per_address=1)
     rig = await GatewayRig.create(tmp_path, settings=settings)

@@ -15,7 +15,7 @@ from greenray.listening.connections import Connections
 from greenray.listening.limits import ListenLimits
 from greenray.listening.listener import HttpListener, bound_sockets
 from greenray.listening.server import BoundedServer, read_ahead
-from tests.support.raw_client import connected, parsed
+from tests.support.raw_client import connected, exchange, parsed
 
 KIB = 1024
 LIMITS = ListenLimits(100, 100, keepalive_timeout_s=60.0)
@@ -105,3 +105,25 @@ async def test_an_answer_that_is_taken_slowly_comes_whole() -> None:
             received_bytes += len(part)
             await asyncio.sleep(0.05)  # 3 s in all
     assert received_bytes > size_bytes
+
+
+async def test_those_who_take_no_answer_make_room_for_others() -> None:
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        return web.Response(body=bytes(16 * KIB * KIB if request.path == "/much" else 1))
+
+    limits = replace(LIMITS, max_connections=8)
+    async with listening(answer, limits) as (port, _):
+        greedy = []
+        for number in range(40):
+            client = socket.create_connection(
+                ("127.0.0.1", port), source_address=(f"127.0.1.{number % 2}", 0)
+            )
+            client.sendall(b"GET /much HTTP/1.1\r\nHost: h\r\n\r\n")
+            greedy.append(client)
+        for _ in range(9):
+            answered = await exchange(
+                port, b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n"
+            )
+            assert answered.status == 200
+        for client in greedy:
+            client.close()

@@ -1,4 +1,5 @@
-"""The connections of a process's listeners: how many, from whom, and which ask for nothing."""
+"""The connections of a process's listeners: how many, from whom, and which make room for others:
+those that ask for nothing, then those that stand still within something, of who has most."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ from collections.abc import Callable
 from greenray.listening.limits import ConnectionBounds, ListenLimits, source_of
 
 _TOLD_EVERY_S = 60.0
+_STANDS_STILL_S = 1.0
+"""Who is waited for so long may have to make room."""
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,14 @@ class Connection:
             self._silent_until = None
         self._connections.silent.pop(self, None)
 
+    def waited_for(self) -> None:
+        """It has begun a head and not ended it, or does not take its answer."""
+        if self._connections.is_open(self):
+            self._connections.waited_for.setdefault(self, self._connections.clock())
+
+    def goes_on(self) -> None:
+        self._connections.waited_for.pop(self, None)
+
     def rests(self) -> None:
         """What it asked for is answered; it may ask again."""
         if self._connections.is_open(self):
@@ -45,6 +56,7 @@ class Connection:
 
     def closed(self) -> None:
         self.spoke()
+        self.goes_on()
         self._connections.closed(self)
 
 
@@ -62,10 +74,13 @@ class Connections:
         self.bounds = ConnectionBounds.of(limits, open_files_limit)
         self.silent: dict[Connection, None] = {}
         """Those that have not said a word, or none since their last answer, the oldest first."""
+        self.waited_for: dict[Connection, float] = {}
+        """Those that do not go on with what they have begun, and since when, the oldest first."""
         self.on_room: list[Callable[[], None]] = []
         """Called when a connection was closed."""
-        self._clock = clock
+        self.clock = clock
         self._open: set[Connection] = set()
+        self._leaving: set[Connection] = set()
         self._by_source: Counter[str] = Counter()
         self._times = 0
         """How often there was something to tell since it was told last."""
@@ -73,28 +88,47 @@ class Connections:
 
     @property
     def open_connections(self) -> int:
-        return len(self._open)
+        """Without those that were let go and are not closed yet."""
+        return len(self._open) - len(self._leaving)
 
     def is_open(self, connection: Connection) -> bool:
-        return connection in self._open
+        return connection in self._open and connection not in self._leaving
 
     def make_room(self) -> bool:
-        """Whether one more can be accepted; if all are taken, the oldest silent one is let go."""
+        """Whether one more can be accepted; if all are taken, one is let go."""
         if len(self._open) < self.bounds.taken:
             return True
-        self._let_one_go()
+        self._let_go(1, for_one_of=1)
         return False
 
-    def _let_one_go(self) -> None:
+    def _let_go(self, count: int, for_one_of: int) -> None:
+        """The oldest silent ones; then the oldest that stand still, of the source that has the
+        most each time, if that has more than ``for_one_of``, as many as who comes."""
         self.tell("all connections are taken")
-        oldest = next(iter(self.silent), None)
-        if oldest is not None and oldest.transport is not None:
-            oldest.transport.abort()
-            oldest.spoke()
+        for _ in range(count):
+            one = next(iter(self.silent), None) or self._one_that_stands_still(for_one_of)
+            if one is None or one.transport is None:
+                return
+            self._leaving.add(one)
+            one.transport.abort()
+            one.spoke()
+            one.goes_on()
+
+    def _one_that_stands_still(self, more_than: int) -> Connection | None:
+        until = self.clock() - _STANDS_STILL_S
+        left = Counter(connection.source for connection in self._leaving)
+        found: Connection | None = None
+        for connection, since in self.waited_for.items():
+            if since > until:
+                break
+            has = self._by_source[connection.source] - left[connection.source]
+            if has > more_than:
+                found, more_than = connection, has
+        return found
 
     def admit(self, address: str) -> Connection | None:
         """A connection from this IP address; None when it has too many. If more are open now than
-        are served, the oldest silent one is let go."""
+        are served, one of the others is let go."""
         source = source_of(address)
         if self._by_source[source] >= self.bounds.of_one_source:
             self.tell(f"{source} has {self._by_source[source]} connections")
@@ -102,14 +136,16 @@ class Connections:
         self._by_source[source] += 1
         connection = Connection(self, source)
         self._open.add(connection)
-        if len(self._open) > self.bounds.served:
-            self._let_one_go()
+        too_many = self.open_connections - self.bounds.served
+        if too_many > 0:
+            self._let_go(too_many, self._by_source[source])
         return connection
 
     def closed(self, connection: Connection) -> None:
         if connection not in self._open:
             return
         self._open.remove(connection)
+        self._leaving.discard(connection)
         self._by_source[connection.source] -= 1
         if not self._by_source[connection.source]:
             del self._by_source[connection.source]
@@ -119,7 +155,7 @@ class Connections:
     def tell(self, why: str) -> None:
         """Say in the log, once a minute, why connections were refused or have to wait."""
         self._times += 1
-        now = self._clock()
+        now = self.clock()
         if now - self._told_at >= _TOLD_EVERY_S:
             self._told_at = now
             log.warning(

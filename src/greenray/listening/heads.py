@@ -106,6 +106,11 @@ class BoundedParser:
         return bool(self._held_bytes) or self.is_in_body
 
     @property
+    def is_in_head(self) -> bool:
+        """Whether there is a part of one, and no body before it."""
+        return bool(self._held_bytes) and not self.is_in_body
+
+    @property
     def is_in_body(self) -> bool:
         return self._body is not None and not self._body.is_eof()
 

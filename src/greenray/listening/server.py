@@ -130,13 +130,19 @@ class BoundedHandler(RequestHandler):
     def data_received(self, data: bytes) -> None:
         self._connection.spoke()
         super().data_received(data)
+        if self._bounded.is_in_head and self._answered_count == self._request_count:
+            self._connection.waited_for()
+        elif not self._unread:
+            self._connection.goes_on()
         self._rest_if_done()
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._connection.waited_for()
         self._wait_for_reader()
 
     def resume_writing(self) -> None:
+        self._connection.goes_on()
         self._stop_waiting()
         super().resume_writing()
 
