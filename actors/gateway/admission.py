@@ -1,10 +1,9 @@
-"""Admission: what a Gateway takes at a time. Who is too many is told to come later, before a byte
-of a payload is read."""
+"""Admission: what a Gateway takes at a time. Who is too many waits for a place, and is told to come
+later after some seconds, before a byte of a payload is read."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import asynccontextmanager, contextmanager
 from enum import StrEnum
@@ -16,6 +15,7 @@ from greenray.actors.credit.lending import (
     Loan,
     exceeded_shares,
 )
+from greenray.actors.credit.places import Places, TakenPlace
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.protocol.errors import Overloaded
 from greenray.storage.ports import JobStore
@@ -48,7 +48,16 @@ class Admission:
             Admitted.UPLOAD: settings.max_uploads,
             Admitted.DOWNLOAD: settings.max_downloads,
         }
-        self._running: Counter[Admitted] = Counter()
+        self._places = {
+            what: Places(
+                limit,
+                what,
+                wait_s=settings.place_wait_s,
+                least_bytes_per_s=settings.least_place_bytes_per_s,
+                overloaded=self._overloaded,
+            )
+            for what, limit in self._limits.items()
+        }
         self._held = {what: Held() for what in Admitted}
         self._waiting_jobs: asyncio.Task[int] | None = None
         self._counted_at = 0.0
@@ -58,19 +67,19 @@ class Admission:
         self._check("connections are open", count, self._settings.max_connections)
 
     @asynccontextmanager
-    async def upload(self) -> AsyncGenerator[None]:
+    async def upload(self) -> AsyncGenerator[TakenPlace]:
         """While a payload is asked for and received. Raises Overloaded, and what the job store
         raises."""
-        with self._counted(Admitted.UPLOAD):
+        async with self._places[Admitted.UPLOAD].take() as place:
             backlog = await self._backlog()
             self._check("objects are not sealed yet", backlog + 1, self._settings.max_waiting_jobs)
-            yield
+            yield place
 
-    @contextmanager
-    def download(self) -> Generator[None]:
+    @asynccontextmanager
+    async def download(self) -> AsyncGenerator[TakenPlace]:
         """While an object is sent. Raises Overloaded."""
-        with self._counted(Admitted.DOWNLOAD):
-            yield
+        async with self._places[Admitted.DOWNLOAD].take() as place:
+            yield place
 
     @contextmanager
     def share(self, what: Admitted, borrower: Borrower) -> Generator[None]:
@@ -79,22 +88,14 @@ class Admission:
         limit, held, place = self._limits[what], self._held[what], Loan(borrower, 1)
         lending = self._settings.lending
         rules = LendingRules(limit, lending.account_share, lending.address_share, 0)
-        if self._running[what] > limit - limit // _KEPT and exceeded_shares(place, held, rules):
+        taken = self._places[what].taken
+        if taken > limit - limit // _KEPT and exceeded_shares(place, held, rules):
             raise self._overloaded(f"{limit} {what} at most, and this client has its share of them")
         held.add(place)
         try:
             yield
         finally:
             held.remove(place)
-
-    @contextmanager
-    def _counted(self, what: Admitted) -> Generator[None]:
-        self._check(what, self._running[what] + 1, self._limits[what])
-        self._running[what] += 1
-        try:
-            yield
-        finally:
-            self._running[what] -= 1
 
     def _check(self, what: str, count: int, limit: int) -> None:
         if count > limit:

@@ -7,6 +7,7 @@ import os
 
 from aiohttp import web
 
+from greenray.actors.credit.places import Pace, PeerTurns
 from greenray.actors.downloader.held_segment import SLICE_BYTES, HeldSegment
 from greenray.actors.settings import MIB
 from greenray.storage.ports import Buffer
@@ -31,9 +32,13 @@ class BodySender:
         self._idle_timeout_s = idle_timeout_s
         self._is_begun = False
         self.sent_bytes = 0
+        self._turns = PeerTurns()
         if raw.transport is not None:
             # Drain means sent.
             raw.transport.set_write_buffer_limits(high=0)
+
+    def pace(self) -> Pace:
+        return Pace(self.sent_bytes, self._turns.waited_s)
 
     async def send(self, segment: HeldSegment) -> None:
         """Raises TimeoutError, ConnectionError, and what ``segment`` raises."""
@@ -61,8 +66,9 @@ class BodySender:
             data = memoryview(bytes(memory[:SLICE_BYTES]))
         del memory
         async with asyncio.timeout(self._idle_timeout_s):
-            await self._response.write(data)
-            await self._raw.writer.drain()
+            with self._turns.turn():
+                await self._response.write(data)
+                await self._raw.writer.drain()
         self._is_begun = True
         return len(data)
 

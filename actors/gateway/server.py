@@ -12,7 +12,7 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,8 +23,10 @@ from aiohttp import web
 from greenray.actors.at_once import both
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.chain_view.seal_funds import SealFunds
+from greenray.actors.credit.ending import Ending
 from greenray.actors.credit.lending import Borrower
 from greenray.actors.credit.lending_pool import LendingPool
+from greenray.actors.credit.places import TakenPlace
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.gateway.admission import Admission, Admitted
 from greenray.actors.gateway.approval import Approver
@@ -46,7 +48,9 @@ from greenray.actors.uploader.actor import Uploader
 from greenray.actors.uploader.payload_source import (
     ChunkedPayload,
     ConnectionPayload,
+    PayloadSource,
     ReferencedPayload,
+    WatchedPayload,
 )
 from greenray.chain.dialect import Dialect
 from greenray.chain.ports import ChainClient
@@ -61,6 +65,7 @@ from greenray.protocol.errors import (
     InvalidName,
     InvalidSetting,
     NoSuchObject,
+    Overloaded,
     PayloadInterrupted,
     PortInUse,
     WrongObjectStatus,
@@ -85,6 +90,7 @@ from greenray.timeline.stage_trace import TraceClock, TraceSource
 _SHOWN_CHARACTERS = 300
 _CONTINUE = "100-continue"
 _ASKED = web.RequestKey("asked for its body", bool)
+_UPLOAD_AHEAD_BYTES = 128 * 1024
 _SERVER_ERROR = 500
 """HTTP statuses from this one on are no fault of who asked."""
 
@@ -269,8 +275,8 @@ class Gateway:
             case Route.PUT_OBJECT:
                 return await self._put_object(request, match, raw)
             case Route.GET_OBJECT:
-                with self._admission.download():
-                    return await self._get_object(request, match, raw)
+                async with self._admission.download() as place:
+                    return await self._get_object(place, request, match, raw)
             case Route.UPLOAD_PROGRESS:
                 return await self._upload_progress(request, match)
             case Route.JOB_STATUS:
@@ -286,7 +292,8 @@ class Gateway:
                     raise Refusal(GatewayCode.NO_COMPONENT)
                 return await self._challenges.answer(request)
             case Route.REPLICATE_PIECE:
-                async with aclosing(self._body(raw)) as body:
+                ahead_bytes = self._settings.read_bufsize_bytes
+                async with aclosing(self._body(raw, ahead_bytes)) as body:
                     return await replicate_piece(
                         self._receiver,
                         request,
@@ -325,45 +332,60 @@ class Gateway:
     async def _put_object(
         self, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
-        async with self._admission.upload():
-            response = await self._receive_object(request, match, raw)
+        async with self._admission.upload() as place:
+            response = await self._receive_object(place, request, match, raw)
             where = Route.PUT_OBJECT.name.lower()
             return await self._points.pass_(FaultPoint.ANSWER_LEAVING, where, response)
 
     async def _receive_object(
-        self, request: GatewayRequest, match: Match, raw: web.BaseRequest
+        self, place: TakenPlace, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
         granted, params = await self._may_put(request, match)
         borrower = Borrower(granted.signer, raw.remote or "")
         if request.header("If-Match"):  # there is nothing yet that could match
             raise Refusal(GatewayCode.PRECONDITION_FAILED)
         with self._admission.share(Admitted.UPLOAD, borrower):
-            return await self._receive_from(borrower, request, granted.object, params, raw)
+            ingest = partial(
+                self._ingest, place, borrower, request.sp_address, granted.object, params
+            )
+            response = web.Response(headers={REQUEST_ID_HEADER: request.request_id})
+            return await self._receive_from(raw, ingest, response)
 
     async def _receive_from(
         self,
-        borrower: Borrower,
-        request: GatewayRequest,
-        info: ObjectInfo,
-        params: StorageParams,
         raw: web.BaseRequest,
+        ingest: Callable[[PayloadSource], Awaitable[None]],
+        response: web.Response,
     ) -> web.StreamResponse:
         await _ask_for_body(raw)
-        response = web.Response(headers={REQUEST_ID_HEADER: request.request_id})
         connection = self._taken_over(raw)
         if connection is None:
             async with aclosing(self._body(raw)) as body:
-                await self._uploader.ingest(
-                    request.sp_address, info, params, ChunkedPayload(body), borrower
-                )
+                await ingest(ChunkedPayload(body))
             return response
         try:
-            await self._uploader.ingest(request.sp_address, info, params, connection, borrower)
+            await ingest(connection)
         finally:
             if connection.give_back():
                 raw.content.feed_eof()
         response.force_close()  # the HTTP library has lost count of what came on it
         return response
+
+    async def _ingest(
+        self,
+        place: TakenPlace,
+        borrower: Borrower,
+        sp_address: str,
+        info: ObjectInfo,
+        params: StorageParams,
+        source: PayloadSource,
+    ) -> None:
+        """Raises what ``Uploader.ingest`` raises; Overloaded, when the place went to others."""
+        payload = WatchedPayload(source)
+        ending = Ending()
+        give_way = partial(ending.end, _gave_way(info))
+        with ending, place.may_be_ended(payload.pace, give_way):
+            await self._uploader.ingest(sp_address, info, params, payload, borrower)
 
     async def put_payload(self, request: GatewayRequest, payload: ReferencedPayload) -> None:
         """PutObject for a payload that does not come over HTTP; ``request`` is what its user would
@@ -474,10 +496,15 @@ class Gateway:
             transport, received, size_bytes, self._settings.idle_timeout_s, raw.path
         )
 
-    async def _body(self, raw: web.BaseRequest) -> AsyncGenerator[bytes, None]:
-        """The request's body as it arrives. Raises PayloadInterrupted."""
+    async def _body(
+        self, raw: web.BaseRequest, ahead_bytes: int = _UPLOAD_AHEAD_BYTES
+    ) -> AsyncGenerator[bytes, None]:
+        """The request's body as it arrives. Raises PayloadInterrupted.
+
+        ``ahead_bytes``: twice as much may wait in memory for who reads it.
+        """
         await _ask_for_body(raw)
-        read_ahead(raw, self._settings.read_bufsize_bytes)
+        read_ahead(raw, ahead_bytes)
         content = raw.content
         while True:
             try:
@@ -499,15 +526,20 @@ class Gateway:
                 return
 
     async def _get_object(
-        self, request: GatewayRequest, match: Match, raw: web.BaseRequest
+        self, place: TakenPlace, request: GatewayRequest, match: Match, raw: web.BaseRequest
     ) -> web.StreamResponse:
         granted = await self._may_read(request, match)
         borrower = Borrower(granted.signer, raw.remote or "")
         with self._admission.share(Admitted.DOWNLOAD, borrower):
-            return await self._send_object(borrower, request, granted.object, raw)
+            return await self._send_object(place, borrower, request, granted.object, raw)
 
     async def _send_object(
-        self, borrower: Borrower, request: GatewayRequest, info: ObjectInfo, raw: web.BaseRequest
+        self,
+        place: TakenPlace,
+        borrower: Borrower,
+        request: GatewayRequest,
+        info: ObjectInfo,
+        raw: web.BaseRequest,
     ) -> web.StreamResponse:
         head = object_head(request, info)
         wanted = head.wanted
@@ -525,9 +557,10 @@ class Gateway:
             await response.prepare(raw)
             sender = BodySender(raw, response, self._settings.idle_timeout_s)
             try:
-                await sender.send(first)
-                async for segment in segments:
-                    await sender.send(segment)
+                with place.may_be_ended(sender.pace, partial(_break_off, raw)):
+                    await sender.send(first)
+                    async for segment in segments:
+                        await sender.send(segment)
             except (GreenrayError, TimeoutError) as error:
                 log.error("request %s: %s breaks off: %s", request.request_id, _shown(raw), error)
                 _break_off(raw)
@@ -559,6 +592,12 @@ def _listen_limits(settings: GatewaySettings) -> ListenLimits:
         max_request_line_bytes=settings.max_request_line_bytes,
         heads_budget_bytes=settings.heads_budget_bytes,
         answer_timeout_s=2 * settings.idle_timeout_s,  # a download's own comes first
+    )
+
+
+def _gave_way(info: ObjectInfo) -> Overloaded:
+    return Overloaded(
+        "others wait, and its sender is slow", info.name, "Send the payload again later."
     )
 
 

@@ -37,10 +37,14 @@ class GatewaySettings:
     """Pages of these origins may ask a gateway from a browser: https://host:port, several with
     commas between, or * for all."""
     max_uploads: AtLeastOne = 512
-    """Payloads that are received at a time; more are answered with HTTP 503 before a byte of them
-    is read."""
+    """Payloads that are received at a time; more wait, and are answered with HTTP 503 then, before
+    a byte of them is read."""
     max_downloads: AtLeastOne = 256
-    """Objects that are sent at a time; more are answered with HTTP 503."""
+    """Objects that are sent at a time; more wait, and are answered with HTTP 503 then."""
+    place_wait_s: PositiveSeconds = 5.0
+    """How long an upload or a download waits when so many are under way already."""
+    least_place_bytes_per_s: NotNegative = 16 * 1024
+    """While others wait, who is slower in an upload or a download gives its place to them."""
     max_waiting_jobs: AtLeastOne = 20_000
     """Objects that are stored and not sealed yet, in the whole network; while there are so many,
     payloads are answered with HTTP 503."""

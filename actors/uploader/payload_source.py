@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from greenray.actors.credit.places import Pace, PeerTurns
 from greenray.actors.ports import BlockSlice, ColumnRef, ObjectSpace
 from greenray.protocol.errors import InvalidInput, NoSuchPiece, PayloadInterrupted
 from greenray.storage.ports import Buffer
@@ -49,6 +50,26 @@ class ChunkedPayload:
         view[:count] = self._rest[:count]
         self._rest = self._rest[count:]
         return count
+
+
+class WatchedPayload:
+    """Another payload, and how long its peer was waited for."""
+
+    def __init__(self, source: PayloadSource) -> None:
+        self._source = source
+        self._turns = PeerTurns()
+
+    @property
+    def moved_bytes(self) -> int:
+        return self._source.moved_bytes
+
+    def pace(self) -> Pace:
+        return Pace(self._source.moved_bytes, self._turns.waited_s)
+
+    async def read_into(self, view: Buffer) -> int:
+        """See ``PayloadSource.read_into``."""
+        with self._turns.turn():
+            return await self._source.read_into(view)
 
 
 def block_bytes(block: object, where: str) -> Buffer:

@@ -107,7 +107,11 @@ class ChainSection(_Section):
 @with_settings_of(GatewaySettings, names=["cors_origins"])
 @with_settings_of(
     GatewaySettings,
-    names=["max_uploads", "max_downloads", "max_waiting_jobs", "retry_after_s"],
+    names=["max_uploads", "max_downloads", "place_wait_s", "least_place_bytes_per_s"],
+)
+@with_settings_of(
+    GatewaySettings,
+    names=["max_waiting_jobs", "retry_after_s"],
 )
 @with_settings_of(
     GatewaySettings,

@@ -49,7 +49,12 @@ class HeldPayload:
 @pytest.fixture
 async def rig(tmp_path: Path) -> AsyncIterator[GatewayRig]:
     settings = GatewaySettings(
-        max_uploads=2, max_downloads=1, max_waiting_jobs=3, retry_after_s=1, take_over_bytes=1 << 20
+        max_uploads=2,
+        max_downloads=1,
+        place_wait_s=0.1,
+        max_waiting_jobs=3,
+        retry_after_s=1,
+        take_over_bytes=1 << 20,
     )
     rig = await GatewayRig.create(tmp_path, settings=settings)
     yield rig

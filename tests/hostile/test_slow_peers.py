@@ -4,11 +4,15 @@ theirs."""
 from __future__ import annotations
 
 import asyncio
+import gc
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import pytest
+from aiohttp.streams import StreamReader
 
+from greenray.actors.credit.settings import LendingSettings
 from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.uploader.settings import UploaderSettings
@@ -41,18 +45,25 @@ def with_another_user(rig: GatewayRig) -> None:
     rig.chain.add_bucket(other, "diary", rig.sp.address)
 
 
-async def slow_put(rig: GatewayRig, name: str, declared_bytes: int, sent: bytes) -> RawRequest:
-    path = f"/album/{name}"
-    rig.chain.add_object("album", name, declared_bytes, (bytes(32),) * 7)
-    headers = rig.signed("PUT", path, headers={"Content-Length": str(declared_bytes)})
+async def slow_put(
+    rig: GatewayRig,
+    name: str,
+    declared_bytes: int,
+    sent: bytes,
+    bucket: str = "album",
+    key: bytes | None = None,
+) -> RawRequest:
+    path = f"/{bucket}/{name}"
+    rig.chain.add_object(bucket, name, declared_bytes, (bytes(32),) * 7)
+    headers = rig.signed("PUT", path, headers={"Content-Length": str(declared_bytes)}, key=key)
     request = await RawRequest.begin("PUT", rig.url(path), headers)
     await request.send(sent)
     return request
 
 
-async def jobs_have_begun(rig: GatewayRig, names: list[str]) -> None:
+async def jobs_have_begun(rig: GatewayRig, names: list[str], bucket: str = "album") -> None:
     for name in names:
-        info = rig.chain.objects["album", name]
+        info = rig.chain.objects[bucket, name]
         while True:
             if await rig.job(info) is not None:
                 break
@@ -94,6 +105,46 @@ async def test_who_has_got_memory_by_haste_and_then_stands_still_loses_it(tmp_pa
     async with asyncio.timeout(ENOUGH_S):
         create_object(rig, "diary", "day", payload)
         assert (await rig.put("/diary/day", payload, key=OTHER_KEY)).status == 200
+    for request in slow:
+        await request.close()
+    await rig.close()
+
+
+async def test_many_accounts_that_send_nothing_do_not_keep_the_places_of_uploads(
+    tmp_path: Path,
+) -> None:
+    rig = await GatewayRig.create(
+        tmp_path,
+        params=PARAMS,
+        settings=GatewaySettings(
+            max_uploads=16,
+            place_wait_s=ENOUGH_S,
+            take_over_bytes=MIB,
+            lending=LendingSettings(address_share=1.0),
+        ),
+        uploader_settings=UploaderSettings(ahead_after_bytes=1 << 40),
+    )
+    slow = []
+    for number in range(16):
+        key = test_key(f"user-{number + 2}")
+        rig.chain.add_account(address_of(key))
+        bucket = f"bucket-{number}"
+        rig.chain.add_bucket(address_of(key), bucket, rig.sp.address)
+        size_bytes = (1, 255 * MIB)[number % 2] + 9
+        slow.append(await slow_put(rig, "slow", size_bytes, bytes(9), bucket, key))
+        await jobs_have_begun(rig, ["slow"], bucket)
+    with_another_user(rig)
+    for number in range(2):
+        create_object(rig, "diary", f"note-{number}", b"a line")
+    async with asyncio.timeout(ENOUGH_S):
+        answers = await asyncio.gather(
+            *(rig.put(f"/diary/note-{number}", b"a line", key=OTHER_KEY) for number in range(2))
+        )
+    assert [answer.status for answer in answers] == [200, 200]
+    ended = [request for request in slow if request.is_answered]
+    assert len(ended) == 2, "no more than there were others who waited"
+    for request in ended:
+        assert " 503 " in (await request.head())[0]
     for request in slow:
         await request.close()
     await rig.close()
@@ -159,6 +210,49 @@ async def test_seven_readers_that_hardly_read_block_no_download(tmp_path: Path) 
     for request in slow:
         await request.close()
     await rig.close()
+
+
+async def test_readers_that_do_not_read_do_not_keep_the_places_of_downloads(tmp_path: Path) -> None:
+    settings = GatewaySettings(
+        max_downloads=4, place_wait_s=ENOUGH_S, lending=LendingSettings(1.0, 1.0)
+    )
+    rig = await GatewayRig.create(tmp_path, params=PARAMS, settings=settings)
+    payload = bytes(20 * MIB)
+    await stored_object(rig, "large", payload)
+    await stored_object(rig, "small", payload[:5000])
+    slow = [await slow_get(rig, "large") for _ in range(4)]
+    async with asyncio.timeout(ENOUGH_S):
+        assert (await rig.get("/album/small")).body == payload[:5000]
+    for request in slow:
+        await request.close()
+    await rig.close()
+
+
+async def test_uploads_that_wait_for_memory_hold_little_of_what_has_come(tmp_path: Path) -> None:
+    lending = LendingSettings(memory_wait_s=ENOUGH_S)
+    uploader_settings = UploaderSettings(buffer_budget_bytes=256 * 1024, lending=lending)
+    rig = await GatewayRig.create(tmp_path, params=PARAMS, uploader_settings=uploader_settings)
+    held = [await slow_put(rig, f"held-{number}", MIB // 2, bytes(9)) for number in range(2)]
+    await jobs_have_begun(rig, ["held-0", "held-1"])
+    rig.create_object(bytes(9 * MIB), "waits")
+    headers = rig.signed("PUT", "/album/waits", headers={"Transfer-Encoding": "chunked"})
+    waits = await RawRequest.begin("PUT", rig.url("/album/waits"), headers)
+    sending = asyncio.create_task(waits.send((b"10000\r\n" + bytes(1 << 16) + b"\r\n") * 144))
+    while True:
+        waiting_bytes = [body._size for body in _bodies() if body._protocol._reading_paused]
+        if max(waiting_bytes, default=0) > 96 * 1024:  # more than nobody asks for
+            break
+        await asyncio.sleep(0.01)
+    assert max(waiting_bytes) <= 512 * 1024  # it was 2 MiB
+    for request in (waits, *held):
+        await request.close()
+    await asyncio.gather(sending, return_exceptions=True)
+    await rig.close()
+
+
+def _bodies() -> list[Any]:
+    """Those that requests of this process have; the HTTP library tells nobody what they hold."""
+    return [thing for thing in gc.get_objects() if type(thing) is StreamReader]
 
 
 async def test_a_slow_reader_gets_no_byte_that_was_changed_since_it_was_verified(
