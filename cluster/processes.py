@@ -13,6 +13,8 @@ from pathlib import Path
 
 import psutil
 
+from greenray.cluster.supervision.family import family_of
+
 
 class ProcessRecord:
     """A file with (pid, start time) of every process of one network."""
@@ -91,11 +93,4 @@ def children_started(for_network: Callable[[Sequence[str]], bool]) -> list[int]:
 
     Not the process itself and not its other children: it may be a notebook's kernel.
     """
-    started = []
-    for child in psutil.Process().children():
-        try:
-            if for_network(child.cmdline()):
-                started += [child.pid, *(below.pid for below in child.children(recursive=True))]
-        except psutil.NoSuchProcess:
-            continue
-    return started
+    return [process.pid for process in family_of(lambda child: for_network(child.cmdline()))]

@@ -17,12 +17,9 @@ class Family:
 
     def look(self) -> None:
         """Remember who is there now, and forget who has ended."""
-        for child in psutil.Process().children():
-            try:
-                if child in self._seen or self._is_ours(child.cmdline()):
-                    self._seen |= {child, *child.children(recursive=True)}
-            except psutil.NoSuchProcess:
-                continue
+        self._seen.update(
+            family_of(lambda child: child in self._seen or self._is_ours(child.cmdline()))
+        )
         self._seen = {process for process in self._seen if process.is_running()}
 
     def kill(self, timeout_s: float = 5.0) -> None:
@@ -35,3 +32,21 @@ class Family:
                 continue
         psutil.wait_procs(self._seen, timeout=timeout_s)
         self._seen.clear()
+
+
+def family_of(is_ours: Callable[[psutil.Process], bool]) -> list[psutil.Process]:
+    """The children of this process that ``is_ours``, and all below them.
+
+    With one look at all processes of the machine, which costs milliseconds: this is asked every
+    second, and more often while a network starts.
+    """
+    found: dict[int, psutil.Process] = {}
+    own = psutil.Process()
+    for process in own.children(recursive=True):  # parents come before their children
+        try:
+            parent = process.ppid()
+            if parent in found or (parent == own.pid and is_ours(process)):
+                found[process.pid] = process
+        except psutil.NoSuchProcess:
+            continue
+    return list(found.values())
