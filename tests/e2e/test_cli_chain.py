@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+from tests.support.waiting import until
+
 COMMAND = [sys.executable, "-m", "greenray", "chain", "serve", "--port", "0"]
 
 
@@ -40,8 +42,7 @@ def test_a_chain_starts_from_nothing_and_goes_on_where_it_stopped(tmp_path: Path
     home = tmp_path / "home"
     with served("--home", home) as ready:
         assert status(ready["endpoint"])["node_info"]["network"] == ready["chain_id"]
-        while int(status(ready["endpoint"])["sync_info"]["latest_block_height"]) < 3:
-            pass
+        until(lambda: int(status(ready["endpoint"])["sync_info"]["latest_block_height"]) >= 3)
     keys = json.loads((home / "keys.json").read_text())["keys"]
     assert {f"greenray-sp-{i}-seal" for i in range(7)} < keys.keys()
     assert (home / "keys.json").stat().st_mode & 0o77 == 0

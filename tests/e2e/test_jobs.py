@@ -19,6 +19,7 @@ from tests.support.cli import (
     UpNetwork,
     start_network,
 )
+from tests.support.waiting import until
 
 CHAIN = {"block_interval_s": 0.1, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}}
 PATIENT = {"retry_base_s": 1800, "retry_cap_s": 1800}
@@ -37,10 +38,13 @@ def surroundings(tmp_path: Path) -> Iterator[Surroundings]:
 
 def stuck_jobs(network: UpNetwork) -> list[dict[str, object]]:
     """Once there are some that their TaskNode has given back."""
-    while True:
+
+    def given_back() -> list[dict[str, object]] | None:
         jobs: list[dict[str, object]] = network.answer("jobs", "list", "--stuck")["jobs"]
-        if jobs and all(str(job["waits_for"]).startswith("its next retry") for job in jobs):
-            return jobs
+        wait = all(str(job["waits_for"]).startswith("its next retry") for job in jobs)
+        return jobs if wait else None
+
+    return until(given_back)
 
 
 def test_a_stuck_job_is_listed_shown_retried_and_another_one_given_up(
@@ -55,23 +59,23 @@ def test_a_stuck_job_is_listed_shown_retried_and_another_one_given_up(
     [job] = stuck_jobs(network)
     assert (job["bucket"], job["object"]) == ("album", "photo.jpg")
     assert (job["state"], job["retries"]) == ("REPLICATE_OBJECT_ERROR", 0)
-    shown = network.run("jobs", "show", "album/photo.jpg").stdout
+    shown = network.call("jobs", "show", "album/photo.jpg").stdout
     assert "waits for its next retry (journal-error), due in" in shown
     assert "no such table: groups" in shown
     sp = job["sp_address"]
     assert network.answer("jobs", "list", "--sp", sp, "--bucket", "album")["jobs"] != []
     assert network.answer("jobs", "list", "--bucket", "another")["jobs"] == []
     assert network.answer("jobs", "list", "--state", "SEAL_OBJECT_DONE")["jobs"] == []
-    wrong = network.run("jobs", "list", "--state", "nonsense", "--json").error
+    wrong = network.call("jobs", "list", "--state", "nonsense", "--json").error
     assert wrong["reason"] == "invalid-input"
     assert "REPLICATE_OBJECT_ERROR" in wrong["message"]
-    assert network.run("jobs", "show", "17", "--json").error["reason"] == "no-such-job"
+    assert network.call("jobs", "show", "17", "--json").error["reason"] == "no-such-job"
 
     groups.put_back()
     assert network.answer("jobs", "retry", "album/photo.jpg") == {"retried": job["job_id"]}
     network.answer("status", "--watch", "album/photo.jpg")
     assert network.answer("jobs", "list")["jobs"] == []
-    ended = network.run("jobs", "retry", job["job_id"], "--json").error
+    ended = network.call("jobs", "retry", job["job_id"], "--json").error
     assert ended["reason"] == "illegal-transition"
 
     groups.take_away()
@@ -84,12 +88,12 @@ def test_a_stuck_job_is_listed_shown_retried_and_another_one_given_up(
     assert [j["final"] for j in network.answer("jobs", "list", "--all")["jobs"]] == [True, True]
     network.stop()
 
-    sealed_row, given_up_row = surroundings.run("jobs", "list", "--all").stdout.splitlines()
+    sealed_row, given_up_row = surroundings.call("jobs", "list", "--all").stdout.splitlines()
     assert "album/photo.jpg" in sealed_row
     assert "is not tried again" not in sealed_row
     assert "album/other.jpg" in given_up_row
     assert "has ended, is not tried again" in given_up_row
-    stopped = surroundings.run("jobs", "retry", "album/other.jpg", "--json").error
+    stopped = surroundings.call("jobs", "retry", "album/other.jpg", "--json").error
     assert stopped["reason"] == "not-running"
 
 
@@ -101,8 +105,7 @@ def test_the_same_from_python_in_one_process(tmp_path: Path) -> None:
         groups.take_away()
         network.put(PAYLOAD, "photos/one", wait="uploaded")
         network.put(PAYLOAD, "photos/two", wait="uploaded")
-        while not all(job.waits_for.startswith("its next retry") for job in network.jobs()):
-            continue
+        until(lambda: all(j.waits_for.startswith("its next retry") for j in network.jobs()))
         one, two = network.jobs(stuck=True, state=JobState.REPLICATE_OBJECT_ERROR)
         assert (one.name, two.name) == ("photos/one", "photos/two")
         assert "journal-error" in network.jobs()._repr_html_()

@@ -1,4 +1,4 @@
-"""Commands against one running network, all in processes of their own."""
+"""Commands against one running network on Ray."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def file(tmp_path: Path, payload: bytes) -> Path:
 def test_a_file_is_put_sealed_read_back_and_everything_is_documented(
     network: UpNetwork, name: str, file: Path, payload: bytes, tmp_path: Path
 ) -> None:
-    put = network.run("put", file, name, "--json")
+    put = network.call("put", file, name, "--json")
     assert (put.exit_code, put.stderr) == (0, "")
     status = network.answer("status", name)
     assert put.document.keys() - status.keys() == {"stages"}
@@ -139,7 +139,7 @@ def test_a_file_is_put_sealed_read_back_and_everything_is_documented(
     assert {s["operator_address"] for s in status["secondaries"]} == others
 
     target = tmp_path / "copy"
-    get = network.run("get", name, target, "--json")
+    get = network.call("get", name, target, "--json")
     assert (get.exit_code, get.stderr) == (0, "")
     assert get.document["integrity_hash"] == hashes[0]
     assert get.document["payload_size_bytes"] == len(payload)
@@ -167,13 +167,13 @@ def test_a_sealed_object_shows_when_each_batch_was_worked_on_and_where(
     assert document["cpu"][0]["use"]
 
     trace = tmp_path / "trace.json"
-    shown = network.run("status", name, "--timeline", "--perfetto", trace)
+    shown = network.call("status", name, "--timeline", "--perfetto", trace)
     assert shown.exit_code == 0
     assert "stored 5" in shown.stdout
     slices = [e for e in json.loads(trace.read_text())["traceEvents"] if e["ph"] == "X"]
     assert len(slices) == len(document["stages"]) + len(document["states"])
 
-    unknown = network.run("status", f"{name}-that-is-not-there", "--timeline", "--json")
+    unknown = network.call("status", f"{name}-that-is-not-there", "--timeline", "--json")
     assert unknown.exit_code == 1
     assert unknown.document["error"]["reason"] == "no-such-object"
 
@@ -256,20 +256,20 @@ def test_put_need_not_wait_for_the_seal_and_status_can(
 ) -> None:
     put = network.answer("put", "--wait", "uploaded", file, name)
     assert put["state_number"] >= 2
-    watched = network.run("status", "--watch", name, "--json")
+    watched = network.call("status", "--watch", name, "--json")
     assert watched.document["state"] == "SEAL_OBJECT_DONE"
 
 
 def test_results_are_for_people_unless_json_is_asked_for(
     network: UpNetwork, name: str, file: Path, tmp_path: Path
 ) -> None:
-    put = network.run("put", file, name)
+    put = network.call("put", file, name)
     assert "SEAL_OBJECT_DONE, sealed by " in put.stdout
-    status = network.run("status", name).stdout
+    status = network.call("status", name).stdout
     assert all(state in status for state in STATES)
     assert status.count("  secondary ") == 6
-    assert "verified" in network.run("get", name, tmp_path / "copy").stdout
-    running = network.run("status").stdout
+    assert "verified" in network.call("get", name, tmp_path / "copy").stdout
+    running = network.call("status").stdout
     assert network.chain_endpoint in running
     assert all(gateway["endpoint"] in running for gateway in network.document["gateways"])
     assert network.answer("status") == network.document
@@ -329,7 +329,7 @@ def test_put_continues_an_upload_that_was_interrupted(
 
 def test_put_refuses_an_object_that_is_sealed(network: UpNetwork, name: str, file: Path) -> None:
     network.answer("put", file, name)
-    error = network.run("put", file, name, "--json").error
+    error = network.call("put", file, name, "--json").error
     assert error["reason"] == "wrong-object-status"
     assert name in error["message"]
     assert "OBJECT_STATUS_SEALED" in error["message"]
@@ -340,9 +340,9 @@ def test_put_refuses_to_continue_with_another_payload(
 ) -> None:
     asyncio.run(create(network, name, payload))
     file.write_bytes(payload[::-1])
-    assert network.run("put", file, name, "--json").error["reason"] == "integrity-hash-mismatch"
+    assert network.call("put", file, name, "--json").error["reason"] == "integrity-hash-mismatch"
     file.write_bytes(payload[:-1])
-    assert network.run("put", file, name, "--json").error["reason"] == "payload-size-mismatch"
+    assert network.call("put", file, name, "--json").error["reason"] == "payload-size-mismatch"
     assert network.answer("status", name)["state"] == "INIT_UNSPECIFIED"
 
 
@@ -394,11 +394,11 @@ def test_an_unknown_bucket_and_an_unknown_object_are_named(
 ) -> None:
     target = tmp_path / "copy"
     arguments = [target, "--json"] if command == "get" else ["--json"]
-    error = network.run(command, "no-such-bucket/thing", *arguments).error
+    error = network.call(command, "no-such-bucket/thing", *arguments).error
     assert error["reason"] in ("no-such-bucket", "no-such-object")
     assert "no-such-bucket" in error["message"]
     asyncio.run(create(network, name, file.read_bytes()))
-    error = network.run(command, "album/no-such-object", *arguments).error
+    error = network.call(command, "album/no-such-object", *arguments).error
     assert error["reason"] == "no-such-object"
     assert "album/no-such-object" in error["message"]
     assert not target.exists()
@@ -408,7 +408,7 @@ def test_an_object_that_is_not_sealed_cannot_be_read(
     network: UpNetwork, name: str, payload: bytes, tmp_path: Path
 ) -> None:
     asyncio.run(create(network, name, payload))
-    error = network.run("get", name, tmp_path / "copy", "--json").error
+    error = network.call("get", name, tmp_path / "copy", "--json").error
     assert error["reason"] == "wrong-object-status"
     assert list(tmp_path.iterdir()) == []
 
@@ -424,14 +424,14 @@ def test_what_cannot_be_put_is_refused_before_anything_is_created(
         (file, "no-object", "invalid-name"),
         (file, "UPPER/case", "invalid-name"),
     ):
-        error = network.run("put", source, target, "--json").error
+        error = network.call("put", source, target, "--json").error
         assert error["reason"] == reason
         assert str(source if source is not file else target.split("/")[0]) in error["message"]
-    assert network.run("status", name, "--json").error["reason"].startswith("no-such-")
+    assert network.call("status", name, "--json").error["reason"].startswith("no-such-")
 
 
 def test_a_wrong_option_is_wrong_usage(network: UpNetwork, name: str, file: Path) -> None:
-    outcome = network.run("put", "--wait", "forever", file, name)
+    outcome = network.call("put", "--wait", "forever", file, name)
     assert (outcome.exit_code, outcome.stdout) == (2, "")
     assert "forever" in outcome.stderr
 
@@ -440,7 +440,7 @@ def test_a_target_that_cannot_be_written_is_named(
     network: UpNetwork, name: str, file: Path, tmp_path: Path
 ) -> None:
     network.answer("put", file, name)
-    error = network.run("get", name, tmp_path / "none" / "copy", "--json").error
+    error = network.call("get", name, tmp_path / "none" / "copy", "--json").error
     assert error["reason"] == "unreadable-file"
     assert str(tmp_path / "none") in error["message"]
 
@@ -456,7 +456,7 @@ def test_without_a_running_network_every_command_says_how_to_start_one(
         ["status", "album/x"],
         ["down"],
     ):
-        error = elsewhere.run(*command, "--json").error
+        error = elsewhere.call(*command, "--json").error
         assert error["reason"] == "not-running"
         assert "greenray up" in error["message"]
     assert not elsewhere.state_dir.exists()
@@ -469,7 +469,7 @@ def test_without_a_running_network_every_command_says_how_to_start_one(
 def test_a_second_up_on_the_same_state_directory_is_refused(
     network: UpNetwork, detach: list[str]
 ) -> None:
-    error = network.run("up", *detach, "--json").error
+    error = network.surroundings.run("up", *detach, "--json").error
     assert error["reason"] == "already-running"
     assert str(network.surroundings.state_dir) in error["message"]
     assert network.answer("status") == network.document
@@ -492,7 +492,7 @@ def test_a_port_that_is_in_use_is_named_and_nothing_stays(
     assert error["reason"] == "port-in-use"
     assert str(port) in error["message"]
     assert other.processes() == []
-    assert other.run("status", "--json").error["reason"] == "not-running"
+    assert other.call("status", "--json").error["reason"] == "not-running"
 
 
 # --- no space left -------------------------------------------------------------------------------
@@ -515,7 +515,7 @@ def test_a_payload_that_does_not_fit_is_refused_and_goes_up_once_there_is_room(
     network: UpNetwork, full_piece_disk: Path, name: str, file: Path
 ) -> None:
     file.write_bytes(os.urandom(1024 * 1024))
-    error = network.run("put", file, name, "--json").error
+    error = network.call("put", file, name, "--json").error
     assert error["reason"] == "no-space-left"
     assert name in error["message"]
     assert unfinished_pieces(network) == []
@@ -534,7 +534,7 @@ def test_secondaries_without_space_are_tried_again_until_there_is_room(
     status = await_state(network, name, "REPLICATE_OBJECT_ERROR")
     assert "no space left" in json.dumps(status)
     full_piece_disk.unlink()
-    sealed = network.run("status", "--watch", name, "--json").document
+    sealed = network.call("status", "--watch", name, "--json").document
     assert sealed["state"] == "SEAL_OBJECT_DONE"
     assert unfinished_pieces(network) == []
 
@@ -548,7 +548,7 @@ def test_a_download_that_does_not_fit_leaves_nothing(
     with small_disk(disk, 64 * 1024) as mounted:
         if not mounted:
             pytest.skip("mounting a small disk needs root")
-        error = network.run("get", name, disk / "copy", "--json").error
+        error = network.call("get", name, disk / "copy", "--json").error
         assert error["reason"] == "no-space-left"
         assert str(disk / "copy") in error["message"]
         assert list(disk.iterdir()) == []

@@ -19,6 +19,7 @@ from tests.support.cli import (
     UpNetwork,
     start_network,
 )
+from tests.support.waiting import until
 
 PAYLOAD = random.Random(24).randbytes(9 * SEGMENT_SIZE_BYTES + 11)
 NAME = "album/photo.jpg"
@@ -57,10 +58,10 @@ def test_lost_directories_are_read_past_named_and_restored(
     assert len(before) == 7
 
     _lose(surroundings, network.primary, secondaries[1], secondaries[4])
-    found = network.run("scrub", NAME, "--json")
+    found = network.call("scrub", NAME, "--json")
     assert found.exit_code == 1
     assert [broken["redundancy_index"] for broken in found.document["broken"]] == [-1, 1, 4]
-    known = network.run("scrub", "--known")
+    known = network.call("scrub", "--known")
     assert known.exit_code == 1
     assert known.stdout.count("missing: pieces 0-9") == 3
     got = network.answer("get", NAME, copy)
@@ -80,9 +81,7 @@ def test_lost_directories_are_read_past_named_and_restored(
 def _until_it_is_whole(surroundings: Surroundings, before: dict[Path, bytes]) -> None:
     """The primary's file; the test's own timeout ends a wait in vain."""
     [segments] = [file for file in before if file.name.startswith("s")]
-    while True:
-        if _files(surroundings).get(segments) == before[segments]:
-            return
+    until(lambda: _files(surroundings).get(segments) == before[segments])
 
 
 def _refuses_nonsense(network: UpNetwork) -> None:
@@ -95,6 +94,6 @@ def _refuses_nonsense(network: UpNetwork) -> None:
         with pytest.raises(InvalidInput):
             net.scrub(bandwidth_bytes_s=-1)
     assert not ray.is_initialized()  # it would end this process a minute after the network's end
-    assert network.run("scrub", "A", "--json").error["reason"] == "invalid-name"
+    assert network.call("scrub", "A", "--json").error["reason"] == "invalid-name"
     for arguments in (["--since", "yesterday"], ["--bandwidth", "fast"], ["--known", "--repair"]):
-        assert network.run("scrub", *arguments).exit_code == 2
+        assert network.call("scrub", *arguments).exit_code == 2

@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
@@ -14,7 +15,14 @@ import greenray
 from greenray.chain.keystore import import_key
 from greenray.cli import discontinue
 from greenray.protocol.errors import InvalidInput, NoSuchBucket, NoSuchObject
-from tests.support.cli import SEGMENT_SIZE_BYTES, SMALL_NETWORK, Surroundings, start_network
+from tests.support.cli import (
+    SEGMENT_SIZE_BYTES,
+    SMALL_NETWORK,
+    Surroundings,
+    UpNetwork,
+    start_network,
+)
+from tests.support.waiting import until
 
 GENESIS_PARAMS = {"max_segment_size": SEGMENT_SIZE_BYTES}
 CHAIN = {"block_interval_s": 0.1, "genesis_params": GENESIS_PARAMS}
@@ -53,15 +61,20 @@ def test_an_object_is_deleted_and_its_space_collected_by_commands(
     assert waiting["object_id"] == deletion["object_id"]
     usage = network.answer("du")["total"]
     assert (usage["size_bytes"], usage["collectable_bytes"]) == (2 * STORED_BYTES, STORED_BYTES)
-    while not (report := network.answer("collect"))["collected"]:
-        continue
+    report = until(lambda: _collected(network))
     assert (report["size_bytes"], report["waiting"]) == (STORED_BYTES, [])
     assert pieces_on_disk(surroundings.state_dir) == STORED_BYTES
     network.stop()
 
-    assert surroundings.run("collect", "--json").error["reason"] == "not-running"
-    assert surroundings.run("du", "nowhere", "--json").error["reason"] == "no-such-bucket"
-    assert "in all" in surroundings.run("du", "album").stdout
+    assert surroundings.call("collect", "--json").error["reason"] == "not-running"
+    assert surroundings.call("du", "nowhere", "--json").error["reason"] == "no-such-bucket"
+    assert "in all" in surroundings.call("du", "album").stdout
+
+
+def _collected(network: UpNetwork) -> dict[str, Any] | None:
+    """The report of one pass, if it has removed anything."""
+    report = network.answer("collect")
+    return report if report["collected"] else None
 
 
 def test_the_same_from_python_in_one_process_by_itself(tmp_path: Path) -> None:
@@ -76,8 +89,7 @@ def test_the_same_from_python_in_one_process_by_itself(tmp_path: Path) -> None:
         first = network.delete("photos/one")
         with pytest.raises(NoSuchObject):
             network.get("photos/one")
-        while network.du().size_bytes > STORED_BYTES:
-            continue
+        until(lambda: network.du().size_bytes <= STORED_BYTES)
         assert pieces_on_disk(tmp_path) == STORED_BYTES
         assert network.get("photos/two") == PAYLOAD
 
@@ -86,8 +98,7 @@ def test_the_same_from_python_in_one_process_by_itself(tmp_path: Path) -> None:
         for name in ("photos/one", "photos/two"):
             network.delete(name)
         assert network.delete_bucket("photos").object_id is None
-        while network.du().size_bytes:
-            continue
+        until(lambda: network.du().size_bytes == 0)
         assert network.collect().waiting == ()
         assert "0 bytes" in network.du()._repr_html_()
         with pytest.raises(NoSuchBucket):
@@ -118,7 +129,6 @@ def test_a_provider_discontinues_a_bucket_and_the_space_of_its_objects_comes_bac
         result = CliRunner().invoke(discontinue.app, arguments)
         assert result.exit_code == 0, result.output
         assert json.loads(result.stdout)["bucket"] == "films"
-        while network.du().size_bytes:
-            continue
+        until(lambda: network.du().size_bytes == 0)
         with pytest.raises(NoSuchBucket):
             network.delete_bucket("films")

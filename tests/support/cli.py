@@ -1,4 +1,4 @@
-"""The real command in processes of its own: one call, or a network that is up."""
+"""The real command, in processes of its own or in this one: one call, or a network that is up."""
 
 from __future__ import annotations
 
@@ -15,7 +15,12 @@ from typing import Any
 from urllib.request import Request, urlopen
 
 import psutil
+import pytest
 import yaml
+from typer.testing import CliRunner
+
+from greenray.cli.app import app
+from greenray.cluster.attaching import in_use
 
 COMMAND = [sys.executable, "-m", "greenray"]
 PATIENCE_S = 100.0
@@ -81,8 +86,26 @@ class Surroundings:
         ours = {"GREENRAY_STATE_DIR": str(self.state_dir), _MARK: self.mark}
         return {**inherited, **ours, **variables}
 
+    def call(self, *arguments: object, **variables: str) -> Outcome:
+        """A command to its end in this process: a start of another costs up to two seconds, which
+        are worth it where the process is what is looked at."""
+        umask = os.umask(0o077)
+        os.umask(umask)
+        # What gives orders becomes a driver of the network's Ray, and would end with it.
+        with in_use(), pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name in os.environ.keys() - self.environment(**variables).keys():
+                patch.delenv(name)
+            for name, value in self.environment(**variables).items():
+                patch.setenv(name, value)
+            ran = CliRunner().invoke(app, [*map(str, arguments)], prog_name="greenray")
+        os.umask(umask)
+        if ran.exception is not None and not isinstance(ran.exception, SystemExit):
+            raise ran.exception  # a traceback, had it been a process
+        return Outcome(ran.exit_code, ran.stdout, ran.stderr)
+
     def run(self, *arguments: object, wrapper: Sequence[str] = (), **variables: str) -> Outcome:
-        """A command to its end; ``wrapper`` is a program that runs it."""
+        """A command to its end in a process; ``wrapper`` is a program that runs it."""
         ran = subprocess.run(
             [*wrapper, *COMMAND, *map(str, arguments)],
             cwd=self.folder,
@@ -99,14 +122,20 @@ class Surroundings:
 
     def processes(self) -> list[psutil.Process]:
         """Whatever still runs of what was started here."""
+        children: dict[int, list[psutil.Process]] = {}
         found: dict[int, psutil.Process] = {}
         for process in psutil.process_iter():
             try:
+                children.setdefault(process.ppid(), []).append(process)
                 if process.environ().get(_MARK) == self.mark:
-                    family = [process, *process.children(recursive=True)]
-                    found.update({member.pid: member for member in family})
+                    found[process.pid] = process
             except (psutil.NoSuchProcess, psutil.AccessDenied, ProcessLookupError):
                 continue
+        parents = list(found)
+        while parents:  # some write over what tells their environment
+            below = {child.pid: child for child in children.get(parents.pop(), [])}
+            parents += below.keys() - found.keys()
+            found |= below
         return [process for process in found.values() if _runs(process)]
 
     def kill_everything(self) -> None:
@@ -158,6 +187,12 @@ class Running:
         return Outcome(self.process.returncode, stdout, self.stderr)
 
 
+def databases(state_dir: Path) -> list[str]:
+    """The files of all databases that are there."""
+    names = (*state_dir.glob("jobs.sqlite*"), *(state_dir / "chain").glob("chain.sqlite*"))
+    return sorted(path.name for path in names)
+
+
 def start_network(surroundings: Surroundings, *arguments: object, **variables: str) -> UpNetwork:
     """``greenray up`` in the foreground of a process; returns once it is up."""
     up = surroundings.start("up", "--json", *arguments, **variables)
@@ -183,12 +218,13 @@ class UpNetwork:
         address: str = self.document["gateways"][0]["operator_address"]
         return address
 
-    def run(self, *arguments: object, **variables: str) -> Outcome:
-        return self.surroundings.run(*arguments, **variables)
+    def call(self, *arguments: object, **variables: str) -> Outcome:
+        """A client's command, in this process."""
+        return self.surroundings.call(*arguments, **variables)
 
     def answer(self, *arguments: object) -> dict[str, Any]:
         """The document of a command that must succeed."""
-        outcome = self.run(*arguments, "--json")
+        outcome = self.call(*arguments, "--json")
         assert outcome.exit_code == 0, outcome
         return outcome.document
 
