@@ -15,7 +15,7 @@ from greenray.client.storage_client import StorageClient
 from greenray.client.user import open_client
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.network import LocalNetwork
-from greenray.protocol.errors import IntegrityHashMismatch, UnreadableFile
+from greenray.protocol.errors import EmptyPayload, IntegrityHashMismatch, UnreadableFile
 from greenray.protocol.job import JobState
 
 DEMO_BUCKET = "demo"
@@ -86,9 +86,12 @@ async def run_demo(
 ) -> DemoReport:
     """``source`` goes up, is sealed, comes down into ``work_dir`` and is compared.
 
-    Raises whatever stops it; everything that was started is stopped in any case.
+    Raises UnreadableFile and EmptyPayload before anything is started, and whatever stops it;
+    everything that was started is stopped in any case.
     """
     payload_sha256 = sha256_of(source)
+    if source.stat().st_size == 0:  # noqa: ASYNC240 - one call
+        raise EmptyPayload("the file is empty", str(source), "Choose one with at least one byte.")
     network = LocalNetwork(settings)
     started_at = time.perf_counter()
     on_step("starting a Ray cluster, a chain and storage providers")

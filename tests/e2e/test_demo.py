@@ -86,7 +86,7 @@ def test_a_shape_that_cannot_have_enough_providers_starts_nothing(
     shape = {"redundant_data_chunk_num": 8, "redundant_parity_chunk_num": 3}
     surroundings.write_settings({**DEMO_SETTINGS, "chain": {"genesis_params": shape}})
     for command in ("demo", "up"):
-        error = surroundings.run(command, "--json").error
+        error = surroundings.call(command, "--json").error
         assert error["reason"] == "invalid-setting"
         assert "8+3 needs 12 storage providers" in error["message"]
         assert surroundings.processes() == []
@@ -110,9 +110,10 @@ def test_a_demo_without_a_payload_that_can_be_read_starts_nothing(
 ) -> None:
     (tmp_path / "empty").touch()
     for name, reason in (("missing", "unreadable-file"), ("empty", "empty-payload")):
-        error = surroundings.run("demo", "--input", tmp_path / name, "--json").error
-        assert error["reason"] == reason
-        assert str(tmp_path / name) in error["message"]
+        outcome = surroundings.call("demo", "--input", tmp_path / name, "--json")
+        assert outcome.error["reason"] == reason
+        assert str(tmp_path / name) in outcome.error["message"]
+        assert "starting" not in outcome.stderr
         assert surroundings.processes() == []
 
 
