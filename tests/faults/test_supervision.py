@@ -16,6 +16,7 @@ import psutil
 import pytest
 
 from tests.support.cli import Outcome, Surroundings, UpNetwork, start_network
+from tests.support.waiting import until
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -43,11 +44,15 @@ def file(tmp_path: Path) -> Path:
 
 def process_of(surroundings: Surroundings, command: str) -> psutil.Process:
     """The one whose command line begins, or whose program's path ends, with this."""
-    while True:
+
+    def found() -> psutil.Process | None:
         for process in surroundings.processes():
             words = _command_line(process)
             if words and (words[0].startswith(command) or words[0].endswith(command)):
                 return process
+        return None
+
+    return until(found)
 
 
 def _command_line(process: psutil.Process) -> list[str]:
@@ -57,11 +62,17 @@ def _command_line(process: psutil.Process) -> list[str]:
         return []
 
 
-def whole_again(network: UpNetwork) -> Outcome:
-    while (status := network.run("status", "--json")).exit_code != 0:
-        assert network.up.process.poll() is None, network.up.stderr
+def whole_again(surroundings: Surroundings) -> Outcome:
+    """The status, once nothing is amiss any more."""
+
+    def running() -> Outcome | None:
+        status = surroundings.call("status", "--json")
+        if status.exit_code == 0:
+            return status
         assert status.document["state"] in ("degraded", "not answering")
-    return status
+        return None
+
+    return until(running)
 
 
 def test_an_object_is_sealed_although_the_raylet_is_killed_while_it_is_put(
@@ -76,7 +87,7 @@ def test_an_object_is_sealed_although_the_raylet_is_killed_while_it_is_put(
     network.answer("get", "album/raylet", tmp_path / "copy")
     assert (tmp_path / "copy").read_bytes() == PAYLOAD
 
-    status = whole_again(network).document
+    status = whole_again(network.surroundings).document
     assert status["gateways"] != network.document["gateways"]  # another node of another Ray
     for now, before in zip(status["gateways"], network.document["gateways"], strict=True):
         assert now["endpoint"] == before["endpoint"]
@@ -86,11 +97,11 @@ def test_an_object_is_sealed_although_the_raylet_is_killed_while_it_is_put(
 def test_status_names_what_is_stopped_and_it_is_replaced(network: UpNetwork, file: Path) -> None:
     receiver = process_of(network.surroundings, "ray::Receiver")
     receiver.suspend()
-    shown = network.run("status")
+    shown = network.call("status")
     assert shown.exit_code == 1
     assert re.match(r"degraded \(receiver-0 (is stopped|has died)\)", shown.stdout), shown
     psutil.wait_procs([receiver])
-    whole_again(network)
+    whole_again(network.surroundings)
     assert network.answer("put", file, "album/receiver")["state"] == "SEAL_OBJECT_DONE"
 
 
@@ -100,14 +111,14 @@ def test_status_answers_although_nobody_else_does(network: UpNetwork, file: Path
     home = process_of(network.surroundings, "ray::Home")
     network.up.process.send_signal(signal.SIGSTOP)
     home.suspend()
-    status = network.run("status", "--json")
+    status = network.call("status", "--json")
     assert (status.exit_code, status.document["state"]) == (1, "not answering")
-    error = network.run("status", "album/silent", "--json").error
+    error = network.call("status", "album/silent", "--json").error
     assert error["reason"] == "component-unavailable"
     assert error["retryable"]
     assert f"process {network.up.process.pid} said nothing" in error["message"]
     network.up.process.send_signal(signal.SIGCONT)
-    whole_again(network)
+    whole_again(network.surroundings)
     assert network.answer("status", "--watch", "album/silent")["state"] == "SEAL_OBJECT_DONE"
 
 
@@ -133,22 +144,20 @@ def test_a_network_whose_state_directory_is_removed_ends_itself_and_says_why(
     last_line = ended.stderr.splitlines()[-1]
     assert last_line.startswith(f"error: {network.surroundings.state_dir}: the state directory")
     assert network.surroundings.processes() == []
-    down = network.run("down", "--json").error
+    down = network.call("down", "--json").error
     assert down["reason"] == "not-running"
 
 
-@pytest.mark.parametrize("server", ["gcs_server", "raylet"])
-def test_a_detached_network_outlives_a_server_of_ray(tmp_path: Path, server: str) -> None:
+def test_a_detached_network_outlives_the_servers_of_ray(tmp_path: Path) -> None:
     """Its parent is init, which Ray takes for a raylet that has died."""
     surroundings = Surroundings(tmp_path / "network")
     try:
         up = surroundings.run("up", "--detach", "--json")
         assert up.exit_code == 0, up
         assert psutil.Process(up.document["pid"]).ppid() != os.getpid()
-        process_of(surroundings, f"/{server}").kill()
-        while (status := surroundings.run("status", "--json")).exit_code != 0:
-            assert status.document["state"] in ("degraded", "not answering")
-        assert status.document["pid"] == up.document["pid"]
+        for server in ("gcs_server", "raylet"):
+            process_of(surroundings, f"/{server}").kill()
+            assert whole_again(surroundings).document["pid"] == up.document["pid"]
         assert surroundings.run("down", "--json").exit_code == 0
     finally:
         surroundings.kill_everything()
