@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from greenray.cli.bench_table import print_table
 from greenray.cli.output import EXIT_ERROR, note, print_result
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def show(document: Mapping[str, Any]) -> None:
     shared = shared_parts(document["rows"])
     title = f"greenray bench {document['bench']}{quick}"
     title += f"\n{', '.join(shared)}" if shared else ""
-    _print_table(title, HEADINGS, table_rows(document["rows"], shared))
+    print_table(title, HEADINGS, table_rows(document["rows"], shared), _NUMERIC)
 
 
 def show_comparison(comparison: Comparison) -> None:
@@ -77,20 +78,8 @@ def show_comparison(comparison: Comparison) -> None:
     ]
     headings = ("case", "metric", "first", "second", "change", "verdict")
     if rows:
-        _print_table("changed beyond noise", headings, rows)
+        print_table("changed beyond noise", headings, rows, _NUMERIC)
     for verdict in Verdict:
         count = sum(change.verdict is verdict for change in comparison.changes)
         typer.echo(f"{count:5} {verdict.value}")
     typer.echo(RULE)
-
-
-def _print_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(title=title)
-    for heading in headings:
-        table.add_column(heading, justify="right" if heading in _NUMERIC else "left")
-    for row in rows:
-        table.add_row(*row)
-    Console().print(table)
