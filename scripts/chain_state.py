@@ -21,6 +21,7 @@ from time import perf_counter
 import psutil
 
 from greenray.bench.records import BenchResult, Case, Row, write_result
+from greenray.capacity.cpu_clock import process_cpu_s
 from greenray.capacity.environment import describe_environment
 from greenray.chain.crypto import address_of, sign_bytes
 from greenray.chain.dialect import NEVER_EXPIRES, Message
@@ -146,11 +147,12 @@ def _start(home: Path, count: int) -> tuple[float, float, float]:
         assert process.stdout is not None
         endpoint = json.loads(process.stdout.readline())["endpoint"]
         _head(endpoint, count)
-        start_s, used = perf_counter() - began_at, psutil.Process(process.pid).cpu_times()
+        start_s = perf_counter() - began_at
+        cpu_s = process_cpu_s(psutil.Process(process.pid))
         for number in range(QUERIES):
             _head(endpoint, 1 + number * count // QUERIES)
         memory = psutil.Process(process.pid).memory_full_info().pss
-        return start_s, used.user + used.system, memory / 1e6
+        return start_s, cpu_s, memory / 1e6
     finally:
         process.terminate()
         process.wait()

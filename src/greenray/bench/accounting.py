@@ -11,6 +11,7 @@ from types import TracebackType
 
 import psutil
 
+from greenray.capacity.cpu_clock import process_cpu_s
 from greenray.cluster.processes import proportional_memory_bytes
 
 
@@ -31,7 +32,7 @@ class ProcessTrees:
         with self._lock:
             for process in self._members():
                 try:
-                    self._cpu_s[process.pid, process.create_time()] = _cpu_s(process)
+                    self._cpu_s[process.pid, process.create_time()] = process_cpu_s(process)
                 except psutil.NoSuchProcess:
                     continue
             return sum(self._cpu_s.values())
@@ -66,13 +67,6 @@ class ProcessTrees:
             except psutil.NoSuchProcess:
                 continue
         return list(found.values())
-
-
-def _cpu_s(process: psutil.Process) -> float:
-    if process.pid == os.getpid():
-        return time.process_time()  # in nanoseconds; of others we learn hundredths of a second
-    times = process.cpu_times()
-    return float(times.user + times.system)
 
 
 class PeakMemory:
