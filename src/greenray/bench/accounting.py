@@ -29,13 +29,21 @@ class ProcessTrees:
 
     def cpu_s(self) -> float:
         """User and system time of all processes that were ever seen; never goes back."""
+        return sum(self.cpu_s_of_running_and_ended())
+
+    def cpu_s_of_running_and_ended(self) -> tuple[float, float]:
+        """The same, of those that run and of those that have ended."""
         with self._lock:
+            running = set()
             for process in self._members():
                 try:
-                    self._cpu_s[process.pid, process.create_time()] = process_cpu_s(process)
+                    key = process.pid, process.create_time()
+                    self._cpu_s[key] = process_cpu_s(process)
                 except psutil.NoSuchProcess:
                     continue
-            return sum(self._cpu_s.values())
+                running.add(key)
+            running_s = sum(self._cpu_s[key] for key in running)
+            return running_s, sum(self._cpu_s.values()) - running_s
 
     def memory_bytes(self) -> int:
         """Summed PSS: memory that several of them share (the object store) counts once."""

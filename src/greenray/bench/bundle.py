@@ -15,6 +15,7 @@ from statistics import median
 from typing import Any
 
 from greenray.bench.accounting import PeakMemory, ProcessTrees
+from greenray.bench.machine_watch import watched
 from greenray.bench.records import BenchResult, Case, Row
 from greenray.bench.runner import OnStep, result_of
 from greenray.bench.site import STORED_PER_BYTE, Site, opened_site
@@ -66,6 +67,7 @@ def run_bundle(options: BundleBenchOptions, on_step: OnStep) -> BenchResult:
         return bundle_on(site, options, on_step)
 
 
+@watched
 def bundle_on(site: Site, options: BundleBenchOptions, on_step: OnStep) -> BenchResult:
     """The same on a network that is there."""
     environment = describe_environment(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
 from greenray.bench.records import Case
 from greenray.bench.table import case_text
+from greenray.bench.trust import PASSING, differing_fields, warnings_between
 
 MIN_CHANGE = 0.05
 MIN_REPEATS = 3
@@ -21,7 +22,6 @@ RULE = (
 )
 
 _IDENTITY = (*(field.name for field in fields(Case)), "bench", "metric", "unit")
-_PASSING = {"measured_at", "load_average_before"}
 
 
 class Verdict(Enum):
@@ -55,12 +55,18 @@ class Comparison:
     changes: tuple[Change, ...]
     environment: Mapping[str, tuple[Any, Any]]
     """What differs around the runs: first, second."""
+    fields: tuple[tuple[str, Any, Any], ...] = ()
+    """The same down to the single field: its name with its benchmark, first, second."""
+    warnings: tuple[str, ...] = ()
+    """Why the runs may differ without a change of the code."""
 
     def to_json(self) -> dict[str, Any]:
         verdicts = [change.verdict for change in self.changes]
         return {
             "bench": "compare",
             "environment": {name: list(pair) for name, pair in self.environment.items()},
+            "fields": [list(field) for field in self.fields],
+            "warnings": list(self.warnings),
             "rows": [change.to_json() for change in self.changes],
             "summary": {
                 "rule": RULE,
@@ -74,7 +80,12 @@ def compare(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, An
     first, second = list(before), list(after)
     old, new = _by_identity(first), _by_identity(second)
     changes = [_change(old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new])]
-    return Comparison(tuple(changes), _differences(first, second))
+    return Comparison(
+        tuple(changes),
+        _differences(first, second),
+        tuple(_fields(first, second)),
+        tuple(warnings_between(first, second)),
+    )
 
 
 def _by_identity(
@@ -122,15 +133,31 @@ def _differences(
     first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]
 ) -> dict[str, tuple[Any, Any]]:
     """By name of what differs, of the benchmarks that are in both."""
-    found: dict[str, tuple[Any, Any]] = {}
+    return {
+        f"{bench}: {name}": (here.get(name), there.get(name))
+        for bench, here, there in _around_both(first, second)
+        for name in sorted((here.keys() | there.keys()) - PASSING)
+        if here.get(name) != there.get(name)
+    }
+
+
+def _fields(
+    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, Any, Any]]:
+    for bench, here, there in _around_both(first, second):
+        for name, *values in differing_fields(here, there):
+            yield (f"{bench}: {name}", *values)
+
+
+def _around_both(
+    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+    """Benchmark, and what is around it in both."""
     others = {document["bench"]: document for document in second}
     for document in first:
-        other = others.get(document["bench"])
-        if other is None:
-            continue
-        here = {**document["environment"], "quick": document["quick"]}
-        there = {**other["environment"], "quick": other["quick"]}
-        for name in sorted((here.keys() | there.keys()) - _PASSING):
-            if here.get(name) != there.get(name):
-                found[f"{document['bench']}: {name}"] = (here.get(name), there.get(name))
-    return found
+        if other := others.get(document["bench"]):
+            yield document["bench"], _around(document), _around(other)
+
+
+def _around(document: Mapping[str, Any]) -> dict[str, Any]:
+    return {**document["environment"], "quick": document["quick"]}

@@ -10,12 +10,14 @@ from functools import partial
 import numpy as np
 
 from greenray.bench.by_segment_size import SegmentOptions, run_by_segment_size
+from greenray.bench.machine_watch import watched
 from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
 from greenray.bench.runner import Meter, OnStep, Work
 from greenray.bench.side_by_side import side_by_side
 from greenray.protocol.errors import IntegrityHashMismatch
 
 
+@watched
 def run_copy(options: SegmentOptions, on_step: OnStep) -> BenchResult:
     """Rates count each copied byte once. Raises IntegrityHashMismatch: a copy is another one."""
     return run_by_segment_size("copy", "copies", options, on_step, _of_size, _summary)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from greenray.bench.accounting import ProcessTrees
 from greenray.bench.ec_job import EcJob, EcWorkerKind, EcWorkers
+from greenray.bench.machine_watch import watched
 from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
 from greenray.bench.runner import Meter, OnStep, Repeats, Work, result_of
 from greenray.bench.work_dir import work_dir
@@ -62,6 +63,7 @@ class EcOptions:
     """Whether all there is runs on as many cores as there are workers."""
 
 
+@watched
 def run_ec(options: EcOptions, on_step: OnStep) -> BenchResult:
     """Raises InvalidSetting (no such codec), InvalidInput (no such kind of worker, a segment that
     cannot be split), IntegrityHashMismatch when what is made is not what it must be."""

@@ -19,6 +19,7 @@ from greenray.bench.gateway_floor import (
     GatewayFloorSetup,
     gateway_floor_service,
 )
+from greenray.bench.machine_watch import watched
 from greenray.bench.network_process import BreakObject
 from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
 from greenray.bench.runner import OnStep, interleaved, result_of
@@ -78,6 +79,7 @@ def run_gateway(options: GatewayOptions, on_step: OnStep) -> BenchResult:
         return gateway_on(site, options, on_step)
 
 
+@watched
 def gateway_on(site: Site, options: GatewayOptions, on_step: OnStep) -> BenchResult:
     """The same on a network that is there."""
     environment = describe_environment({"repeats": options.repeats, **site.describe()})

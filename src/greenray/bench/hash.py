@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from greenray.bench.by_segment_size import SegmentOptions, run_by_segment_size
+from greenray.bench.machine_watch import watched
 from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
 from greenray.bench.runner import Meter, OnStep, Work
 from greenray.bench.side_by_side import side_by_side
@@ -27,6 +28,7 @@ from greenray.protocol.errors import IntegrityHashMismatch
 _K, _M = 4, 2
 
 
+@watched
 def run_hash(options: SegmentOptions, on_step: OnStep) -> BenchResult:
     """Rates are of payload: with its pieces, a payload byte is hashed 2.5 times at 4+2.
 

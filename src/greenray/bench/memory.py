@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from greenray.bench.machine_watch import watched
 from greenray.bench.records import BenchResult, Case, Row
 from greenray.bench.runner import OnStep, spill_failures
 from greenray.bench.site import STORED_PER_BYTE, Site, opened_site
@@ -30,6 +31,7 @@ class MemoryBenchOptions:
     quick: bool = False
 
 
+@watched
 def run_memory(options: MemoryBenchOptions, on_step: OnStep) -> BenchResult:
     environment = describe_environment({})
     rows: list[Row] = []

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from greenray.bench.floor_processes import FloorProcesses
+from greenray.bench.machine_watch import watched
 from greenray.bench.measured_network import PutCost
 from greenray.bench.pipeline_rows import (
     FloorCost,
@@ -125,6 +126,7 @@ class _Measured:
     settings: Mapping[str, Any]
 
 
+@watched
 def run_pipeline(options: PipelineOptions, on_step: OnStep) -> BenchResult:
     """Raises InvalidSetting, CodecUnavailable, whatever stops the network or the client;
     IntegrityHashMismatch when bytes differ."""
@@ -138,6 +140,7 @@ def run_pipeline(options: PipelineOptions, on_step: OnStep) -> BenchResult:
     return _result(environment, options, measured)
 
 
+@watched
 def pipeline_on(site: Site, options: PipelineOptions, on_step: OnStep) -> BenchResult:
     """The same through HTTP on a network that is there, with its settings."""
     environment = describe_environment({})

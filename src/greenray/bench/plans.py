@@ -12,6 +12,7 @@ from greenray.bench.by_segment_size import SegmentOptions
 from greenray.bench.ec import WORKER_KINDS, EcOptions, run_ec
 from greenray.bench.gateway import GatewayOptions, gateway_on
 from greenray.bench.hash import run_hash
+from greenray.bench.machine_watch import most_disturbed
 from greenray.bench.memory import MemoryBenchOptions
 from greenray.bench.pipeline import PipelineOptions, pipeline_on
 from greenray.bench.records import BenchResult
@@ -148,7 +149,10 @@ def combined(results: Sequence[BenchResult], plan: Plan) -> dict[str, Any]:
     return {
         "bench": "all",
         "quick": plan.quick,
-        "environment": describe_environment({"repeats": plan.count}),
+        "environment": {
+            **describe_environment({"repeats": plan.count}),
+            **most_disturbed([dict(result.environment) for result in results]),
+        },
         "rows": [row for result in results for row in result.to_json()["rows"]],
         "summary": {result.bench: dict(result.summary) for result in results},
         "failures": [failure for result in results for failure in result.failures],

@@ -11,6 +11,7 @@ from greenray.bench.compare import Change, compare
 from greenray.bench.peers import peers_section
 from greenray.bench.records import read_results
 from greenray.bench.table import HEADINGS, shared_parts, shown_unit, table_rows
+from greenray.bench.trust import busy_mark, load_text, machine_marks
 from greenray.display.units import number
 
 _TITLES = {
@@ -114,9 +115,10 @@ _HEADER = """\
 # Performance
 
 Made by `greenray bench report` from the result files in `docs/performance`; do not edit.
-Every number is of one machine and one run: compare only inside one table. MB is 10^6 and GB 10^9
-bytes; p99 is what 99 % of the repeats were at least as good as, the worst one when there are fewer
-than a hundred. How it was measured: [benchmarking.md](benchmarking.md).
+Every number is of one machine and one run: compare only inside one table. At which load it was
+measured stands above each; where other programs took part of the machine, it says so. MB is 10^6
+and GB 10^9 bytes; p99 is what 99 % of the repeats were at least as good as, the worst one when
+there are fewer than a hundred. How it was measured: [benchmarking.md](benchmarking.md).
 """
 _BEFORE = "before"
 
@@ -151,6 +153,7 @@ def report(directory: Path, peers_file: Path | None) -> str:
 def render(results: Results, before: Results = Results(()), peers: str = "") -> str:
     """Markdown: one section per result document. ``peers``: the text that has their table."""
     lines = [_HEADER]
+    lines += [f"**Warning: {mark}.**\n" for mark in machine_marks(results.documents)]
     if peers:
         lines.append("\n".join([*peers_section(peers, results.documents), ""]))
     for document in results.documents:
@@ -168,14 +171,12 @@ def _before(earlier: Mapping[str, Any], document: Mapping[str, Any], has_picture
     bench, title = document["bench"], _TITLES.get(document["bench"], document["bench"])
     measured_at, later_at = (d["environment"]["measured_at"] for d in (earlier, document))
     lines = ["", f"### {title}, before", "", f"Measured {measured_at}; what is above {later_at}."]
+    comparison = compare([earlier], [document])
+    lines += ["", *(f"**Warning: {warning}.**" for warning in comparison.warnings)]
     if has_picture:
         lines += ["", f"![{title}, before](performance/{_BEFORE}/{bench}.png)"]
     shared = shared_parts([*earlier["rows"], *document["rows"]])
-    cells = [
-        cells
-        for change in compare([earlier], [document]).changes
-        if (cells := _change_cells(change, shared))
-    ]
+    cells = [cells for change in comparison.changes if (cells := _change_cells(change, shared))]
     lines += [
         "",
         *_table(("case", "metric", "unit", "before", "after", "after / before"), cells),
@@ -208,6 +209,7 @@ def _section(document: Mapping[str, Any], has_picture: bool) -> str:
         lines += ["", "**A quick run: few repeats and little data, for a first look only.**"]
     lines += ["", _EXPLANATIONS.get(bench, ""), ""]
     lines += [f"**Failed: {failure}.**" for failure in document["failures"]]
+    lines += _alone(document["environment"])
     lines += _table(("", ""), [(k, _plain(v)) for k, v in document["environment"].items()])
     if has_picture:
         lines += ["", f"![{_TITLES.get(bench, bench)}](performance/{bench}.png)"]
@@ -216,6 +218,16 @@ def _section(document: Mapping[str, Any], has_picture: bool) -> str:
         lines += ["", f"All cases: {', '.join(shared)}."]
     lines += ["", *_table(HEADINGS, table_rows(document["rows"], shared)), ""]
     return "\n".join(lines)
+
+
+def _alone(environment: Mapping[str, Any]) -> list[str]:
+    """At which load it was measured, and whether that takes from what it is worth."""
+    mark = busy_mark(environment)
+    return [*([f"**{mark.capitalize()}.**", ""] if mark else ()), f"{_sentence(environment)}", ""]
+
+
+def _sentence(environment: Mapping[str, Any]) -> str:
+    return f"Measured at: {load_text(environment)}."
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -22,6 +22,7 @@ from greenray.bench.accounting import ProcessTrees
 from greenray.bench.by_segment_size import SegmentOptions
 from greenray.bench.ec import WORKER_KINDS, EcOptions, run_ec
 from greenray.bench.hash import run_hash
+from greenray.bench.machine_watch import watched
 from greenray.bench.pipeline import PipelineOptions, Way, pipeline_on
 from greenray.bench.pipeline_rows import FLOOR
 from greenray.bench.records import BenchResult, Case, Row
@@ -78,6 +79,7 @@ class ScalingOptions:
         return self.pipeline.needed_bytes + int(STORED_PER_BYTE * beyond)
 
 
+@watched
 def run_scaling(options: ScalingOptions, on_step: OnStep) -> BenchResult:
     """Raises what ``run_ec``, ``run_hash`` and ``run_pipeline`` raise."""
     environment = describe_environment(

@@ -13,6 +13,7 @@ from typing import Any
 
 from greenray.actors.scrubber.settings import ScrubberSettings
 from greenray.bench.floor import aligned_memory
+from greenray.bench.machine_watch import watched
 from greenray.bench.measured_network import MeasuredNetwork
 from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
 from greenray.bench.runner import OnStep, result_of
@@ -67,6 +68,7 @@ class ScrubRound:
     beside_s: float
 
 
+@watched
 def run_scrub(options: ScrubOptions, on_step: OnStep) -> BenchResult:
     """Raises whatever stops the network, the client or a scrub."""
     with opened_site(options.settings, options.work_dir, options.needed_bytes, on_step) as site:

@@ -18,6 +18,7 @@ from typing import Any
 from greenray.actors.ports import SealOrder
 from greenray.actors.signer.actor import Signer
 from greenray.bench.accounting import PeakMemory, ProcessTrees
+from greenray.bench.machine_watch import watched
 from greenray.bench.records import BenchResult, Case, Row
 from greenray.bench.runner import Meter, OnStep, result_of
 from greenray.bench.seal_world import SealWorld
@@ -70,6 +71,7 @@ class _Cost:
     chain_cpu_s: float
 
 
+@watched
 def run_seal(options: SealOptions, on_step: OnStep) -> BenchResult:
     """Raises ChainError, TransactionRefused, ...; ChainAnswerInvalid: not sealed as it must be."""
     with work_dir(options.work_dir, SPARE_BYTES) as root:

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from greenray.bench.machine_watch import watched
 from greenray.bench.measured_network import ActCost, PutCost
 from greenray.bench.records import BenchResult, Case, Row
 from greenray.bench.runner import OnStep, interleaved, result_of
@@ -44,6 +45,7 @@ def run_small(options: SmallOptions, on_step: OnStep) -> BenchResult:
         return small_on(site, options, on_step)
 
 
+@watched
 def small_on(site: Site, options: SmallOptions, on_step: OnStep) -> BenchResult:
     """The same on a network that is there."""
     network = site.network

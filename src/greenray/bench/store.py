@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from greenray.bench.accounting import ProcessTrees
+from greenray.bench.machine_watch import watched
 from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
 from greenray.bench.runner import Meter, OnStep, Repeats, Work, result_of
 from greenray.bench.side_by_side import side_by_side
@@ -87,6 +88,7 @@ def default_kinds(settings: Settings) -> tuple[str, ...]:
     )
 
 
+@watched
 def run_store(options: StoreOptions, on_step: OnStep) -> BenchResult:
     """Raises InvalidInput (no such kind), InvalidSetting, NoSpaceLeft, StoreError;
     IntegrityHashMismatch when what is read is not what was written."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median_low
 from typing import Any
 
+from greenray.bench.machine_watch import watched
 from greenray.bench.records import BenchResult, Case, Row
 from greenray.bench.runner import OnStep, result_of
 from greenray.bench.site import STORED_PER_BYTE, Site, opened_site
@@ -40,6 +41,7 @@ class TimelineOptions:
         return int(self.object_size_bytes * (STORED_PER_BYTE + 1))
 
 
+@watched
 def run_timeline(options: TimelineOptions, on_step: OnStep) -> BenchResult:
     """``summary`` holds the timeline of the repeat with the median duration, as ``greenray status
     --timeline --json`` prints it. Raises what stops the network or a put; NoTrace."""

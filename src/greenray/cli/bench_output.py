@@ -24,6 +24,7 @@ def finish(result: BenchResult, out: Path | None, plot: bool, as_json: bool) -> 
     document = result.to_json()
     if as_json:
         print_result(document, "", as_json)
+        warn_if_busy(document)
     else:
         show(document)
     fail_if_failed(result.failures)
@@ -50,21 +51,35 @@ def fail_if_failed(failures: Sequence[str]) -> None:
 
 def show(document: Mapping[str, Any]) -> None:
     from greenray.bench.table import HEADINGS, shared_parts, table_rows
+    from greenray.bench.trust import busy_mark
 
     quick = " (quick: for a first look only)" if document["quick"] else ""
     shared = shared_parts(document["rows"])
     title = f"greenray bench {document['bench']}{quick}"
     title += f"\n{', '.join(shared)}" if shared else ""
+    mark = busy_mark(document["environment"])
+    title += f"\n{mark}" if mark else ""
     print_table(title, HEADINGS, table_rows(document["rows"], shared), _NUMERIC)
+    warn_if_busy(document)
+
+
+def warn_if_busy(document: Mapping[str, Any]) -> None:
+    from greenray.bench.trust import busy_mark
+
+    if mark := busy_mark(document["environment"]):
+        note(f"warning: {mark}. Measure again on an idle machine before these numbers are believed")
 
 
 def show_comparison(comparison: Comparison) -> None:
     """What changed; how much did not is only counted."""
     from greenray.bench.compare import RULE, Verdict
+    from greenray.bench.trust import field_text
     from greenray.display.units import number
 
-    for name, (first, second) in comparison.environment.items():
-        typer.echo(f"{name}: {first} / {second}")
+    for warning in comparison.warnings:
+        typer.echo(f"warning: {warning}")
+    for name, first, second in comparison.fields:
+        typer.echo(f"{name}: {field_text(first)} / {field_text(second)}")
     changed = [c for c in comparison.changes if c.verdict in (Verdict.BETTER, Verdict.WORSE)]
     rows = [
         (
