@@ -9,10 +9,12 @@ from typing import Annotated
 
 import typer
 
+from greenray.cli.bench_answer import ec_result, show_answer
 from greenray.cli.bench_options import (
     SharedOptions,
     Workers,
     parse_positive_size,
+    parse_rate,
     parse_shape,
     sizes_option,
     with_shared_options,
@@ -62,9 +64,40 @@ def ec(
     batch_segments: Annotated[
         int, typer.Option(min=1, help="Segments of each call, of batch and shared kinds.")
     ] = 4,
+    wanted: Annotated[
+        str | None,
+        typer.Option(
+            "--answer",
+            metavar="RATE",
+            help="Such as 10GB/s: how many cores encoding at this rate takes, by way.",
+        ),
+    ] = None,
+    kept: Annotated[
+        Path | None,
+        typer.Option(
+            "--from",
+            metavar="PATH",
+            help="With --answer: from this result file, or the directory of --out; nothing is "
+            "measured.",
+        ),
+    ] = None,
 ) -> None:
     """Encode and reconstruct by codec, k+m, segment size, workers and kind of worker."""
     shapes = tuple(map(parse_shape, shape or ()))
+    wanted_gb_s = None if wanted is None else parse_rate(wanted)
+    chosen = {
+        "codec": codec or (),
+        "segment_size_bytes": segment_size_bytes or (),
+        "worker_kind": worker_kind or (),
+        "workers": workers or (),
+    }
+    if kept is not None:
+        if wanted_gb_s is None:
+            raise typer.BadParameter(
+                "needs --answer, which says what to read there", param_hint="--from"
+            )
+        show_answer(ec_result(kept), wanted_gb_s, shapes, chosen, shared.as_json)
+        return
     from greenray.bench.ec import run_ec
 
     usual = shared.plan(writes=False).ec()
@@ -78,7 +111,15 @@ def ec(
         codecs_everywhere=bool(codec),
         batch_segments=batch_segments,
     )
-    shared.finish(run_ec(options, note))
+    result = run_ec(options, note)
+    if wanted_gb_s is None:
+        shared.finish(result)
+        return
+    shared.keep(result)
+    if not shared.as_json:
+        show(result.to_json())
+    show_answer(result.to_json(), wanted_gb_s, (), {}, shared.as_json)
+    fail_if_failed(result.failures)
 
 
 @app.command("hash")

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 _SHAPE = re.compile(r"(\d{1,3})\+(\d{1,3})", re.ASCII)
 
+_GB = 1e9
+
 Workers = Annotated[
     list[int] | None,
     typer.Option("--workers", min=1, help="Side by side; may be repeated. 1, 2, 4 ... all cores."),
@@ -124,6 +126,14 @@ def parse_positive_size(text: str | int) -> int:
     if size_bytes == 0:
         raise typer.BadParameter("there is nothing to measure in 0 bytes")
     return size_bytes
+
+
+def parse_rate(text: str) -> float:
+    """GB per second of ``10GB/s``, ``500 MB/s``. Raises typer.BadParameter."""
+    amount, _, per = text.strip().rpartition("/")
+    if per.strip() != "s":
+        raise typer.BadParameter(f"{text!r} is not a rate, such as 10GB/s")
+    return parse_positive_size(amount) / _GB
 
 
 def sizes_option(name: str, text: str) -> typer.models.OptionInfo:
