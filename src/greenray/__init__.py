@@ -18,6 +18,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from greenray.api.bench_frame import bench_frame
     from greenray.api.benchmarks import BenchTable, bench_copy, bench_ec, bench_hash
     from greenray.api.bundles import BundleEntry, BundleLimits, BundleResult, OpenBundle
     from greenray.api.inspection import Column, PieceTable, RebuiltSegment, SealTransaction
@@ -61,6 +62,7 @@ __all__ = [
     "StoredObject",
     "bench_copy",
     "bench_ec",
+    "bench_frame",
     "bench_hash",
     "block",
     "connect",
@@ -77,6 +79,7 @@ _MODULES = {
     "greenray.cluster.on_ray.payload": ("block", "put_block"),
     "greenray.cluster.scrub": ("ScrubReport",),
     "greenray.api.network": ("Network", "connect", "local_network"),
+    "greenray.api.bench_frame": ("bench_frame",),
     "greenray.api.benchmarks": ("BenchTable", "bench_copy", "bench_ec", "bench_hash"),
     "greenray.capacity.tables": ("CapacityPlan", "StageTable", "plan_capacity"),
     "greenray.api.bundles": ("BundleEntry", "BundleLimits", "BundleResult", "OpenBundle"),

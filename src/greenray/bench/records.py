@@ -143,11 +143,12 @@ def write_parquet(document: Mapping[str, Any], path: Path) -> None:
 
     metadata = {key: json.dumps(document[key]) for key in METADATA_KEYS}
     written = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(document["rows"], _schema(metadata)), written)
+    pq.write_table(pa.Table.from_pylist(document["rows"], rows_schema(metadata)), written)
     write_whole(path, written.getvalue())
 
 
-def _schema(metadata: Mapping[str, str]) -> Any:
+def rows_schema(metadata: Mapping[str, str] | None = None) -> Any:
+    """Of the rows as an Arrow table (``pyarrow.Schema``): ``PARQUET_COLUMNS``."""
     import pyarrow as pa
 
     def field(name: str, text: str) -> Any:
@@ -156,7 +157,9 @@ def _schema(metadata: Mapping[str, str]) -> Any:
             return pa.field(name, pa.list_(pa.float64()))
         return pa.field(name, getattr(pa, _TYPES[kind])())
 
-    return pa.schema([field(*item) for item in PARQUET_COLUMNS.items()], metadata=dict(metadata))
+    return pa.schema(
+        [field(*item) for item in PARQUET_COLUMNS.items()], metadata=dict(metadata or {})
+    )
 
 
 def read_results(path: Path) -> list[dict[str, Any]]:
