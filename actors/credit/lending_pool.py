@@ -43,7 +43,7 @@ class _Watch:
 class LentBuffer:
     """A buffer until ``give_back``, which its holder has to call whatever happens."""
 
-    def __init__(self, pool: LendingPool, buffer: Column, loan: Loan) -> None:
+    def __init__(self, pool: LendingPool, buffer: Column, loan: Loan, since_s: float) -> None:
         self._pool = pool
         self._buffer: Column | None = buffer
         self._watch: _Watch | None = None
@@ -51,6 +51,7 @@ class LentBuffer:
         self._take_back: Callable[[], None] | None = None
         self._fill_s = 0.0
         self.loan = loan
+        self.since_s = since_s
         self.is_asked_back = False
 
     @property
@@ -124,10 +125,10 @@ class LendingPool:
     """Lends buffers under ``budget_bytes``; a larger one is had alone.
 
     No more than ``at_once_bytes`` (all by default) is given to who comes; the rest is for who has
-    waited ``patience_s``: those that use buffers quickly then share a few warm ones. An eighth is
-    for loans of ``FIRST_BYTES`` only. Who waits is served in order, those first
-    who exceed the fewest shares. What others hold is judged by what moves in ``judged_s`` while
-    somebody waits.
+    waited ``patience_s``: those that use buffers quickly then share a few warm ones. Who keeps one
+    for longer is not among them, and does not count. An eighth is for loans of ``FIRST_BYTES``
+    only. Who waits is served in order, those first who exceed the fewest shares. What others hold
+    is judged by what moves in ``judged_s`` while somebody waits.
     """
 
     def __init__(
@@ -180,13 +181,12 @@ class LendingPool:
         """At least ``size_bytes``. Raises Overloaded after ``wait_s``; None: however long it
         takes."""
         wish = Loan(borrower, capacity_for(size_bytes))
-        lent = self._lend_now(wish)
+        lent = self._lend_now(wish, self._quick_bytes())
         if lent is not None:
             return lent
         loop = asyncio.get_running_loop()
-        waiter = _Waiter(
-            wish, loop.create_future(), loop.time(), self._limit(wish, self._at_once_bytes)
-        )
+        limit_bytes = self._limit(wish, self._quick_bytes())
+        waiter = _Waiter(wish, loop.create_future(), loop.time(), limit_bytes)
         self._waiting.append(waiter)
         self._look_soon()
         try:
@@ -208,17 +208,25 @@ class LendingPool:
         return await self.lend(min(size_bytes, FIRST_BYTES), borrower, wait_s=self.wait_s)
 
     def lend_at_once(self, size_bytes: int, borrower: Borrower) -> LentBuffer | None:
-        return self._lend_now(Loan(borrower, capacity_for(size_bytes)))
+        """More than somebody has already; None when it is not there."""
+        return self._lend_now(Loan(borrower, capacity_for(size_bytes)), self._at_once_bytes)
 
     def _overloaded(self) -> Overloaded:
         return Overloaded(
             f"{self._what} have all the memory that there is for them", "", "Try again later"
         )
 
-    def _lend_now(self, wish: Loan) -> LentBuffer | None:
+    def _lend_now(self, wish: Loan, limit_bytes: int) -> LentBuffer | None:
         if self._waiting and not self._is_small(wish):
             return None
-        return self._try(wish, self._limit(wish, self._at_once_bytes))
+        return self._try(wish, self._limit(wish, limit_bytes))
+
+    def _quick_bytes(self) -> int:
+        """What may be lent at once, beside that which others keep."""
+        long_ago_s = asyncio.get_running_loop().time() - self._patience_s
+        return self._at_once_bytes + sum(
+            lent.loan.size_bytes for lent in self._lent if lent.since_s < long_ago_s
+        )
 
     def _is_small(self, wish: Loan) -> bool:
         return bool(self._reserved_bytes) and wish.size_bytes <= FIRST_BYTES
@@ -233,7 +241,7 @@ class LendingPool:
         buffer = self._shelf.take(wish.size_bytes, limit_bytes)
         if buffer is None:
             return None
-        lent = LentBuffer(self, buffer, wish)
+        lent = LentBuffer(self, buffer, wish, asyncio.get_running_loop().time())
         self._lent.add(lent)
         self._held.add(wish)
         return lent

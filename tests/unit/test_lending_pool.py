@@ -52,6 +52,18 @@ async def test_the_second_half_is_for_who_has_waited() -> None:
     await late
 
 
+async def test_who_keeps_a_buffer_for_long_keeps_nobody_waiting() -> None:
+    pool = pool_of(256 * KIB, at_once_bytes=128 * KIB, patience_s=0.05)
+    kept = [await pool.lend(1, ALICE) for _ in range(2)]
+    await asyncio.sleep(0.06)
+    for _ in range(2):
+        quick = asyncio.create_task(pool.lend(1, BOB))
+        await asyncio.sleep(0)
+        assert quick.done(), "without patience"
+    assert pool.lend_at_once(1, ALICE) is None, "who has something grows within the first half"
+    assert not any(one.is_over for one in kept)
+
+
 async def test_what_was_given_beyond_the_first_half_is_not_kept() -> None:
     pool = pool_of(128 * KIB, at_once_bytes=64 * KIB, patience_s=0.0)
     first, second = await pool.lend(1), await pool.lend(1)
