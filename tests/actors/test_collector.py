@@ -49,6 +49,15 @@ async def stored_object(world: CollectorWorld) -> int:
     return object_id
 
 
+async def due_object(world: CollectorWorld) -> int:
+    """One that was deleted, and has waited as long as it has to."""
+    deleted = await stored_object(world)
+    world.chain.write(deleted={deleted})
+    await world.collect()
+    world.now += DELAY_S
+    return deleted
+
+
 async def test_a_deleted_object_is_removed_everywhere_after_the_delay(
     world: CollectorWorld,
 ) -> None:
@@ -85,10 +94,7 @@ async def test_the_job_of_a_deleted_object_ends_at_once_and_says_so(
 
 
 async def test_a_dry_run_says_what_would_go_and_removes_nothing(world: CollectorWorld) -> None:
-    deleted = await stored_object(world)
-    world.chain.write(deleted={deleted})
-    await world.collect()
-    world.now += DELAY_S
+    deleted = await due_object(world)
     report = await world.collect(dry_run=True)
     assert report.dry_run
     assert report.size_bytes == 28
@@ -193,10 +199,7 @@ async def test_columns_without_a_row_go_with_their_object(world: CollectorWorld)
 
 
 async def test_a_node_that_lags_confirms_nothing(world: CollectorWorld) -> None:
-    deleted = await stored_object(world)
-    world.chain.write(deleted={deleted})
-    await world.collect()
-    world.now += DELAY_S
+    deleted = await due_object(world)
     world.node.lag = 1
     with pytest.raises(ChainNotComparable):
         await world.collect()
@@ -258,10 +261,7 @@ async def test_segments_of_a_lost_object_go_when_its_id_is_of_another_primary_no
 async def test_what_waited_before_the_chain_went_back_begins_to_wait_anew(
     world: CollectorWorld,
 ) -> None:
-    deleted = await stored_object(world)
-    world.chain.write(deleted={deleted})
-    await world.collect()
-    world.now += DELAY_S
+    deleted = await due_object(world)
     world.chain.restore(1)
     world.chain.write()
     world.chain.write()
@@ -273,10 +273,7 @@ async def test_what_waited_before_the_chain_went_back_begins_to_wait_anew(
 async def test_another_chain_behind_the_same_address_confirms_nothing(
     world: CollectorWorld,
 ) -> None:
-    deleted = await stored_object(world)
-    world.chain.write(deleted={deleted})
-    await world.collect()
-    world.now += DELAY_S
+    deleted = await due_object(world)
     world.node.first = "another first block"
     with pytest.raises(ChainNotComparable, match="another chain"):
         await world.collect()
@@ -323,10 +320,7 @@ async def test_what_the_chain_has_after_all_does_not_wait_any_longer(
 async def test_what_waits_and_what_was_read_outlive_the_process(tmp_path: Path) -> None:
     world = CollectorWorld(journal=tmp_path / "jobs.sqlite")
     await world.collect()
-    deleted = await stored_object(world)
-    world.chain.write(deleted={deleted})
-    await world.collect()
-    world.now += DELAY_S
+    deleted = await due_object(world)
     world.new_collector()
     assert [one.object_id for one in (await world.collect()).collected] == [deleted]
     await world.journal.close()
@@ -335,10 +329,7 @@ async def test_what_waits_and_what_was_read_outlive_the_process(tmp_path: Path) 
 async def test_a_store_that_fails_leaves_the_object_waiting(
     world: CollectorWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    deleted = await stored_object(world)
-    world.chain.write(deleted={deleted})
-    await world.collect()
-    world.now += DELAY_S
+    deleted = await due_object(world)
 
     def fail(key: ColumnKey) -> None:
         raise StoreError("the disk is gone", SECONDARIES[3])
@@ -353,10 +344,7 @@ async def test_a_store_that_fails_leaves_the_object_waiting(
 
 
 async def test_it_runs_by_itself_until_it_is_closed(world: CollectorWorld) -> None:
-    deleted = await stored_object(world)
-    world.chain.write(deleted={deleted})
-    await world.collect()
-    world.now += DELAY_S
+    deleted = await due_object(world)
     running = asyncio.create_task(world.collector.run())
     await eventually(lambda: not world.columns(deleted))
     await world.collector.close()

@@ -43,10 +43,27 @@ async def chain_at(home: Path) -> AsyncIterator[RunningChain]:
         yield chain
 
 
+@asynccontextmanager
+async def chain_behind(
+    endpoint: MovableEndpoint, home: Path, blocks: int
+) -> AsyncIterator[RunningChain]:
+    """What is asked at the endpoint from now on; it has made so many blocks more."""
+    async with chain_at(home) as chain:
+        endpoint.move_to(chain.endpoint)
+        await make_blocks(chain, blocks)
+        yield chain
+
+
 async def make_blocks(chain: RunningChain, count: int) -> None:
     for _ in range(count):
         chain.node.make_block()
     await asyncio.sleep(0)
+
+
+async def make_chain_and_copy(home: Path, copy: Path, blocks: int) -> None:
+    async with chain_at(home) as chain:
+        await make_blocks(chain, blocks)
+    shutil.copytree(home, copy)
 
 
 @pytest.fixture
@@ -95,13 +112,8 @@ async def test_a_chain_put_back_lags_until_it_has_other_blocks_and_then_went_bac
     tmp_path: Path, endpoint: MovableEndpoint, follower: Follower
 ) -> None:
     client = follower()
-    async with chain_at(tmp_path / "chain") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 2)
-    shutil.copytree(tmp_path / "chain", tmp_path / "copy")
-    async with chain_at(tmp_path / "chain") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 3)
+    await make_chain_and_copy(tmp_path / "chain", tmp_path / "copy", 2)
+    async with chain_behind(endpoint, tmp_path / "chain", 3):
         await client.latest_height()
     async with chain_at(tmp_path / "copy") as chain:
         endpoint.move_to(chain.endpoint)
@@ -120,17 +132,10 @@ async def test_a_chain_put_back_lags_until_it_has_other_blocks_and_then_went_bac
 async def test_a_later_process_knows_what_was_seen_before(
     tmp_path: Path, endpoint: MovableEndpoint, follower: Follower
 ) -> None:
-    async with chain_at(tmp_path / "chain") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 1)
-    shutil.copytree(tmp_path / "chain", tmp_path / "copy")
-    async with chain_at(tmp_path / "chain") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 5)
+    await make_chain_and_copy(tmp_path / "chain", tmp_path / "copy", 1)
+    async with chain_behind(endpoint, tmp_path / "chain", 5):
         history = await follower().known_chain()
-    async with chain_at(tmp_path / "copy") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 20)
+    async with chain_behind(endpoint, tmp_path / "copy", 20):
         with pytest.raises(ChainRolledBack):
             await follower(history=history).head_bucket("bucket")
 
@@ -139,19 +144,13 @@ async def test_who_may_go_on_follows_the_chain_that_went_back(
     tmp_path: Path, endpoint: MovableEndpoint, follower: Follower
 ) -> None:
     client = follower()
-    async with chain_at(tmp_path / "chain") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 2)
+    async with chain_behind(endpoint, tmp_path / "chain", 2):
         await client.latest_height()
     shutil.copytree(tmp_path / "chain", tmp_path / "copy")
-    async with chain_at(tmp_path / "chain") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 3)
+    async with chain_behind(endpoint, tmp_path / "chain", 3):
         assert await client.accept_rollback() is None
         await client.latest_height()
-    async with chain_at(tmp_path / "copy") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 8)
+    async with chain_behind(endpoint, tmp_path / "copy", 8):
         assert await client.accept_rollback() == 3
         assert await client.latest_height() == 11
         assert (await client.known_chain()).height == 11
@@ -161,13 +160,9 @@ async def test_a_chain_that_was_begun_anew_is_another_one_and_is_never_accepted(
     tmp_path: Path, endpoint: MovableEndpoint, follower: Follower
 ) -> None:
     client = follower()
-    async with chain_at(tmp_path / "chain") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 3)
+    async with chain_behind(endpoint, tmp_path / "chain", 3):
         await client.latest_height()
-    async with chain_at(tmp_path / "other") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 9)
+    async with chain_behind(endpoint, tmp_path / "other", 9):
         with pytest.raises(AnotherChain):
             await client.head_object("bucket", "object")
         with pytest.raises(AnotherChain):
@@ -179,10 +174,7 @@ async def test_answers_from_a_node_that_lags_are_not_believed_and_it_may_catch_u
 ) -> None:
     """Without asking for blocks: each answer says how old it is."""
     client = follower(NEVER_AGAIN)
-    async with chain_at(tmp_path / "chain") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 2)
-    shutil.copytree(tmp_path / "chain", tmp_path / "lagging")
+    await make_chain_and_copy(tmp_path / "chain", tmp_path / "lagging", 2)
     async with chain_at(tmp_path / "chain") as chain, chain_at(tmp_path / "lagging") as lagging:
         endpoint.move_to(chain.endpoint)
         await make_blocks(chain, 2)
@@ -200,10 +192,7 @@ async def test_a_node_that_catches_up_in_time_is_waited_for(
     tmp_path: Path, endpoint: MovableEndpoint, follower: Follower
 ) -> None:
     client = follower(FollowSettings(confirm_every_s=1e-9, lag_patience_s=30.0, lag_poll_s=0.01))
-    async with chain_at(tmp_path / "chain") as chain:
-        endpoint.move_to(chain.endpoint)
-        await make_blocks(chain, 2)
-    shutil.copytree(tmp_path / "chain", tmp_path / "lagging")
+    await make_chain_and_copy(tmp_path / "chain", tmp_path / "lagging", 2)
     async with chain_at(tmp_path / "chain") as chain, chain_at(tmp_path / "lagging") as lagging:
         endpoint.move_to(chain.endpoint)
         await make_blocks(chain, 2)

@@ -43,6 +43,19 @@ async def network(tmp_path: Path) -> AsyncIterator[WholeNetwork]:
         yield network
 
 
+async def begin(network: WholeNetwork) -> None:
+    """Its Collector knows the chain as it is before anything is put."""
+    await network.start()
+    await network.live.collector.collect(dry_run=False)
+
+
+async def put_two(network: WholeNetwork) -> int:
+    """``photo.jpg``, to be deleted, and ``kept.jpg``, whose id is returned."""
+    await network.put(PAYLOAD)
+    kept: int = (await network.put(OTHER, "kept.jpg"))["object_id"]
+    return kept
+
+
 async def collected(network: WholeNetwork) -> list[Collected]:
     """By passes that go on until nothing waits."""
     found: list[Collected] = []
@@ -71,10 +84,8 @@ def stored(network: WholeNetwork, object_id: int) -> int:
 async def test_a_deleted_object_leaves_every_store_and_its_neighbour_stays(
     network: WholeNetwork,
 ) -> None:
-    await network.start()
-    await network.live.collector.collect(dry_run=False)
-    await network.put(PAYLOAD)
-    kept = (await network.put(OTHER, "kept.jpg"))["object_id"]
+    await begin(network)
+    kept = await put_two(network)
     deleted = await delete(network)
     assert stored(network, deleted) == 7
     (gone,) = await collected(network)
@@ -88,8 +99,7 @@ async def test_a_deleted_object_leaves_every_store_and_its_neighbour_stays(
 async def test_the_status_of_a_deleted_object_says_so_before_and_after_it_is_collected(
     network: WholeNetwork,
 ) -> None:
-    await network.start()
-    await network.live.collector.collect(dry_run=False)
+    await begin(network)
     await network.put(PAYLOAD)
     await delete(network)
     async with network.client() as client:
@@ -104,8 +114,7 @@ async def test_the_status_of_a_deleted_object_says_so_before_and_after_it_is_col
 async def test_an_object_put_anew_under_an_old_name_has_an_id_and_pieces_of_its_own(
     network: WholeNetwork,
 ) -> None:
-    await network.start()
-    await network.live.collector.collect(dry_run=False)
+    await begin(network)
     await network.put(PAYLOAD)
     deleted = await delete(network)
     status = await network.put(OTHER)
@@ -128,8 +137,7 @@ async def test_a_finished_group_of_a_secondary_that_was_replaced_is_collected(
             return LyingReceiver(receiver, "signature") if sp_address == liar else receiver
 
         network.decorate = lie
-        await network.start()
-        await network.live.collector.collect(dry_run=False)
+        await begin(network)
         for name in (f"photo-{i}.jpg" for i in count()):
             status = await network.put(PAYLOAD, name)
             if status["replaced"]:  # else the liar came too late to be asked for a group
@@ -183,10 +191,8 @@ async def test_a_job_that_is_being_driven_ends_when_its_object_is_cancelled(
 async def test_what_was_deleted_during_an_outage_is_collected_after_it(
     network: WholeNetwork,
 ) -> None:
-    await network.start()
-    await network.live.collector.collect(dry_run=False)
-    await network.put(PAYLOAD)
-    kept = (await network.put(OTHER, "kept.jpg"))["object_id"]
+    await begin(network)
+    kept = await put_two(network)
     await network.live.collector.collect(dry_run=False)
     await network.kill()
     chain = RpcChainClient(network.chain.endpoint)
@@ -204,8 +210,7 @@ async def test_what_an_sp_discontinues_is_collected_once_the_chain_has_deleted_i
     tmp_path: Path,
 ) -> None:
     async with whole_network(tmp_path, discontinue_confirm_period=1) as network:
-        await network.start()
-        await network.live.collector.collect(dry_run=False)
+        await begin(network)
         object_id = (await network.put(PAYLOAD))["object_id"]
         chain = RpcChainClient(network.chain.endpoint)
         async with network.client() as client:
@@ -261,10 +266,8 @@ async def test_du_tells_where_the_bytes_are_and_what_will_come_back(
     network: WholeNetwork,
 ) -> None:
     network.collector = CollectorSettings(delay_s=3600.0)
-    await network.start()
-    await network.live.collector.collect(dry_run=False)
-    await network.put(PAYLOAD)
-    await network.put(OTHER, "kept.jpg")
+    await begin(network)
+    await put_two(network)
     await delete(network)
     await network.live.collector.collect(dry_run=False)
     pieces = FileLocation(network.folder / "pieces", durable=False)
