@@ -50,6 +50,7 @@ class Outcome:
     @property
     def document(self) -> dict[str, Any]:
         """The one JSON document on stdout."""
+        assert self.stdout, self
         document: dict[str, Any] = json.loads(self.stdout)
         return document
 

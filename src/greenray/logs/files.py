@@ -6,7 +6,7 @@ import logging
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
@@ -73,7 +73,8 @@ class BoundedFile(RotatingFileHandler):
     def close(self) -> None:
         for summary in self._repeats.rest(time.time()):
             super().emit(summary)
-        super().close()
+        with suppress(OSError):  # as above: lines that had no room are written again here
+            super().close()
 
 
 class BoundedStream(logging.StreamHandler):  # type: ignore[type-arg]
