@@ -14,18 +14,12 @@ import pytest
 import greenray
 from greenray.protocol.errors import JournalDamaged, JournalMissing
 from greenray.storage.journal_file import check_journal
-from tests.support.cli import SEGMENT_SIZE_BYTES, Surroundings, start_network
+from tests.support.cli import SEGMENT_SIZE_BYTES, Surroundings, databases, start_network
 
 CHAIN = {"block_interval_s": 0.1, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}}
 PAYLOAD = random.Random(17).randbytes(3 * SEGMENT_SIZE_BYTES + 11)
 
 pytestmark = pytest.mark.timeout(300)
-
-
-def databases(state_dir: Path) -> list[str]:
-    """The files of all databases that are there."""
-    names = (*state_dir.glob("jobs.sqlite*"), *(state_dir / "chain").glob("chain.sqlite*"))
-    return sorted(path.name for path in names)
 
 
 def home_of(surroundings: Surroundings) -> psutil.Process:
@@ -54,19 +48,19 @@ def start(state_dir: Path, *, new_journal: bool = False) -> greenray.Network:
     )
 
 
-# --- on Ray, with the command --------------------------------------------------------------------
+# --- on Ray --------------------------------------------------------------------------------------
+# tests/e2e/test_up_and_down.py ends others in order, and looks at what they leave.
 
 
-@pytest.mark.parametrize("owner", ["answers", "was killed", "is stopped"])
+@pytest.mark.parametrize("owner", ["was killed", "is stopped"])
 def test_after_down_each_database_is_one_file(
     surroundings: Surroundings, file: Path, owner: str
 ) -> None:
     assert surroundings.run("up", "--detach").exit_code == 0
-    put = surroundings.run("put", "--wait", "uploaded", file, "album/photo.jpg")
+    put = surroundings.call("put", "--wait", "uploaded", file, "album/photo.jpg")
     assert put.exit_code == 0
     home = home_of(surroundings)
-    if owner != "answers":
-        home.send_signal(signal.SIGSTOP)
+    home.send_signal(signal.SIGSTOP)
     if owner == "was killed":
         home.kill()
     assert surroundings.run("down").exit_code == 0
@@ -74,72 +68,59 @@ def test_after_down_each_database_is_one_file(
     assert check_journal(surroundings.state_dir / "jobs.sqlite", thorough=True).jobs == 1
 
 
-def test_after_an_interrupt_each_database_is_one_file(
+def test_a_lost_journal_is_replaced_only_when_that_is_wanted(
     surroundings: Surroundings, file: Path
 ) -> None:
-    network = start_network(surroundings)
-    network.answer("put", file, "album/photo.jpg")
-    ended = network.stop(signal.SIGINT)
-    assert (ended.exit_code, ended.stderr.splitlines()[-1]) == (0, "stopping")
-    assert databases(surroundings.state_dir) == ["chain.sqlite", "jobs.sqlite"]
+    with start(surroundings.state_dir) as network:
+        network.put(PAYLOAD, "album/photo.jpg")
+    (surroundings.state_dir / "jobs.sqlite").unlink()
+    for run, *arguments in ((surroundings.call, "up"), (surroundings.run, "up", "--detach")):
+        error = run(*arguments, "--json")
+        assert error.document["error"]["reason"] == "journal-missing"
+        assert "greenray up --new-journal" in error.document["error"]["message"]
+        psutil.wait_procs(surroundings.processes())
+    assert databases(surroundings.state_dir) == ["chain.sqlite"]
+    up = start_network(surroundings, "--new-journal")
+    up.answer("put", file, "album/other.jpg")
+    up.stop()
+    assert surroundings.call("up", "--new-journal", "--json").error["reason"] == "invalid-setting"
+
+
+# --- in one process ------------------------------------------------------------------------------
 
 
 def test_a_backup_of_a_running_network_is_restored_and_its_objects_are_read(
-    surroundings: Surroundings, file: Path, tmp_path: Path
+    surroundings: Surroundings, tmp_path: Path
 ) -> None:
     backup, journal = tmp_path / "backup.sqlite", surroundings.state_dir / "jobs.sqlite"
-    network = start_network(surroundings)
-    network.answer("put", file, "album/photo.jpg")
-    made = network.answer("journal", "backup", backup)
-    assert (made["path"], made["jobs"], made["unfinished"]) == (str(backup), 1, 0)
-    again = network.run("journal", "backup", backup, "--json").error
-    assert again["reason"] == "invalid-input"
-    assert network.answer("journal", "check")["integrity_records"] == 7
-    running = network.run("journal", "restore", backup, "--json").error
-    assert running["reason"] == "already-running"
-    assert "greenray down" in running["message"]
-    network.stop()
+    with start(surroundings.state_dir) as network:
+        network.put(PAYLOAD, "album/photo.jpg")
+        made = surroundings.call("journal", "backup", backup, "--json").document
+        assert (made["path"], made["jobs"], made["unfinished"]) == (str(backup), 1, 0)
+        again = surroundings.call("journal", "backup", backup, "--json").error
+        assert again["reason"] == "invalid-input"
+        checked = surroundings.call("journal", "check", "--json").document
+        assert checked["integrity_records"] == 7
+        running = surroundings.call("journal", "restore", backup, "--json").error
+        assert running["reason"] == "already-running"
+        assert "greenray down" in running["message"]
 
     data = journal.read_bytes()
     journal.write_bytes(data[: len(data) // 2])
-    assert surroundings.run("journal", "check", "--json").error["reason"] == "journal-damaged"
-    refused = surroundings.run("up", "--json").error
+    assert surroundings.call("journal", "check", "--json").error["reason"] == "journal-damaged"
+    refused = surroundings.call("up", "--json").error
     assert refused["reason"] == "journal-damaged"
     assert f"{journal}: the journal is damaged" in refused["message"]
     assert "greenray journal restore FILE" in refused["message"]
     assert surroundings.processes() == []
 
-    restored = surroundings.run("journal", "restore", backup, "--json")
+    restored = surroundings.call("journal", "restore", backup, "--json")
     assert restored.document == made | {"path": str(journal)}
     [kept] = surroundings.state_dir.glob("jobs.sqlite.before-*")
     assert kept.stat().st_size == len(data) // 2
     assert str(kept) in restored.stderr
-    network = start_network(surroundings)
-    network.answer("get", "album/photo.jpg", tmp_path / "copy")
-    assert (tmp_path / "copy").read_bytes() == PAYLOAD
-    network.stop()
-
-
-def test_a_lost_journal_is_replaced_only_when_that_is_wanted(
-    surroundings: Surroundings, file: Path
-) -> None:
-    network = start_network(surroundings)
-    network.answer("put", file, "album/photo.jpg")
-    network.stop()
-    (surroundings.state_dir / "jobs.sqlite").unlink()
-    for arguments in (["up"], ["up", "--detach"]):
-        error = surroundings.run(*arguments, "--json")
-        assert error.document["error"]["reason"] == "journal-missing"
-        assert "greenray up --new-journal" in error.document["error"]["message"]
-        psutil.wait_procs(surroundings.processes())
-    assert databases(surroundings.state_dir) == ["chain.sqlite"]
-    network = start_network(surroundings, "--new-journal")
-    network.answer("put", file, "album/other.jpg")
-    network.stop()
-    assert surroundings.run("up", "--new-journal", "--json").error["reason"] == "invalid-setting"
-
-
-# --- in one process, from Python -----------------------------------------------------------------
+    with start(surroundings.state_dir) as network:
+        assert network.get("album/photo.jpg") == PAYLOAD
 
 
 def test_a_network_in_one_process_leaves_each_database_as_one_file(tmp_path: Path) -> None:

@@ -13,8 +13,12 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.support.cli import SMALL_NETWORK, Running, Surroundings, start_network
+from greenray.storage.journal_file import check_journal
+from tests.support.cli import SMALL_NETWORK, Running, Surroundings, databases, start_network
 from tests.support.small_disk import small_disk
+from tests.support.waiting import until
+
+pytestmark = pytest.mark.timeout(300)
 
 OTHER_RAY = """
 import os, sys
@@ -63,10 +67,14 @@ def test_a_detached_network_is_stopped_by_down_and_another_ray_cluster_is_left_a
         up = surroundings.run("up", "--detach", "--json")
         assert up.exit_code == 0, up
         assert up.document == surroundings.run("status", "--json").document
-        put = surroundings.run("put", file, "album/photo.jpg", "--json")
+        put = surroundings.call("put", file, "album/photo.jpg", "--json")
         assert put.document["state"] == "SEAL_OBJECT_DONE"
+        begun = surroundings.call("put", "--wait", "uploaded", file, "album/late.jpg")
+        assert begun.exit_code == 0
         down = surroundings.run("down", "--json")
         assert (down.exit_code, down.document) == (0, {"stopped": up.document["pid"]})
+        assert databases(surroundings.state_dir) == ["chain.sqlite", "jobs.sqlite"]
+        assert check_journal(surroundings.state_dir / "jobs.sqlite", thorough=True).jobs == 2
         assert surroundings.processes() == []
         assert surroundings.run("down", "--json").error["reason"] == "not-running"
         assert all(process.is_running() for process in neighbours)
@@ -82,12 +90,12 @@ def test_after_a_kill_of_up_alone_the_next_up_ends_what_was_left_and_seals(
     put = first.answer("put", "--wait", "uploaded", file, "album/photo.jpg")
     first.stop(signal.SIGKILL)
     left = surroundings.processes()
-    assert surroundings.run("status", "--json").error["reason"] == "not-running"
+    assert surroundings.call("status", "--json").error["reason"] == "not-running"
 
     second = start_network(surroundings)
     _, alive = psutil.wait_procs(left, timeout=0)
     assert alive == []
-    sealed = surroundings.run("status", "--watch", "album/photo.jpg", "--json").document
+    sealed = surroundings.call("status", "--watch", "album/photo.jpg", "--json").document
     assert (sealed["object_id"], sealed["state"]) == (put["object_id"], "SEAL_OBJECT_DONE")
     [seal] = second.seal_transactions()
     assert seal["hash"] == sealed["seal_tx_hash"]
@@ -97,6 +105,7 @@ def test_after_a_kill_of_up_alone_the_next_up_ends_what_was_left_and_seals(
     ended = second.stop(signal.SIGINT)
     assert (ended.exit_code, ended.stdout) == (0, "")
     assert ended.stderr.splitlines()[-1] == "stopping"
+    assert databases(surroundings.state_dir) == ["chain.sqlite", "jobs.sqlite"]
     assert surroundings.processes() == []
 
 
@@ -110,7 +119,7 @@ def test_up_that_is_interrupted_while_it_starts_leaves_nothing(
     assert (ended.exit_code, ended.stdout) == (1, "")
     assert ended.stderr.splitlines()[-1] == "stopped while starting"
     assert surroundings.processes() == []
-    assert surroundings.run("status", "--json").error["reason"] == "not-running"
+    assert surroundings.call("status", "--json").error["reason"] == "not-running"
 
 
 @pytest.fixture
@@ -139,14 +148,14 @@ def test_a_demo_that_is_interrupted_leaves_nothing(
 
 
 def test_a_misspelt_setting_starts_nothing(surroundings: Surroundings) -> None:
-    error = surroundings.run("up", "--json", GREENRAY_SPSS="9").error
+    error = surroundings.call("up", "--json", GREENRAY_SPSS="9").error
     assert error["reason"] == "invalid-setting"
     assert "GREENRAY_SPSS" in error["message"]
     assert "did you mean GREENRAY_SPS?" in error["message"]
 
     surroundings.write_settings({**SMALL_NETWORK, "chian": {"port": 1}})
     for arguments in (["up"], ["up", "--detach"], ["demo", "--size", "1KiB"]):
-        error = surroundings.run(*arguments, "--json").error
+        error = surroundings.call(*arguments, "--json").error
         assert error["reason"] == "invalid-setting"
         assert "greenray.yaml" in error["message"]
         assert "chian" in error["message"]
@@ -156,11 +165,11 @@ def test_a_misspelt_setting_starts_nothing(surroundings: Surroundings) -> None:
 def test_an_unknown_dialect_starts_nothing(surroundings: Surroundings) -> None:
     home = surroundings.folder / "home"
     for arguments in (["up"], ["demo", "--size", "1KiB"], ["bench", "seal", "--quick"]):
-        error = surroundings.run(*arguments, "--json", GREENRAY_CHAIN__DIALECT="nonsense").error
+        error = surroundings.call(*arguments, "--json", GREENRAY_CHAIN__DIALECT="nonsense").error
         assert error["reason"] == "invalid-setting"
         assert "'nonsense'" in error["message"]
         assert "Use one of v0_2" in error["message"]
-    served = surroundings.run(
+    served = surroundings.call(
         *("chain", "serve", "--port", "0"), "--home", home, "--dialect", "nonsense"
     )
     assert served.exit_code == 1
@@ -180,7 +189,7 @@ def test_an_unknown_dialect_starts_nothing(surroundings: Surroundings) -> None:
 def test_pieces_in_a_place_that_cannot_be_start_nothing(
     surroundings: Surroundings, url: str, named: str
 ) -> None:
-    error = surroundings.run("up", "--json", GREENRAY_PIECES__URL=url).error
+    error = surroundings.call("up", "--json", GREENRAY_PIECES__URL=url).error
     assert error["reason"] == "invalid-setting"
     assert named in error["message"]
     assert surroundings.processes() == []
@@ -206,7 +215,7 @@ def test_a_state_directory_that_cannot_be_made_is_named(
 ) -> None:
     (tmp_path / "file").touch()
     state_dir = str(tmp_path / "file" / "state")
-    error = surroundings.run("up", *detach, "--json", GREENRAY_STATE_DIR=state_dir).error
+    error = surroundings.call("up", *detach, "--json", GREENRAY_STATE_DIR=state_dir).error
     assert error["reason"] == "store-error"
     assert state_dir in error["message"]
     assert "--state-dir" in error["message"]
@@ -229,5 +238,9 @@ def test_a_small_shared_memory_is_refused_before_anything_is_started(
 
 def _started(surroundings: Surroundings, command: Running, count: int) -> None:
     """Returns once so many processes run."""
-    while len(surroundings.processes()) < count:
+
+    def enough() -> bool:
         assert command.process.poll() is None, command.stderr
+        return len(surroundings.processes()) >= count
+
+    until(enough)
