@@ -66,18 +66,14 @@ def check(
     assert surroundings.processes() == []
 
 
-def test_a_demo_with_random_bytes_and_spare_providers(surroundings: Surroundings) -> None:
-    outcome = surroundings.run("demo", "--size", "1MiB", "--sps", "9", "--json")
-    check(outcome, surroundings)
-    assert outcome.document["payload_size_bytes"] == 1024 * 1024
-    assert "9 storage providers are up" in outcome.stderr
-
-
-def test_a_demo_of_two_and_one_on_four_providers(surroundings: Surroundings) -> None:
+def test_a_demo_of_two_and_one_on_four_providers_stores_random_bytes(
+    surroundings: Surroundings,
+) -> None:
     shape = {"redundant_data_chunk_num": 2, "redundant_parity_chunk_num": 1}
     surroundings.write_settings({**DEMO_SETTINGS, "chain": {"genesis_params": shape}})
     outcome = surroundings.run("demo", "--size", "1MiB", "--sps", "4", "--json")
     check(outcome, surroundings, secondaries=3)
+    assert outcome.document["payload_size_bytes"] == 1024 * 1024
 
 
 def test_a_shape_that_cannot_have_enough_providers_starts_nothing(
@@ -93,14 +89,15 @@ def test_a_shape_that_cannot_have_enough_providers_starts_nothing(
         assert not surroundings.state_dir.exists()
 
 
-def test_a_demo_with_a_file_leaves_the_file_and_no_state(
+def test_a_demo_with_a_file_and_spare_providers_leaves_the_file_and_no_state(
     surroundings: Surroundings, tmp_path: Path
 ) -> None:
     payload = random.Random(9).randbytes(17 * 1024 * 1024 + 5)
     file = tmp_path / "holiday.mp4"
     file.write_bytes(payload)
-    outcome = surroundings.run("demo", "--input", file, "--json")
+    outcome = surroundings.run("demo", "--input", file, "--sps", "9", "--json")
     check(outcome, surroundings, hashlib.sha256(payload).hexdigest())
+    assert "9 storage providers are up" in outcome.stderr
     assert file.read_bytes() == payload
     assert not surroundings.state_dir.exists()
 
