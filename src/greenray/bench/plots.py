@@ -4,132 +4,199 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import StrMethodFormatter
 
 from greenray.bench.ec_plot import draw_ec
-from greenray.bench.records import EVERYTHING
-from greenray.bench.table import case_parts, shared_parts, size_part
-from greenray.display.plot_parts import caption
+from greenray.bench.panels import Group, Line, Measure, panels_of
+from greenray.bench.trust import busy_mark
+from greenray.display.plot_parts import (
+    COLOURS,
+    FLOOR,
+    OURS,
+    SIMULATED,
+    bar_style,
+    caption,
+    left_out_text,
+    legend_patches,
+    mark_figure,
+    notes,
+)
 from greenray.display.units import number
 from greenray.files.whole_file import write_whole
+from greenray.protocol.errors import InvalidInput
 from greenray.storage.direct_io import store_errors
 from greenray.timeline.plot import draw_timeline
 
-_PANELS = {
-    "MB/s": "MB/s of payload (longer is better)",
-    "seals/s": "seals per second (longer is better)",
-    "objects/s": "objects per second (longer is better)",
-    "ms": "milliseconds (shorter is better)",
-    "s": "seconds (shorter is better)",
-    "s/GB": "CPU seconds of all processes per GB of payload (shorter is better)",
-    "bytes": "memory of all processes, MB (shorter is better)",
-}
-"""By unit, from top to bottom; what is in no panel is in the tables only."""
-
-_TITLES = {
-    "hash": "SHA-256: one stream, many, and segments with their pieces",
-    "store": "Piece stores: writing and reading columns",
-    "gateway": "HTTP gateway beside a plain process",
-    "scrub": "Scrubs, beside a plain loop, and beside uploads",
-    "scaling": "What more cores and nodes bring",
-    "seal": "Seals per second",
-    "small": "Small objects: from put to sealed",
-    "bundle": "Small files as one object: whole commands",
-    "pipeline": "Upload to sealed, beside plain processes that do only the unavoidable",
-    "memory": "Peak memory by object size",
-}
-_BY_SIZE = ("hash", "store", "gateway")
-"""What has a panel for each size."""
 _DRAWN_OTHERWISE = {"ec": draw_ec, "timeline": draw_timeline}
-_COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")
 _DOTS_PER_INCH = 90
-_BAR_INCHES = 0.32
-_PANEL_INCHES = 1.0
-_WIDTH_INCHES = 11
+_LINE_INCHES = 0.3
+_GROUP_INCHES = 0.75
+_HEAD_INCHES = 1.7
+_PANEL_INCHES = 2.9
+_LEGEND_INCHES = 2.2
+_LEAST_WIDTH_INCHES = 8.5
+_LABEL_INCHES = 0.075
+"""Of a character."""
+_ROOM_FOR_NUMBERS = 1.25
+_BYTES_PER_MB = 1e6
 
 
-def draw(document: Mapping[str, Any], directory: Path) -> Path:
-    """``<bench>.png`` of one result document. The directory is made if needed.
+def draw(document: Mapping[str, Any], directory: Path, mark: str = "") -> Path:
+    """``<bench>.png`` of one result document. The directory is made if needed. ``mark``: what else
+    than the document says makes it worth less.
 
-    Raises NoSpaceLeft, StoreError.
+    Raises InvalidInput (there is nothing to draw), NoSpaceLeft, StoreError.
     """
-    figure = _DRAWN_OTHERWISE.get(document["bench"], bars)(document)
+    figure = marked(document, mark)
     FigureCanvasAgg(figure)
     path = directory / f"{document['bench']}.png"
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=_DOTS_PER_INCH)
+    figure.savefig(png, format="png", dpi=_DOTS_PER_INCH, edgecolor=figure.get_edgecolor())
     with store_errors(directory, "write the picture"):
         directory.mkdir(parents=True, exist_ok=True)
         write_whole(path, png.getvalue())
     return path
 
 
+def marked(document: Mapping[str, Any], mark: str = "") -> Figure:
+    """The picture, with all that makes it worth less. Raises InvalidInput."""
+    figure = _DRAWN_OTHERWISE.get(document["bench"], bars)(document)
+    marks = [told for told in (busy_mark(document["environment"]), mark) if told]
+    mark_figure(figure, marks)
+    return figure
+
+
 def bars(document: Mapping[str, Any]) -> Figure:
-    """One panel per unit, one bar per row."""
-    panels = _panels(document)
-    heights = [_PANEL_INCHES + _BAR_INCHES * len(rows) for _, rows in panels]
-    figure = Figure(figsize=(_WIDTH_INCHES, sum(heights) + 1.0), layout="constrained")
-    axes = figure.subplots(len(panels), 1, height_ratios=heights, squeeze=False)[:, 0]
-    shared = shared_parts(row for _, rows in panels for row in rows)
-    subtitle = f"\n{', '.join(shared)}" if shared else ""
-    figure.suptitle(_TITLES.get(document["bench"], document["bench"]) + subtitle)
-    for axis, (axis_label, rows) in zip(axes, panels, strict=True):
-        _panel(axis, axis_label, rows, shared)
-    figure.supxlabel(
-        caption(document, "bars are medians, dots single ones"), fontsize=8, color="0.35"
+    """A row of panels for each group of cases, a panel for each of its measures, a bar for each
+    case. Raises InvalidInput: there is no case."""
+    panels = panels_of(document)
+    if not panels.groups:
+        raise InvalidInput("there is nothing to draw", f"bench {document['bench']}")
+    heights = [_GROUP_INCHES + _LINE_INCHES * len(group.lines) for group in panels.groups]
+    longest = max(len(line.label) for group in panels.groups for line in group.lines)
+    columns = max(len(group.measures) for group in panels.groups)
+    patches = legend_patches(
+        who_of(line.any_row) for group in panels.groups for line in group.lines
+    )
+    legend_inches = _LEGEND_INCHES if len(patches) > 1 else 0.0
+    panels_inches = _LABEL_INCHES * longest + _PANEL_INCHES * columns
+    width = max(_LEAST_WIDTH_INCHES, panels_inches) + legend_inches
+    figure = Figure(figsize=(width, sum(heights) + _HEAD_INCHES), layout="constrained")
+    figure.set_layout_engine("constrained", w_pad=0.08, h_pad=0.08)
+    axes = figure.subplots(
+        len(heights), columns, height_ratios=heights, squeeze=False, sharey="row"
+    )
+    for of_group, group in zip(axes, panels.groups, strict=True):
+        _draw_group(of_group, group, panels.measures)
+    shared = f"\n{', '.join(panels.shared)}" if panels.shared else ""
+    figure.suptitle(panels.title + shared, fontsize=12)
+    if legend_inches:
+        figure.legend(handles=patches, loc="outside right upper", fontsize=9, frameon=False)
+    logarithmic = any(m.logarithmic for m in panels.measures)
+    bars_are = "bars (diamonds where an axis is logarithmic)" if logarithmic else "bars"
+    notes(
+        figure,
+        caption(document, f"{bars_are} are medians, dots single ones"),
+        left_out_text(panels.left_out, width),
     )
     return figure
 
 
-def _panels(document: Mapping[str, Any]) -> list[tuple[str, list[Mapping[str, Any]]]]:
-    """(axis label, rows) by unit and, where sizes are not what is compared, by size."""
-    of_cases = [row for row in document["rows"] if row["kind"] != EVERYTHING.kind]
-    panels: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
-    for row in of_cases:
-        if row["unit"] in _PANELS:
-            part = size_part(row) if document["bench"] in _BY_SIZE else ""
-            panels.setdefault((row["unit"], part), []).append(row)
-    by_unit = sorted(panels.items(), key=lambda item: list(_PANELS).index(item[0][0]))
-    return [
-        (f"{part}: {_PANELS[unit]}" if part else _PANELS[unit], rows)
-        for (unit, part), rows in by_unit
-    ]
+def _draw_group(axes: Sequence[Axes], group: Group, measures: Sequence[Measure]) -> None:
+    """Panels that there are more of in other groups stay empty."""
+    for axis, position in zip_longest(axes, group.measures):
+        if position is None:
+            axis.set_axis_off()
+        else:
+            _panel(axis, measures[position], group.lines, position)
+    axes[0].set_yticks(range(len(group.lines)), [line.label for line in group.lines], fontsize=9)
+    axes[0].set_ylim(len(group.lines) - 0.5, -0.5)
+    if group.name:
+        axes[0].set_title(f"{group.name}\n{axes[0].get_title()}", fontsize=10)
 
 
-def _panel(
-    axis: Axes, axis_label: str, rows: Sequence[Mapping[str, Any]], shared: Sequence[str]
-) -> None:
-    kinds = list(dict.fromkeys(row["kind"] for row in rows))
-    metrics = {row["metric"] for row in rows}
-    scale = 1e-6 if rows[0]["unit"] == "bytes" else 1.0
-    largest = max(row["maximum"] for row in rows) * scale
-    for position, row in enumerate(rows):
-        median, low, high = (row[name] * scale for name in ("median", "minimum", "maximum"))
-        colour = _COLOURS[kinds.index(row["kind"]) % len(_COLOURS)]
-        axis.barh(position, median, color=colour, height=0.62, alpha=0.75)
-        axis.hlines(position, low, high, color="black", linewidth=1.2)
-        repeats = [value * scale for value in row["values"]]
-        axis.plot(repeats, [position] * len(repeats), "o", color="black", markersize=2.5)
-        axis.text(high + 0.01 * largest, position, number(median), va="center", fontsize=9)
-    axis.set_yticks(
-        range(len(rows)),
-        [_label(row, shared, with_metric=len(metrics) > 1) for row in rows],
+def who_of(row: Mapping[str, Any]) -> str:
+    """Who did the work: one of ``COLOURS``."""
+    kind = str(row["kind"])
+    if kind.startswith(SIMULATED):
+        return SIMULATED
+    if kind.startswith("floor") or ", floor" in kind or kind == "chain alone":
+        return FLOOR
+    return row["worker_kind"] if row["worker_kind"] in COLOURS else OURS
+
+
+def _panel(axis: Axes, measure: Measure, lines: Sequence[Line], position: int) -> None:
+    if measure.logarithmic:
+        axis.set_xscale("log")
+        axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    for place, line in enumerate(lines):
+        if position in line.rows:
+            _bar(axis, measure, place, line.rows[position])
+    _reference(axis, measure)
+    axis.set_title(measure.title, fontsize=10)
+    axis.set_xlabel(measure.axis, fontsize=9)
+    axis.grid(axis="x", alpha=0.3)
+    _limit(axis, measure, [line.rows[position] for line in lines if position in line.rows])
+
+
+def _bar(axis: Axes, measure: Measure, place: int, row: Mapping[str, Any]) -> None:
+    scale = _scale(measure)
+    median, low, high = (row[name] * scale for name in ("median", "minimum", "maximum"))
+    repeats = [value * scale for value in row["values"]]
+    style = bar_style(who_of(row))
+    if measure.logarithmic:
+        axis.plot([median], [place], "D", color=style["facecolor"], markersize=8)
+    else:
+        axis.barh(place, median, height=0.62, **style)
+    axis.hlines(place, low, high, color="black", linewidth=1.2)
+    axis.plot(repeats, [place] * len(repeats), "o", color="black", markersize=2.5)
+    axis.annotate(
+        number(median),
+        (high, place),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
         fontsize=9,
     )
-    axis.invert_yaxis()
-    axis.set_xlim(0, largest * 1.12)
-    axis.set_xlabel(axis_label)
-    axis.grid(axis="x", alpha=0.3)
 
 
-def _label(row: Mapping[str, Any], shared: Sequence[str], *, with_metric: bool) -> str:
-    hidden = {*shared, size_part(row)} if row["bench"] in _BY_SIZE else {*shared}
-    case = ", ".join(part for part in case_parts(row) if part not in hidden)
-    if not with_metric:
-        return case or row["metric"]
-    return f"{case}: {row['metric']}" if case else row["metric"]
+def _reference(axis: Axes, measure: Measure) -> None:
+    if measure.reference is None:
+        return
+    at, what = measure.reference
+    axis.axvline(at, color="0.25", linestyle="--", linewidth=1.2)
+    axis.annotate(
+        what,
+        (at, 0),
+        xycoords=("data", "axes fraction"),
+        xytext=(-3, 4),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
+        color="0.25",
+        bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1},
+    )
+
+
+def _limit(axis: Axes, measure: Measure, rows: Sequence[Mapping[str, Any]]) -> None:
+    """From zero, where it is not logarithmic, and with room for the numbers at the bars."""
+    scale = _scale(measure)
+    largest = max(row["maximum"] for row in rows) * scale
+    if measure.reference is not None:
+        largest = max(largest, measure.reference[0])
+    if measure.logarithmic:
+        smallest = min(row["minimum"] for row in rows) * scale
+        axis.set_xlim(smallest / 1.6, largest * 4)
+    elif largest > 0:
+        axis.set_xlim(0, largest * _ROOM_FOR_NUMBERS)
+
+
+def _scale(measure: Measure) -> float:
+    return 1 / _BYTES_PER_MB if measure.unit == "bytes" else 1.0

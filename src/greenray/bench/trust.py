@@ -70,7 +70,24 @@ def _cores(count: int) -> str:
 
 def machine_marks(documents: Sequence[Mapping[str, Any]]) -> list[str]:
     """What differs between the machines of results that are read together, a line for each part."""
-    marks = []
+    return [
+        f"results of several machines, {name}: "
+        + "; ".join(f"{text} ({', '.join(of)})" for text, of in having.items())
+        for name, having in _differing_machines(documents).items()
+    ]
+
+
+def several_machines_mark(documents: Sequence[Mapping[str, Any]]) -> str:
+    """The same for a picture of one of them; empty when all are of one machine."""
+    differing = ", ".join(_differing_machines(documents))
+    return f"other results beside it are of another machine ({differing})" if differing else ""
+
+
+def _differing_machines(
+    documents: Sequence[Mapping[str, Any]],
+) -> dict[str, dict[str, list[str]]]:
+    """By name of what differs: which benchmarks have which value."""
+    found = {}
     for name in _MACHINE:
         having: dict[str, list[str]] = {}
         for document in documents:
@@ -78,9 +95,8 @@ def machine_marks(documents: Sequence[Mapping[str, Any]]) -> list[str]:
                 text = _machine_text(name, document["environment"][name])
                 having.setdefault(text, []).append(document["bench"])
         if len(having) > 1:
-            told = "; ".join(f"{text} ({', '.join(of)})" for text, of in having.items())
-            marks.append(f"results of several machines, {name}: {told}")
-    return marks
+            found[name] = having
+    return found
 
 
 def _machine_text(name: str, value: Any) -> str:

@@ -412,9 +412,14 @@ def plot(
     with reporting_errors(as_json=False):
         from greenray.bench.plots import draw
         from greenray.bench.records import read_results
+        from greenray.bench.trust import several_machines_mark
 
-        for document in read_results(results):
-            note(f"drawn: {draw(document, out)}")
+        documents = read_results(results)
+        mark = several_machines_mark(documents)
+        for document in documents:
+            note(f"drawn: {draw(document, out, mark)}")
+        if mark:
+            note(f"warning: {results} has results of several machines")
 
 
 @app.command()

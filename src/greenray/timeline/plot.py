@@ -16,8 +16,11 @@ from greenray.timeline.values import StageRow, Timeline
 _ROW_INCHES = 0.22
 _WIDTH_INCHES = 12
 _HEAD_INCHES = 3.2
-_ONCE_COLOUR = "0.35"
-_IDLE_COLOUR = "#D55E00"
+_ONCE_COLOUR = "0.2"
+_IDLE_COLOUR = "#B8A9C9"
+_BATCH_COLOURS = "Purples"
+_LIGHTEST = 0.35
+"""Batches are shades of one colour, which means nothing else in any picture: light is early."""
 _STATE_COLOURS = ("0.75", "0.87")
 
 
@@ -31,7 +34,9 @@ def draw_timeline(document: Mapping[str, Any]) -> Figure:
     _draw_stages(stages, rows, timeline.batches)
     _draw_idle(idle, timeline)
     idle.set_xlim(0, timeline.end_s)
-    idle.set_xlabel("seconds; a colour is a batch, grey is what is done once")
+    idle.set_xlabel(
+        "seconds; a shade of purple is a batch, later ones are darker, black is what is done once"
+    )
     figure.suptitle(
         f"One object of {size(timeline.payload_size_bytes)} in {timeline.batches} batches, "
         "from its first byte to the seal"
@@ -51,13 +56,13 @@ def _draw_states(axes: Axes, timeline: Timeline) -> None:
 
 
 def _draw_stages(axes: Axes, rows: Sequence[StageRow], batches: int) -> None:
-    colours = colormaps["turbo"]
+    colours = colormaps[_BATCH_COLOURS]
     for position, row in enumerate(rows):
         axes.broken_barh(
             [(span.start_s, span.end_s - span.start_s) for span in row.spans],
             (position - 0.4, 0.8),
             facecolors=[
-                _ONCE_COLOUR if span.batch is None else colours((span.batch + 0.5) / batches)
+                _ONCE_COLOUR if span.batch is None else colours(_shade(span.batch, batches))
                 for span in row.spans
             ],
             edgecolor="white",
@@ -66,6 +71,10 @@ def _draw_stages(axes: Axes, rows: Sequence[StageRow], batches: int) -> None:
     axes.set_yticks(range(len(rows)), [row.label for row in rows], fontsize=8)
     axes.set_ylim(len(rows) - 0.4, -1.4)
     axes.grid(axis="x", alpha=0.3)
+
+
+def _shade(batch: int, batches: int) -> float:
+    return _LIGHTEST + (1 - _LIGHTEST) * (batch + 0.5) / batches
 
 
 def _draw_idle(axes: Axes, timeline: Timeline) -> None:
