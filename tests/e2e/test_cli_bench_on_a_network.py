@@ -77,6 +77,7 @@ def test_scrub_is_measured_beside_a_plain_loop_and_beside_an_upload() -> None:
     assert summary["ratio_to_floor"] == pytest.approx(ratio)
     kept = summary["upload_beside_mb_s"] / summary["upload_mb_s"]
     assert summary["upload_kept_ratio"] == pytest.approx(kept)
+    assert summary["upload_alone_ratio_spread"] == [summary["upload_alone_ratio"]] * 2
     beside_uploads = ScrubberSettings().background_bytes_s(beside_uploads=True)
     settings = document["environment"]["settings"]
     assert settings["scrub_bandwidth_bytes_s"] == beside_uploads

@@ -29,6 +29,8 @@ from greenray.cluster.config.settings import Settings
 
 REPEATS = 5
 QUICK_REPEATS = 3
+SCRUB_REPEATS = 9
+"""A scrub costs an upload less than two uploads differ by: fewer pairs tell nothing."""
 _KIB, _MIB, _GIB = 1 << 10, 1 << 20, 1 << 30
 _SMALL_BYTES = 10_000
 
@@ -122,7 +124,8 @@ class Plan:
 
     def scrub(self) -> ScrubOptions:
         size_bytes = 256 * _MIB if self.quick else _GIB
-        return ScrubOptions(self.settings, size_bytes, self.count, self.work_dir, self.quick)
+        count = self.count if self.quick else self.repeats or SCRUB_REPEATS
+        return ScrubOptions(self.settings, size_bytes, count, self.work_dir, self.quick)
 
     def timeline(self) -> TimelineOptions:
         size_bytes = 256 * _MIB if self.quick else _GIB

@@ -86,8 +86,10 @@ _EXPLANATIONS = {
     "scrub": (
         "All columns of one sealed object are read and hashed by the network's Scrubber, which "
         "works behind uploads, and by the *floor*, a plain loop that reads 16 MiB and hashes them. "
-        "An upload is timed from its first byte to its seal, alone and beside a scrub at the "
-        "bandwidth of the background's."
+        "An upload is timed from its first byte to its seal, in pairs of one alone and one beside "
+        "a scrub at the bandwidth of the background's. *Upload alone / alone* is the same of pairs "
+        "without a scrub: a loss inside its spread is noise. Every other round has its pairs the "
+        "other way round."
     ),
     "seal": (
         "Objects are created and receipts signed before. *Chain alone*: transactions that are "

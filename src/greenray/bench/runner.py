@@ -55,6 +55,15 @@ def interleaved(rounds: int, sides: Sequence[Callable[[int], T]]) -> list[list[T
     return found
 
 
+def pair(number: int, one: Callable[[], T], other: Callable[[], T]) -> tuple[T, T]:
+    """What both return, in this order; in odd rounds ``other`` is called first, so that what grows
+    or fades with time falls on both alike."""
+    if number % 2:
+        of_other = other()
+        return one(), of_other
+    return one(), other()
+
+
 @dataclass(slots=True)
 class Meter:
     """The processes of a run, and the most memory that they were seen to hold together."""

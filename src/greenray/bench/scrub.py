@@ -1,5 +1,10 @@
 """``bench scrub``: a scrub as fast as it goes beside a plain loop that reads and hashes the same
-files, and an upload alone and beside one as slow as the background's is then."""
+files, and what one as slow as the background's costs an upload.
+
+The loss is smaller than what two uploads differ by anyway, so it is told beside that: of pairs of
+an upload alone and one beside a scrub, and of pairs of two alone, in the same run. Every other
+round has its pairs the other way round, so that a machine that drifts drifts for both.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,7 @@ from greenray.bench.floor import aligned_memory
 from greenray.bench.machine_watch import watched
 from greenray.bench.measured_network import MeasuredNetwork
 from greenray.bench.records import CPU_METRIC, BenchResult, Case, Row
-from greenray.bench.runner import OnStep, result_of
+from greenray.bench.runner import OnStep, pair, result_of
 from greenray.bench.site import STORED_PER_BYTE, Site, opened_site
 from greenray.capacity.environment import describe_environment
 from greenray.cluster.config.settings import Settings
@@ -28,6 +33,7 @@ from greenray.storage.ports import ColumnKey, PieceStore
 _RUN_BYTES = 16 << 20
 _RATIO = "scrub / floor"
 _KEPT = "upload beside a scrub / alone"
+_NOISE = "upload alone / alone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +65,15 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class ScrubRound:
-    """Times of uploads in seconds, from the first byte to the seal. ``alone_s`` is the mean of one
-    before and one after that beside a scrub."""
+    """Times of uploads in seconds, from the first byte to the seal: of one alone and one beside a
+    scrub, and of two alone, each pair in immediate succession."""
 
     scrub: Reading
     floor: Reading
     alone_s: float
     beside_s: float
+    first_alone_s: float
+    second_alone_s: float
 
 
 @watched
@@ -87,7 +95,7 @@ def run_scrub(options: ScrubOptions, on_step: OnStep) -> BenchResult:
         )
     rows = scrub_rows(options.object_size_bytes, site.settings.durable, rounds)
     return result_of(
-        "scrub", options.quick, environment, rows, _summary(rows), side.peak_memory_bytes, 0
+        "scrub", options.quick, environment, rows, scrub_summary(rows), side.peak_memory_bytes, 0
     )
 
 
@@ -114,18 +122,20 @@ class _Side:
         scrub = Reading(size_bytes, seconds, cpu_s)
         floor = self._floor()
         self._upload_s()  # a disk that was just read takes the first upload faster than the next
-        before_s = self._upload_s()
-        with self._network.scrubbing(self._bandwidth_bytes_s):
-            beside_s = self._upload_s()
-        alone_s = (before_s + self._upload_s()) / 2
+        alone_s, beside_s = pair(number, self._upload_s, self._upload_beside_s)
+        first_s, second_s = pair(number, self._upload_s, self._upload_s)
         what = f"repeat {number}" if number else "warm-up"
         mb = self._size_bytes / 1e6
         on_step(
             f"{size(self._size_bytes)}, {what}: scrub {scrub.mb_s:.0f} MB/s, floor "
-            f"{floor.mb_s:.0f} MB/s; upload {mb / alone_s:.0f} MB/s alone, "
-            f"{mb / beside_s:.0f} MB/s beside a scrub"
+            f"{floor.mb_s:.0f} MB/s; upload {mb / alone_s:.0f} MB/s alone, {mb / beside_s:.0f} "
+            f"MB/s beside a scrub; {mb / first_s:.0f} and {mb / second_s:.0f} MB/s alone"
         )
-        return ScrubRound(scrub, floor, alone_s, beside_s)
+        return ScrubRound(scrub, floor, alone_s, beside_s, first_s, second_s)
+
+    def _upload_beside_s(self) -> float:
+        with self._network.scrubbing(self._bandwidth_bytes_s):
+            return self._upload_s()
 
     def _floor(self) -> Reading:
         """A plain loop: read 16 MiB, hash them, one column after the other."""
@@ -176,16 +186,22 @@ def scrub_rows(size_bytes: int, durable: bool, rounds: Sequence[ScrubRound]) -> 
     ):
         rates = tuple(size_bytes / 1e6 / seconds for seconds in times)
         rows.append(Row(case, "upload to sealed", "MB/s", rates))
+    noise = replace(upload, kind="upload beside none")
     rows.append(Row(upload, _KEPT, "ratio", tuple(r.alone_s / r.beside_s for r in timed)))
+    pairs = tuple(r.first_alone_s / r.second_alone_s for r in timed)
+    rows.append(Row(noise, _NOISE, "ratio", pairs))
     return rows
 
 
-def _summary(rows: Sequence[Row]) -> dict[str, Any]:
+def scrub_summary(rows: Sequence[Row]) -> dict[str, Any]:
+    """``upload_alone_ratio`` is what two uploads differ by without a scrub: a loss that is not
+    outside of its spread is not known from noise."""
     medians = {
         (row.case.kind, row.metric): statistics.median(row.values)
         for row in rows
         if row.metric != CPU_METRIC
     }
+    [noise] = [row.values for row in rows if row.metric == _NOISE]
     return {
         "scrub_mb_s": medians["scrub", "read and hashed"],
         "floor_mb_s": medians["scrub, floor", "read and hashed"],
@@ -193,4 +209,6 @@ def _summary(rows: Sequence[Row]) -> dict[str, Any]:
         "upload_mb_s": medians["upload", "upload to sealed"],
         "upload_beside_mb_s": medians["upload beside a scrub", "upload to sealed"],
         "upload_kept_ratio": medians["upload", _KEPT],
+        "upload_alone_ratio": medians["upload beside none", _NOISE],
+        "upload_alone_ratio_spread": [min(noise), max(noise)],
     }

@@ -334,7 +334,10 @@ def scrub(
         ),
     ] = None,
 ) -> None:
-    """A scrub beside a plain loop that reads and hashes, and what one costs an upload."""
+    """A scrub beside a plain loop that reads and hashes, and what one costs an upload.
+
+    That is told beside what two uploads differ by; 9 repeats, or 3 with --quick.
+    """
     from greenray.bench.scrub import run_scrub
 
     usual = shared.plan().scrub()
