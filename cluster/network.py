@@ -452,7 +452,8 @@ class LocalNetwork:
         bindings = []
         for address in config.hosted:
             port = self._port_of(on_chain[address].endpoint)
-            bindings.append(Binding(address, self._settings.gateway.host, port))
+            gateway = self._settings.gateway
+            bindings.append(Binding(address, gateway.host, port, gateway.domain))
         return tuple(bindings)
 
     def _port_of(self, endpoint: str) -> int:

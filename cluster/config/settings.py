@@ -8,6 +8,7 @@ are read from the chain. Every default works with no file. docs/settings.md is m
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import fields
 from pathlib import Path
@@ -51,6 +52,7 @@ VARIABLE_PREFIX = "GREENRAY_"
 VARIABLE_SEPARATOR = "__"
 
 Port = Annotated[int, Field(ge=0, le=65535)]
+_HOST_NAME = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*")
 
 
 def _known_dialect(name: str) -> str:
@@ -59,6 +61,16 @@ def _known_dialect(name: str) -> str:
     except InvalidSetting as error:
         raise ValueError(f"{error.what}. {error.next_step}") from error
     return name
+
+
+def _host_name(text: str) -> str:
+    name = text.lower()
+    if name and not _HOST_NAME.fullmatch(name):
+        raise ValueError("Not a host name; give one like gnfd.example.org, without scheme and port")
+    return name
+
+
+Domain = Annotated[str, AfterValidator(_host_name)]
 
 
 class _Section(BaseModel):
@@ -133,6 +145,9 @@ class GatewaySection(_Section):
     clients are then told the address by which Ray knows the node."""
     port: Port = 9033
     """Of the first SP, the others follow; 0 takes any free ones."""
+    domain: Domain = ""
+    """Buckets are also hosts: http://BUCKET.DOMAIN/OBJECT, for clients for which these names lead
+    to a gateway. Empty: only http://HOST/BUCKET/OBJECT."""
 
 
 @with_settings_of(

@@ -159,6 +159,13 @@ def test_what_does_not_fit_together_is_looked_for_in_the_file_and_in_variables(
     assert refusal().where == "GREENRAY_PIECES__PREFIX"
 
 
+@pytest.mark.parametrize("domain", ["http://gnfd.test", "gnfd.test:9033", "gnfd..test", ".test"])
+def test_a_domain_of_gateways_is_a_host_name_alone(domain: str) -> None:
+    with pytest.raises(InvalidSetting, match="give one like"):
+        load_settings(gateway={"domain": domain})
+    assert load_settings(gateway={"domain": "GNFD.test"}).gateway.domain == ("gnfd.test")
+
+
 def test_the_shape_of_a_variable_counts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GREENRAY_CHAIN__GENESIS_PARAMS__REDUNDANT_DATA_CHUNK_NUM", "8")
     assert "8+2 needs 11 storage providers" in refusal().what
