@@ -18,6 +18,7 @@ from greenray.actors.ports import (
 from greenray.chain.ports import ChainClient, ChainHistory
 from greenray.seam.finder import PortName
 from greenray.storage.ports import CollectorJournal, JobStore
+from greenray.storage.read_ledger import ReadLedger
 from greenray.storage.scrub_journal import ScrubJournal
 from greenray.timeline.stage_trace import TraceSource
 
@@ -26,6 +27,7 @@ CHAIN_HISTORY = PortName("chain", ChainHistory)
 JOB_STORE = PortName("job_store", JobStore)
 SCRUB_JOURNAL = PortName("job_store", ScrubJournal)
 COLLECTOR_JOURNAL = PortName("job_store", CollectorJournal)
+READ_LEDGER = PortName("job_store", ReadLedger)
 SIGNER = PortName("signer", SignerPort)
 SEALER = PortName("signer", SealerPort)
 APPROVALS = PortName("p2p", ApprovalSource)

@@ -85,6 +85,18 @@ class PermissionChecks:
             )
         return granted
 
+    async def owned_bucket(self, signer: str, bucket_name: str) -> BucketInfo:
+        """For what only the owner of a bucket may ask. Raises: AccessDenied, NoSuchBucket,
+        ChainError."""
+        account, bucket = await at_once(
+            self.check_account(signer), self._chain.head_bucket(bucket_name)
+        )
+        value_of(account)
+        found: BucketInfo = value_of(bucket)
+        if found.owner != signer:
+            raise AccessDenied(f"{signer} is not the owner of the bucket", bucket_name)
+        return found
+
     async def _granted(
         self,
         signer: str,

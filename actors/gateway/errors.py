@@ -22,6 +22,7 @@ from greenray.protocol.errors import (
     NoSuchObject,
     NoTrace,
     Overloaded,
+    QuotaExceeded,
     SignatureError,
     StoreUnavailable,
     WrongObjectStatus,
@@ -45,6 +46,7 @@ class GatewayCode(Enum):
     INVALID_OBJECT_STATE = ("InvalidObjectState", 403, "Object state is invalid")
     SIGNATURE_DOES_NOT_MATCH = ("SignatureDoesNotMatch", 403, "SignatureDoesNotMatch")
     ACCESS_DENIED = ("AccessDenied", 403, "Access Denied")
+    OUT_OF_QUOTA = ("AccessDenied", 403, "Out of Quota")
     REQUEST_TIMEOUT = ("RequestTimeout", 408, "The request was not sent in time.")
     PRECONDITION_FAILED = ("PreconditionFailed", 412, "A precondition of the request is not met.")
     URI_TOO_LONG = ("URITooLong", 414, "The request line is too long.")
@@ -90,6 +92,7 @@ _CODES: Mapping[type[GreenrayError], GatewayCode] = MappingProxyType(
         EmptyPayload: GatewayCode.INVALID_PAYLOAD,
         SignatureError: GatewayCode.SIGNATURE_DOES_NOT_MATCH,
         AccessDenied: GatewayCode.ACCESS_DENIED,
+        QuotaExceeded: GatewayCode.OUT_OF_QUOTA,
         NoSuchAccount: GatewayCode.ACCESS_DENIED,
         NoSuchBucket: GatewayCode.NO_SUCH_BUCKET,
         NoSuchObject: GatewayCode.NO_SUCH_KEY,

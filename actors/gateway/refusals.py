@@ -11,10 +11,17 @@ from aiohttp.http_exceptions import LineTooLong
 from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml
 from greenray.listening.heads import HeadPutOff, HeadTooLong, HeadTooSlow
 from greenray.protocol.errors import Overloaded
+from greenray.protocol.foreign_text import printable
 
 ERROR_HEADER = "X-Greenray-Error"
 """Ours: why a request was refused, as JSON {reason, message, retryable}."""
 _RETRY_AFTER_S = 1.0
+_SHOWN_CHARACTERS = 300
+
+
+def shown_target(raw: web.BaseRequest) -> str:
+    """What a request asks for, for the log."""
+    return printable(raw.raw_path, _SHOWN_CHARACTERS)
 
 
 def refusal_answer(refusal: Refusal, request_id: str) -> web.Response:

@@ -15,6 +15,8 @@ from greenray.protocol.request_query import RequestQuery
 APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
 REPLICATE_PATH = "/greenfield/receiver/v1/replicate-piece"
 _METHODS = ("GET", "HEAD", "POST", "PUT")
+MONTH_QUERY = "year-month"
+RECORDS_QUERIES = ("max-records", "start-timestamp", "end-timestamp")
 
 
 class Route(Enum):
@@ -27,6 +29,8 @@ class Route(Enum):
     """Ours: when its batches were worked on, as JSON."""
     DOWNLOAD_SOURCES = "QueryDownloadSources"
     """Ours: where the bytes of a download came from, as JSON."""
+    READ_QUOTA = "GetBucketReadQuota"
+    READ_RECORDS = "ListBucketReadRecord"
     GET_APPROVAL = "GetApproval"
     CHALLENGE = "Challenge"
     REPLICATE_PIECE = "ReplicateObjectPiece"
@@ -35,6 +39,12 @@ class Route(Enum):
     """A route of the protocol that this gateway does not have."""
     WRONG_METHOD = "WrongMethod"
     NO_ROUTER = "NoRouter"
+
+
+_BUCKET_QUERIES = (
+    (("read-quota", MONTH_QUERY), Route.READ_QUOTA),
+    (("list-read-record", *RECORDS_QUERIES), Route.READ_RECORDS),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +105,10 @@ def match_route(method: str, host: str, path: str, query: RequestQuery, domain: 
 
 def _bucket_route(method: str, bucket_name: str, object_name: str, query: RequestQuery) -> Match:
     if not object_name:
-        # bucket-meta, read-quota, list-read-record, and the list of objects
+        for names, route in _BUCKET_QUERIES:
+            if method == "GET" and all(map(query.has, names)):
+                return Match(route, bucket_name)
+        # bucket-meta and the list of objects
         return Match(Route.NOT_IMPLEMENTED if method == "GET" else Route.WRONG_METHOD, bucket_name)
     if method == "PUT":
         return Match(Route.PUT_OBJECT, bucket_name, object_name)

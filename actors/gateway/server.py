@@ -6,18 +6,16 @@ without a call to another process. A request is matched, authorized, and handed 
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import json
 import logging
 import secrets
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from functools import partial
 
-import aiohttp
 from aiohttp import web
 
 from greenray.actors.at_once import both
@@ -31,15 +29,22 @@ from greenray.actors.downloader.actor import Downloader
 from greenray.actors.gateway.admission import Admission, Admitted
 from greenray.actors.gateway.approval import Approver
 from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
-from greenray.actors.gateway.body_sender import BodySender
 from greenray.actors.gateway.challenge import ChallengeAnswers
 from greenray.actors.gateway.cors import allowed_origins, cors_headers, preflight_headers
+from greenray.actors.gateway.downloads import ObjectDownloads
 from greenray.actors.gateway.errors import GatewayCode, Refusal, refusal_for
 from greenray.actors.gateway.job_status import job_status
-from greenray.actors.gateway.object_head import REQUEST_ID_HEADER, object_head
-from greenray.actors.gateway.recent_downloads import RecentDownloads
-from greenray.actors.gateway.refusals import answer_to_fault, refusal_answer
+from greenray.actors.gateway.object_head import REQUEST_ID_HEADER
+from greenray.actors.gateway.reads import ReadMeter
+from greenray.actors.gateway.refusals import answer_to_fault, refusal_answer, shown_target
 from greenray.actors.gateway.replicate import replicate_piece
+from greenray.actors.gateway.request_body import (
+    ask_for_body,
+    body_chunks,
+    check_expectation,
+    taken_over,
+)
+from greenray.actors.gateway.request_names import check_names
 from greenray.actors.gateway.routes import Match, Route, allowed_methods, match_route
 from greenray.actors.gateway.settings import GatewaySettings
 from greenray.actors.ports import ObjectSpace, ReceiverPort, SignerPort
@@ -47,7 +52,6 @@ from greenray.actors.receiver.group_intake import GroupIntake
 from greenray.actors.uploader.actor import Uploader
 from greenray.actors.uploader.payload_source import (
     ChunkedPayload,
-    ConnectionPayload,
     PayloadSource,
     ReferencedPayload,
     WatchedPayload,
@@ -57,40 +61,31 @@ from greenray.chain.ports import ChainClient
 from greenray.listening.connections import Connections
 from greenray.listening.limits import ListenLimits
 from greenray.listening.listener import HttpListener, bound_sockets
-from greenray.listening.server import BoundedServer, read_ahead
+from greenray.listening.server import BoundedServer
 from greenray.protocol.collection import unseen_error
 from greenray.protocol.errors import (
     GreenrayError,
     InvalidInput,
-    InvalidName,
     InvalidSetting,
     NoSuchObject,
     Overloaded,
-    PayloadInterrupted,
     PortInUse,
     WrongObjectStatus,
 )
-from greenray.protocol.foreign_text import printable
 from greenray.protocol.gateway_request import (
-    SOURCES_HEADER,
-    SOURCES_QUERY,
     GatewayRequest,
     parse_target,
 )
 from greenray.protocol.job import JobContext
 from greenray.protocol.job_table import progress_text
-from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams
 from greenray.seam.fault_points import NO_FAULTS, FaultPoint, FaultPoints
 from greenray.storage.ports import JobStore
+from greenray.storage.read_ledger import ReadLedger
 from greenray.timeline.collection import TraceCollector
 from greenray.timeline.job_timeline import job_timeline
 from greenray.timeline.stage_trace import TraceClock, TraceSource
 
-_SHOWN_CHARACTERS = 300
-_CONTINUE = "100-continue"
-_ASKED = web.RequestKey("asked for its body", bool)
-_UPLOAD_AHEAD_BYTES = 128 * 1024
 _SERVER_ERROR = 500
 """HTTP statuses from this one on are no fault of who asked."""
 
@@ -120,6 +115,7 @@ class Gateway:
         uploader: Uploader,
         downloader: Downloader,
         job_store: JobStore,
+        ledger: ReadLedger,
         signer: SignerPort,
         dialect: Dialect,
         challenges: ChallengeAnswers | None = None,
@@ -137,13 +133,11 @@ class Gateway:
         self._bindings = tuple(bindings)
         self._chain = chain
         self._uploader = uploader
-        self._downloader = downloader
         self._jobs = job_store
         self._challenges = challenges
         self._receiver = receiver
         self._receiver_space = receiver_space
         self._traces = TraceCollector(traces or {})
-        self._recent_downloads = RecentDownloads()
         self._origins = allowed_origins(self._settings.cors_origins)
         self._limits = _listen_limits(self._settings)
         self._connections = Connections(self._limits)
@@ -160,6 +154,14 @@ class Gateway:
         funds = SealFunds(chain, ProviderBook(chain, time.time), dialect.seal_cost, time.time)
         self._approver = Approver(chain, signer, dialect, funds)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
+        self._meter = ReadMeter(ledger, self._checks, self._settings.free_read_quota_bytes)
+        self._downloads = ObjectDownloads(
+            checks=self._checks,
+            downloader=downloader,
+            meter=self._meter,
+            admission=self._admission,
+            idle_timeout_s=self._settings.idle_timeout_s,
+        )
         self._listeners: list[HttpListener] = []
         self._ports: dict[str, int] = {}
 
@@ -241,12 +243,14 @@ class Gateway:
         except GreenrayError as error:
             answer = refusal_for(error)
             if answer.code.status >= _SERVER_ERROR:
-                log.error("request %s (%s %s): %s", request_id, raw.method, _shown(raw), error)
+                log.error(
+                    "request %s (%s %s): %s", request_id, raw.method, shown_target(raw), error
+                )
             return refusal_answer(answer, request_id)
         except ConnectionError:
             raise  # the client is gone; there is nobody to answer
         except Exception:
-            log.exception("request %s (%s %s)", request_id, raw.method, _shown(raw))
+            log.exception("request %s (%s %s)", request_id, raw.method, shown_target(raw))
             return refusal_answer(Refusal(GatewayCode.INTERNAL_ERROR), request_id)
 
     async def _dispatch(
@@ -267,7 +271,7 @@ class Gateway:
             target.host,
             tuple((_text(name), _text(value)) for name, value in raw.raw_headers),
         )
-        _check_expectation(raw)
+        check_expectation(raw)
         if raw.method == "OPTIONS":
             return self._options(request, binding.domain)
         match = match_route(raw.method, target.host, target.path, target.query, binding.domain)
@@ -276,7 +280,11 @@ class Gateway:
                 return await self._put_object(request, match, raw)
             case Route.GET_OBJECT:
                 async with self._admission.download() as place:
-                    return await self._get_object(place, request, match, raw)
+                    return await self._downloads.get_object(place, request, match, raw)
+            case Route.READ_QUOTA:
+                return await self._meter.quota(request, match)
+            case Route.READ_RECORDS:
+                return await self._meter.records(request, match)
             case Route.UPLOAD_PROGRESS:
                 return await self._upload_progress(request, match)
             case Route.JOB_STATUS:
@@ -284,7 +292,7 @@ class Gateway:
             case Route.JOB_TIMELINE:
                 return await self._job_timeline(request, match)
             case Route.DOWNLOAD_SOURCES:
-                return await self._download_sources(request, match)
+                return await self._downloads.sources(request, match)
             case Route.GET_APPROVAL:
                 return await self._get_approval(request)
             case Route.CHALLENGE:
@@ -293,7 +301,7 @@ class Gateway:
                 return await self._challenges.answer(request)
             case Route.REPLICATE_PIECE:
                 ahead_bytes = self._settings.read_bufsize_bytes
-                async with aclosing(self._body(raw, ahead_bytes)) as body:
+                async with aclosing(body_chunks(raw, self._settings, ahead_bytes)) as body:
                     return await replicate_piece(
                         self._receiver,
                         request,
@@ -357,10 +365,10 @@ class Gateway:
         ingest: Callable[[PayloadSource], Awaitable[None]],
         response: web.Response,
     ) -> web.StreamResponse:
-        await _ask_for_body(raw)
-        connection = self._taken_over(raw)
+        await ask_for_body(raw)
+        connection = taken_over(raw, self._settings)
         if connection is None:
-            async with aclosing(self._body(raw)) as body:
+            async with aclosing(body_chunks(raw, self._settings)) as body:
                 await ingest(ChunkedPayload(body))
             return response
         try:
@@ -473,113 +481,10 @@ class Gateway:
         )
 
     async def _may_upload(self, request: GatewayRequest, match: Match) -> Granted:
-        _check_names(match)
+        check_names(match)
         signer = authenticate(request)
         checks = self._checks[request.sp_address]
         return await checks.may_upload(signer, match.bucket_name, match.object_name)
-
-    # --- payloads --------------------------------------------------------------------------------
-
-    def _taken_over(self, raw: web.BaseRequest) -> ConnectionPayload | None:
-        """The connection of a large body that comes as it is, to be read past the HTTP library."""
-        size_bytes, transport = raw.content_length, raw.transport
-        if (
-            size_bytes is None
-            or size_bytes < self._settings.take_over_bytes
-            or not isinstance(transport, asyncio.Transport)
-            or "Transfer-Encoding" in raw.headers
-            or "Content-Encoding" in raw.headers
-        ):
-            return None
-        received = raw.content.read_nowait()
-        return ConnectionPayload(
-            transport, received, size_bytes, self._settings.idle_timeout_s, raw.path
-        )
-
-    async def _body(
-        self, raw: web.BaseRequest, ahead_bytes: int = _UPLOAD_AHEAD_BYTES
-    ) -> AsyncGenerator[bytes, None]:
-        """The request's body as it arrives. Raises PayloadInterrupted.
-
-        ``ahead_bytes``: twice as much may wait in memory for who reads it.
-        """
-        await _ask_for_body(raw)
-        read_ahead(raw, ahead_bytes)
-        content = raw.content
-        while True:
-            try:
-                async with asyncio.timeout(self._settings.idle_timeout_s):
-                    chunk, _ = await content.readchunk()
-            except TimeoutError as error:
-                raise PayloadInterrupted(
-                    f"no byte arrived for {self._settings.idle_timeout_s:g} s",
-                    raw.path,
-                    "Send the payload again.",
-                ) from error
-            except (aiohttp.ClientError, aiohttp.http.HttpProcessingError, OSError) as error:
-                raise PayloadInterrupted(
-                    "the sender closed the connection", raw.path, "Send the payload again."
-                ) from error
-            if chunk:
-                yield chunk
-            elif content.at_eof():  # not so at the end of an HTTP chunk
-                return
-
-    async def _get_object(
-        self, place: TakenPlace, request: GatewayRequest, match: Match, raw: web.BaseRequest
-    ) -> web.StreamResponse:
-        granted = await self._may_read(request, match)
-        borrower = Borrower(granted.signer, raw.remote or "")
-        with self._admission.share(Admitted.DOWNLOAD, borrower):
-            return await self._send_object(place, borrower, request, granted.object, raw)
-
-    async def _send_object(
-        self,
-        place: TakenPlace,
-        borrower: Borrower,
-        request: GatewayRequest,
-        info: ObjectInfo,
-        raw: web.BaseRequest,
-    ) -> web.StreamResponse:
-        head = object_head(request, info)
-        wanted = head.wanted
-        if wanted is None:
-            return web.Response(status=head.status, headers=head.headers)
-        reader = await self._downloader.open(request.sp_address, info, borrower)
-        sources = self._recent_downloads.remember(request.request_id, info.id, reader.sources)
-        response = web.StreamResponse(
-            status=head.status, headers={**head.headers, SOURCES_HEADER: sources}
-        )
-        response.content_length = wanted.size_bytes
-        async with aclosing(reader.segments(wanted)) as segments:
-            # The first segment is verified before the status is sent.
-            first = await anext(segments)
-            await response.prepare(raw)
-            sender = BodySender(raw, response, self._settings.idle_timeout_s)
-            try:
-                with place.may_be_ended(sender.pace, partial(_break_off, raw)):
-                    await sender.send(first)
-                    async for segment in segments:
-                        await sender.send(segment)
-            except (GreenrayError, TimeoutError) as error:
-                log.error("request %s: %s breaks off: %s", request.request_id, _shown(raw), error)
-                _break_off(raw)
-        return response
-
-    async def _download_sources(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
-        granted = await self._may_read(request, match)
-        asked_for = request.query.value(SOURCES_QUERY)
-        sources = self._recent_downloads.of(asked_for, granted.object.id)
-        return web.json_response(
-            {"object_id": granted.object.id, **sources.to_json()},
-            headers={REQUEST_ID_HEADER: request.request_id},
-        )
-
-    async def _may_read(self, request: GatewayRequest, match: Match) -> Granted:
-        _check_names(match)
-        signer = authenticate(request, anonymous_allowed=True)
-        checks = self._checks[request.sp_address]
-        return await checks.may_read(signer, match.bucket_name, match.object_name)
 
 
 def _listen_limits(settings: GatewaySettings) -> ListenLimits:
@@ -601,17 +506,6 @@ def _gave_way(info: ObjectInfo) -> Overloaded:
     )
 
 
-def _check_names(match: Match) -> None:
-    try:
-        check_bucket_name(match.bucket_name)
-    except InvalidName as error:
-        raise Refusal(GatewayCode.INVALID_BUCKET_NAME, error) from error
-    try:
-        check_object_name(match.object_name)
-    except InvalidName as error:
-        raise Refusal(GatewayCode.INVALID_KEY, error) from error
-
-
 def _invalid_address(request_id: str) -> web.Response:
     code = GatewayCode.INVALID_ADDRESS
     answer = {"code": code.code, "message": code.message, "requestID": request_id}
@@ -620,33 +514,6 @@ def _invalid_address(request_id: str) -> web.Response:
         body=json.dumps(answer, separators=(",", ":")).encode(),
         content_type="application/json",
     )
-
-
-def _check_expectation(raw: web.BaseRequest) -> None:
-    """Raises Refusal for one that is not 100-continue; HTTP/1.0 has none (RFC 9110 §10.1.1)."""
-    expected = raw.headers.get("Expect", "")
-    if expected and raw.version >= aiohttp.HttpVersion11 and expected.lower() != _CONTINUE:
-        raise Refusal(GatewayCode.EXPECTATION_FAILED)
-
-
-async def _ask_for_body(raw: web.BaseRequest) -> None:
-    """Tell a client that waits for it, once, that its payload is wanted."""
-    waits = raw.headers.get("Expect", "").lower() == _CONTINUE
-    if waits and raw.version >= aiohttp.HttpVersion11 and _ASKED not in raw:
-        raw[_ASKED] = True
-        await raw.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-        raw.writer.output_size = 0
-
-
-def _break_off(raw: web.BaseRequest) -> None:
-    """Reset the connection: the missing bytes must not look like the end of the object."""
-    if raw.transport is not None:
-        raw.transport.abort()
-
-
-def _shown(raw: web.BaseRequest) -> str:
-    """The target of a request, for the log."""
-    return printable(raw.raw_path, _SHOWN_CHARACTERS)
 
 
 def _text(value: bytes) -> str:

@@ -9,6 +9,7 @@ from annotated_types import Ge
 
 from greenray.actors.credit.settings import LendingSettings
 from greenray.actors.settings import MIB, AtLeastOne, NotNegative, PositiveSeconds
+from greenray.protocol.read_quota import FREE_READ_QUOTA_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +58,9 @@ class GatewaySettings:
     for that memory."""
     lending: LendingSettings = field(default_factory=LendingSettings)
     """Who has how much of it."""
+    free_read_quota_bytes: NotNegative = FREE_READ_QUOTA_BYTES
+    """What may be downloaded of each bucket in a month (UTC), in bytes, beside the read quota that
+    its owner pays for; then HTTP 403."""
     take_over_bytes: int = 1 * MIB
     """Payloads from this size on are read from their connection straight to their place."""
     read_bufsize_bytes: int = 1 * MIB

@@ -117,6 +117,7 @@ class ChainSection(_Section):
     names=["max_head_bytes", "max_request_line_bytes", "head_timeout_s", "heads_budget_bytes"],
 )
 @with_settings_of(GatewaySettings, names=["cors_origins"])
+@with_settings_of(GatewaySettings, names=["free_read_quota_bytes"])
 @with_settings_of(
     GatewaySettings,
     names=["max_uploads", "max_downloads", "place_wait_s", "least_place_bytes_per_s"],

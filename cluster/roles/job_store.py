@@ -25,4 +25,5 @@ OFFERS = (
     offered(names.JOB_STORE, build),
     offered(names.SCRUB_JOURNAL, build),
     offered(names.COLLECTOR_JOURNAL, build),
+    offered(names.READ_LEDGER, build),
 )

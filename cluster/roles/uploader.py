@@ -61,6 +61,7 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
             uploader=uploader,
             downloader=downloader,
             job_store=find(names.JOB_STORE),
+            ledger=find(names.READ_LEDGER),
             signer=find(names.SIGNER),
             dialect=get_dialect(config.dialect),
             challenges=ChallengeAnswers(

@@ -25,6 +25,7 @@ async def test_an_address_of_another_machine_is_refused_and_nothing_is_left_open
         uploader=rig.uploader,
         downloader=rig.downloader,
         job_store=rig.job_store,
+        ledger=rig.job_store,
         signer=KeySigner([rig.sp, rig.other_sp]),
         dialect=get_dialect(),
     )

@@ -201,6 +201,7 @@ class TestHttp(SecondaryContract):
             uploader=uploader,
             downloader=downloader,
             job_store=rig.job_store,
+            ledger=rig.job_store,
             signer=KeySigner([]),
             dialect=get_dialect(),
             receiver=watched,

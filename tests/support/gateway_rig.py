@@ -140,6 +140,7 @@ class GatewayRig:
             uploader=rig.uploader,
             downloader=rig.downloader,
             job_store=rig.job_store,
+            ledger=rig.job_store,
             signer=signer,
             dialect=get_dialect(),
             receiver=rig.receiver,

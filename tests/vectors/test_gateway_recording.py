@@ -96,6 +96,7 @@ class Recorded:
             uploader=self.uploader,
             downloader=self.downloader,
             job_store=self.jobs,
+            ledger=self.jobs,
             signer=signer,
             dialect=get_dialect(),
             receiver=self.receiver,

@@ -207,6 +207,12 @@ class AccessDenied(GreenrayError):
     reason = "access-denied"
 
 
+class QuotaExceeded(AccessDenied):
+    """No more of a bucket may be read in this month."""
+
+    reason = "quota-exceeded"
+
+
 class ApprovalError(GreenrayError):
     """The approval is not this SP's own, has expired, or is for another object."""
 

@@ -184,7 +184,35 @@ CREATE TABLE parked (
 """
 """Jobs of one SP that wait for the same thing are looked at through one of them."""
 
-_UPGRADES: tuple[str, ...] = (_SCRUBS, _COLLECTION, _JOBS_OF_ONE_ID, _PARKED_JOBS)
+_READS = """
+CREATE TABLE read_logs (
+    log_id INTEGER PRIMARY KEY,
+    sp_address TEXT NOT NULL,
+    bucket_id TEXT NOT NULL,
+    bucket_name TEXT NOT NULL,
+    kept_records INTEGER NOT NULL,
+    last_us INTEGER NOT NULL,
+    UNIQUE (sp_address, bucket_id, bucket_name)
+);
+CREATE TABLE bucket_months (
+    log_id INTEGER NOT NULL REFERENCES read_logs,
+    month TEXT NOT NULL,
+    consumed_bytes INTEGER NOT NULL,
+    PRIMARY KEY (log_id, month)
+) WITHOUT ROWID;
+CREATE TABLE read_records (
+    log_id INTEGER NOT NULL REFERENCES read_logs,
+    at_us INTEGER NOT NULL,
+    object_id TEXT NOT NULL,
+    object_name TEXT NOT NULL,
+    account TEXT NOT NULL,
+    size_bytes INTEGER NOT NULL,
+    PRIMARY KEY (log_id, at_us)
+) WITHOUT ROWID;
+"""
+"""What is downloaded of buckets."""
+
+_UPGRADES: tuple[str, ...] = (_SCRUBS, _COLLECTION, _JOBS_OF_ONE_ID, _PARKED_JOBS, _READS)
 """What each later version of the schema changed, oldest first; a script that was released stays."""
 
 SCHEMA_VERSION = 1 + len(_UPGRADES)

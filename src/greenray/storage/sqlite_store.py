@@ -12,6 +12,7 @@ from typing import Self, TypeVar
 from greenray.protocol.collection import ChainKnowledge, Collectable
 from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.objects import ObjectIdentity, ObjectInfo, StorageParams
+from greenray.protocol.read_quota import Read, ReadBucket, ReadRecord, RecordsWanted
 from greenray.protocol.scrub import ScrubOrder, ScrubRun
 from greenray.seam.fault_points import NO_FAULTS, FaultPoints
 from greenray.storage import (
@@ -19,6 +20,7 @@ from greenray.storage import (
     integrity_rows,
     job_rows,
     parked_rows,
+    read_rows,
     scrub_rows,
     transaction_rows,
 )
@@ -40,8 +42,8 @@ T = TypeVar("T")
 
 
 class SqliteJobStore:
-    """Implements ``greenray.storage.ports.JobStore`` and ``CollectorJournal``, and
-    ``greenray.storage.scrub_journal.ScrubJournal``.
+    """Implements ``greenray.storage.ports.JobStore`` and ``CollectorJournal``,
+    ``greenray.storage.scrub_journal.ScrubJournal`` and ``greenray.storage.read_ledger.ReadLedger``.
 
     Calls that arrive together are committed together (``greenray.storage.group_commit``); reads
     take their turn among the writes, so that every answer is durable. May be used from any event
@@ -336,6 +338,22 @@ class SqliteJobStore:
                 db, sp_addresses, collected, error, self._clock()
             ),
         )
+
+    # --- what is downloaded ----------------------------------------------------------------------
+
+    async def count_read(self, bucket: ReadBucket, read: Read, quota_bytes: int) -> None:
+        await self._call(
+            f"count_read {read.object_id}",
+            lambda db: read_rows.count_read(db, bucket, read, quota_bytes, self._clock()),
+        )
+
+    async def consumed_bytes(self, bucket: ReadBucket, month: str) -> int:
+        return await self._call(
+            "consumed_bytes", lambda db: read_rows.consumed_bytes(db, bucket, month)
+        )
+
+    async def list_reads(self, bucket: ReadBucket, wanted: RecordsWanted) -> tuple[ReadRecord, ...]:
+        return await self._call("list_reads", lambda db: read_rows.list_reads(db, bucket, wanted))
 
     async def close(self) -> None:
         """Answer the calls under way and close the file. Idempotent."""
