@@ -85,6 +85,25 @@ class PermissionChecks:
             )
         return granted
 
+    async def may_challenge(self, signer: str, info: ObjectInfo) -> Granted:
+        """Whoever may read the payload may have its pieces, of any provider.
+
+        Raises: AccessDenied, NoSuchBucket, NoSuchObject, ChainError.
+        """
+        account, bucket, allowed = await at_once(
+            self.check_account(signer),
+            self._chain.head_bucket(info.bucket_name),
+            self._chain.verify_permission(
+                signer, info.bucket_name, info.object_name, ActionType.ACTION_GET_OBJECT
+            ),
+        )
+        value_of(account)
+        if not value_of(allowed):
+            raise AccessDenied(
+                "only storage providers, and who may read the object, may ask for pieces", signer
+            )
+        return Granted(signer, value_of(bucket), info)
+
     async def owned_bucket(self, signer: str, bucket_name: str) -> BucketInfo:
         """For what only the owner of a bucket may ask. Raises: AccessDenied, NoSuchBucket,
         ChainError."""

@@ -1,7 +1,8 @@
 """The route challenge (protocol 06 §3.5): one stored piece, with the checksums of its column.
 
-The Go provider gives pieces to any account. Here only storage providers of the chain have them: a
-private object's segments are its payload.
+The Go provider gives pieces to any account. Here storage providers of the chain have them, and who
+may read the object: its segments are its payload, and so are data pieces. What a reader is given
+counts as read.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from greenray.actors.downloader.pieces import (
     PIECE_INDEX_HEADER,
     REDUNDANCY_INDEX_HEADER,
 )
-from greenray.actors.gateway.auth import authenticate
+from greenray.actors.gateway.auth import PermissionChecks, authenticate
+from greenray.actors.gateway.reads import ReadMeter
 from greenray.actors.ports import HeldPiece, ReceiverPort
 from greenray.chain.ports import ChainClient
-from greenray.protocol.errors import AccessDenied, InvalidHeader, NoSuchPiece
+from greenray.protocol.errors import InvalidHeader, NoSuchPiece
 from greenray.protocol.gateway_request import GatewayRequest
 from greenray.protocol.integrity import expected_integrity_hash, integrity_hash
 from greenray.protocol.layout import SEGMENTS, ColumnLayout, PayloadLayout
@@ -50,19 +52,21 @@ class ChallengeAnswers:
         self._stores = piece_stores
         self._receiver = receiver
 
-    async def answer(self, request: GatewayRequest) -> web.Response:
+    async def answer(
+        self, request: GatewayRequest, checks: PermissionChecks, meter: ReadMeter
+    ) -> web.Response:
         """200 with what is stored, which nobody has verified.
 
-        Raises: SignatureError, AccessDenied (no storage provider asks), InvalidHeader,
-        NoSuchObject, NoSuchPiece, InvalidInput (outside the object), ChainError, StoreError.
+        Raises: SignatureError, AccessDenied, InvalidHeader, NoSuchObject, NoSuchPiece, InvalidInput
+        (outside the object), QuotaExceeded, ChainError, StoreError.
         """
         signer = authenticate(request)
-        if await self._providers.find(signer) is None:
-            raise AccessDenied("only storage providers of the chain may ask for pieces", signer)
         object_id = _number(request, OBJECT_ID_HEADER)
         index = _number(request, REDUNDANCY_INDEX_HEADER, least=SEGMENTS)
         piece_index = _number(request, PIECE_INDEX_HEADER)
         info = await self._chain.head_object_by_id(object_id)
+        is_provider = await self._providers.find(signer) is not None
+        granted = None if is_provider else await checks.may_challenge(signer, info)
         job = await self._jobs.job_of(request.sp_address, info.identity)
         params = job.params if job else await self._chain.storage_params()
         layout = PayloadLayout.of(info, params).column(index)
@@ -71,6 +75,8 @@ class ChallengeAnswers:
         )
         if integrity_hash(held.checksums) != expected_integrity_hash(info, index):
             raise NoSuchPiece("what is held under this id is of another object", info.name)
+        if granted is not None:
+            await meter.count(request.sp_address, granted, len(held.piece))
         return web.Response(
             body=held.piece.data,
             content_type="application/octet-stream",

@@ -53,29 +53,12 @@ class ObjectDownloads:
     ) -> web.StreamResponse:
         """GetObject, and the same by HEAD, in a place that may be taken back.
 
-        Raises: Refusal, and why the request is refused; QuotaExceeded, Overloaded, SegmentLost,
-        CorruptPiece, StoreError, ChainError, before the head is sent.
+        Raises: Refusal, why the request is refused, and what ``send`` raises.
         """
         granted = await self._may_read(request, match)
-        return await self._send(place, request, granted, object_head(request, granted.object), raw)
+        return await self.send(place, request, granted, object_head(request, granted.object), raw)
 
-    async def sources(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
-        """Where the bytes of a download came from. Raises NoTrace, and why it is refused."""
-        granted = await self._may_read(request, match)
-        asked_for = request.query.value(SOURCES_QUERY)
-        sources = self._recent.of(asked_for, granted.object.id)
-        return web.json_response(
-            {"object_id": granted.object.id, **sources.to_json()},
-            headers={REQUEST_ID_HEADER: request.request_id},
-        )
-
-    async def _may_read(self, request: GatewayRequest, match: Match) -> Granted:
-        check_names(match)
-        signer = authenticate(request, anonymous_allowed=True)
-        checks = self._checks[request.sp_address]
-        return await checks.may_read(signer, match.bucket_name, match.object_name)
-
-    async def _send(
+    async def send(
         self,
         place: TakenPlace,
         request: GatewayRequest,
@@ -83,6 +66,11 @@ class ObjectDownloads:
         head: ObjectHead,
         raw: web.BaseRequest,
     ) -> web.StreamResponse:
+        """What ``head`` tells, of an object that the client may read, counted if there is a body.
+
+        Raises: QuotaExceeded, Overloaded, SegmentLost, CorruptPiece, StoreError, ChainError, before
+        the head is sent.
+        """
         borrower = Borrower(granted.signer, raw.remote or "")
         wanted = head.wanted
         with self._admission.share(Admitted.DOWNLOAD, borrower):
@@ -116,6 +104,22 @@ class ObjectDownloads:
                     )
                     _break_off(raw)
             return response
+
+    async def sources(self, request: GatewayRequest, match: Match) -> web.StreamResponse:
+        """Where the bytes of a download came from. Raises NoTrace, and why it is refused."""
+        granted = await self._may_read(request, match)
+        asked_for = request.query.value(SOURCES_QUERY)
+        sources = self._recent.of(asked_for, granted.object.id)
+        return web.json_response(
+            {"object_id": granted.object.id, **sources.to_json()},
+            headers={REQUEST_ID_HEADER: request.request_id},
+        )
+
+    async def _may_read(self, request: GatewayRequest, match: Match) -> Granted:
+        check_names(match)
+        signer = authenticate(request, anonymous_allowed=True)
+        checks = self._checks[request.sp_address]
+        return await checks.may_read(signer, match.bucket_name, match.object_name)
 
 
 def _break_off(raw: web.BaseRequest) -> None:

@@ -29,6 +29,8 @@ class Route(Enum):
     """Ours: when its batches were worked on, as JSON."""
     DOWNLOAD_SOURCES = "QueryDownloadSources"
     """Ours: where the bytes of a download came from, as JSON."""
+    DOWNLOAD_LINK = "DownloadObjectByUniversalEndpoint"
+    VIEW_LINK = "ViewObjectByUniversalEndpoint"
     READ_QUOTA = "GetBucketReadQuota"
     READ_RECORDS = "ListBucketReadRecord"
     GET_APPROVAL = "GetApproval"
@@ -95,8 +97,8 @@ def match_route(method: str, host: str, path: str, query: RequestQuery, domain: 
             if method == fixed_method:
                 return Match(route)
             wrong_method = True
-    if method == "GET" and _is_universal(path):
-        return Match(Route.NOT_IMPLEMENTED)
+    if method == "GET" and (link := _link(path)):
+        return link
     bucket_name, _, object_name = path.removeprefix("/").partition("/")
     if not bucket_name:
         return Match(Route.WRONG_METHOD if wrong_method else Route.NO_ROUTER)
@@ -126,9 +128,12 @@ def _bucket_route(method: str, bucket_name: str, object_name: str, query: Reques
     return Match(Route.GET_OBJECT, bucket_name, object_name)
 
 
-def _is_universal(path: str) -> bool:
-    first, _, rest = path.removeprefix("/").partition("/")
-    return first in ("download", "view") and "/" in rest.strip("/")
+def _link(path: str) -> Match | None:
+    for prefix, route in (("/download/", Route.DOWNLOAD_LINK), ("/view/", Route.VIEW_LINK)):
+        bucket_name, _, object_name = path.removeprefix(prefix).partition("/")
+        if path.startswith(prefix) and object_name:
+            return Match(route, bucket_name, object_name)
+    return None
 
 
 def _virtual_bucket(host: str, domain: str) -> str:

@@ -34,6 +34,7 @@ from greenray.actors.gateway.cors import allowed_origins, cors_headers, prefligh
 from greenray.actors.gateway.downloads import ObjectDownloads
 from greenray.actors.gateway.errors import GatewayCode, Refusal, refusal_for
 from greenray.actors.gateway.job_status import job_status
+from greenray.actors.gateway.links import ObjectLinks
 from greenray.actors.gateway.object_head import REQUEST_ID_HEADER
 from greenray.actors.gateway.reads import ReadMeter
 from greenray.actors.gateway.refusals import answer_to_fault, refusal_answer, shown_target
@@ -151,7 +152,8 @@ class Gateway:
                 least_bytes_per_s=self._settings.least_group_bytes_per_s,
             )
         )
-        funds = SealFunds(chain, ProviderBook(chain, time.time), dialect.seal_cost, time.time)
+        providers = ProviderBook(chain, time.time)
+        funds = SealFunds(chain, providers, dialect.seal_cost, time.time)
         self._approver = Approver(chain, signer, dialect, funds)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
         self._meter = ReadMeter(ledger, self._checks, self._settings.free_read_quota_bytes)
@@ -161,6 +163,9 @@ class Gateway:
             meter=self._meter,
             admission=self._admission,
             idle_timeout_s=self._settings.idle_timeout_s,
+        )
+        self._links = ObjectLinks(
+            chain=chain, checks=self._checks, providers=providers, downloads=self._downloads
         )
         self._listeners: list[HttpListener] = []
         self._ports: dict[str, int] = {}
@@ -281,6 +286,9 @@ class Gateway:
             case Route.GET_OBJECT:
                 async with self._admission.download() as place:
                     return await self._downloads.get_object(place, request, match, raw)
+            case Route.DOWNLOAD_LINK | Route.VIEW_LINK:
+                async with self._admission.download() as place:
+                    return await self._links.open(place, request, match, raw)
             case Route.READ_QUOTA:
                 return await self._meter.quota(request, match)
             case Route.READ_RECORDS:
@@ -298,7 +306,8 @@ class Gateway:
             case Route.CHALLENGE:
                 if self._challenges is None:
                     raise Refusal(GatewayCode.NO_COMPONENT)
-                return await self._challenges.answer(request)
+                checks = self._checks[request.sp_address]
+                return await self._challenges.answer(request, checks, self._meter)
             case Route.REPLICATE_PIECE:
                 ahead_bytes = self._settings.read_bufsize_bytes
                 async with aclosing(body_chunks(raw, self._settings, ahead_bytes)) as body:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -26,7 +27,9 @@ from greenray.protocol.http_auth import canonical_request, format_authorization,
 from greenray.protocol.integrity import integrity_hash
 from greenray.protocol.layout import SEGMENTS, PayloadLayout
 from greenray.protocol.objects import ObjectInfo, StorageProvider
+from greenray.protocol.read_quota import ReadBucket
 from greenray.storage.ports import ColumnKey
+from greenray.storage.read_ledger import month_of
 from tests.support.payloads import ctr_payload
 from tests.support.whole_network import (
     SEGMENT_SIZE_BYTES,
@@ -117,9 +120,25 @@ async def test_a_provider_is_given_any_piece_with_all_checksums(
     assert headers["X-Gnfd-Object-ID"] == str(info.id)
 
 
-async def test_nobody_else_is_given_a_piece(network: WholeNetwork) -> None:
+async def test_who_may_read_the_object_is_given_its_pieces_and_counted(
+    network: WholeNetwork,
+) -> None:
     info = await _sealed(network)
     answer = await _challenge(network, network.primary, USER_KEY, info.id, SEGMENTS, 0)
+    assert (answer[0], answer[2]) == (200, PAYLOAD[:SEGMENT_SIZE_BYTES])
+    bucket = await network.live.actors["chain"].head_bucket("album")
+    counted = ReadBucket(network.primary, bucket.id, "album")
+    ledger = network.live.job_store
+    assert await ledger.consumed_bytes(counted, month_of(time.time())) == SEGMENT_SIZE_BYTES
+    secondary = info.secondary_sp_addresses[2]
+    answer = await _challenge(network, secondary, USER_KEY, info.id, 2, 1)
+    assert hashlib.sha256(answer[2]).hexdigest() in answer[1]["X-Gnfd-Piece-Hash"]
+
+
+async def test_nobody_else_is_given_a_piece(network: WholeNetwork) -> None:
+    info = await _sealed(network)
+    stranger = network.sps[3].seal
+    answer = await _challenge(network, network.primary, stranger, info.id, SEGMENTS, 0)
     assert (answer[0], b"AccessDenied" in answer[2]) == (403, True)
     async with (
         aiohttp.ClientSession() as session,

@@ -8,6 +8,7 @@ from greenray.actors.gateway.routes import Match, Route, allowed_methods, match_
 from greenray.protocol.request_query import RequestQuery, parse_query
 
 APPROVAL = "/greenfield/admin/v1/get-approval"
+RECORDS = "max-records=1&start-timestamp=0&end-timestamp=9"
 REPLICATE = "/greenfield/receiver/v1/replicate-piece"
 
 
@@ -24,11 +25,19 @@ REPLICATE = "/greenfield/receiver/v1/replicate-piece"
         ("GET", "/bucket/o", "object-meta", Match(Route.NOT_IMPLEMENTED, "bucket", "o")),
         ("GET", "/bucket", "", Match(Route.NOT_IMPLEMENTED, "bucket")),
         ("GET", "/bucket/", "read-quota", Match(Route.NOT_IMPLEMENTED, "bucket")),
+        ("GET", "/bucket", "year-month=2023-05&read-quota", Match(Route.READ_QUOTA, "bucket")),
+        ("GET", "/bucket/", f"list-read-record&{RECORDS}", Match(Route.READ_RECORDS, "bucket")),
+        ("GET", "/bucket/", "list-read-record", Match(Route.NOT_IMPLEMENTED, "bucket")),
+        ("POST", "/bucket", "read-quota&year-month=", Match(Route.WRONG_METHOD, "bucket")),
         ("GET", "/", "", Match(Route.USER_BUCKETS)),
         ("GET", APPROVAL, "action=CreateObject", Match(Route.GET_APPROVAL)),
         ("PUT", REPLICATE, "", Match(Route.REPLICATE_PIECE)),
         ("GET", "/greenfield/admin/v1/challenge", "", Match(Route.CHALLENGE)),
-        ("GET", "/download/b/o", "", Match(Route.NOT_IMPLEMENTED)),
+        ("GET", "/download/b/o/p", "", Match(Route.DOWNLOAD_LINK, "b", "o/p")),
+        ("HEAD", "/view/b/o", "", Match(Route.VIEW_LINK, "b", "o")),
+        ("GET", "/view//o", "", Match(Route.VIEW_LINK, "", "o")),
+        ("GET", "/view/b/", "", Match(Route.GET_OBJECT, "view", "b/")),
+        ("PUT", "/download/b/o", "", Match(Route.PUT_OBJECT, "download", "b/o")),
         ("GET", "/greenfield/x", "", Match(Route.GET_OBJECT, "greenfield", "x")),
         ("HEAD", "/bucket/o", "", Match(Route.GET_OBJECT, "bucket", "o")),
         ("POST", "/bucket", "", Match(Route.WRONG_METHOD, "bucket")),
@@ -49,11 +58,29 @@ def test_path_style_requests_find_their_route(
         ("my.bucket.gnfd.local:9033", Match(Route.PUT_OBJECT, "my.bucket", "a/b")),
         ("b.GNFD.local", Match(Route.PUT_OBJECT, "b", "a/b")),
         ("gnfd.local", Match(Route.PUT_OBJECT, "a", "b")),
+        ("b.gnfd.local", Match(Route.PUT_OBJECT, "b", "a/b")),
         ("bgnfd.local", Match(Route.PUT_OBJECT, "a", "b")),
     ],
 )
 def test_the_bucket_of_a_virtual_hosted_request_is_in_its_host(host: str, expected: Match) -> None:
     assert match_route("PUT", host, "/a/b", RequestQuery(), "gnfd.local") == expected
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "query", "expected"),
+    [
+        ("GET", "/o", "", Match(Route.GET_OBJECT, "b", "o")),
+        ("HEAD", "/o", "", Match(Route.GET_OBJECT, "b", "o")),
+        ("GET", "/o", "upload-progress", Match(Route.UPLOAD_PROGRESS, "b", "o")),
+        ("GET", "/", "read-quota&year-month=2023-05", Match(Route.READ_QUOTA, "b")),
+        ("GET", "/", f"list-read-record&{RECORDS}", Match(Route.READ_RECORDS, "b")),
+        ("GET", "/download/x/y", "", Match(Route.GET_OBJECT, "b", "download/x/y")),
+    ],
+)
+def test_every_route_of_a_bucket_has_the_virtual_hosted_style(
+    method: str, path: str, query: str, expected: Match
+) -> None:
+    assert match_route(method, "b.gnfd.local", path, parse_query(query), "gnfd.local") == expected
 
 
 def test_without_a_domain_there_is_no_virtual_hosting() -> None:
