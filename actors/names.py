@@ -20,6 +20,7 @@ from greenray.seam.finder import PortName
 from greenray.storage.ports import CollectorJournal, JobStore
 from greenray.storage.read_ledger import ReadLedger
 from greenray.storage.scrub_journal import ScrubJournal
+from greenray.storage.user_key_store import UserKeyStore
 from greenray.timeline.stage_trace import TraceSource
 
 CHAIN = PortName("chain", ChainClient)
@@ -28,6 +29,7 @@ JOB_STORE = PortName("job_store", JobStore)
 SCRUB_JOURNAL = PortName("job_store", ScrubJournal)
 COLLECTOR_JOURNAL = PortName("job_store", CollectorJournal)
 READ_LEDGER = PortName("job_store", ReadLedger)
+USER_KEYS = PortName("job_store", UserKeyStore)
 SIGNER = PortName("signer", SignerPort)
 SEALER = PortName("signer", SealerPort)
 APPROVALS = PortName("p2p", ApprovalSource)

@@ -1,15 +1,12 @@
-"""Who asks, and whether they may (protocol 06 §2)."""
+"""Whether who asks may (protocol 06 §2.5)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 from greenray.actors.at_once import at_once, value_of
-from greenray.chain.crypto import address_of_public_key, keccak256, recover_digest
 from greenray.chain.ports import ChainClient
-from greenray.protocol.errors import AccessDenied, NoSuchAccount, SignatureError, WrongObjectStatus
-from greenray.protocol.gateway_request import GatewayRequest
-from greenray.protocol.http_auth import parse_authorization, verify_authorization
+from greenray.protocol.errors import AccessDenied, NoSuchAccount, WrongObjectStatus
 from greenray.protocol.objects import ActionType, BucketInfo, ObjectInfo, ObjectStatus
 
 ANONYMOUS = ""
@@ -23,19 +20,6 @@ class Granted:
     signer: str
     bucket: BucketInfo
     object: ObjectInfo
-
-
-def authenticate(request: GatewayRequest, *, anonymous_allowed: bool = False) -> str:
-    """The EIP-55 address that signed the request; ANONYMOUS where that is allowed.
-
-    Raises:
-        SignatureError: no or another scheme, tampered, or not a signature.
-    """
-    header = request.header("Authorization")
-    if not header and anonymous_allowed:
-        return ANONYMOUS
-    authorization = parse_authorization(header)
-    return verify_authorization(authorization, request.canonical(), keccak256, _recover)
 
 
 class PermissionChecks:
@@ -158,9 +142,3 @@ class PermissionChecks:
                 "Ask the primary's endpoint.",
             )
         return Granted(signer, found_bucket, found_object)
-
-
-def _recover(message: bytes, signature: bytes) -> str:
-    if signature[64] > 1:
-        raise SignatureError("v of the signature is neither 0 nor 1")
-    return address_of_public_key(recover_digest(message, signature, accept_27_28=False))

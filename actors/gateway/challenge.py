@@ -21,7 +21,7 @@ from greenray.actors.downloader.pieces import (
     PIECE_INDEX_HEADER,
     REDUNDANCY_INDEX_HEADER,
 )
-from greenray.actors.gateway.auth import PermissionChecks, authenticate
+from greenray.actors.gateway.auth import PermissionChecks
 from greenray.actors.gateway.reads import ReadMeter
 from greenray.actors.ports import HeldPiece, ReceiverPort
 from greenray.chain.ports import ChainClient
@@ -53,14 +53,13 @@ class ChallengeAnswers:
         self._receiver = receiver
 
     async def answer(
-        self, request: GatewayRequest, checks: PermissionChecks, meter: ReadMeter
+        self, request: GatewayRequest, signer: str, checks: PermissionChecks, meter: ReadMeter
     ) -> web.Response:
         """200 with what is stored, which nobody has verified.
 
-        Raises: SignatureError, AccessDenied, InvalidHeader, NoSuchObject, NoSuchPiece, InvalidInput
+        Raises: AccessDenied, InvalidHeader, NoSuchObject, NoSuchPiece, InvalidInput
         (outside the object), QuotaExceeded, ChainError, StoreError.
         """
-        signer = authenticate(request)
         object_id = _number(request, OBJECT_ID_HEADER)
         index = _number(request, REDUNDANCY_INDEX_HEADER, least=SEGMENTS)
         piece_index = _number(request, PIECE_INDEX_HEADER)

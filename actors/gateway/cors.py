@@ -12,7 +12,8 @@ _ORIGIN = re.compile(r"https?://[^/\s,]+")
 _METHODS = "GET, HEAD, PUT, POST"
 _REQUEST_HEADERS = (
     "Authorization, Content-Type, Content-MD5, Range, If-Match, If-None-Match, If-Range, "
-    "X-Gnfd-App-Domain, X-Gnfd-Content-Sha256, X-Gnfd-Date, X-Gnfd-Expiry-Timestamp, "
+    "X-Gnfd-App-Domain, X-Gnfd-App-Reg-Expiry-Date, X-Gnfd-App-Reg-Nonce, "
+    "X-Gnfd-App-Reg-Public-Key, X-Gnfd-Content-Sha256, X-Gnfd-Date, X-Gnfd-Expiry-Timestamp, "
     "X-Gnfd-Object-ID, X-Gnfd-Piece-Index, X-Gnfd-Redundancy-Index, X-Gnfd-Resource, "
     "X-Gnfd-Txn-Hash, X-Gnfd-Unsigned-Msg, X-Gnfd-User-Address"
 )

@@ -14,7 +14,8 @@ from greenray.actors.credit.lending import Borrower
 from greenray.actors.credit.places import TakenPlace
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.gateway.admission import Admission, Admitted
-from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
+from greenray.actors.gateway.auth import Granted, PermissionChecks
+from greenray.actors.gateway.authenticator import Authenticator
 from greenray.actors.gateway.body_sender import BodySender
 from greenray.actors.gateway.object_head import REQUEST_ID_HEADER, ObjectHead, object_head
 from greenray.actors.gateway.reads import ReadMeter
@@ -34,6 +35,7 @@ class ObjectDownloads:
     def __init__(
         self,
         *,
+        authenticator: Authenticator,
         checks: Mapping[str, PermissionChecks],
         downloader: Downloader,
         meter: ReadMeter,
@@ -41,6 +43,7 @@ class ObjectDownloads:
         idle_timeout_s: float,
     ) -> None:
         """``checks``: by operator address."""
+        self._authenticator = authenticator
         self._checks = checks
         self._downloader = downloader
         self._meter = meter
@@ -117,7 +120,7 @@ class ObjectDownloads:
 
     async def _may_read(self, request: GatewayRequest, match: Match) -> Granted:
         check_names(match)
-        signer = authenticate(request, anonymous_allowed=True)
+        signer = await self._authenticator.signer(request, anonymous_allowed=True)
         checks = self._checks[request.sp_address]
         return await checks.may_read(signer, match.bucket_name, match.object_name)
 

@@ -27,6 +27,7 @@ from greenray.protocol.errors import (
     StoreUnavailable,
     WrongObjectStatus,
 )
+from greenray.protocol.go_xml import element
 
 RETRY_AFTER_S = 2
 """An actor is there again after so long, most of the time."""
@@ -47,6 +48,33 @@ class GatewayCode(Enum):
     SIGNATURE_DOES_NOT_MATCH = ("SignatureDoesNotMatch", 403, "SignatureDoesNotMatch")
     ACCESS_DENIED = ("AccessDenied", 403, "Access Denied")
     OUT_OF_QUOTA = ("AccessDenied", 403, "Out of Quota")
+    INVALID_REG_NONCE = (
+        "InvalidRegNonceHeader",
+        400,
+        "The X-Gnfd-App-Reg-Nonce header is incorrect.",
+    )
+    SIGNED_TEXT_OTHER_HEADERS = (
+        "SigMsgNotMatchHeaders",
+        400,
+        "The signed message in Authorization does not match the content in headers.",
+    )
+    SIGNED_TEXT_OTHER_SP = (
+        "SignedMsgNotMatchSPAddr",
+        400,
+        "The signed message in Authorization is not for the this SP.",
+    )
+    SIGNED_TEXT_NO_TEMPLATE = (
+        "SignedMsgNotMatchTemplate",
+        400,
+        "The signed message in Authorization does not match the template.",
+    )
+    INVALID_EXPIRY_DATE = (
+        "InvalidExpiryDateHeader",
+        400,
+        "The X-Gnfd-App-Reg-Expiry-Date header is incorrect. The expiry date is expected to be "
+        "within 604800 seconds and formatted in YYYY-DD-MM HH:MM:SS 'GMT'Z, e.g. 2023-04-20 "
+        "16:34:12 GMT+08:00 . ",
+    )
     REQUEST_TIMEOUT = ("RequestTimeout", 408, "The request was not sent in time.")
     PRECONDITION_FAILED = ("PreconditionFailed", 412, "A precondition of the request is not met.")
     URI_TOO_LONG = ("URITooLong", 414, "The request line is too long.")
@@ -130,6 +158,6 @@ def refusal_for(error: GreenrayError) -> Refusal:
 def error_xml(code: GatewayCode, request_id: str) -> bytes:
     """The body of an error answer; it has no declaration and no newline."""
     return (
-        f"<Error><Code>{code.code}</Code><Message>{code.message}</Message>"
-        f"<RequestId>{request_id}</RequestId></Error>"
+        f"<Error>{element('Code', code.code)}{element('Message', code.message)}"
+        f"{element('RequestId', request_id)}</Error>"
     ).encode()

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
+from greenray.actors.gateway.auth import Granted, PermissionChecks
+from greenray.actors.gateway.authenticator import Authenticator
 from greenray.actors.gateway.object_head import REQUEST_ID_HEADER
 from greenray.actors.gateway.request_names import check_bucket_of
 from greenray.actors.gateway.routes import MONTH_QUERY, RECORDS_QUERIES, Match
@@ -35,11 +36,13 @@ class ReadMeter:
     def __init__(
         self,
         ledger: ReadLedger,
+        authenticator: Authenticator,
         checks: Mapping[str, PermissionChecks],
         free_read_quota_bytes: int,
     ) -> None:
         """``checks``: by operator address."""
         self._ledger = ledger
+        self._authenticator = authenticator
         self._checks = checks
         self._free_bytes = free_read_quota_bytes
 
@@ -93,7 +96,7 @@ class ReadMeter:
 
     async def _bucket_of_owner(self, request: GatewayRequest, match: Match) -> BucketInfo:
         check_bucket_of(match)
-        signer = authenticate(request)
+        signer = await self._authenticator.signer(request)
         return await self._checks[request.sp_address].owned_bucket(signer, match.bucket_name)
 
 

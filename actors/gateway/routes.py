@@ -35,6 +35,8 @@ class Route(Enum):
     READ_RECORDS = "ListBucketReadRecord"
     GET_APPROVAL = "GetApproval"
     CHALLENGE = "Challenge"
+    REQUEST_NONCE = "RequestNonce"
+    UPDATE_KEY = "UpdateUserPublicKey"
     REPLICATE_PIECE = "ReplicateObjectPiece"
     USER_BUCKETS = "GetUserBuckets"
     NOT_IMPLEMENTED = "NotImplemented"
@@ -90,8 +92,8 @@ def match_route(method: str, host: str, path: str, query: RequestQuery, domain: 
         (APPROVAL_PATH, "GET", "action", Route.GET_APPROVAL),
         (CHALLENGE_PATH, "GET", None, Route.CHALLENGE),
         (REPLICATE_PATH, "PUT", None, Route.REPLICATE_PIECE),
-        ("/auth/request_nonce", "GET", None, Route.NOT_IMPLEMENTED),
-        ("/auth/update_key", "POST", None, Route.NOT_IMPLEMENTED),
+        ("/auth/request_nonce", "GET", None, Route.REQUEST_NONCE),
+        ("/auth/update_key", "POST", None, Route.UPDATE_KEY),
     ):
         if path == fixed_path and (needed is None or query.has(needed)):
             if method == fixed_method:

@@ -28,7 +28,9 @@ from greenray.actors.credit.places import TakenPlace
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.gateway.admission import Admission, Admitted
 from greenray.actors.gateway.approval import Approver
-from greenray.actors.gateway.auth import Granted, PermissionChecks, authenticate
+from greenray.actors.gateway.auth import Granted, PermissionChecks
+from greenray.actors.gateway.authenticator import Authenticator
+from greenray.actors.gateway.browser_keys import BrowserKeys
 from greenray.actors.gateway.challenge import ChallengeAnswers
 from greenray.actors.gateway.cors import allowed_origins, cors_headers, preflight_headers
 from greenray.actors.gateway.downloads import ObjectDownloads
@@ -83,6 +85,7 @@ from greenray.protocol.objects import ObjectInfo, ObjectStatus, StorageParams
 from greenray.seam.fault_points import NO_FAULTS, FaultPoint, FaultPoints
 from greenray.storage.ports import JobStore
 from greenray.storage.read_ledger import ReadLedger
+from greenray.storage.user_key_store import UserKeyStore
 from greenray.timeline.collection import TraceCollector
 from greenray.timeline.job_timeline import job_timeline
 from greenray.timeline.stage_trace import TraceClock, TraceSource
@@ -117,6 +120,7 @@ class Gateway:
         downloader: Downloader,
         job_store: JobStore,
         ledger: ReadLedger,
+        user_keys: UserKeyStore,
         signer: SignerPort,
         dialect: Dialect,
         challenges: ChallengeAnswers | None = None,
@@ -156,8 +160,13 @@ class Gateway:
         funds = SealFunds(chain, providers, dialect.seal_cost, time.time)
         self._approver = Approver(chain, signer, dialect, funds)
         self._checks = {b.sp_address: PermissionChecks(chain, b.sp_address) for b in bindings}
-        self._meter = ReadMeter(ledger, self._checks, self._settings.free_read_quota_bytes)
+        self._keys = BrowserKeys(user_keys, self._checks, time.time)
+        self._authenticator = Authenticator(self._keys, time.time)
+        self._meter = ReadMeter(
+            ledger, self._authenticator, self._checks, self._settings.free_read_quota_bytes
+        )
         self._downloads = ObjectDownloads(
+            authenticator=self._authenticator,
             checks=self._checks,
             downloader=downloader,
             meter=self._meter,
@@ -306,8 +315,13 @@ class Gateway:
             case Route.CHALLENGE:
                 if self._challenges is None:
                     raise Refusal(GatewayCode.NO_COMPONENT)
+                signer = await self._authenticator.signer(request)
                 checks = self._checks[request.sp_address]
-                return await self._challenges.answer(request, checks, self._meter)
+                return await self._challenges.answer(request, signer, checks, self._meter)
+            case Route.REQUEST_NONCE:
+                return await self._keys.request_nonce(request)
+            case Route.UPDATE_KEY:
+                return await self._keys.update_key(request)
             case Route.REPLICATE_PIECE:
                 ahead_bytes = self._settings.read_bufsize_bytes
                 async with aclosing(body_chunks(raw, self._settings, ahead_bytes)) as body:
@@ -468,7 +482,7 @@ class Gateway:
         job = await self._jobs.find_job(match.bucket_name, match.object_name)
         if job is None or job.sp_address != request.sp_address:
             return None
-        if authenticate(request) != job.object_info.owner:
+        if await self._authenticator.signer(request) != job.object_info.owner:
             return None
         # What the Collector will write into the row once it has seen it.
         return job if job.error is not None else replace(job, error=unseen_error(job.object_id))
@@ -482,7 +496,7 @@ class Gateway:
         return web.json_response(timeline, headers={REQUEST_ID_HEADER: request.request_id})
 
     async def _get_approval(self, request: GatewayRequest) -> web.StreamResponse:
-        signer = authenticate(request)
+        signer = await self._authenticator.signer(request)
         await self._checks[request.sp_address].check_account(signer)
         signed = await self._approver.approve(request)
         return web.Response(
@@ -491,7 +505,7 @@ class Gateway:
 
     async def _may_upload(self, request: GatewayRequest, match: Match) -> Granted:
         check_names(match)
-        signer = authenticate(request)
+        signer = await self._authenticator.signer(request)
         checks = self._checks[request.sp_address]
         return await checks.may_upload(signer, match.bucket_name, match.object_name)
 

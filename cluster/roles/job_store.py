@@ -26,4 +26,5 @@ OFFERS = (
     offered(names.SCRUB_JOURNAL, build),
     offered(names.COLLECTOR_JOURNAL, build),
     offered(names.READ_LEDGER, build),
+    offered(names.USER_KEYS, build),
 )

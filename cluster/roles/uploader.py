@@ -62,6 +62,7 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
             downloader=downloader,
             job_store=find(names.JOB_STORE),
             ledger=find(names.READ_LEDGER),
+            user_keys=find(names.USER_KEYS),
             signer=find(names.SIGNER),
             dialect=get_dialect(config.dialect),
             challenges=ChallengeAnswers(

@@ -26,6 +26,7 @@ async def test_an_address_of_another_machine_is_refused_and_nothing_is_left_open
         downloader=rig.downloader,
         job_store=rig.job_store,
         ledger=rig.job_store,
+        user_keys=rig.job_store,
         signer=KeySigner([rig.sp, rig.other_sp]),
         dialect=get_dialect(),
     )

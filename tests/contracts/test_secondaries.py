@@ -202,6 +202,7 @@ class TestHttp(SecondaryContract):
             downloader=downloader,
             job_store=rig.job_store,
             ledger=rig.job_store,
+            user_keys=rig.job_store,
             signer=KeySigner([]),
             dialect=get_dialect(),
             receiver=watched,

@@ -141,6 +141,7 @@ class GatewayRig:
             downloader=rig.downloader,
             job_store=rig.job_store,
             ledger=rig.job_store,
+            user_keys=rig.job_store,
             signer=signer,
             dialect=get_dialect(),
             receiver=rig.receiver,

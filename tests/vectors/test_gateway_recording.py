@@ -97,6 +97,7 @@ class Recorded:
             downloader=self.downloader,
             job_store=self.jobs,
             ledger=self.jobs,
+            user_keys=self.jobs,
             signer=signer,
             dialect=get_dialect(),
             receiver=self.receiver,

@@ -17,14 +17,19 @@ from greenray.chain.crypto import (
     sign_digest,
 )
 from greenray.protocol.http_auth import (
+    EXPIRING_HEADERS,
+    canonical_of,
     canonical_request,
     decode_path,
     encode_path,
     format_authorization,
     message_to_sign,
     parse_authorization,
+    parse_expiring_authorization,
+    signed_values,
     verify_authorization,
 )
+from greenray.protocol.request_query import RequestQuery
 
 VECTORS: dict[str, Any] = json.loads(
     (Path(__file__).parent / "data" / "provider-v0_2.json").read_text()
@@ -128,4 +133,27 @@ def test_an_unseen_key_signs_a_non_ascii_path_and_is_recovered() -> None:
     header = format_authorization(message, sign_digest(key, message))
     assert verify_authorization(parse_authorization(header), canonical, keccak256, _recover) == (
         address_of(key)
+    )
+
+
+def test_the_worked_example_that_expires_gives_the_published_hash_and_signature() -> None:
+    headers = {
+        "Content-Type": "application/octet-stream",
+        "X-Gnfd-Content-Sha256": EMPTY,
+        "X-Gnfd-Date": "20230515T080000Z",
+        "X-Gnfd-Expiry-Timestamp": "2023-05-15T08:10:00Z",
+    }
+    canonical = canonical_of(
+        "PUT",
+        "/test-object",
+        RequestQuery(),
+        signed_values(headers.items(), EXPIRING_HEADERS),
+        "test-bucket.gnfd.test.local:9033",
+    )
+    message = keccak256(canonical)
+    assert message.hex() == "0c6945cfd4e15497991aaad3df89cfad4a568befe7060aa2ab723f724578c2d7"
+    signature = sign_digest(OWNER_KEY, message)
+    assert signature == parse_expiring_authorization(
+        "GNFD1-ECDSA, Signature=a22a672971c55fda567e0bc312eb5b82229b66b3cda2b35763d9435f2767818c"
+        "4d1ce370f8a64875209b192ee2ca3d584214eac3a643dc4bbbcf539d0ee9161d01"
     )

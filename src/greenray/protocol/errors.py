@@ -213,6 +213,18 @@ class QuotaExceeded(AccessDenied):
     reason = "quota-exceeded"
 
 
+class WrongNonce(InvalidInput):
+    """A browser key is registered under another nonce than the next."""
+
+    reason = "wrong-nonce"
+
+
+class TooManyKeys(AccessDenied):
+    """An account has browser keys for too many domains."""
+
+    reason = "too-many-keys"
+
+
 class ApprovalError(GreenrayError):
     """The approval is not this SP's own, has expired, or is for another object."""
 

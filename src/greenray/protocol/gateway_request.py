@@ -5,7 +5,14 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from greenray.protocol.http_auth import SIGNED_HEADERS, canonical_of, decode_path, signed_values
+from greenray.protocol.http_auth import (
+    EXPIRING_HEADERS,
+    EXPIRY_HEADER,
+    SIGNED_HEADERS,
+    canonical_of,
+    decode_path,
+    signed_values,
+)
 from greenray.protocol.request_query import RequestQuery, parse_routed_query
 
 SOURCES_HEADER = "X-Greenray-Sources"
@@ -69,8 +76,14 @@ class GatewayRequest:
             return signed_values(values).get(wanted, "")
         return values[0][1] if values else ""
 
-    def canonical(self) -> bytes:
-        """What a signature of the request is over (protocol 06 §2.2)."""
-        return canonical_of(
-            self.method, self.path, self.query, signed_values(self.headers), self.host
-        )
+    def expiry(self) -> str:
+        """Until when it counts, of a request of ``EXPIRING_SCHEME``: of its header as it is signed,
+        or of its query."""
+        signed = signed_values(self.headers, EXPIRING_HEADERS)
+        return signed.get(EXPIRY_HEADER.lower(), "") or self.query.value(EXPIRY_HEADER)
+
+    def canonical(self, names: frozenset[str] = SIGNED_HEADERS) -> bytes:
+        """What a signature of the request is over (protocol 06 §2.2). ``names``: the headers that
+        the scheme covers."""
+        signed = signed_values(self.headers, names)
+        return canonical_of(self.method, self.path, self.query, signed, self.host)

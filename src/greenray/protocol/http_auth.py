@@ -18,6 +18,13 @@ from greenray.protocol.request_query import RequestQuery, parse_query
 
 SCHEME = "authTypeV1 ECDSA-secp256k1"
 
+EXPIRING_SCHEME = "GNFD1-ECDSA"
+"""Of providers from v0.2.4 on: the request says until when it counts, and Keccak-256 alone is
+signed."""
+
+EXPIRY_HEADER = "X-Gnfd-Expiry-Timestamp"
+MAX_EXPIRY_S = 604_800
+
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 """What the Go client sends as X-Gnfd-Content-Sha256 of every payload."""
 
@@ -37,6 +44,9 @@ SIGNED_HEADERS = frozenset(
         "x-gnfd-user-address",
     }
 )
+
+EXPIRING_HEADERS = SIGNED_HEADERS | {EXPIRY_HEADER.lower()}
+"""Those of ``EXPIRING_SCHEME``."""
 
 _HEX = frozenset("0123456789abcdefABCDEF")
 # unicode.IsSpace of Go; Python's str.split() also splits at U+001C..U+001F.
@@ -84,13 +94,13 @@ def canonical_query(query: RequestQuery) -> str:
     )
 
 
-def signed_values(headers: Headers) -> Mapping[str, str]:
-    """Of the headers that a signature covers, by lower-case name: what is signed of their values,
-    and so what may be looked at."""
+def signed_values(headers: Headers, names: frozenset[str] = SIGNED_HEADERS) -> Mapping[str, str]:
+    """Of the headers that a signature covers (``names``), by lower-case name: what is signed of
+    their values, and so what may be looked at."""
     values: dict[str, list[str]] = {}
     for name, value in headers:
         lower = name.lower()
-        if lower in SIGNED_HEADERS:
+        if lower in names:
             values.setdefault(lower, []).append(_collapsed(value))
     return {name: ",".join(values[name]) for name in values}
 
@@ -151,6 +161,17 @@ def parse_authorization(header: str) -> Authorization:
     if len(items["Signature"]) != 2 * 65:
         raise SignatureError("the signature in the Authorization header has not 65 bytes")
     return Authorization(items["SignedMsg"], bytes.fromhex(items["Signature"]))
+
+
+def parse_expiring_authorization(header: str) -> bytes:
+    """The signature of an ``EXPIRING_SCHEME`` header (65 bytes). Raises SignatureError."""
+    prefix = f"{EXPIRING_SCHEME},"
+    name, _, value = header.removeprefix(prefix).replace(" ", "").partition("=")
+    if not header.startswith(prefix) or name != "Signature" or not _HEX.issuperset(value):
+        raise SignatureError("the Authorization header is malformed")
+    if len(value) != 2 * 65:
+        raise SignatureError("the signature in the Authorization header has not 65 bytes")
+    return bytes.fromhex(value)
 
 
 def verify_authorization(

@@ -212,7 +212,29 @@ CREATE TABLE read_records (
 """
 """What is downloaded of buckets."""
 
-_UPGRADES: tuple[str, ...] = (_SCRUBS, _COLLECTION, _JOBS_OF_ONE_ID, _PARKED_JOBS, _READS)
+_USER_KEYS = """
+CREATE TABLE user_keys (
+    sp_address TEXT NOT NULL,
+    account TEXT NOT NULL,
+    domain TEXT NOT NULL,
+    public_key TEXT NOT NULL,
+    nonce INTEGER NOT NULL,
+    expires_at REAL NOT NULL,
+    registered_at REAL NOT NULL,
+    PRIMARY KEY (sp_address, account, domain)
+);
+CREATE INDEX user_keys_by_age ON user_keys (registered_at);
+"""
+"""Keys of pages that accounts have registered."""
+
+_UPGRADES: tuple[str, ...] = (
+    _SCRUBS,
+    _COLLECTION,
+    _JOBS_OF_ONE_ID,
+    _PARKED_JOBS,
+    _READS,
+    _USER_KEYS,
+)
 """What each later version of the schema changed, oldest first; a script that was released stays."""
 
 SCHEMA_VERSION = 1 + len(_UPGRADES)

@@ -14,6 +14,7 @@ from greenray.protocol.job import JobContext, JobError, JobState
 from greenray.protocol.objects import ObjectIdentity, ObjectInfo, StorageParams
 from greenray.protocol.read_quota import Read, ReadBucket, ReadRecord, RecordsWanted
 from greenray.protocol.scrub import ScrubOrder, ScrubRun
+from greenray.protocol.user_keys import UserKey
 from greenray.seam.fault_points import NO_FAULTS, FaultPoints
 from greenray.storage import (
     collection_rows,
@@ -23,6 +24,7 @@ from greenray.storage import (
     read_rows,
     scrub_rows,
     transaction_rows,
+    user_key_rows,
 )
 from greenray.storage.group_commit import AfterCommit, GroupCommitter
 from greenray.storage.job_rows import NewUpload, RecordedEvent
@@ -43,7 +45,8 @@ T = TypeVar("T")
 
 class SqliteJobStore:
     """Implements ``greenray.storage.ports.JobStore`` and ``CollectorJournal``,
-    ``greenray.storage.scrub_journal.ScrubJournal`` and ``greenray.storage.read_ledger.ReadLedger``.
+    ``greenray.storage.scrub_journal.ScrubJournal``, ``greenray.storage.read_ledger.ReadLedger`` and
+    ``greenray.storage.user_key_store.UserKeyStore``.
 
     Calls that arrive together are committed together (``greenray.storage.group_commit``); reads
     take their turn among the writes, so that every answer is durable. May be used from any event
@@ -354,6 +357,18 @@ class SqliteJobStore:
 
     async def list_reads(self, bucket: ReadBucket, wanted: RecordsWanted) -> tuple[ReadRecord, ...]:
         return await self._call("list_reads", lambda db: read_rows.list_reads(db, bucket, wanted))
+
+    # --- browser keys ----------------------------------------------------------------------------
+
+    async def user_key(self, sp_address: str, account: str, domain: str) -> UserKey | None:
+        return await self._call(
+            "user_key", lambda db: user_key_rows.user_key(db, sp_address, account, domain)
+        )
+
+    async def register_key(self, key: UserKey) -> None:
+        await self._call(
+            "register_key", lambda db: user_key_rows.register_key(db, key, self._clock())
+        )
 
     async def close(self) -> None:
         """Answer the calls under way and close the file. Idempotent."""
