@@ -99,12 +99,7 @@ class ObjectDownloads:
                         async for segment in segments:
                             await sender.send(segment)
                 except (GreenrayError, TimeoutError) as error:
-                    log.error(
-                        "request %s: %s breaks off: %s",
-                        request.request_id,
-                        shown_target(raw),
-                        error,
-                    )
+                    log.error("%s breaks off: %s", shown_target(raw), error)
                     _break_off(raw)
             return response
 

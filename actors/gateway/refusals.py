@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
 from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml
+from greenray.actors.gateway.object_head import REQUEST_ID_HEADER
 from greenray.listening.heads import HeadPutOff, HeadTooLong, HeadTooSlow
 from greenray.protocol.errors import Overloaded
 from greenray.protocol.foreign_text import printable
@@ -29,6 +30,8 @@ def refusal_answer(refusal: Refusal, request_id: str) -> web.Response:
     response = web.Response(
         status=code.status, body=error_xml(code, request_id), content_type="application/xml"
     )
+    if request_id:
+        response.headers[REQUEST_ID_HEADER] = request_id
     if code.retry_after_s is not None:
         response.headers["Retry-After"] = str(code.retry_after_s)
     if cause is not None:

@@ -65,6 +65,7 @@ from greenray.listening.connections import Connections
 from greenray.listening.limits import ListenLimits
 from greenray.listening.listener import HttpListener, bound_sockets
 from greenray.listening.server import BoundedServer
+from greenray.logs.request_ids import logging_request
 from greenray.protocol.collection import unseen_error
 from greenray.protocol.errors import (
     GreenrayError,
@@ -249,6 +250,12 @@ class Gateway:
 
     async def _answer(self, binding: Binding, raw: web.BaseRequest) -> web.StreamResponse:
         request_id = str(secrets.randbits(64))
+        with logging_request(request_id):
+            return await self._answer_as(request_id, binding, raw)
+
+    async def _answer_as(
+        self, request_id: str, binding: Binding, raw: web.BaseRequest
+    ) -> web.StreamResponse:
         try:
             self._admission.check_connections(self._connections.open_connections)
             return await self._dispatch(binding, request_id, raw)
@@ -264,7 +271,7 @@ class Gateway:
         except ConnectionError:
             raise  # the client is gone; there is nobody to answer
         except Exception:
-            log.exception("request %s (%s %s)", request_id, raw.method, shown_target(raw))
+            log.exception("%s %s", raw.method, shown_target(raw))
             return refusal_answer(Refusal(GatewayCode.INTERNAL_ERROR), request_id)
 
     async def _dispatch(

@@ -28,7 +28,7 @@ _MAY_IMPORT = {
     "timeline": "protocol seam display files",
     "client": "protocol peer files coding chain storage",
     "capacity": "protocol display coding",
-    "actors": "protocol seam peer listening coding chain storage timeline",
+    "actors": "protocol seam peer listening logs coding chain storage timeline",
     "cluster": "protocol peer logs seam coding chain storage timeline client actors",
     "bench": (
         "protocol peer files display coding chain storage timeline client capacity actors cluster"

@@ -7,6 +7,7 @@ from typing import Any
 
 from greenray.logs.files import LogFormatter
 from greenray.logs.repeats import INTERVAL_S, RepeatedCauses
+from greenray.logs.request_ids import logging_request
 from greenray.protocol.errors import StoreError
 
 CAUSE = StoreError("the disk is slow", "/pieces")
@@ -70,3 +71,11 @@ def test_a_flood_of_different_causes_takes_a_bounded_memory() -> None:
 def test_a_line_has_its_time_in_utc_its_level_and_its_actor() -> None:
     line = LogFormatter("home").format(record("%s has died", "chain", at_s=1795372791.25))
     assert line == "2026-11-22T18:39:51.250Z WARNING home greenray.x: chain has died"
+
+
+def test_a_line_tells_the_request_that_it_is_about() -> None:
+    died = record("%s has died", "chain", at_s=1795372791.25)
+    with logging_request("77"):
+        line = LogFormatter("home").format(died)
+    assert line.endswith(f" {died.name}: request 77: chain has died")
+    assert "request" not in LogFormatter("home").format(died)

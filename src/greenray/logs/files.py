@@ -12,6 +12,7 @@ from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
 from greenray.logs.repeats import RepeatedCauses
+from greenray.logs.request_ids import current_request_id
 from greenray.logs.settings import LogSettings
 
 OURS = "greenray"
@@ -35,10 +36,18 @@ class LogFile:
 
 
 class LogFormatter(logging.Formatter):
-    """``2026-11-29T13:31:02.123Z WARNING home greenray.actors.signer.actor: ...``"""
+    """``2026-11-29T13:31:02.123Z WARNING home greenray.actors.signer.actor: ...``, and which
+    request it is about, if it is about one."""
 
     def __init__(self, actor: str) -> None:
         super().__init__(_FORMAT.format(actor=actor))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        line = super().formatMessage(record)
+        if request_id := current_request_id():
+            head, separator, message = line.partition(f" {record.name}: ")
+            return f"{head}{separator}request {request_id}: {message}"
+        return line
 
     def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
         second = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(record.created))
