@@ -173,7 +173,7 @@ class PutMany:
     ) -> PutOutcome:
         reporter = ProgressReporter(counted.on_progress)
         prepared = await self._sent(entry, bucket_name, object_name, reporter)
-        status = PutStatus.WAS_SEALED
+        status = PutStatus.SEALED if prepared.is_new else PutStatus.WAS_SEALED
         if not prepared.is_sealed:
             status = PutStatus.UPLOADED
             if self._wait is WaitFor.SEALED:

@@ -45,7 +45,6 @@ from greenray.protocol.errors import (
     ChainLags,
     ChainUnavailable,
     ComponentUnavailable,
-    EmptyPayload,
     GreenrayError,
     IntegrityHashMismatch,
     InvalidInput,
@@ -219,7 +218,7 @@ class StorageClient:
         each secondary that was replaced, and each step that failed and is tried again.
 
         Raises:
-            UnreadableFile, InvalidName, EmptyPayload, PayloadTooLarge, InvalidInput (the content
+            UnreadableFile, InvalidName, PayloadTooLarge, InvalidInput (the content
                 type): nothing was done.
             WrongObjectStatus: the object is sealed (or discontinued) already.
             PayloadSizeMismatch, IntegrityHashMismatch: the object on chain is another payload.
@@ -317,9 +316,11 @@ class StorageClient:
     async def send_payload(
         self, prepared: PreparedPut, file: PayloadFile, reporter: ProgressReporter
     ) -> None:
-        """Upload what was prepared. Raises: as ``put``."""
-        await self._upload(prepared, file, reporter)
+        """Upload what was prepared; of an empty object, which the chain has sealed as it was
+        created, there is nothing. Raises: as ``put``."""
         size_bytes = prepared.info.payload_size
+        if size_bytes:
+            await self._upload(prepared, file, reporter)
         reporter.report(Activity.UPLOAD, size_bytes, size_bytes)
 
     async def wait_for_seal(self, prepared: PreparedPut, reporter: ProgressReporter) -> None:
@@ -327,6 +328,8 @@ class StorageClient:
 
         Raises: as ``put``.
         """
+        if not prepared.info.payload_size:
+            return
         with self._expecting_seal(prepared.info) as sealed:
             await self._pause(sealed, _QUIET_PAUSE_S)
             if not sealed.is_set():
@@ -734,8 +737,6 @@ class _StopWatch:
 
 
 def _check_size(size_bytes: int, params: StorageParams, name: str) -> None:
-    if size_bytes == 0:
-        raise EmptyPayload("the file is empty", name, "An object has at least one byte.")
     if size_bytes > params.max_payload_size_bytes:
         raise PayloadTooLarge(
             f"{size_bytes} bytes are more than the chain takes ({params.max_payload_size_bytes})",
