@@ -34,6 +34,7 @@ COMMANDS = {
     "collect": "Remove what the chain has no more.",
     "journal": "Check the journal, back it up, restore it.",
     "hash": "All checksums and integrity hashes of a file.",
+    "sign": "Print the headers of a signed request, for curl and other HTTP clients.",
     "bench": "Measure what each stage costs, beside what the machine allows.",
     "keys": "Make, import and show encrypted keys, and give their addresses coins.",
     "bank": "Send coins to an address, and show what it has.",
