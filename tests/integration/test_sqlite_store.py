@@ -150,6 +150,27 @@ async def test_a_damaged_journal_answers_with_a_store_error(path: Path) -> None:
     await store.close()
 
 
+async def test_what_another_process_wrote_into_a_job_is_read(path: Path) -> None:
+    store = SqliteJobStore.open(path)
+    job = await begin(store)
+    with closing(sqlite3.connect(path)) as other, other:
+        (details,) = other.execute("SELECT details FROM jobs").fetchone()
+        assert '"approval_round":0' in details
+        changed = details.replace('"approval_round":0', '"approval_round":7')
+        other.execute("UPDATE jobs SET details = ?", (changed,))
+    assert await store.list_jobs() == (replace(job, approval_round=7),)
+    await store.close()
+
+
+async def test_jobs_of_several_objects_with_equal_details_are_told_apart(path: Path) -> None:
+    clock = iter([5.0] * 100)
+    store = SqliteJobStore.open(path, lambda: next(clock))
+    jobs = tuple([await begin(store, object_id) for object_id in (1, 2, 3)])
+    assert await store.list_jobs() == jobs
+    assert [job.object_info.id for job in jobs] == [1, 2, 3]
+    await store.close()
+
+
 async def test_a_row_of_another_version_is_named(path: Path) -> None:
     store = SqliteJobStore.open(path)
     await begin(store)

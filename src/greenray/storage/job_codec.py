@@ -50,6 +50,7 @@ _DETAILS = tuple(
     for f in fields(JobContext)
     if f.name not in (*_FIELDS_IN_COLUMNS.values(), *_OWN_TEXT, "approvals")
 )
+_DETAILS_AND_APPROVALS = (*_DETAILS, "approvals")
 _APPROVAL_FIELDS = tuple(f.name for f in fields(Approval) if f.name != "object_info")
 
 
@@ -73,8 +74,10 @@ def job_columns(job: JobContext) -> dict[str, Any]:
     return columns
 
 
-def decode_job(row: JobRow) -> JobContext:
+def decode_job(row: JobRow, written: JobContext | None = None) -> JobContext:
     """The job of a row (``JOB_COLUMNS``, ``object_info``, ``params``, ``details``).
+
+    ``written``: a job whose details have the same text, which is not read again then.
 
     Raises: StoreError.
     """
@@ -83,11 +86,16 @@ def decode_job(row: JobRow) -> JobContext:
     object_info = decode_object_info(row["object_info"])
     try:
         values["state"] = JobState(row["state"])
+        # The text leaves out which object its approvals are for.
+        if written is not None and written.object_info == object_info:
+            details = _details_of(written)
+        else:
+            details = _decode_details(row["details"], object_info)
         return JobContext(
             **values,
             object_info=object_info,
             params=decode_params(row["params"]),
-            **_decode_details(row["details"], object_info),
+            **details,
         )
     except ValueError as error:
         raise _unreadable(f"job {row['job_id']}", error) from error
@@ -122,6 +130,11 @@ def _encode_details(job: JobContext) -> str:
     details = fields_to_json(job, _DETAILS)
     details["approvals"] = [_encode_approval(a, job.object_info) for a in job.approvals]
     return _to_text(details)
+
+
+def _details_of(job: JobContext) -> dict[str, Any]:
+    """What ``_decode_details`` finds in the text of this job."""
+    return {name: getattr(job, name) for name in _DETAILS_AND_APPROVALS}
 
 
 def _decode_details(text: str, object_info: ObjectInfo) -> dict[str, Any]:

@@ -9,6 +9,7 @@ decided here.
 from __future__ import annotations
 
 import sqlite3
+import threading
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -147,9 +148,7 @@ def job_of(db: sqlite3.Connection, sp_address: str, identity: ObjectIdentity) ->
     """Among several jobs of one id the chain has given the id away in between."""
     where = "WHERE sp_address = ? AND object_id = ? ORDER BY job_id DESC"
     rows = db.execute(f"{_SELECT} {where}", (sp_address, str(identity.id)))
-    return next(
-        (job for job in map(decode_job, rows) if job.object_info.identity == identity), None
-    )
+    return next((job for job in map(_decoded, rows) if job.object_info.identity == identity), None)
 
 
 def find_job(db: sqlite3.Connection, bucket_name: str, object_name: str) -> JobContext | None:
@@ -159,7 +158,7 @@ def find_job(db: sqlite3.Connection, bucket_name: str, object_name: str) -> JobC
 
 def list_jobs(db: sqlite3.Connection, unfinished_only: bool) -> tuple[JobContext, ...]:
     where = "WHERE final = 0" if unfinished_only else ""
-    return tuple(map(decode_job, db.execute(f"{_SELECT} {where} ORDER BY job_id")))
+    return tuple(map(_decoded, db.execute(f"{_SELECT} {where} ORDER BY job_id")))
 
 
 def claim_jobs(
@@ -171,7 +170,7 @@ def claim_jobs(
         "AND (owner = '' OR lease_expires_at <= :now) ORDER BY created_at, job_id LIMIT :limit",
         {"now": now, "limit": limit - len(candidates)},
     ).fetchall()
-    jobs = (job for job in map(decode_job, candidates) if is_claimable(job, now))
+    jobs = (job for job in map(_decoded, candidates) if is_claimable(job, now))
     return tuple(_save(db, _owned(job, owner, now + lease_s)) for job in jobs)
 
 
@@ -233,7 +232,7 @@ def release_process(db: sqlite3.Connection, process: str, now: float) -> int:
 
 def _release(db: sqlite3.Connection, where: str, values: tuple[Any, ...], now: float) -> int:
     rows = db.execute(f"{_SELECT} WHERE {where} ORDER BY job_id", values).fetchall()
-    for job in map(decode_job, rows):
+    for job in map(_decoded, rows):
         after = job
         if job.state in (JobState.INIT_UNSPECIFIED, JobState.UPLOAD_OBJECT_DOING):
             after = _applied(db, job, OwnerLost(), now)
@@ -286,7 +285,35 @@ def require_job(db: sqlite3.Connection, sp_address: str, job_id: int) -> JobCont
 
 
 def _first(rows: Iterable[sqlite3.Row]) -> JobContext | None:
-    return next(map(decode_job, rows), None)
+    return next(map(_decoded, rows), None)
+
+
+class _Written:
+    """The latest jobs that were written, by the text of their details: each step of a job reads
+    what the one before it wrote, and reading that text takes longer than all else. Equal texts are
+    equal values, whoever wrote them. Thread-safe."""
+
+    def __init__(self, bound: int) -> None:
+        self._bound = bound
+        self._jobs: dict[str, JobContext] = {}
+        self._lock = threading.Lock()
+
+    def add(self, details: str, job: JobContext) -> None:
+        with self._lock:
+            self._jobs.pop(details, None)
+            self._jobs[details] = job
+            if len(self._jobs) > self._bound:
+                del self._jobs[next(iter(self._jobs))]
+
+    def find(self, details: str) -> JobContext | None:
+        return self._jobs.get(details)
+
+
+_WRITTEN = _Written(512)
+
+
+def _decoded(row: sqlite3.Row) -> JobContext:
+    return decode_job(row, _WRITTEN.find(row["details"]))
 
 
 def _owned(job: JobContext, owner: str, lease_expires_at: float) -> JobContext:
@@ -312,7 +339,9 @@ def _record(
 
 
 def _save(db: sqlite3.Connection, job: JobContext) -> JobContext:
-    db.execute(_UPDATE, job_columns(job))
+    columns = job_columns(job)
+    db.execute(_UPDATE, columns)
+    _WRITTEN.add(columns["details"], job)
     return job
 
 
