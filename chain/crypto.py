@@ -23,6 +23,8 @@ except ImportError:
 SIGNATURE_SIZE_BYTES = 65
 ADDRESS_SIZE_BYTES = 20
 _REMEMBERED = 1024
+_RECOVERED = 4096
+"""Signatures whose signers are remembered: some ten for each object on its way."""
 
 _CURVE_ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 _ADDRESS = re.compile(r"(?:0[xX])?([0-9a-fA-F]{40})")
@@ -64,9 +66,16 @@ def recover_digest(digest: bytes, signature: bytes, accept_27_28: bool = True) -
     if accept_27_28 and v in (27, 28):
         signature = signature[:64] + bytes([v - 27])
     try:
-        return secp256k1.recover(digest, signature)
+        return _recovered(digest, signature)
     except ValueError as error:
         raise SignatureError("no public key can be recovered from the signature") from error
+
+
+@lru_cache(maxsize=_RECOVERED)
+def _recovered(digest: bytes, signature: bytes) -> bytes:
+    """What several actors of a process check, each for itself, is computed once; of other bytes
+    nothing is known. Raises ValueError, which is not remembered."""
+    return secp256k1.recover(digest, signature)
 
 
 def recover_signer(data: bytes, signature: bytes) -> str:

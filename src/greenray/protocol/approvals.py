@@ -9,10 +9,11 @@ from base64 import b64encode
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from greenray.protocol.errors import ApprovalError, InvalidHeader, SignatureError
-from greenray.protocol.go_json import dump, replace_surrogates, sorted_compact
+from greenray.protocol.go_json import dump, replace_surrogates
 from greenray.protocol.objects import (
     ObjectInfo,
     ObjectStatus,
@@ -56,10 +57,8 @@ def request_sign_bytes(request: ApprovalRequest) -> bytes:
     """What the primary's operator key signs; the signature itself is left out."""
     return _amino_sign_bytes(
         "p2p/GetApprovalRequest",
-        {
-            "object_info": _amino_object_info(request.object_info),
-            "sp_operator_address": request.sp_operator_address,
-        },
+        request.object_info,
+        {"sp_operator_address": request.sp_operator_address},
     )
 
 
@@ -67,8 +66,8 @@ def approval_sign_bytes(approval: Approval) -> bytes:
     """What the secondary's operator key signs; the signature itself is left out."""
     return _amino_sign_bytes(
         "p2p/GetApprovalResponse",
+        approval.object_info,
         {
-            "object_info": _amino_object_info(approval.object_info),
             "sp_operator_address": approval.sp_operator_address,
             "expired_time": _amino_int64(approval.expired_time),
             "refused_reason": approval.refused_reason,
@@ -76,16 +75,22 @@ def approval_sign_bytes(approval: Approval) -> bytes:
     )
 
 
-def _amino_sign_bytes(type_name: str, value: Mapping[str, Any]) -> bytes:
-    return sorted_compact({"type": type_name, "value": _without_zeros(value)})
+def _amino_sign_bytes(type_name: str, info: ObjectInfo, texts: Mapping[str, str]) -> bytes:
+    """Of a message with the object and ``texts``; keys are sorted at every level."""
+    fields = {name: dump(text, sort_keys=True) for name, text in _without_zeros(texts).items()}
+    fields["object_info"] = _amino_object_info(info)
+    value = ",".join(f'"{name}":{fields[name]}' for name in sorted(fields))
+    return f'{{"type":"{type_name}","value":{{{value}}}}}'.encode()
 
 
-def _amino_object_info(info: ObjectInfo) -> dict[str, Any]:
+@lru_cache(maxsize=1024)
+def _amino_object_info(info: ObjectInfo) -> str:
+    """Remembered: a dozen messages about an object are signed and verified one after the other."""
     values = _object_info_json(info)
     for name in ("payload_size", "create_at"):
         if name in values:
             values[name] = _amino_int64(values[name])
-    return values
+    return dump(values, sort_keys=True)
 
 
 def _amino_int64(value: int) -> str:
