@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import lru_cache
 from typing import Protocol
 
 from greenray.actors.chain_view.provider_book import ProviderBook
@@ -30,6 +31,9 @@ APPROVAL_VALIDITY_S = 3600
 
 MAX_MESSAGE_BYTES = 64 * 1024
 """Of a request or an answer: an object's record, whose names have at most 1087 bytes."""
+
+_REQUESTS_REMEMBERED = 256
+"""All SPs hosted here get the same bytes."""
 
 
 class PeerTransport(Protocol):
@@ -60,6 +64,7 @@ class P2P:
         self._clock = clock
         self._settings = settings or P2PSettings()
         self._transport = transport or LoopbackTransport(self)
+        self._verified_request = lru_cache(_REQUESTS_REMEMBERED)(self._read_request)
 
     def hosts(self, sp_address: str) -> bool:
         return sp_address in self._hosted
@@ -146,13 +151,10 @@ class P2P:
         """What the SP ``sp_address`` answers to a GetApprovalRequest; None drops it silently."""
         if len(message) > MAX_MESSAGE_BYTES:
             return None
-        try:
-            request = self._wire.decode_request(message)
-            asker = request.sp_operator_address
-            if recover_signer(request_sign_bytes(request), request.signature) != asker:
-                return None
-        except (InvalidInput, SignatureError):
+        request = self._verified_request(message)
+        if request is None:
             return None
+        asker = request.sp_operator_address
         if asker == sp_address or await self._providers.find(asker) is None:
             return None
         approval = Approval(
@@ -160,6 +162,15 @@ class P2P:
         )
         signature = await self._signer.sign_as_operator(sp_address, approval_sign_bytes(approval))
         return self._wire.encode_approval(replace(approval, signature=signature))
+
+    def _read_request(self, message: bytes) -> ApprovalRequest | None:
+        """None: its bytes are no request, or nobody's whom it names."""
+        try:
+            request = self._wire.decode_request(message)
+            signer = recover_signer(request_sign_bytes(request), request.signature)
+        except (InvalidInput, SignatureError):
+            return None
+        return request if signer == request.sp_operator_address else None
 
 
 class LoopbackTransport:

@@ -189,6 +189,18 @@ async def test_a_request_with_a_foreign_signature_is_dropped() -> None:
     assert await node(chain).answer(SPS[1].address, message) is None
 
 
+async def test_a_request_that_was_good_once_is_dropped_with_other_bytes() -> None:
+    chain, info = chain_with(7)
+    p2p = node(chain)
+    good = await request_of(PRIMARY.operator, chain, info)
+    assert await p2p.answer(SPS[1].address, good) is not None
+    for at in (len(good) - 2, len(good) - 40):
+        bad = good[:at] + bytes([good[at] ^ 1]) + good[at + 1 :]
+        assert await p2p.answer(SPS[2].address, bad) is None
+        assert await p2p.answer(SPS[2].address, bad) is None
+    assert await p2p.answer(SPS[2].address, good) is not None
+
+
 async def test_a_request_of_an_unknown_sp_is_dropped() -> None:
     chain, info = chain_with(7)
     message = await request_of(PRIMARY.operator, chain, info)
