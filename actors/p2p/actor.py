@@ -32,6 +32,10 @@ APPROVAL_VALIDITY_S = 3600
 MAX_MESSAGE_BYTES = 64 * 1024
 """Of a request or an answer: an object's record, whose names have at most 1087 bytes."""
 
+ROUNDS_AT_ONCE = 64
+"""A round's time begins with its turn. Of hundreds that begin together nobody would have answers in
+time, and each would ask again: the SPs hosted here answer with this process, too."""
+
 _REQUESTS_REMEMBERED = 256
 """All SPs hosted here get the same bytes."""
 
@@ -64,6 +68,7 @@ class P2P:
         self._clock = clock
         self._settings = settings or P2PSettings()
         self._transport = transport or LoopbackTransport(self)
+        self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)
         self._verified_request = lru_cache(_REQUESTS_REMEMBERED)(self._read_request)
 
     def hosts(self, sp_address: str) -> bool:
@@ -74,9 +79,16 @@ class P2P:
     ) -> ApprovalRound:
         """Ask every other SP in service at once.
 
-        Returns when all have answered, when ``timeout_s`` is over, or a moment after ``needed``
-        approvals are there (so that spares are kept but a silent SP costs little).
+        Returns when all have answered, when ``timeout_s`` is over (counted from this round's turn
+        among ``ROUNDS_AT_ONCE``), or a moment after ``needed`` approvals are there (so that spares
+        are kept but a silent SP costs little).
         """
+        async with self._rounds:
+            return await self._round(object_info, sp_address, needed, timeout_s)
+
+    async def _round(
+        self, object_info: ObjectInfo, sp_address: str, needed: int, timeout_s: float
+    ) -> ApprovalRound:
         request = ApprovalRequest(object_info, sp_address)
         sign_bytes = request_sign_bytes(request)
         signature = await self._signer.sign_as_operator(sp_address, sign_bytes)

@@ -8,7 +8,12 @@ from typing import Any
 import pytest
 
 from greenray.actors.chain_view.provider_book import ProviderBook
-from greenray.actors.p2p.actor import APPROVAL_VALIDITY_S, P2P, PeerTransport
+from greenray.actors.p2p.actor import (
+    APPROVAL_VALIDITY_S,
+    P2P,
+    ROUNDS_AT_ONCE,
+    PeerTransport,
+)
 from greenray.actors.p2p.settings import P2PSettings
 from greenray.actors.ports import ApprovalRound
 from greenray.chain.crypto import sign_bytes
@@ -163,6 +168,54 @@ async def test_the_round_ends_at_the_timeout_when_too_few_answer() -> None:
     chain, info = chain_with(7)
     answers = await ask(node(chain, BlackHole(node(chain), SPS[4].address)), info, timeout_s=0.1)
     assert len(answers.accepted) == 5
+
+
+class Gate:
+    """Counts the rounds that are asked, and answers when it is opened."""
+
+    def __init__(self, honest: P2P) -> None:
+        self._honest = honest
+        self.asked: set[bytes] = set()
+        self.is_open = asyncio.Event()
+        self.turns_taken = asyncio.Event()
+
+    async def request_approval(self, provider: StorageProvider, message: bytes) -> bytes | None:
+        self.asked.add(message)
+        if len(self.asked) == ROUNDS_AT_ONCE:
+            self.turns_taken.set()
+        await self.is_open.wait()
+        return await self._honest.answer(provider.operator_address, message)
+
+
+async def test_rounds_that_begin_together_are_asked_in_turns() -> None:
+    chain, info = chain_with(7)
+    gate = Gate(node(chain))
+    p2p = node(chain, gate)
+    rounds = [
+        asyncio.create_task(ask(p2p, replace(info, id=number), timeout_s=3600))
+        for number in range(1, ROUNDS_AT_ONCE + 20)
+    ]
+    await gate.turns_taken.wait()
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert len(gate.asked) == ROUNDS_AT_ONCE
+    gate.is_open.set()
+    assert [len(one.accepted) for one in await asyncio.gather(*rounds)] == [6] * len(rounds)
+
+
+async def test_the_time_of_a_round_begins_with_its_turn() -> None:
+    chain, info = chain_with(7)
+    gate = Gate(node(chain))
+    p2p = node(chain, gate)
+    first = [
+        asyncio.create_task(ask(p2p, replace(info, id=number), timeout_s=0.2))
+        for number in range(1, ROUNDS_AT_ONCE + 1)
+    ]
+    await gate.turns_taken.wait()
+    behind = asyncio.create_task(ask(p2p, replace(info, id=9999), timeout_s=3600))
+    assert all(not one.accepted for one in await asyncio.gather(*first))
+    gate.is_open.set()
+    assert len((await behind).accepted) == 6
 
 
 async def test_an_unreachable_sp_is_named() -> None:
