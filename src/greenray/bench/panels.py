@@ -40,7 +40,7 @@ class Measure:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PanelLine:
     """One case: what stands at it, and its rows by the number of their measure."""
 
     label: str
@@ -57,7 +57,7 @@ class Group:
     ``measures``: the numbers of those that any of its lines has, in order."""
 
     name: str
-    lines: tuple[Line, ...]
+    lines: tuple[PanelLine, ...]
 
     @property
     def measures(self) -> tuple[int, ...]:
@@ -302,7 +302,7 @@ def _group(
             last = len(labels) - 1
         of_lines[last][number] = row
     told = [name, *(part for part in of_group if part != name and part not in plan.hidden)]
-    return Group(", ".join(filter(None, told)), tuple(map(Line, labels, of_lines)))
+    return Group(", ".join(filter(None, told)), tuple(map(PanelLine, labels, of_lines)))
 
 
 def _derived(plan: _Plan, rows: Sequence[RowJson]) -> list[RowJson]:

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import StrMethodFormatter
 
 from greenray.bench.ec_plot import draw_ec
-from greenray.bench.panels import Group, Line, Measure, panels_of
+from greenray.bench.panels import Group, Measure, PanelLine, panels_of
 from greenray.bench.trust import busy_mark
 from greenray.display.plot_parts import (
     COLOURS,
@@ -132,7 +132,7 @@ def who_of(row: Mapping[str, Any]) -> str:
     return row["worker_kind"] if row["worker_kind"] in COLOURS else OURS
 
 
-def _panel(axis: Axes, measure: Measure, lines: Sequence[Line], position: int) -> None:
+def _panel(axis: Axes, measure: Measure, lines: Sequence[PanelLine], position: int) -> None:
     if measure.logarithmic:
         axis.set_xscale("log")
         axis.xaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
