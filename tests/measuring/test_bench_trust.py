@@ -56,7 +56,8 @@ def test_of_old_results_only_the_load_before_is_known() -> None:
 
 
 def test_the_load_is_told_also_of_a_run_that_was_alone() -> None:
-    text = load_text({**ALONE, "load_average_after": 3.5})
+    text = load_text({**ALONE, "load_average_after": 3.5, "run_s": 312.4})
+    assert text.endswith("; the run took 312 s")
     assert "load 4.0 before; 3.5 after" in text
     assert "other programs took 0.02 of 2 cores" in text
 

@@ -60,6 +60,7 @@ def test_a_benchmark_tells_how_busy_others_were() -> None:
     assert environment["cores"] == 2
     assert 0 <= environment["other_programs_cores"] <= cores() + 0.5
     assert environment.keys() >= {"stolen_cores", "load_average_after"}
+    assert environment["run_s"] >= BURN_S
 
 
 def test_all_benchmarks_together_are_as_disturbed_as_the_worst() -> None:

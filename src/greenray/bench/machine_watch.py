@@ -80,8 +80,11 @@ class MachineWatch:
 
     def seen(self) -> dict[str, float]:
         """For an environment."""
-        load = {"load_average_after": os.getloadavg()[0]}
-        return {**load, **disturbance(self._first, self._last)}
+        return {
+            "run_s": self._last.at_s - self._first.at_s,
+            "load_average_after": os.getloadavg()[0],
+            **disturbance(self._first, self._last),
+        }
 
     def _run(self) -> None:
         while not self._ended.wait(_INTERVAL_S):

@@ -242,6 +242,11 @@ _AXES = {
 }
 
 
+def is_planned(bench: str) -> bool:
+    """Whether somebody has decided what its picture shows."""
+    return bench in _PLANS
+
+
 def _plan_of(bench: str, rows: Sequence[RowJson]) -> _Plan:
     """Where none is written down, a measure for each metric."""
     if bench in _PLANS:

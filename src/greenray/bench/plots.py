@@ -34,7 +34,8 @@ from greenray.protocol.errors import InvalidInput
 from greenray.storage.direct_io import store_errors
 from greenray.timeline.plot import draw_timeline
 
-_DRAWN_OTHERWISE = {"ec": draw_ec, "timeline": draw_timeline}
+DRAWN_OTHERWISE = {"ec": draw_ec, "timeline": draw_timeline}
+"""Not as panels of bars."""
 _DOTS_PER_INCH = 90
 _LINE_INCHES = 0.3
 _GROUP_INCHES = 0.75
@@ -67,7 +68,7 @@ def draw(document: Mapping[str, Any], directory: Path, mark: str = "") -> Path:
 
 def marked(document: Mapping[str, Any], mark: str = "") -> Figure:
     """The picture, with all that makes it worth less. Raises InvalidInput."""
-    figure = _DRAWN_OTHERWISE.get(document["bench"], bars)(document)
+    figure = DRAWN_OTHERWISE.get(document["bench"], bars)(document)
     marks = [told for told in (busy_mark(document["environment"]), mark) if told]
     mark_figure(figure, marks)
     return figure

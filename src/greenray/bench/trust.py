@@ -17,6 +17,7 @@ _MACHINE = ("processor", "processor_kind", "processor_features", "cores", "memor
 PASSING = frozenset(
     {
         "measured_at",
+        "run_s",
         "load_average_before",
         "load_average_after",
         "other_programs_cores",
@@ -61,6 +62,8 @@ def load_text(environment: Mapping[str, Any]) -> str:
             f"meanwhile other programs took {taken:.2g} of {_cores(environment['cores'])}, "
             f"other virtual machines {stolen:.2g}"
         )
+    if "run_s" in environment:
+        told.append(f"the run took {environment['run_s']:.0f} s")
     return "; ".join(told) or "its load is not recorded"
 
 
