@@ -115,14 +115,19 @@ class NonceLedger:
         await asyncio.gather(*(self.settle(row) for row in rows))
         return view
 
-    async def settle(self, row: TransactionRow) -> Settled:
-        """What has become of the transaction as of the last ``look``; an end is written down."""
+    def may_have_ended(self, row: TransactionRow) -> bool:
+        """As of the last ``look``: its nonce is used, or its timeout height has come."""
+        return needs_look_up(nonce=row.nonce, timeout_height=row.timeout_height, view=self.view)
+
+    async def settle(self, row: TransactionRow, found: TransactionResult | None = None) -> Settled:
+        """What has become of the transaction as of the last ``look``; an end is written down.
+        ``found``: it was seen in a block; None: it is looked up."""
         view = self.view
-        if not needs_look_up(nonce=row.nonce, timeout_height=row.timeout_height, view=view):
+        if not self.may_have_ended(row):
             return Settled(Fate.IN_FLIGHT, None)
         if view.sequence > row.nonce:
             self._consumed_since_height.setdefault(row.tx_hash, view.height)
-        result = await self._chain.transaction(row.tx_hash)
+        result = found or await self._chain.transaction(row.tx_hash)
         fate = transaction_fate(
             nonce=row.nonce,
             timeout_height=row.timeout_height,

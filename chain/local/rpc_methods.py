@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from functools import lru_cache
 from typing import Any
 
 from greenray.chain import wire
@@ -15,14 +16,18 @@ from greenray.chain.local.mempool import MAX_BLOCK_BYTES, MempoolRefusal
 from greenray.chain.local.node import Inclusion, Node
 from greenray.chain.local.node_info import node_info
 from greenray.chain.local.query_language import Condition, QuerySyntaxError, parse_query
-from greenray.chain.local.rpc import Argument, GoPanic, Method, internal_error
+from greenray.chain.local.rpc import Argument, GoPanic, JsonText, Method, internal_error
 from greenray.chain.local.tx_result import TxResult
 from greenray.chain.local.tx_search import SearchFault, SearchPanic, find
+from greenray.protocol import go_json
 
 _DEFAULT_PER_PAGE, _MAX_PER_PAGE = 30, 100
 _VOTING_POWER = "10000000"
 _BLOCKS_PER_ANSWER = 20
 _MAX_QUERY_LENGTH_BYTES = 512
+
+_RESULTS_REMEMBERED = 2
+"""Blocks: everybody who follows the chain asks for the newest, whose results may be megabytes."""
 
 
 class CometMethods:
@@ -34,6 +39,7 @@ class CometMethods:
         self._database = node.app.database
         self._listen_address = node.queries.listen_address = listen_address
         self._evm = EvmMethods(node)
+        self._block_results_text = lru_cache(_RESULTS_REMEMBERED)(self._block_results_at)
         height = Argument("height", "int64")
         tx = Argument("tx", "bytes")
         search = (
@@ -222,12 +228,14 @@ class CometMethods:
             "canonical": following is not None,
         }
 
-    def block_results(self, height: int | None) -> dict[str, Any]:
-        at = self._existing_height(height)
+    def block_results(self, height: int | None) -> JsonText:
+        return JsonText(self._block_results_text(self._existing_height(height)))
+
+    def _block_results_at(self, at: int) -> str:
         events = json.loads(self._stored_block(at).results)
         stored = self._database.transactions_of(at)
         results = [TxResult.unpacked(one.result).to_json() for one in stored]
-        return {
+        document = {
             "height": str(at),
             "txs_results": results or None,
             "begin_block_events": events["begin_block_events"] or None,
@@ -235,6 +243,7 @@ class CometMethods:
             "validator_updates": None,
             "consensus_param_updates": _consensus_params() | {"version": {}},
         }
+        return go_json.dump(document, sort_keys=False)
 
     def block_search(
         self, query: str | None, page: int | None, per_page: int | None, order_by: str | None
