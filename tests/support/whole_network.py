@@ -166,9 +166,11 @@ class WholeNetwork:
         self.downloader = DownloaderSettings(download_budget_bytes=1 << 20)
         self.scrubber = ScrubberSettings(retry_s=0.1)
         self.collector = CollectorSettings(delay_s=0.001)
+        self.approval_timeout_s = 1.0
         self.retry_base_s = 0.2
         self.retry_cap_s = 0.5
         self.client_outage_s = 1.0
+        self.client_wait_s = 60.0
         self.processes: Processes | None = None
         self.frozen = asyncio.Event()
         self._thawed = threading.Event()
@@ -284,7 +286,7 @@ class WholeNetwork:
         )
         driver = replace(
             config.task_node.driver,
-            approval_timeout_s=1.0,
+            approval_timeout_s=self.approval_timeout_s,
             retry_base_s=self.retry_base_s,
             retry_cap_s=self.retry_cap_s,
             parked_look_s=self.retry_base_s,
@@ -341,18 +343,20 @@ class WholeNetwork:
     # --- what a user does ------------------------------------------------------------------------
 
     @asynccontextmanager
-    async def client(self) -> AsyncIterator[StorageClient]:
+    async def client(self, key: bytes = USER_KEY) -> AsyncIterator[StorageClient]:
         chain = RpcChainClient(self.chain.endpoint, get_dialect())
         endpoints = self.live.endpoints
         client = StorageClient(
             chain,
             endpoints[self.primary],
-            USER_KEY,
+            key,
             sp_address=self.primary,
             endpoints=endpoints,
             history=chain,
             settings=ClientSettings(
-                poll_interval_s=0.05, wait_timeout_s=60.0, outage_s=self.client_outage_s
+                poll_interval_s=0.05,
+                wait_timeout_s=self.client_wait_s,
+                outage_s=self.client_outage_s,
             ),
         )
         try:
