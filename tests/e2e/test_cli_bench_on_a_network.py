@@ -102,13 +102,30 @@ def test_gateway_is_measured_beside_a_plain_process() -> None:
     assert summary["spilled_bytes"] == 0
 
 
+def summary_of(document: dict[str, Any], whose: str) -> float:
+    """CPU for each object, in milliseconds."""
+    found: float = document["summary"][f"{whose}_cpu_ms_per_object"]
+    return found
+
+
 def test_small_objects_are_counted_from_put_to_sealed_and_their_creation_apart() -> None:
     document = result_of("small", "--objects", 3, "--parallel", 1, "--parallel", 2)
     found = {(row["metric"], row["objects_in_parallel"]) for row in document["rows"]}
     for at_once in (1, 2):
         assert {("put to sealed", at_once), ("created before", at_once)} <= found
-    act = {row["metric"] for row in document["rows"] if row["objects_in_parallel"] is None}
-    assert {"created, put and sealed", "CPU of the client per object"} <= act
+    acts = {
+        (row["kind"], row["object_size_bytes"])
+        for row in document["rows"]
+        if row["metric"] == "created, put and sealed"
+    }
+    act = "small objects, creation included"
+    assert acts == {
+        (act, 10_000),
+        (act, MIB),
+        (f"{act}, two clients of one user", 10_000),
+        (f"{act}, two users", 10_000),
+    }
+    assert min(summary_of(document, "servers"), summary_of(document, "client")) > 0
     summary = document["summary"]
     assert summary["created_put_and_sealed_objects_s"] > 0
     assert summary["put_answered_objects_s"] >= summary["put_to_sealed_objects_s"] > 0
@@ -208,7 +225,14 @@ def least(monkeypatch: pytest.MonkeyPatch) -> None:
         "store": replace(usual.store(), column_sizes_bytes=(KIB,), workers=(1,), repeats=once),
         "seal": replace(usual.seal(), seals=2, repeats=1),
         "gateway": replace(usual.gateway(), object_sizes_bytes=(KIB,), repeats=1),
-        "small": replace(usual.small(), objects=2, objects_in_parallel=(2,), repeats=1),
+        "small": replace(
+            usual.small(),
+            objects=2,
+            act_objects=2,
+            mib_objects=1,
+            objects_in_parallel=(2,),
+            repeats=1,
+        ),
         "pipeline": replace(usual.pipeline(), object_sizes_bytes=(KIB,), in_turn=(2,), repeats=1),
     }
     for name, options in less.items():

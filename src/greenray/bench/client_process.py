@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,7 +17,7 @@ from greenray.client.network_file import NetworkFile
 from greenray.client.put_entries import PutEntry
 from greenray.client.put_many import PutMany
 from greenray.client.storage_client import StorageClient
-from greenray.client.user import open_client
+from greenray.client.user import open_client, open_client_of, user_key
 from greenray.protocol.objects import ObjectInfo
 
 
@@ -42,6 +42,7 @@ class PutAct:
 
     source: Path
     object_names: tuple[str, ...]
+    bucket_name: str = BUCKET
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +117,8 @@ async def client_service(network: NetworkFile) -> AsyncIterator[Handler]:
                     return await client.timeline(object_name)
                 case PutObjects():
                     return await _put(client, message, tell)
-                case PutAct(source, object_names):
-                    return await _put_act(user, source, object_names)
+                case PutAct():
+                    return await _put_act(user, message)
                 case PutToFloor(endpoint, source, size_bytes):
                     return await client.upload_to(endpoint, source, size_bytes)
                 case GetObject() | GetFromFloor():
@@ -126,6 +127,18 @@ async def client_service(network: NetworkFile) -> AsyncIterator[Handler]:
                         buffers[size_bytes] = bytearray(size_bytes)
                     return _get(client, message, buffers[size_bytes])
             raise TypeError(type(message))
+
+        yield handle
+
+
+@asynccontextmanager
+async def user_service(network: NetworkFile, key: bytes | None) -> AsyncIterator[Handler]:
+    """Another client: of the user whose private key is ``key``; None: of the network's own. Answers
+    ``PutAct``."""
+    async with open_client_of(network, key or user_key(network, None)) as user:
+
+        async def handle(message: PutAct, tell: Tell) -> float:
+            return await _put_act(user, message)
 
         yield handle
 
@@ -140,10 +153,10 @@ def _get(
     return seconds, sha256(buffer).hexdigest()
 
 
-async def _put_act(user: StorageClient, source: Path, object_names: Sequence[str]) -> float:
+async def _put_act(user: StorageClient, act: PutAct) -> float:
     """Raises what one of them fails with."""
     began_at = time.perf_counter()
-    entries = (PutEntry(source, f"{BUCKET}/{name}") for name in object_names)
+    entries = (PutEntry(act.source, f"{act.bucket_name}/{name}") for name in act.object_names)
     async for outcome in PutMany(user).outcomes(entries):
         if outcome.error is not None:
             raise outcome.error

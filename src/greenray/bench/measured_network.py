@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass
+from functools import partial
 from itertools import count
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from greenray.bench.accounting import PeakMemory, ProcessTrees
@@ -23,6 +28,7 @@ from greenray.bench.client_process import (
     UploadAnswered,
     UploadBegins,
     client_service,
+    user_service,
 )
 from greenray.bench.network_process import (
     BeginScrub,
@@ -35,12 +41,16 @@ from greenray.bench.network_process import (
     network_service,
 )
 from greenray.bench.uploads import BUCKET, PATH_OF_NO_OBJECT, ObjectTimes
+from greenray.chain.crypto import address_of
+from greenray.client.coins import send_coins
 from greenray.client.network_file import NetworkFile
 from greenray.cluster.config.settings import Settings
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import StorageParams
 from greenray.storage.ports import PieceStore
 
+_COINS = 10**20
+"""Of another user, in wei: enough for a million objects."""
 _WARM_UP_SAMPLING_S = 0.2
 _SAMPLING_S = 1.0
 """While something is timed: about 4 % of one core."""
@@ -99,16 +109,26 @@ class ActCost:
     cpu: CpuTimes
 
 
+@dataclass(frozen=True, slots=True)
+class OtherClient:
+    """A client process, and where it puts its objects."""
+
+    child: Child
+    bucket_name: str
+
+
 class MeasuredNetwork:
     """Only the tree of the network's process counts as what the servers cost."""
 
-    def __init__(self, network: Child, client: Child, found: NetworkFile) -> None:
+    def __init__(self, network: Child, client: Child, found: NetworkFile, folder: Path) -> None:
+        """``folder``: for logs of more clients."""
         self._network = network
         self._client = client
         self._trees = ProcessTrees([network.pid])
         self._client_trees = ProcessTrees([client.pid])
         self._numbers = count(1)
         self._found = found
+        self._folder = folder
         self.pid = network.pid
         self.params: StorageParams = client.ask(AskParams())
 
@@ -153,14 +173,37 @@ class MeasuredNetwork:
             self.spilled_bytes() - spilled_before_bytes,
         )
 
-    def put_act(self, source: Path, object_names: Sequence[str]) -> ActCost:
-        """The same payload as all these objects, as one act with their creation. Raises what a put
-        raises."""
-        before = self._cpu()
-        seconds: float = self._client.ask(PutAct(source, tuple(object_names)))
-        after = self._cpu()
-        cpu = CpuTimes(after.servers_s - before.servers_s, after.client_s - before.client_s)
-        return ActCost(seconds, cpu)
+    def put_acts(self, source: Path, objects: int, others: Sequence[OtherClient] = ()) -> ActCost:
+        """The same payload as ``objects`` new ones, as one act with their creation; with ``others``
+        each client puts its part, all at the same time. Raises what a put raises."""
+        buckets = [(self._client, BUCKET), *((one.child, one.bucket_name) for one in others)]
+        parts = [objects // len(buckets)] * len(buckets)
+        parts[0] += objects % len(buckets)
+        acts = [
+            partial(child.ask, PutAct(source, self.new_names(part), bucket_name))
+            for (child, bucket_name), part in zip(buckets, parts, strict=True)
+        ]
+        clients = ProcessTrees([child.pid for child, _ in buckets])
+        servers_before_s, clients_before_s = self._trees.cpu_s(), clients.cpu_s()
+        began_at = perf_counter()
+        with ThreadPoolExecutor(len(acts)) as pool:
+            for done in [pool.submit(act) for act in acts]:
+                done.result()
+        seconds = perf_counter() - began_at
+        servers_s = self._trees.cpu_s() - servers_before_s
+        return ActCost(seconds, CpuTimes(servers_s, clients.cpu_s() - clients_before_s))
+
+    @contextmanager
+    def another_client(self, *, of_another_user: bool) -> Iterator[OtherClient]:
+        """A client process beside the first, of the same user or of one with coins of its own."""
+        name = f"client-{next(self._numbers)}"
+        key = os.urandom(32) if of_another_user else None
+        if key is not None:
+            asyncio.run(send_coins(self._found, address_of(key), _COINS))
+        bucket_name = f"{BUCKET}-{name}" if of_another_user else BUCKET
+        log_file = self._folder / f"{name}.log"
+        with Child(name, user_service, self._found, key, log_file=log_file) as child:
+            yield OtherClient(child, bucket_name)
 
     def get(self, object_name: str, size_bytes: int) -> tuple[float, str, float]:
         """(seconds, SHA-256 as hex, CPU seconds of the servers) of a download."""
@@ -241,4 +284,4 @@ def started_network(settings: Settings, root: Path) -> Iterator[MeasuredNetwork]
         client = stack.enter_context(
             Child("client", client_service, found, log_file=root / "client.log")
         )
-        yield MeasuredNetwork(network, client, found)
+        yield MeasuredNetwork(network, client, found, root)

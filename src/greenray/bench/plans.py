@@ -89,6 +89,8 @@ class Plan:
             self.settings,
             _SMALL_BYTES,
             30 if self.quick else 400,
+            30 if self.quick else 1000,
+            10 if self.quick else 200,
             (16,) if self.quick else (1, 32),
             self.count,
             self.work_dir,

@@ -205,14 +205,19 @@ def small(
         typer.Option("--object-size", parser=parse_positive_size, metavar="SIZE", help="10KB."),
     ] = None,
     objects: Annotated[
-        int | None, typer.Option(min=1, help="In each repeat; 400, or 30 with --quick.")
+        int | None,
+        typer.Option(
+            min=1,
+            help="In each repeat; 400, and 1000 with their creation; 30 with --quick.",
+        ),
     ] = None,
     parallel: Annotated[
         list[int] | None,
         typer.Option(min=1, help="Uploads at once; may be repeated. 1 and 32; quick: 16."),
     ] = None,
 ) -> None:
-    """Many small objects from put to sealed; creating them on chain is counted apart."""
+    """Many small objects from put to sealed: created before, and created, put and sealed as one act
+    by one user, by two clients of one user, by two users; and 200 objects of 1 MiB."""
     from greenray.bench.small import run_small
 
     usual = shared.plan().small()
@@ -220,6 +225,7 @@ def small(
         usual,
         object_size_bytes=object_size_bytes or usual.object_size_bytes,
         objects=objects or usual.objects,
+        act_objects=objects or usual.act_objects,
         objects_in_parallel=tuple(parallel or usual.objects_in_parallel),
     )
     shared.finish(run_small(options, note))

@@ -25,10 +25,18 @@ async def open_client(
 
     Raises: KeyMissing, KeystoreError, ChainUnavailable, InvalidInput (no such gateway).
     """
+    async with open_client_of(network, user_key(network, key_file), gateway) as client:
+        yield client
+
+
+@asynccontextmanager
+async def open_client_of(
+    network: NetworkFile, key: bytes, gateway: str | None = None
+) -> AsyncIterator[StorageClient]:
+    """``open_client`` of the user whose private key is ``key``."""
     endpoints = network.endpoints(gateway)
     own = {endpoint: address for address, endpoint in endpoints.items()}
     entrance = gateway or next(iter(own))
-    key = user_key(network, key_file)
     async with open_chain(network) as chain:
         client = StorageClient(
             chain,
