@@ -201,8 +201,12 @@ class GatewayAnswer:
 
     async def document(self) -> Any:
         """The body as JSON, every text in it printable and cut."""
+        return printable_values(await self.plain_document())
+
+    async def plain_document(self) -> Any:
+        """The body as JSON, its texts as they came: for names, which are asked for again."""
         with _own_errors(self._where):
-            return printable_values(await self._answer.json(MAX_DOCUMENT_BYTES))
+            return await self._answer.json(MAX_DOCUMENT_BYTES)
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
@@ -22,6 +22,7 @@ from greenray.client.deletion import Deleter, Deletion
 from greenray.client.download_sources import DownloadSources, OnSources
 from greenray.client.gateway_session import ANSWER_LIMITS, GatewaySession, error_for_reason
 from greenray.client.job_document import checked_sources, checked_status, checked_timeline
+from greenray.client.lists import listed_buckets, listed_objects
 from greenray.client.patience import Patience, passes, patiently
 from greenray.client.payload_io import (
     DirectPayload,
@@ -61,6 +62,7 @@ from greenray.protocol.errors import (
 from greenray.protocol.gateway_request import SOURCES_HEADER, SOURCES_QUERY
 from greenray.protocol.job import JobState
 from greenray.protocol.job_table import UPLOADER_STATES
+from greenray.protocol.listing import LARGEST_PAGE, BucketMeta, ObjectPage, ObjectQuery
 from greenray.protocol.names import check_bucket_name, check_object_name
 from greenray.protocol.objects import (
     BucketInfo,
@@ -663,6 +665,39 @@ class StorageClient:
         info = await self._chain.head_object(bucket_name, object_name)
         _check_sealed(info)
         return SealedObject(await self._session(bucket), info, self._settings.outage_s)
+
+    # --- lists -----------------------------------------------------------------------------------
+
+    async def list_buckets(self, owner: str = "") -> AsyncIterator[tuple[BucketMeta, ...]]:
+        """Buckets of an account, ours by default, newest first, page by page.
+
+        Raises: InvalidInput (it is not an address), BadAnswer, ComponentUnavailable.
+        """
+        yield await listed_buckets(self._gateway, owner or self._address)
+
+    async def list_objects(
+        self,
+        bucket_name: str,
+        prefix: str = "",
+        *,
+        delimiter: str = "",
+        start: str = "",
+        page_size: int = LARGEST_PAGE,
+    ) -> AsyncIterator[ObjectPage]:
+        """Objects of a bucket whose names begin with ``prefix``, in the order of their names'
+        bytes, from the name ``start`` on. With a ``delimiter``, names that have it behind the
+        prefix are told by what they have in common up to it.
+
+        Pages of ``page_size`` at most; what is put or deleted meanwhile makes no other object come
+        twice, or not at all.
+
+        Raises: InvalidName, InvalidInput, NoSuchBucket, BadAnswer, ComponentUnavailable,
+        ChainError.
+        """
+        session = await self._session(await self._chain.head_bucket(bucket_name))
+        query = ObjectQuery(bucket_name, prefix, delimiter, start, page_size, with_removed=False)
+        async for page in listed_objects(session, query):
+            yield page
 
     # --- delete ----------------------------------------------------------------------------------
 
