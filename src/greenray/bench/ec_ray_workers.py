@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import count
@@ -16,8 +16,8 @@ import numpy as np
 import ray
 
 from greenray.bench.ec_job import EcJob, EcWorkers, make_into, segments_of, shards_of
-from greenray.bench.shared_block import BlockName, opened_block, shared_block
 from greenray.cluster.on_ray.runtime import check_no_runtime, start_ray, stop_ray
+from greenray.cluster.on_ray.shared_block import BlockName, SharedBlock, opened_block
 from greenray.coding.buffers import Shard
 from greenray.coding.codec import get_codec
 
@@ -92,7 +92,7 @@ def _make(job: EcJob, columns: Sequence[Shard]) -> list[Shard]:
 
 
 def _make_in(block: BlockName, job: EcJob, columns: Sequence[Shard]) -> None:
-    made = opened_block(block).reshape(len(job.made), -1)
+    made = opened_block(block, writable=True).reshape(len(job.made), -1)
     make_into(job, get_codec(job.codec), columns, list(made))
 
 
@@ -271,14 +271,14 @@ def _shared_calls(
     with ExitStack() as stack:
 
         def one(call: Callable[..., Any], given: Columns) -> RayCall:
-            block = shared_block(len(job.made) * given.size_bytes)
-            name, memory = stack.enter_context(block)
+            block = SharedBlock(len(job.made) * given.size_bytes)
+            stack.enter_context(closing(block))
 
             def made(refs: Any) -> Sequence[Shard]:
                 ray.get(refs)  # raises what the call has raised
-                return list(memory.reshape(len(job.made), -1))
+                return list(block.memory.reshape(len(job.made), -1))
 
-            return RayCall(partial(call, name, job, *given.references), made)
+            return RayCall(partial(call, block.name, job, *given.references), made)
 
         yield [
             [one(call, given) for _ in range(in_flight)]

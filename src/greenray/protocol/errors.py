@@ -267,6 +267,12 @@ class NoSuchPiece(GreenrayError):
     reason = "no-such-piece"
 
 
+class SharedBlockGone(NoSuchPiece):
+    """Memory that another process has lent is not what it was lent as."""
+
+    reason = "shared-block-gone"
+
+
 class NoSuchJob(GreenrayError):
     reason = "no-such-job"
 
