@@ -35,6 +35,16 @@ ColumnRuns = tuple[Column, ...]
 
 
 @dataclass(frozen=True, slots=True)
+class BorrowedColumn:
+    """One column of one batch, in memory that its sender will use for others once it is read."""
+
+    column: Column
+    check: Callable[[], None]
+    """Raises SharedBlockGone when that has happened already. Who has read the column and is told
+    nothing has read this one."""
+
+
+@dataclass(frozen=True, slots=True)
 class BlockSlice:
     """Some bytes of a block that lies in an ``ObjectSpace``."""
 
@@ -61,10 +71,15 @@ class Encoder(Protocol):
     """Makes the m parity columns of a batch beside its data columns."""
 
     async def encode(
-        self, data: tuple[ColumnRef, ...], m: int, on_encoded: Callable[[WorkTime], None]
+        self,
+        data: tuple[ColumnRef, ...],
+        m: int,
+        on_encoded: Callable[[WorkTime], None],
+        *,
+        column_size_bytes: int,
     ) -> tuple[ColumnRef, ...]:
-        """``data``: k columns of equal size. Returns m references, perhaps before the columns are
-        made; ``on_encoded`` is told when they were. Raises CodingError."""
+        """``data``: k columns of ``column_size_bytes``. Returns m references, perhaps before the
+        columns are made; ``on_encoded`` is told when they were. Raises CodingError."""
 
     async def warm_up(self) -> None:
         """Start what the first ``encode`` would have to wait for; returns at once."""
@@ -127,10 +142,10 @@ class ReceiverPort(Protocol):
         self, sp_address: str, key: GroupKey, batch_index: int, column: ColumnRef
     ) -> None:
         """Hold the next batch durably. The same batch again changes nothing. Of a column that was
-        spliced, its ColumnRuns may be delivered.
+        spliced, its ColumnRuns may be delivered; one that was lent is a BorrowedColumn.
 
         Raises: GroupNotOpen (open it again), InvalidInput (a gap, or other bytes than before),
-        PayloadSizeMismatch, StoreError.
+        PayloadSizeMismatch, StoreError, SharedBlockGone (send it again from elsewhere).
         """
 
     @alone

@@ -54,7 +54,12 @@ class LocalEncoder:
         self._codec = get_codec(codec_name)
 
     async def encode(
-        self, data: tuple[Column, ...], m: int, on_encoded: Callable[[WorkTime], None]
+        self,
+        data: tuple[Column, ...],
+        m: int,
+        on_encoded: Callable[[WorkTime], None],
+        *,
+        column_size_bytes: int,
     ) -> tuple[Column, ...]:
         watch = Stopwatch.start()
         parity = tuple(await asyncio.to_thread(self._codec.encode, data, m))
@@ -71,7 +76,7 @@ def local_services(finder: Finder) -> HostServices:
     return HostServices(
         finder=finder,
         object_space=LocalSpace(),
-        encoder=LocalEncoder,
+        encoder=lambda codec_name, parity_bytes: LocalEncoder(codec_name),
         small_column_bytes=0,
         process_name=f"process-{os.getpid()}-{uuid.uuid4().hex[:8]}",
         work_behind_uploads=lambda: None,

@@ -207,6 +207,7 @@ class LocalNetwork:
             hosted=self._hosted(ring),
             pieces=pieces,
             uploaders=len(topology.ingesting),
+            nodes=len(topology.nodes),
         )
         self._carrier.create(config, topology)
         chain_id = await self._check_chain()

@@ -18,7 +18,14 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from greenray.actors.chain_view.object_finder import ObjectFinder
-from greenray.actors.ports import Column, ColumnRuns, GroupOrder, HeldPiece, SignerPort
+from greenray.actors.ports import (
+    BorrowedColumn,
+    Column,
+    ColumnRuns,
+    GroupOrder,
+    HeldPiece,
+    SignerPort,
+)
 from greenray.actors.receiver.column_intake import (
     IncomingColumn,
     piece_checksums,
@@ -140,7 +147,11 @@ class Receiver:
         return await self._uncancelled(self._open(sp_address, order))
 
     async def write_batch(
-        self, sp_address: str, key: GroupKey, batch_index: int, column: Column | ColumnRuns
+        self,
+        sp_address: str,
+        key: GroupKey,
+        batch_index: int,
+        column: Column | ColumnRuns | BorrowedColumn,
     ) -> None:
         """See ``ReceiverPort.write_batch``. ``column``: flat uint8, exactly the batch's pieces."""
         self._check_key(sp_address, key)

@@ -7,10 +7,11 @@ Hash and write of a large batch overlap: with two threads a Receiver takes 16 Mi
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from greenray.actors.ports import Column, ColumnRuns
+from greenray.actors.ports import BorrowedColumn, Column, ColumnRuns
 from greenray.coding.hashing import hash_pieces
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.layout import ColumnLayout
@@ -24,16 +25,24 @@ _INLINE_HASH_BYTES = 64 * 1024
 """Below this a thread costs more than the hash."""
 
 
+def _is_ours() -> None:
+    """Nobody else writes where the column lies."""
+
+
 @dataclass(frozen=True, slots=True)
 class IncomingColumn:
     """A column of one batch: its bytes, in the runs of memory that they lie in."""
 
     runs: tuple[memoryview, ...]
     size_bytes: int
+    check: Callable[[], None] = _is_ours
+    """Once it is read: raises SharedBlockGone if that may have been something else."""
 
     @classmethod
-    def of(cls, column: Column | ColumnRuns) -> IncomingColumn:
+    def of(cls, column: Column | ColumnRuns | BorrowedColumn) -> IncomingColumn:
         """Raises InvalidInput when it is not made of bytes."""
+        if isinstance(column, BorrowedColumn):
+            return replace(cls.of(column.column), check=column.check)
         runs = column if isinstance(column, tuple) else (column,)
         if any(run.itemsize != 1 for run in runs):
             raise InvalidInput("a column is made of unsigned bytes", f"{runs[0].dtype}")
@@ -50,8 +59,21 @@ async def store_batch(
 ) -> tuple[bytes, ...]:
     """Append and sync the batch; returns the SHA-256 of each of its pieces.
 
-    Raises: NoSpaceLeft, StoreError.
+    Raises: NoSpaceLeft, StoreError; SharedBlockGone: hash and file may be of different bytes.
     """
+    checksums = await _stored(pool, writer, layout, batch_index, column, stages)
+    column.check()
+    return checksums
+
+
+async def _stored(
+    pool: Executor,
+    writer: ColumnWriter,
+    layout: ColumnLayout,
+    batch_index: int,
+    column: IncomingColumn,
+    stages: ObjectStages,
+) -> tuple[bytes, ...]:
     checksums_of = stages.timed(Stage.HASHED, batch_index, column.size_bytes, _checksums)
     append = stages.timed(Stage.WRITTEN, batch_index, column.size_bytes, _append)
     loop = asyncio.get_running_loop()
@@ -87,10 +109,14 @@ def store_whole(
 async def piece_checksums(
     pool: Executor, layout: ColumnLayout, column: IncomingColumn
 ) -> tuple[bytes, ...]:
-    """The SHA-256 of each piece of a batch."""
+    """The SHA-256 of each piece of a batch. Raises SharedBlockGone."""
     if column.size_bytes < _INLINE_HASH_BYTES:
-        return _checksums(column, layout)
-    return await asyncio.get_running_loop().run_in_executor(pool, _checksums, column, layout)
+        checksums = _checksums(column, layout)
+    else:
+        loop = asyncio.get_running_loop()
+        checksums = await loop.run_in_executor(pool, _checksums, column, layout)
+    column.check()
+    return checksums
 
 
 def _checksums(column: IncomingColumn, layout: ColumnLayout) -> tuple[bytes, ...]:

@@ -124,12 +124,15 @@ class BatchSource:
         columns = dict(data)
         if any(index >= layout.k for index in wanted):
             ordered = tuple(data[j] for j in range(layout.k))
-            size_bytes = layout.k * layout.pieces.batch_size_bytes(batch_index)
+            column_size_bytes = layout.pieces.batch_size_bytes(batch_index)
 
             def on_encoded(work: WorkTime) -> None:
+                size_bytes = layout.k * column_size_bytes
                 work.add_to(self._stages, Stage.ENCODED, batch_index, size_bytes)
 
-            parity = await self._encoder.encode(ordered, layout.m, on_encoded)
+            parity = await self._encoder.encode(
+                ordered, layout.m, on_encoded, column_size_bytes=column_size_bytes
+            )
             columns.update({layout.k + p: ref for p, ref in enumerate(parity)})
         return {index: columns[index] for index in wanted}
 

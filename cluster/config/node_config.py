@@ -57,6 +57,8 @@ class NodeConfig:
     """One on each node that takes uploads."""
     cold_columns_bytes: int
     replication_bytes: int
+    parity_bytes: int
+    """Of memory in which parity is made, for Receivers on the same node."""
     rpc: RpcSettings
     signer: SignerSettings
     p2p: P2PSettings
@@ -82,6 +84,7 @@ class NodeConfig:
         hosted: tuple[str, ...],
         pieces: PieceLocation,
         uploaders: int = 1,
+        nodes: int = 1,
     ) -> NodeConfig:
         chain, replication, budget = settings.chain, settings.replication, settings.budget
         lending = _told(LendingSettings, budget)
@@ -97,6 +100,8 @@ class NodeConfig:
             uploaders=uploaders,
             cold_columns_bytes=budget.cold_columns_bytes,
             replication_bytes=budget.replication_bytes,
+            # On several nodes its readers may be elsewhere.
+            parity_bytes=budget.parity_bytes if nodes == 1 else 0,
             rpc=rpc_settings(settings),
             signer=SignerSettings(_told(QueueSettings, chain), _told(WatchSettings, chain)),
             p2p=_told(P2PSettings, replication),

@@ -284,6 +284,12 @@ class BudgetSection(_Section):
         return int(self.memory_bytes * self.replication_share)
 
     @property
+    def parity_bytes(self) -> int:
+        """Beside the object store, where a network has one node: for the parity of all columns that
+        are on their way, up to as many parity columns as data columns."""
+        return self.replication_bytes // 2
+
+    @property
     def ingest_bytes(self) -> int:
         return int(self.memory_bytes * self.ingest_share)
 

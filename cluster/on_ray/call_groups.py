@@ -12,9 +12,19 @@ import asyncio
 import pickle
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from greenray.cluster.on_ray.lent_columns import (
+    LentName,
+    carried_for,
+    give_up_what_was_not_found,
+    given_up_unless_answered,
+    name_of,
+)
 from greenray.cluster.on_ray.spliced_columns import packed, unpacked
+
+if TYPE_CHECKING:
+    from greenray.actors.ports import BorrowedColumn, Column, ColumnRuns
 
 GROUPS_IN_FLIGHT = 2
 """With one, two processes that work for each other take turns, and a core is idle meanwhile. More
@@ -100,7 +110,11 @@ class ColumnCallGroups:
         if not self._waiting:
             loop.call_soon(self._depart)
         self._waiting.append(_Call(actor, method, args, {}, answer))
-        return await answer
+        try:
+            return await answer
+        finally:
+            # What it raises would keep this frame, and it would keep the column, in a circle.
+            del args, answer
 
     def _depart(self) -> None:
         calls, self._waiting = self._waiting, []
@@ -109,16 +123,22 @@ class ColumnCallGroups:
         task.add_done_callback(self._travelling.discard)
 
     async def _travel(self, calls: list[_Call]) -> None:
-        carried, recipes = packed([call.args[-1] for call in calls])
-        made = [(call.actor, call.method, call.args[:-1]) for call in calls]
+        columns = [call.args[-1] for call in calls]
+        carried, recipes = packed([carried_for(column) for column in columns])
+        made = [
+            (call.actor, call.method, call.args[:-1], name_of(column))
+            for call, column in zip(calls, columns, strict=True)
+        ]
         group = pickle.dumps((made, recipes))
         try:
-            outcomes = pickle.loads(await self._send(group, *carried))
+            with given_up_unless_answered(columns):
+                outcomes = pickle.loads(await self._send(group, *carried))
+            give_up_what_was_not_found(columns, outcomes)
         except Exception as error:
             if len(calls) > 1:
                 await asyncio.gather(*(self._travel([call]) for call in calls))
                 return
-            outcomes = [error]
+            outcomes = [error.with_traceback(None)]  # which leads here, hence to the columns
         _answer(calls, outcomes)
 
 
@@ -137,12 +157,22 @@ async def answer_column_group(
 ) -> bytes:
     """Make the calls of a group, side by side, each with its column, or the runs of it."""
     made, recipes = pickle.loads(group)
-    columns = unpacked(recipes, carried)
+    columns = [
+        _delivered(lent, runs)
+        for (*_, lent), runs in zip(made, unpacked(recipes, carried), strict=True)
+    ]
     calls = [
-        getattr(actor_of(actor), method)(*args, runs[0] if len(runs) == 1 else runs)
-        for (actor, method, args), runs in zip(made, columns, strict=True)
+        getattr(actor_of(actor), method)(*args, column)
+        for (actor, method, args, _), column in zip(made, columns, strict=True)
     ]
     return pickle.dumps(await asyncio.gather(*calls, return_exceptions=True))
+
+
+def _delivered(lent: LentName | None, runs: ColumnRuns) -> Column | ColumnRuns | BorrowedColumn:
+    """As a Receiver is given it. Raises SharedBlockGone."""
+    if lent is not None:
+        return lent.borrowed()
+    return runs[0] if len(runs) == 1 else runs
 
 
 async def answer_group(actor_of: Callable[[str], Any], group: bytes) -> bytes:

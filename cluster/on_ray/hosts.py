@@ -127,10 +127,10 @@ class Host:
 def _services_of(actors: Mapping[str, Any]) -> HostServices:
     space = RayObjectSpace()
 
-    def encoder(codec_name: str) -> Encoder:
+    def encoder(codec_name: str, parity_bytes: int) -> Encoder:
         from greenray.cluster.on_ray.encoder import RayEncoder  # only who encodes needs it
 
-        return RayEncoder(codec_name, space.placing)
+        return RayEncoder(codec_name, space.placing, parity_bytes)
 
     return HostServices(
         finder=RayFinder(here=actors),

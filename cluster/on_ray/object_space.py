@@ -10,6 +10,7 @@ import numpy as np
 import ray
 from ray import exceptions as ray_errors
 
+from greenray.cluster.on_ray.lent_columns import LentColumn
 from greenray.cluster.on_ray.placing import Placing
 from greenray.cluster.on_ray.spliced_columns import SplicedColumn, packed, unpacked
 from greenray.cluster.on_ray.translation import translate
@@ -51,6 +52,10 @@ class RayObjectSpace:
         if isinstance(ref, SplicedColumn):
             return await self._joined(ref)
         try:
+            if isinstance(ref, LentColumn):
+                await ref.made
+                # A copy, because whoever sends it may have it for longer than the reference.
+                return await asyncio.to_thread(ref.loan.column(ref.index).copy)
             return cast("Column", await ref)
         except ray_errors.RayError as error:
             raise translate(error, "object store") from None

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 class HostServices:
     finder: Finder
     object_space: ObjectSpace
-    encoder: Callable[[str], Encoder]
-    """Makes one for columns in ``object_space``, by the name of a codec."""
+    encoder: Callable[[str, int], Encoder]
+    """Makes one for columns in ``object_space``, by the name of a codec, with so many bytes of
+    memory to share with the other processes of its machine."""
     small_column_bytes: int
     """Columns up to this size are not worth a place in the object space."""
     process_name: str

@@ -34,7 +34,7 @@ def build(config: NodeConfig, host: HostServices) -> TaskNode:
         approvals=find(names.APPROVALS),
         secondaries=Directory(receivers, space, in_cluster=in_cluster, http=config.http),
         sealer=find(names.SEALER),
-        encoder=host.encoder(get_codec(config.codec).name),
+        encoder=host.encoder(get_codec(config.codec).name, config.parity_bytes),
         object_space=space,
         hot_columns=uploaders,
         running_uploads=uploaders,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from greenray.actors.ports import GroupOrder
+from greenray.actors.ports import BorrowedColumn, GroupOrder
 from greenray.actors.receiver.actor import Receiver
 from greenray.chain.crypto import recover_signer
 from greenray.protocol.errors import (
@@ -22,6 +22,7 @@ from greenray.protocol.errors import (
     InvalidInput,
     NoSuchObject,
     PayloadSizeMismatch,
+    SharedBlockGone,
     WrongObjectStatus,
     WrongRedundancyIndex,
 )
@@ -146,6 +147,30 @@ async def test_large_batches_are_hashed_and_written_at_the_same_time_and_stay_ri
     rig.chain.params = replace(rig.chain.params, max_segment_size_bytes=4 * 1024 * 1024)
     groups = rig.put_object(10 * 1024 * 1024 + 3)
     receipt = await take(rig.start(), rig, groups, groups.order(rig.secondary, 5))
+    assert receipt.integrity_hash == groups.info.checksums[6]
+    assert rig.stored(groups, 5) == groups.columns[5]
+
+
+async def test_a_batch_whose_memory_is_used_again_while_it_is_read_is_not_acknowledged(
+    rig: ReceiverRig, groups: ObjectGroups
+) -> None:
+    receiver, order = rig.start(), groups.order(rig.secondary, 5)
+    address, key = rig.secondary.address, order.key_at(rig.secondary.address)
+    first, second, *rest = groups.batches(5)
+    await receiver.open(address, order)
+    await receiver.write_batch(address, key, 0, first)
+
+    def used_again() -> None:
+        raise SharedBlockGone("its memory is used for something else by now", "loan 7")
+
+    torn = BorrowedColumn(np.full_like(second, 9), used_again)
+    for index in (1, 0):  # a new one, and one that is compared with what is held
+        with pytest.raises(SharedBlockGone):
+            await receiver.write_batch(address, key, index, torn)
+        assert await receiver.open(address, order) == 1
+    for index, column in enumerate([second, *rest], 1):
+        await receiver.write_batch(address, key, index, BorrowedColumn(column, lambda: None))
+    receipt = await receiver.finish(address, key)
     assert receipt.integrity_hash == groups.info.checksums[6]
     assert rig.stored(groups, 5) == groups.columns[5]
 

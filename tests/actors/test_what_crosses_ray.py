@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ import pytest
 import ray
 
 from greenray.actors import names
-from greenray.actors.ports import BlockSlice
+from greenray.actors.ports import BlockSlice, BorrowedColumn
 from greenray.cluster.config.node_config import NodeConfig
 from greenray.cluster.config.settings import Settings
 from greenray.cluster.on_ray.encoder import RayEncoder
@@ -215,7 +217,7 @@ async def test_columns_and_their_parity_lie_where_they_are_written_from_without_
     space = RayObjectSpace()
     encoder = RayEncoder(get_codec().name, space.placing)
     data = tuple([await space.put(np.zeros(1 << 20, dtype=np.uint8)) for _ in range(8)])
-    parity = await encoder.encode(data[4:], 4, lambda work: None)
+    parity = await encoder.encode(data[4:], 4, lambda work: None, column_size_bytes=1 << 20)
     columns = [await space.get(ref) for ref in (*data, *parity)]
     aligned = [address_of(column.data) % 512 == 0 for column in columns]
     assert sum(aligned) >= 7  # two would by chance; the first teaches, what was freed is used again
@@ -260,6 +262,32 @@ async def test_a_column_whose_owner_died_is_no_such_piece(far: Far) -> None:
 
 
 class FarReceiver:
+    def __init__(self) -> None:
+        self.may_answer = asyncio.Event()
+
+    @with_column
+    async def copy(self, column: Any) -> tuple[bool, bytes]:
+        """Whether it was lent, and the bytes."""
+        if not isinstance(column, BorrowedColumn):
+            return False, column.tobytes()
+        read = column.column.tobytes()
+        column.check()
+        return True, read
+
+    @with_column
+    async def hold(self, column: Any) -> bytes:
+        """Read when it is let go."""
+        await self.may_answer.wait()
+        return (await self.copy(column))[1]
+
+    @alone
+    async def let_go(self) -> None:
+        self.may_answer.set()
+
+    @alone
+    async def die(self) -> None:
+        os._exit(1)
+
     @with_column
     async def write_batch(self, sp_address: str, key: int, batch_index: int, column: Any) -> int:
         runs = column if isinstance(column, tuple) else (column,)
@@ -281,6 +309,100 @@ async def test_batches_that_are_sent_together_find_their_columns_and_fail_alone(
     ray.kill(handle)
     assert isinstance(outcomes.pop(1), NoSuchPiece)
     assert outcomes == [10, 22, 33]
+
+
+# --- parity in memory that is lent ----------------------------------------------------------------
+
+PARITY_BYTES = 100_000
+ONE_LOAN_BYTES = 4096 + 2 * 102_400
+
+
+@dataclass
+class Lending:
+    """A batch after the other, encoded in memory that has room for one."""
+
+    space: RayObjectSpace
+    encoder: RayEncoder
+    told: list[WorkTime]
+
+    @classmethod
+    def create(cls) -> Lending:
+        space = RayObjectSpace()
+        return cls(space, RayEncoder(get_codec().name, space.placing, ONE_LOAN_BYTES), [])
+
+    async def encoded(self, seed: int) -> tuple[list[Any], list[bytes]]:
+        """References to parity, and what it has to be."""
+        random = np.random.default_rng(seed)
+        data = [random.integers(0, 256, PARITY_BYTES, dtype=np.uint8) for _ in range(4)]
+        refs = tuple([await self.space.put(column) for column in data])
+        parity = await self.encoder.encode(
+            refs, 2, self.told.append, column_size_bytes=PARITY_BYTES
+        )
+        return list(parity), [column.tobytes() for column in get_codec().encode(data, 2)]
+
+
+@pytest.fixture
+def far_receiver() -> Iterator[FarReceiver]:
+    name = f"receiver-{os.urandom(4).hex()}"
+    handle = create_host(name, {name: lambda host: FarReceiver()})
+    yield RayFinder().find(PortName(name, FarReceiver))
+    ray.kill(handle)
+
+
+async def test_parity_is_read_from_memory_that_is_lent_and_used_again(
+    far_receiver: FarReceiver,
+) -> None:
+    lending = Lending.create()
+    blocks = set()
+    for seed in range(3):
+        refs, expected = await lending.encoded(seed)
+        blocks.add(refs[0].loan.name.block)
+        assert [(await lending.space.get(ref)).tobytes() for ref in refs] == expected
+        read = await asyncio.gather(*(far_receiver.copy(ref) for ref in refs))
+        assert read == [(True, column) for column in expected]
+        del refs
+    assert len(blocks) == 1
+    assert len(lending.told) == 3
+
+
+async def test_parity_for_which_no_memory_is_left_goes_through_the_object_store(
+    far_receiver: FarReceiver,
+) -> None:
+    lending = Lending.create()
+    refs, expected = await lending.encoded(1)
+    holding = asyncio.create_task(far_receiver.hold(refs.pop()))
+    refs.clear()
+    others, expected_others = await lending.encoded(2)
+    assert await far_receiver.copy(others[0]) == (False, expected_others[0])
+    await far_receiver.let_go()
+    assert await holding == expected[1]
+
+
+async def test_memory_that_a_reader_died_with_is_not_lent_again(far_receiver: FarReceiver) -> None:
+    lending = Lending.create()
+    refs, _ = await lending.encoded(1)
+    block = refs[0].loan.name.block
+    holding = asyncio.create_task(far_receiver.hold(refs.pop()))
+    refs.clear()
+    with pytest.raises(ComponentUnavailable):
+        await far_receiver.die()
+    with pytest.raises(ComponentUnavailable):
+        await holding
+    del holding
+    refs, expected = await lending.encoded(2)
+    assert refs[0].loan.name.block != block
+    assert (await lending.space.get(refs[0])).tobytes() == expected[0]
+
+
+async def test_a_process_that_is_killed_while_it_may_encode_costs_nothing() -> None:
+    lending = Lending.create()
+    refs, expected = await lending.encoded(1)
+    await lending.space.get(refs[0])
+    await asyncio.sleep(0)
+    os.kill(lending.told[0].pid, signal.SIGKILL)
+    for seed in range(2, 4):
+        refs, expected = await lending.encoded(seed)
+        assert [(await lending.space.get(ref)).tobytes() for ref in refs] == expected
 
 
 def slices_of(
@@ -307,7 +429,7 @@ async def test_columns_that_are_slices_of_blocks_are_sent_encoded_and_read() -> 
         assert np.array_equal(await space.get(ref), column)
 
     encoder = RayEncoder(get_codec().name, space.placing)
-    parity = await encoder.encode(refs, 2, lambda work: None)
+    parity = await encoder.encode(refs, 2, lambda work: None, column_size_bytes=200_000)
     for ref, column in zip(parity, get_codec().encode(data, 2), strict=True):
         assert np.array_equal(await space.get(ref), column)
 
@@ -349,7 +471,8 @@ async def test_parity_columns_made_by_a_task_are_those_of_the_codec(m: int) -> N
     refs = tuple([await space.put(column) for column in data])
     told: asyncio.Queue[WorkTime] = asyncio.Queue()
     asked_ns = time.monotonic_ns()
-    parity = await RayEncoder(codec.name, space.placing).encode(refs, m, told.put_nowait)
+    encoder = RayEncoder(codec.name, space.placing)
+    parity = await encoder.encode(refs, m, told.put_nowait, column_size_bytes=100_000)
     assert len(parity) == m
     for ref, expected in zip(parity, codec.encode(data, m), strict=True):
         assert np.array_equal(await space.get(ref), expected)

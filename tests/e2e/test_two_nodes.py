@@ -183,7 +183,9 @@ async def test_parity_columns_are_made_on_the_node_of_their_data(cluster: Cluste
     there = NodeAffinitySchedulingStrategy(other, soft=False)
     holder: Any = ray.remote(Holder).options(num_cpus=0.001, scheduling_strategy=there).remote()
     data = ray.get(holder.put.remote())
-    parity = await RayEncoder("numpy", Placing()).encode(data, 2, lambda work: None)
+    parity = await RayEncoder("numpy", Placing()).encode(
+        data, 2, lambda work: None, column_size_bytes=4 << 20
+    )
     ray.wait(list(parity), num_returns=2, fetch_local=False)
     where = get_object_locations(list(parity))
     assert [where[column]["node_ids"] for column in parity] == [[other]] * 2

@@ -37,6 +37,7 @@ async def network() -> AsyncIterator[LocalNetwork]:
             chain={"port": 0, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}},
             gateway={"port": 0},
             budget={"memory_bytes": 1 << 30},
+            batch_segments=8,  # columns that are worth a place in shared memory
             replication={"ahead_after_bytes": 0},
         )
         network = LocalNetwork(settings)

@@ -224,7 +224,8 @@ def _counted(count: Callable[[], int]) -> int:
 
 
 def _shared_memory_bytes(processes: Sequence[psutil.Process]) -> int:
-    """What the files in /dev/shm take that these processes have open."""
+    """What the files in /dev/shm take that these processes have open, and the blocks that they
+    have made."""
     found: dict[int, int] = {}
     for process in processes:
         folder = Path(f"/proc/{process.pid}/fd")
@@ -234,7 +235,7 @@ def _shared_memory_bytes(processes: Sequence[psutil.Process]) -> int:
             continue
         for descriptor in descriptors:
             try:
-                if os.readlink(descriptor).startswith("/dev/shm/"):
+                if os.readlink(descriptor).startswith(("/dev/shm/", "/memfd:greenray")):
                     status = descriptor.stat()
                     found[status.st_ino] = status.st_blocks * 512
             except OSError:
@@ -258,7 +259,7 @@ def limits_after(before: Usage, flood: Flood, settings: Settings, seconds: float
         memory_bytes=settings.budget.memory_bytes,
         fds=before.fds + 32,
         threads=before.threads + 32,
-        shm_bytes=settings.budget.object_store_bytes + 16 * MIB,
+        shm_bytes=settings.budget.object_store_bytes + settings.budget.parity_bytes + 16 * MIB,
         # Rows of an object: its job, seven integrity records, events, a transaction. The WAL stays
         # as large as its largest commits made it.
         journal_bytes=before.journal_bytes + flood.objects * 16 * KB + 16 * MIB,
