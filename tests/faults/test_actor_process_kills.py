@@ -86,6 +86,24 @@ async def sealed(client: StorageClient, name: str) -> None:
         await asyncio.sleep(0.1)
 
 
+def shared_blocks(process_id: int) -> list[str]:
+    """That a process has made, or reads."""
+    files = [os.readlink(file) for file in Path(f"/proc/{process_id}/fd").iterdir()]
+    return [file for file in files if file.startswith("/memfd:greenray")]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.asyncio(loop_scope="module")
+async def test_parity_lies_in_memory_that_is_lent(
+    network: LocalNetwork, client: StorageClient
+) -> None:
+    """So the kills below hit processes that lend, write and read it."""
+    await put(client, "lent")
+    await sealed(client, "lent")
+    for name in ("task_node", "receiver-0"):
+        assert shared_blocks(await network.process_id(name))
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", PROCESSES)
 @pytest.mark.asyncio(loop_scope="module")
