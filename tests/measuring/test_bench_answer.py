@@ -130,6 +130,18 @@ def test_a_kept_result_answers_without_measuring() -> None:
     assert {way["way"].split(", ")[1] for way in ways} == {"isal"}
 
 
+def test_a_measurement_is_answered_from_and_kept_as_it_is(tmp_path: Path) -> None:
+    little = ["--codec", "numpy", "--segment-size", "64KiB", "--worker-kind", "threads"]
+    arguments = ["ec", "--quick", "--repeats", "1", "--workers", "1", *little]
+    arguments += ["--work-dir", str(tmp_path), "--out", str(tmp_path / "out")]
+    ran = CliRunner().invoke(app, [*arguments, "--answer", "1MB/s", "--json"])
+    assert ran.exit_code == 0, ran.output
+    document = json.loads(ran.stdout)
+    [way] = document.pop("answer")["ways"]
+    assert (way["cores"], way["measured"]) == (1, True)
+    assert json.loads((tmp_path / "out" / "ec.json").read_text()) == document
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "told"),
     [

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from greenray.api.benchmarks import BenchTable
 from greenray.bench.compare import compare
 from greenray.bench.records import BenchResult, Case, Row, read_results
 from greenray.bench.report import Results, render
 from greenray.bench.trust import busy_mark, differing_fields, load_text, machine_marks
-from greenray.cli.bench_output import show
+from greenray.cli.bench_output import show, show_comparison
 
 PUBLISHED = Path(__file__).parents[2] / "docs" / "performance"
 ALONE: dict[str, Any] = {
@@ -81,6 +82,30 @@ def test_the_table_has_the_mark_and_a_warning_beside_it(
     show(document(**ALONE))
     shown = capsys.readouterr()
     assert "busy" not in shown.out + shown.err
+
+
+def test_a_notebook_s_table_and_picture_have_the_mark() -> None:
+    row = Row(Case("encode", "threads", workers=1), "payload", "MB/s", (1.0, 2.0, 3.0))
+    around = {"processor": "A", "kernel": "Linux", "measured_at": "2026-01-02"}
+    busy, alone = (
+        BenchTable.of(BenchResult("ec", False, {**around, **of}, [row], {})) for of in (BUSY, ALONE)
+    )
+    assert "busy machine: other programs took 0.8 of 2 cores" in busy._repr_html_()
+    assert "busy" not in alone._repr_html_()
+    assert "busy machine" in busy.plot().figure.get_supxlabel()
+    assert "busy machine" not in alone.plot().figure.get_supxlabel()
+
+
+def test_compare_s_table_points_to_its_warnings(capsys: pytest.CaptureFixture[str]) -> None:
+    faster = Row(Case("encode"), "payload", "MB/s", (10.0, 20.0, 30.0))
+    after = BenchResult("ec", False, {"processor": "B"}, [faster], {}).to_json()
+    show_comparison(compare([document(processor="A")], [after]))
+    shown = capsys.readouterr().out
+    assert shown.startswith("warning: ec: two kinds of machine")
+    assert "ec: processor: A / B" in shown
+    assert "read the warnings above first" in shown
+    show_comparison(compare([document(processor="B")], [after]))
+    assert "warning" not in capsys.readouterr().out
 
 
 def test_results_of_several_machines_are_told_apart_where_they_are_read_together() -> None:

@@ -16,6 +16,7 @@ from greenray.bench.hash import run_hash
 from greenray.bench.records import CPU_METRIC, EVERYTHING, BenchResult, Row
 from greenray.bench.runner import Repeats
 from greenray.bench.table import HEADINGS, case_parts, table_rows
+from greenray.bench.trust import busy_mark
 from greenray.capacity.environment import worker_counts
 from greenray.display.html_table import html_table
 from greenray.display.plot import Line, Plot, draw_lines, finished, new_axes
@@ -201,14 +202,18 @@ class BenchTable:
 
     def _caption(self) -> str:
         repeats = max(len(row.values) for row in self.rows)
+        mark = busy_mark(self.environment)
         return (
             f"medians of {repeats} repeats, whiskers from the smallest to the largest\n"
             f"{_machine(self.environment)}, {self.environment['measured_at'][:10]}"
+            + (f"\n{mark}" if mark else "")
         )
 
     def _repr_html_(self) -> str:
         rows = [{"bench": self.bench, "quick": self.quick, **r.to_json()} for r in self.rows]
         title = f"bench_{self.bench}, {_machine(self.environment)}"
+        mark = busy_mark(self.environment)
+        title += f"; {mark}" if mark else ""
         return html_table(title, HEADINGS, table_rows(rows))
 
 

@@ -93,7 +93,9 @@ def show_comparison(comparison: Comparison) -> None:
     ]
     headings = ("case", "metric", "first", "second", "change", "verdict")
     if rows:
-        print_table("changed beyond noise", headings, rows, _NUMERIC)
+        title = "changed beyond noise"
+        title += "\nread the warnings above first" if comparison.warnings else ""
+        print_table(title, headings, rows, _NUMERIC)
     for verdict in Verdict:
         count = sum(change.verdict is verdict for change in comparison.changes)
         typer.echo(f"{count:5} {verdict.value}")
