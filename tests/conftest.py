@@ -14,8 +14,12 @@ settings.register_profile("greenray", deadline=None, suppress_health_check=[Heal
 settings.load_profile("greenray")
 
 SHOWN = "shown at the end"
-SLOW_LAYERS = ("notebooks", "e2e", "faults", "actors")
-"""Those with files of minutes, the longest first."""
+SLOW_LAYERS = (
+    *("notebooks", "e2e", "faults", "actors"),
+    *("vectors", "contracts", "hostile", "integration", "property"),
+)
+"""Those with files of minutes, the longest first, then those with files of ten seconds and more:
+the recorded payloads, among the last by name, take one process half a minute."""
 
 
 @pytest.fixture
