@@ -8,12 +8,10 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from typer.testing import CliRunner
 
 import greenray
-from greenray.cli.app import app
 from greenray.protocol.errors import NoSuchObject
-from tests.support.cli import SEGMENT_SIZE_BYTES, Outcome, Surroundings
+from tests.support.cli import SEGMENT_SIZE_BYTES, Surroundings
 
 CHAIN = {"block_interval_s": 0.1, "genesis_params": {"max_segment_size": SEGMENT_SIZE_BYTES}}
 CONTENTS = {"a/one.txt": b"first", "a/two.bin": b"second", "b": b"x" * 1000}
@@ -31,34 +29,22 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Surroundings]:
         path.write_bytes(payload)
     with greenray.local_network(ray=False, chain=CHAIN, state_dir=surroundings.state_dir):
         files = surroundings.folder / "files"
-        put = command(surroundings, "put", "--bundle", files, "photos/all", "--json")
+        put = surroundings.call("put", "--bundle", files, "photos/all", "--json")
         assert put.exit_code == 0, put
         assert (put.document["entries"], len(put.document["objects"])) == (3, 1)
         assert put.document["objects"][0]["sealed"]
         yield surroundings
 
 
-def command(here: Surroundings, *arguments: object) -> Outcome:
-    """In this process, which costs no start of another."""
-    environment = {"GREENRAY_STATE_DIR": str(here.state_dir)}
-    result = CliRunner().invoke(app, [*map(str, arguments)], env=environment)
-    return Outcome(result.exit_code, result.stdout, result.stderr)
-
-
-@pytest.fixture(autouse=True)
-def _in_its_folder(here: Surroundings, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(here.folder)
-
-
 def test_entries_are_listed(here: Surroundings) -> None:
-    listed = command(here, "bundle", "ls", "photos/all", "--json").document["entries"]
+    listed = here.call("bundle", "ls", "photos/all", "--json").document["entries"]
     assert [(entry["entry"], entry["size_bytes"]) for entry in listed] == [
         ("a/one.txt", 5),
         ("a/two.bin", 6),
         ("b", 1000),
     ]
     assert listed[0]["content_type"] == "text/plain"
-    assert command(here, "bundle", "ls", "photos/all//a/").stdout.splitlines() == [
+    assert here.call("bundle", "ls", "photos/all//a/").stdout.splitlines() == [
         "       5 B  a/one.txt",
         "       6 B  a/two.bin",
         "      11 B  in 2 entries",
@@ -68,18 +54,18 @@ def test_entries_are_listed(here: Surroundings) -> None:
 def test_an_entry_is_got_into_this_directory_and_a_range_of_it_elsewhere(
     here: Surroundings,
 ) -> None:
-    got = command(here, "get", "photos/all//a/one.txt", "--json").document
+    got = here.call("get", "photos/all//a/one.txt", "--json").document
     assert (got["file"], got["verified_by"]) == ("one.txt", "index")
     assert (here.folder / "one.txt").read_bytes() == b"first"
-    got = command(here, "get", "photos/all//a/one.txt", "cut", "--range", "1-3", "--json").document
+    got = here.call("get", "photos/all//a/one.txt", "cut", "--range", "1-3", "--json").document
     assert (got["start"], got["size_bytes"], got["verified_by"]) == (1, 3, None)
     assert (here.folder / "cut").read_bytes() == b"irs"
 
 
 def test_a_folder_and_all_entries_are_got(here: Surroundings) -> None:
-    assert command(here, "get", "photos/all//a/", "a").exit_code == 0
+    assert here.call("get", "photos/all//a/", "a").exit_code == 0
     assert sorted(os.listdir(here.folder / "a")) == ["one.txt", "two.bin"]
-    got = command(here, "get", "photos/all//", "all", "--json").document
+    got = here.call("get", "photos/all//", "all", "--json").document
     assert (got["files"], got["verified_by"]) == (3, "chain")
     assert {name: (here.folder / "all" / name).read_bytes() for name in CONTENTS} == CONTENTS
 
@@ -100,7 +86,7 @@ def test_a_folder_and_all_entries_are_got(here: Surroundings) -> None:
 def test_wrong_usage_says_what_to_do(
     here: Surroundings, arguments: tuple[str, ...], exit_code: int, said: str
 ) -> None:
-    outcome = command(here, *arguments)
+    outcome = here.call(*arguments)
     assert outcome.exit_code == exit_code, outcome
     assert said in outcome.stderr
     assert not (here.folder / "x").exists()
@@ -113,11 +99,11 @@ def test_what_cannot_be_read_is_named_and_left_out_when_that_is_asked_for(
     top.mkdir()
     (top / "good").write_bytes(b"good")
     (top / "bad").symlink_to("nowhere")
-    refused = command(here, "put", "--bundle", "broken", "photos/broken", "--json")
+    refused = here.call("put", "--bundle", "broken", "photos/broken", "--json")
     assert refused.error["reason"] == "unreadable-entries"
     assert "not bundled: broken/bad: No such file" in refused.stderr
-    put = command(
-        here, "put", "-r", "--bundle", "--skip-unreadable", "broken", "photos/broken", "--json"
+    put = here.call(
+        "put", "-r", "--bundle", "--skip-unreadable", "broken", "photos/broken", "--json"
     )
     assert put.exit_code == 1
     assert put.document["entries"] == 1

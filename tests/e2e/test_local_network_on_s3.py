@@ -51,7 +51,7 @@ def test_a_wrong_bucket_is_refused_before_anything_is_started(
 ) -> None:
     pieces = {"kind": "s3", "bucket": "wrong-bucket", "endpoint_url": server.endpoint_url}
     surroundings = Surroundings(tmp_path / "network", {**SMALL_NETWORK, "pieces": pieces})
-    error = surroundings.run("up", "--json").error
+    error = surroundings.call("up", "--json").error
     assert error["reason"] == "store-error"
     assert "s3://wrong-bucket/greenray" in error["message"]
     assert "there is no such bucket" in error["message"]
