@@ -30,7 +30,9 @@ pytestmark = pytest.mark.timeout(300)
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    settings = load_settings(None, chain={"block_interval_s": 0.1})
+    settings = load_settings(
+        None, chain={"block_interval_s": 0.1}, budget={"payload_bytes": 64 * MIB}
+    )
     directory = tmp_path_factory.mktemp("bench")
     with opened_site(settings, directory, 0, lambda step: None) as opened:
         yield opened
@@ -151,6 +153,13 @@ def test_pipeline_has_a_case_per_size_and_number_of_objects_at_once() -> None:
         assert case["ratio_to_floor"] > 0
     ratios = [r for r in document["rows"] if r["metric"] == "upload to sealed / 1 at once"]
     assert [r["objects_in_parallel"] for r in ratios] == [2, 2]
+
+
+def test_pipeline_has_a_case_per_way() -> None:
+    ways = ("--way", "http", "--way", "object-store")
+    document = result_of("pipeline", "--object-size", "1MiB", "--in-turn", 1, *ways)
+    kinds = {row["kind"] for row in document["rows"] if row["metric"] == "upload to sealed"}
+    assert kinds == {"pipeline", "pipeline from the object store"}
 
 
 def test_pipeline_sums_up_objects_that_follow_each_other_and_shows_their_memory() -> None:
