@@ -17,6 +17,7 @@ from matplotlib.patches import Rectangle, StepPatch
 from matplotlib.text import Text
 
 from greenray.bench import plots
+from greenray.bench.bundle import BundleBenchOptions, BundleCost, bundle_rows
 from greenray.bench.ec_plot import draw_ec
 from greenray.bench.panels import panels_of
 from greenray.bench.records import (
@@ -27,6 +28,8 @@ from greenray.bench.records import (
     Row,
     read_results,
 )
+from greenray.bench.scrub import Reading, ScrubRound, scrub_rows
+from greenray.cluster.config.settings import Settings
 from greenray.display.plot_parts import COLOURS, FLOOR, OURS, SIMULATED
 from greenray.protocol.errors import InvalidInput
 from greenray.timeline.plot import draw_timeline
@@ -214,22 +217,57 @@ def test_pictures_of_results_of_several_machines_say_so() -> None:
     )
 
 
+def scrub_document() -> dict[str, Any]:
+    reading = Reading(2 << 30, 2.0, 3.0)
+    one = ScrubRound(reading, reading, 2.0, 2.5, 2.0, 2.0)
+    return document("scrub", *scrub_rows(1 << 30, True, [one, one]))
+
+
+def bundle_document() -> dict[str, Any]:
+    options = BundleBenchOptions(Settings(), 10_000, 100, 1, Path())
+    return document("bundle", *bundle_rows(options, True, [BundleCost(8, 5, 1, 3, 4, 1)], [2.0]))
+
+
 @pytest.mark.parametrize(
     "of",
-    [of for of in read_results(PUBLISHED) if of["bench"] not in ("ec", "timeline")],
+    [
+        *(of for of in read_results(PUBLISHED) if of["bench"] not in ("ec", "timeline")),
+        scrub_document(),
+        bundle_document(),
+    ],
     ids=lambda of: str(of["bench"]),
 )
-def test_every_published_row_is_drawn_or_named(of: dict[str, Any]) -> None:
+def test_every_row_is_drawn_or_named(of: dict[str, Any]) -> None:
     panels = panels_of(of)
-    drawn = {
-        (row["kind"], row["metric"], row["unit"])
+    drawn = [
+        (row["kind"], row["metric"], row["unit"], tuple(row["values"]))
         for group in panels.groups
         for line in group.lines
         for row in line.rows.values()
-    }
+    ]
     for row in of["rows"]:
-        is_drawn = (row["kind"], row["metric"], row["unit"]) in drawn
+        is_drawn = (row["kind"], row["metric"], row["unit"], tuple(row["values"])) in drawn
         assert is_drawn or any(name.startswith(row["metric"]) for name in panels.left_out)
+
+
+def test_the_loss_beside_a_scrub_and_the_noise_are_in_one_panel() -> None:
+    *_, kept = plots.bars(scrub_document()).axes
+    bars = [patch for patch in kept.patches if isinstance(patch, Rectangle)]
+    assert [bar.get_width() for bar in bars] == [0.8, 1.0]
+    assert "nothing lost" in {text.get_text() for text in kept.texts}
+
+
+def test_a_bundle_is_drawn_beside_its_floor_whose_time_is_less() -> None:
+    panels = panels_of(bundle_document())
+    [ratio] = [
+        row["median"]
+        for group in panels.groups
+        for line in group.lines
+        for row in line.rows.values()
+        if row["unit"] == "ratio"
+    ]
+    assert ratio == 0.25, "the floor took 2 s and the command 8 s"
+    assert "command to sealed in files/s" in panels.left_out
 
 
 def test_what_is_not_drawn_is_named_below() -> None:

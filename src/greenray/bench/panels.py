@@ -169,6 +169,7 @@ _PLANS = {
             _milliseconds("CPU of the servers", "CPU per object", "CPU of the servers per object"),
             _milliseconds("CPU of the client", "CPU of the client per object"),
         ),
+        size_part,
     ),
     "bundle": _Plan(
         "Small files as one object: whole commands, beside a plain loop",
@@ -306,8 +307,10 @@ def _group(
             of_lines.append({})
             last = len(labels) - 1
         of_lines[last][number] = row
-    told = [name, *(part for part in of_group if part != name and part not in plan.hidden)]
-    return Group(", ".join(filter(None, told)), tuple(map(PanelLine, labels, of_lines)))
+    told = [part for part in (name, *of_group) if part not in (*shared, *plan.hidden)]
+    return Group(
+        ", ".join(filter(None, dict.fromkeys(told))), tuple(map(PanelLine, labels, of_lines))
+    )
 
 
 def _derived(plan: _Plan, rows: Sequence[RowJson]) -> list[RowJson]:
