@@ -63,7 +63,7 @@ def draw_ec(document: Mapping[str, Any]) -> Figure:
         for axis in of_panel[-2:]:
             axis.set_title(f"{_OPERATIONS[operations[0]]}, {k}+{m}, {codec}", fontsize=10)
         _cpu(of_panel[-2], first)
-        of_panel[-2].set_ylabel("CPU seconds per GB (lower is better)")
+        of_panel[-2].set_ylabel("CPU seconds per GB (lower is better)", fontsize=8)
         _of_threads(of_panel[-1], first)
         of_panel[-1].set_ylabel("of the rate of as many threads")
     for axis in axes[-1]:
