@@ -163,6 +163,7 @@ class WholeNetwork:
         self.replication = ReplicationSettings(batch_timeout_s=5.0)
         self.in_cluster = InClusterSettings()
         self.gateway = GatewaySettings()
+        self.domain = ""
         self.downloader = DownloaderSettings(download_budget_bytes=1 << 20)
         self.scrubber = ScrubberSettings(retry_s=0.1)
         self.collector = CollectorSettings(delay_s=0.001)
@@ -194,7 +195,8 @@ class WholeNetwork:
         self._not_ours = set(asyncio.all_tasks())
         processes = self.processes = self._build()
         await processes.job_store.release_all()
-        listening = await processes.uploader.listen([Binding(sp.address) for sp in self.sps])
+        bindings = [Binding(sp.address, domain=self.domain) for sp in self.sps]
+        listening = await processes.uploader.listen(bindings)
         processes.endpoints = {b.sp_address: f"http://{b.host}:{b.port}" for b in listening}
         if task_node:
             self.start_task_node()
