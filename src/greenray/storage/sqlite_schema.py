@@ -227,6 +227,39 @@ CREATE INDEX user_keys_by_age ON user_keys (registered_at);
 """
 """Keys of pages that accounts have registered."""
 
+_INDEX = """
+CREATE TABLE index_state (
+    only INTEGER PRIMARY KEY CHECK (only = 1),
+    height INTEGER NOT NULL,
+    build INTEGER NOT NULL,
+    is_built INTEGER NOT NULL,
+    is_building INTEGER NOT NULL
+);
+CREATE TABLE index_objects (
+    bucket_name TEXT NOT NULL,
+    object_name BLOB NOT NULL,
+    object_id TEXT NOT NULL,
+    removed INTEGER NOT NULL,
+    build INTEGER NOT NULL,
+    document BLOB NOT NULL
+);
+CREATE UNIQUE INDEX index_objects_by_name ON index_objects (bucket_name, object_name);
+CREATE INDEX index_objects_living ON index_objects (bucket_name, object_name) WHERE removed = 0;
+CREATE INDEX index_objects_by_id ON index_objects (object_id);
+CREATE INDEX index_objects_by_build ON index_objects (build) WHERE removed = 0;
+CREATE TABLE index_buckets (
+    bucket_name TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    bucket_id TEXT NOT NULL,
+    create_height INTEGER NOT NULL,
+    removed INTEGER NOT NULL,
+    build INTEGER NOT NULL,
+    document BLOB NOT NULL
+);
+CREATE INDEX index_buckets_by_owner ON index_buckets (owner);
+"""
+"""Buckets and objects of the chain, each with the JSON that it is listed as."""
+
 _UPGRADES: tuple[str, ...] = (
     _SCRUBS,
     _COLLECTION,
@@ -234,6 +267,7 @@ _UPGRADES: tuple[str, ...] = (
     _PARKED_JOBS,
     _READS,
     _USER_KEYS,
+    _INDEX,
 )
 """What each later version of the schema changed, oldest first; a script that was released stays."""
 

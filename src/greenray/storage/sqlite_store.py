@@ -10,14 +10,17 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from greenray.protocol.collection import ChainKnowledge, Collectable
+from greenray.protocol.index_changes import BlockRecord
 from greenray.protocol.job import JobContext, JobError, JobState
-from greenray.protocol.objects import ObjectIdentity, ObjectInfo, StorageParams
+from greenray.protocol.listing import ObjectQuery
+from greenray.protocol.objects import BucketInfo, ObjectIdentity, ObjectInfo, StorageParams
 from greenray.protocol.read_quota import Read, ReadBucket, ReadRecord, RecordsWanted
 from greenray.protocol.scrub import ScrubOrder, ScrubRun
 from greenray.protocol.user_keys import UserKey
 from greenray.seam.fault_points import NO_FAULTS, FaultPoints
 from greenray.storage import (
     collection_rows,
+    index_rows,
     integrity_rows,
     job_rows,
     parked_rows,
@@ -27,7 +30,9 @@ from greenray.storage import (
     user_key_rows,
 )
 from greenray.storage.group_commit import AfterCommit, GroupCommitter
+from greenray.storage.index_reader import IndexReader
 from greenray.storage.job_rows import NewUpload, RecordedEvent
+from greenray.storage.object_index import IndexPage, IndexState
 from greenray.storage.ports import (
     GroupKey,
     GroupRow,
@@ -45,16 +50,21 @@ T = TypeVar("T")
 
 class SqliteJobStore:
     """Implements ``greenray.storage.ports.JobStore`` and ``CollectorJournal``,
-    ``greenray.storage.scrub_journal.ScrubJournal``, ``greenray.storage.read_ledger.ReadLedger`` and
-    ``greenray.storage.user_key_store.UserKeyStore``.
+    ``greenray.storage.scrub_journal.ScrubJournal``, ``greenray.storage.read_ledger.ReadLedger``,
+    ``greenray.storage.user_key_store.UserKeyStore``, ``greenray.storage.object_index.IndexRows``
+    and ``ObjectIndex``.
 
     Calls that arrive together are committed together (``greenray.storage.group_commit``); reads
-    take their turn among the writes, so that every answer is durable. May be used from any event
-    loop and thread. All calls raise JournalError when the file cannot be read or written.
+    take their turn among the writes, so that every answer is durable, and questions to the index
+    see what is committed, beside the writes. May be used from any event loop and thread. All calls
+    raise JournalError when the file cannot be read or written.
     """
 
-    def __init__(self, committer: GroupCommitter, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, committer: GroupCommitter, reader: IndexReader, clock: Callable[[], float]
+    ) -> None:
         self._committer = committer
+        self._reader = reader
         self._clock = clock
 
     @classmethod
@@ -78,7 +88,8 @@ class SqliteJobStore:
             JournalMissing: there is none, and none is to be made.
         """
         connection = open_journal(Path(path), create=create)
-        return cls(GroupCommitter(connection, str(path), after_commit, fault_points), clock)
+        committer = GroupCommitter(connection, str(path), after_commit, fault_points)
+        return cls(committer, IndexReader(Path(path), committer), clock)
 
     async def _call(self, description: str, run: Callable[[sqlite3.Connection], T]) -> T:
         return await self._committer.call(description, run)
@@ -370,6 +381,58 @@ class SqliteJobStore:
             "register_key", lambda db: user_key_rows.register_key(db, key, self._clock())
         )
 
+    # --- the index -------------------------------------------------------------------------------
+
+    async def load_index(self) -> IndexState | None:
+        return await self._call("load_index", index_rows.load_state)
+
+    async def begin_build(self, height: int) -> IndexState:
+        return await self._call(
+            f"begin_build {height}", lambda db: index_rows.begin_build(db, height)
+        )
+
+    async def put_found(
+        self, build: int, buckets: Sequence[BucketInfo], objects: Sequence[ObjectInfo]
+    ) -> None:
+        await self._call(
+            f"put_found {build}", lambda db: index_rows.put_found(db, build, buckets, objects)
+        )
+
+    async def end_build(self, build: int, limit: int) -> bool:
+        return await self._call(
+            f"end_build {build}", lambda db: index_rows.end_build(db, build, limit)
+        )
+
+    async def apply_blocks(self, blocks: Sequence[BlockRecord], height: int) -> bool:
+        return await self._call(
+            f"apply_blocks {height}", lambda db: index_rows.apply_blocks(db, blocks, height)
+        )
+
+    async def forget_index(self) -> None:
+        await self._call("forget_index", index_rows.forget)
+
+    async def list_objects(self, query: ObjectQuery) -> IndexPage:
+        return await self._ask_index(lambda db: index_rows.list_objects(db, query))
+
+    async def list_buckets(self, owner: str, limit: int) -> bytes:
+        return await self._ask_index(lambda db: index_rows.list_buckets(db, owner, limit))
+
+    async def object_document(self, bucket_name: str, object_name: str) -> bytes:
+        return await self._ask_index(
+            lambda db: index_rows.object_document(db, bucket_name, object_name)
+        )
+
+    async def bucket_document(self, bucket_name: str) -> bytes:
+        return await self._ask_index(lambda db: index_rows.bucket_document(db, bucket_name))
+
+    async def _ask_index(self, ask: Callable[[sqlite3.Connection], T]) -> T:
+        def asked(db: sqlite3.Connection) -> T:
+            index_rows.check_built(db)
+            return ask(db)
+
+        return await self._reader.call(asked)
+
     async def close(self) -> None:
         """Answer the calls under way and close the file. Idempotent."""
+        await self._reader.close()
         await asyncio.to_thread(self._committer.close)
