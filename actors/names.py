@@ -7,6 +7,7 @@ from typing import Any
 from greenray.actors.ports import (
     ApprovalSource,
     CollectorPort,
+    IndexFollower,
     JobOperator,
     ReceiverPort,
     ScrubberPort,
@@ -15,8 +16,9 @@ from greenray.actors.ports import (
     TaskWaker,
     UploaderPort,
 )
-from greenray.chain.ports import ChainClient, ChainHistory
+from greenray.chain.ports import ChainClient, ChainHistory, FollowedChain
 from greenray.seam.finder import PortName
+from greenray.storage.object_index import IndexRows, ObjectIndex
 from greenray.storage.ports import CollectorJournal, JobStore
 from greenray.storage.read_ledger import ReadLedger
 from greenray.storage.scrub_journal import ScrubJournal
@@ -25,17 +27,21 @@ from greenray.timeline.stage_trace import TraceSource
 
 CHAIN = PortName("chain", ChainClient)
 CHAIN_HISTORY = PortName("chain", ChainHistory)
+FOLLOWED_CHAIN = PortName("chain", FollowedChain)
 JOB_STORE = PortName("job_store", JobStore)
 SCRUB_JOURNAL = PortName("job_store", ScrubJournal)
 COLLECTOR_JOURNAL = PortName("job_store", CollectorJournal)
 READ_LEDGER = PortName("job_store", ReadLedger)
 USER_KEYS = PortName("job_store", UserKeyStore)
+INDEX_ROWS = PortName("job_store", IndexRows)
+OBJECT_INDEX = PortName("job_store", ObjectIndex)
 SIGNER = PortName("signer", SignerPort)
 SEALER = PortName("signer", SealerPort)
 APPROVALS = PortName("p2p", ApprovalSource)
 TASK_WAKER = PortName("task_node", TaskWaker)
 JOB_OPERATOR = PortName("task_node", JobOperator)
 COLLECTOR = PortName("collector", CollectorPort)
+INDEX_FOLLOWER = PortName("collector", IndexFollower)
 
 
 def receiver(index: int) -> PortName[ReceiverPort]:

@@ -504,3 +504,20 @@ class CollectorPort(Protocol):
         Raises: ChainNotComparable (the node is behind, or of another chain), ChainError,
         StoreError.
         """
+
+    @alone
+    async def rebuild_index(self) -> None:
+        """Make the index of buckets and objects anew from the chain; returns when it is done. Until
+        then it answers as before.
+
+        Raises: ChainNotComparable, ChainError, StoreError.
+        """
+
+
+class IndexFollower(Protocol):
+    """The Collector as who asks the index sees it."""
+
+    @alone
+    async def follow(self) -> None:
+        """Read the blocks that the index does not have yet. Raises: ChainNotComparable, ChainError,
+        StoreError."""

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from greenray.protocol.approvals import Approval, ApprovalRequest
 from greenray.protocol.collection import BlockNews
+from greenray.protocol.index_changes import IndexChange
 from greenray.protocol.integrity import UnverifiedReceipt
 from greenray.protocol.job import JobContext, SecondaryReceipt
 from greenray.protocol.objects import (
@@ -118,6 +119,13 @@ class Queries(Protocol):
         self, operator: str, bucket_name: str, object_name: str, action: ActionType
     ) -> Query[bool]: ...
 
+    def list_buckets(self, page_key: bytes, limit: int) -> Query[Page[BucketInfo]]:
+        """Of all accounts."""
+
+    def list_objects(
+        self, bucket_name: str, page_key: bytes, limit: int
+    ) -> Query[Page[ObjectInfo]]: ...
+
 
 class P2pWire(Protocol):
     """How providers ask each other for approvals; the decoders raise InvalidInput."""
@@ -223,6 +231,10 @@ class Dialect(Protocol):
 
     def block_news(self, height: int, events: Iterable[tuple[str, Mapping[str, str]]]) -> BlockNews:
         """What the events of a block, each its type and attributes, say of objects. Raises
+        InvalidInput."""
+
+    def index_change(self, name: str, attributes: Mapping[str, str]) -> IndexChange | None:
+        """What an event of a block does to an index of buckets and objects; None: nothing. Raises
         InvalidInput."""
 
     # Messages are made here, because what they carry differs between dialects.

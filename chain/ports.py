@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Generic, Protocol, TypeVar
 
 from greenray.protocol.collection import BlockNews, ChainTip, ObjectSighting
+from greenray.protocol.index_changes import BlockRecord
 from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
@@ -15,6 +16,8 @@ from greenray.protocol.objects import (
     StorageProvider,
 )
 from greenray.seam.travel import alone, grouped
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +58,15 @@ class TransactionResult:
     codespace: str
     log: str
     data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChainPage(Generic[T]):
+    """``next_key`` empty: this was the last page. ``height``: of the state that it is from."""
+
+    items: tuple[T, ...]
+    next_key: bytes
+    height: int
 
 
 class ChainClient(Protocol):
@@ -159,3 +171,20 @@ class ChainHistory(Protocol):
     async def primary_of(self, bucket_name: str, height: int) -> str:
         """Operator address of the bucket's primary SP in a state that is not older than the one
         after block ``height``. Empty: there is no such bucket, or the node's state is older."""
+
+
+class FollowedChain(ChainHistory, Protocol):
+    """The chain as who keeps an index of it sees it. Raises as ``ChainClient``."""
+
+    @grouped
+    async def block_record(self, height: int) -> BlockRecord | None:
+        """``block_news`` with what the block did to the index of buckets and objects: for who reads
+        each block once for both."""
+
+    @alone
+    async def bucket_page(self, page_key: bytes) -> ChainPage[BucketInfo]:
+        """Some buckets of all accounts; ``page_key`` empty: the first."""
+
+    @alone
+    async def object_page(self, bucket_name: str, page_key: bytes) -> ChainPage[ObjectInfo]:
+        """Some objects of a bucket; none of one that is not there."""

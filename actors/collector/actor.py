@@ -4,21 +4,23 @@ secondaries that were replaced.
 It learns of them from the blocks' events and by comparing all that is stored with the chain, writes
 down since when they wait, asks the chain again when their time has come, and removes only what it
 confirms (``greenray.protocol.collection``). Bytes go before their rows: what a crash leaves is
-found again by either.
+found again by either. The blocks that it reads make the index of buckets and objects, too.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 
+from greenray.actors.collector.index_keeper import IndexKeeper
 from greenray.actors.collector.leftovers import Leftover, Leftovers
 from greenray.actors.collector.settings import CollectorSettings
 from greenray.actors.collector.stored import Found, found_in_rows, found_in_stores, in_batches
 from greenray.actors.ports import Collected, CollectionReport, WaitingCollection
-from greenray.chain.ports import ChainHistory
+from greenray.chain.ports import FollowedChain
 from greenray.protocol.collection import (
     BlockNews,
     Cause,
@@ -35,6 +37,7 @@ from greenray.protocol.collection import (
 from greenray.protocol.errors import ChainNotComparable, GreenrayError
 from greenray.protocol.job import JobError
 from greenray.protocol.layout import SEGMENTS
+from greenray.storage.object_index import IndexRows
 from greenray.storage.ports import (
     CollectorJournal,
     ColumnKey,
@@ -64,14 +67,16 @@ class Collector:
     def __init__(
         self,
         *,
-        chain: ChainHistory,
+        chain: FollowedChain,
         journal: CollectorJournal,
         job_store: JobStore,
         piece_stores: Mapping[str, PieceStore],
         clock: Callable[[], float],
+        index: IndexRows | None = None,
         settings: CollectorSettings | None = None,
     ) -> None:
-        """``piece_stores``: by operator address, of all hosted SPs. ``clock``: unix seconds."""
+        """``piece_stores``: by operator address, of all hosted SPs. ``clock``: unix seconds.
+        ``index``: of buckets and objects, kept from the same blocks; None: nobody lists them."""
         self._chain = chain
         self._journal = journal
         self._jobs = job_store
@@ -79,18 +84,33 @@ class Collector:
         self._clock = clock
         self._settings = settings or CollectorSettings()
         self._leftovers = Leftovers()
+        self._index = IndexKeeper(chain, index) if index is not None else None
         self._working = asyncio.Lock()
+        self._reading = asyncio.Lock()
+        """Held by who changes what is known of the chain."""
+        self._histories = 0
+        """How many histories of the chain were seen to end."""
         self._closing = asyncio.Event()
         self._compared_at: float | None = None
         self._complaint = ""
 
     async def run(self) -> None:
         """Look for what can be collected, end the jobs of what is gone, and collect if that is
-        enabled, until ``close``."""
+        enabled; keep the index; until ``close``."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._repeat(self._try_pass, self._settings.poll_s))
+                if self._index is not None:
+                    tasks.create_task(self._repeat(self._try_follow, self._settings.follow_s))
+        finally:
+            if self._index is not None:
+                await self._index.close()
+
+    async def _repeat(self, act: Callable[[], Awaitable[None]], pause_s: float) -> None:
         while not self._closing.is_set():
-            await self._try_pass()
+            await act()
             try:
-                async with asyncio.timeout(self._settings.poll_s):
+                async with asyncio.timeout(pause_s):
                     await self._closing.wait()
             except TimeoutError:
                 continue
@@ -98,8 +118,8 @@ class Collector:
     async def collect(self, *, dry_run: bool) -> CollectionReport:
         """See ``greenray.actors.ports.CollectorPort``."""
         async with self._working:
-            known = await self._catch_up()
-            await self._compare(known)
+            await self._catch_up()
+            await self._compare()
             collected = await self._collect_due(dry_run=dry_run)
             now = self._clock()
             waiting = [
@@ -108,10 +128,23 @@ class Collector:
             ]
         return CollectionReport(tuple(collected), tuple(waiting), dry_run)
 
+    async def follow(self) -> None:
+        """See ``greenray.actors.ports.CollectorPort``."""
+        if self._index is not None:
+            await self._follow(self._index)
+
+    async def rebuild_index(self) -> None:
+        """See ``greenray.actors.ports.CollectorPort``."""
+        if self._index is not None:
+            await self._index.rebuild()
+            await self._catch_up()
+
     async def close(self) -> None:
         """Let the pass that runs end."""
         self._closing.set()
-        async with self._working:
+        if self._index is not None:
+            await self._index.close()
+        async with self._working, self._reading:
             return
 
     # --- passes ----------------------------------------------------------------------------------
@@ -121,9 +154,9 @@ class Collector:
         complaint = ""
         try:
             async with self._working:
-                known = await self._catch_up()
+                await self._catch_up()
                 if self._is_comparison_due():
-                    await self._compare(known)
+                    await self._compare()
                 if self._settings.enabled:
                     await self._collect_due(dry_run=False)
         except GreenrayError as error:
@@ -131,6 +164,20 @@ class Collector:
         if complaint and complaint != self._complaint:
             log.warning("nothing can be collected: %s", complaint)
         self._complaint = complaint
+
+    async def _try_follow(self) -> None:
+        """What is in the way is said by the passes."""
+        with suppress(GreenrayError):
+            await self.follow()
+
+    async def _follow(self, index: IndexKeeper) -> None:
+        """Take new blocks into the index, and begin to build it if it is not there."""
+        tip = await self._chain.latest_block()
+        height = await index.height()
+        if height is None or height < tip.height:
+            await self._catch_up()
+        index.build_if_needed(await index.height())
+        await index.wait_for_first()
 
     def _is_comparison_due(self) -> bool:
         interval_s = self._settings.compare_interval_s
@@ -143,29 +190,38 @@ class Collector:
 
         Raises: ChainNotComparable, ChainError, StoreError.
         """
-        known = await self._journal.load_knowledge()
-        if known is None:
-            first, tip = await asyncio.gather(
-                self._chain.first_block_hash(), self._chain.latest_block()
-            )
-            known = ChainKnowledge.start(first, tip)
-            await self._journal.save_knowledge(known)
-            return known
-        first, tip, standing = await self._standing(known)
-        if standing is Standing.OTHER_HISTORY:
-            log.warning(
-                "the chain is not what it was at height %d: what waited begins to wait anew",
-                known.anchor.height,
-            )
-            known = ChainKnowledge.start(first or known.first_block_hash, tip)
-            await self._journal.start_anew(known)
-            self._compared_at = None
-            return known
-        _check(standing, known)
-        return await self._read_blocks(known, tip)
+        async with self._reading:
+            known = await self._journal.load_knowledge()
+            if known is None:
+                first, tip = await asyncio.gather(
+                    self._chain.first_block_hash(), self._chain.latest_block()
+                )
+                known = ChainKnowledge.start(first, tip)
+                await self._journal.save_knowledge(known)
+                return known
+            first, tip, standing = await self._standing(known)
+            if standing is Standing.OTHER_HISTORY:
+                return await self._start_anew(known, first, tip)
+            _check(standing, known)
+            return await self._read_blocks(known, tip)
+
+    async def _start_anew(
+        self, known: ChainKnowledge, first_block_hash: str, tip: ChainTip
+    ) -> ChainKnowledge:
+        log.warning(
+            "the chain is not what it was at height %d: what waited begins to wait anew",
+            known.anchor.height,
+        )
+        self._histories += 1
+        if self._index is not None:
+            await self._index.forget()
+        known = ChainKnowledge.start(first_block_hash or known.first_block_hash, tip)
+        await self._journal.start_anew(known)
+        self._compared_at = None
+        return known
 
     async def _read_blocks(self, known: ChainKnowledge, tip: ChainTip) -> ChainKnowledge:
-        news = await self._news_of(range(known.read_height + 1, tip.height + 1))
+        news = await self._news_of(known, tip)
         after = known.after_blocks(news, tip)
         now = self._clock()
         found = [
@@ -177,17 +233,29 @@ class Collector:
         await self._end_jobs(after, found)
         return after
 
-    async def _news_of(self, heights: range) -> list[BlockNews]:
-        """Of these blocks; where one is missing, or too many are, what is stored is compared."""
+    async def _news_of(self, known: ChainKnowledge, tip: ChainTip) -> list[BlockNews]:
+        """Of the blocks that are not known yet, each read once for the index, too; where one is
+        missing, or too many are, what is stored is compared, and the index is built anew."""
+        index_height = await self._index.height() if self._index is not None else None
+        heights = new = range(known.read_height + 1, tip.height + 1)
+        if self._index is not None and index_height is not None:
+            heights = range(min(known.read_height, index_height) + 1, tip.height + 1)
+            if len(heights) > _MAX_BLOCKS_BEHIND:
+                self._index.lose()
+                heights = new
         news: list[BlockNews] = []
         if len(heights) > _MAX_BLOCKS_BEHIND:
             self._compared_at = None
             return news
         for some in in_batches(heights, _BLOCKS_AT_ONCE):
-            answers = await asyncio.gather(*map(self._chain.block_news, some))
-            news += (block for block in answers if block is not None)
-            if None in answers:
+            answers = await asyncio.gather(*map(self._chain.block_record, some))
+            read = [block for block in answers if block is not None]
+            is_whole = len(read) == len(some)
+            if not is_whole and some[-1] in new:
                 self._compared_at = None
+            if self._index is not None:
+                await self._index.take(read, some[-1], is_whole=is_whole)
+            news += (block.news for block in read if block.height in new)
         return news
 
     async def _end_jobs(self, known: ChainKnowledge, found: Iterable[Collectable]) -> None:
@@ -228,27 +296,59 @@ class Collector:
 
     # --- comparing -------------------------------------------------------------------------------
 
-    async def _compare(self, known: ChainKnowledge) -> None:
+    async def _compare(self) -> None:
         """Compare all that is stored, and all rows about it, with the chain; what it has no use for
         waits from now on."""
         self._leftovers.begin()
         async for found in found_in_stores(self._stores, _OBJECTS_AT_ONCE):
-            known = await self._compare_some(known, found)
+            await self._compare_some(found)
         async for found in found_in_rows(self._journal, self._jobs, self._stores, _OBJECTS_AT_ONCE):
-            known = await self._compare_some(known, found)
+            await self._compare_some(found)
         self._leftovers.end()
-        await self._journal.save_knowledge(known)
         self._compared_at = self._clock()
 
-    async def _compare_some(self, known: ChainKnowledge, found: Sequence[Found]) -> ChainKnowledge:
+    async def _compare_some(self, found: Sequence[Found]) -> None:
         holdings = [one.holding for one in found]
+        histories = self._histories
         sightings = await self._sight(
             (holding.object_id for holding in holdings), _of_segments(holdings)
         )
-        # What they show counts in this history only if it is still the one that is known.
+        async with self._reading:
+            before = await self._known()
+            known = await self._with_sightings(before, sightings.values(), histories)
+            waiting = self._waiting_of(found, sightings, known)
+            if waiting or known.highest_object_id != before.highest_object_id:
+                await self._journal.save_knowledge(known, waiting)
+        await self._end_jobs(known, {one.object_id: one for one in waiting}.values())
+
+    async def _known(self) -> ChainKnowledge:
+        """Raises ChainNotComparable: nothing, yet."""
+        known = await self._journal.load_knowledge()
+        if known is None:
+            raise ChainNotComparable(_OBSTACLES[Standing.NEW], "chain", "Try again")
+        return known
+
+    async def _with_sightings(
+        self,
+        known: ChainKnowledge,
+        sightings: Collection[ObjectSighting],
+        histories: int,
+    ) -> ChainKnowledge:
+        """With what they show, which counts in this history only if it is still the one that is
+        known. Raises ChainNotComparable."""
         _, tip, standing = await self._standing(known)
+        if histories != self._histories:
+            standing = Standing.OTHER_HISTORY
         _check(standing, known)
-        known = known.after_sightings(sightings.values(), tip)
+        return known.after_sightings(sightings, tip)
+
+    def _waiting_of(
+        self,
+        found: Sequence[Found],
+        sightings: Mapping[int, ObjectSighting],
+        known: ChainKnowledge,
+    ) -> list[Collectable]:
+        """What the chain has no use for; what is left unfinished is remembered."""
         now = self._clock()
         waiting = []
         for one in found:
@@ -259,10 +359,7 @@ class Collector:
                     self._leftovers.saw(one, now)
             elif cause is not None:
                 waiting.append(collectable_of(one.holding, cause, sighting, now))
-        if waiting:
-            await self._journal.save_knowledge(known, waiting)
-            await self._end_jobs(known, {one.object_id: one for one in waiting}.values())
-        return known
+        return waiting
 
     # --- collecting ------------------------------------------------------------------------------
 

@@ -17,5 +17,7 @@ class CollectorSettings:
     removed."""
     poll_s: PositiveSeconds = 5.0
     """How often new blocks are read for what they removed."""
+    follow_s: PositiveSeconds = 1.0
+    """How often new blocks are looked for, to be listed."""
     compare_interval_s: PositiveSeconds = 3600.0
     """How often all that is stored is compared with the chain; at a start, too."""

@@ -16,10 +16,17 @@ from typing import Any, TypeVar
 
 from greenray.chain import wire
 from greenray.chain.crypto import to_checksum_address
-from greenray.chain.dialect import Query
+from greenray.chain.dialect import Page, Query
 from greenray.chain.dialects import Dialect, get_dialect
-from greenray.chain.ports import Account, BroadcastResult, GasEstimate, TransactionResult
+from greenray.chain.ports import (
+    Account,
+    BroadcastResult,
+    ChainPage,
+    GasEstimate,
+    TransactionResult,
+)
 from greenray.chain.proto_json import StreamAccountStatus
+from greenray.chain.rpc.block_events import BlockEvent, BlockHead, block_head, events_of
 from greenray.chain.rpc.chain_follower import ChainFollower
 from greenray.chain.rpc.json_rpc import MAX_BATCH, JsonRpc, QueryRefused, RpcRefused
 from greenray.chain.rpc.settings import (
@@ -38,6 +45,7 @@ from greenray.protocol.errors import (
     NoSuchObject,
     TransactionRefused,
 )
+from greenray.protocol.index_changes import BlockRecord, IndexChange, Stamp
 from greenray.protocol.known_chain import KnownChain
 from greenray.protocol.objects import (
     ActionType,
@@ -156,19 +164,62 @@ class RpcChainClient:
 
     async def block_news(self, height: int) -> BlockNews | None:
         """See ``ChainHistory.block_news``."""
+        events = await self._events(height)
+        if events is None:
+            return None
+        try:
+            return self._dialect.block_news(height, [(one.name, one.attributes) for one in events])
+        except InvalidInput as error:
+            raise self._rpc.invalid(f"block_results: {error}") from error
+
+    async def block_record(self, height: int) -> BlockRecord | None:
+        """See ``FollowedChain.block_record``. The block itself is asked for if it changed anything:
+        for its time and the hashes of its transactions."""
+        events = await self._events(height)
+        if events is None:
+            return None
+        try:
+            news = self._dialect.block_news(height, [(one.name, one.attributes) for one in events])
+            changes: list[tuple[Stamp, IndexChange]] = []
+            head = None
+            for event in events:
+                change = self._dialect.index_change(event.name, event.attributes)
+                if change is not None:
+                    head = head or await self._block_head(height)
+                    changes.append((head.stamp(event), change))
+        except InvalidInput as error:
+            raise self._rpc.invalid(f"block {height}: {error}") from error
+        return BlockRecord(news, tuple(changes))
+
+    async def _events(self, height: int) -> list[BlockEvent] | None:
+        """What succeeded in a block, in order; None when the node does not have its results."""
         try:
             result = await self._rpc.request("block_results", {"height": str(height)})
         except RpcRefused:
             return None
-        events = list(result.get("begin_block_events") or ())
-        for executed in result.get("txs_results") or ():
-            if self._rpc.member(executed, "code", int, "block_results") == 0:
-                events += executed.get("events") or ()
-        events += result.get("end_block_events") or ()
         try:
-            return self._dialect.block_news(height, [_event(one) for one in events])
+            return events_of(result)
         except InvalidInput as error:
             raise self._rpc.invalid(f"block_results: {error}") from error
+
+    async def _block_head(self, height: int) -> BlockHead:
+        return block_head(height, await self._request("block", {"height": str(height)}))
+
+    async def bucket_page(self, page_key: bytes) -> ChainPage[BucketInfo]:
+        """See ``FollowedChain.bucket_page``."""
+        return await self._page(self._dialect.queries.list_buckets(page_key, PAGE_LIMIT))
+
+    async def object_page(self, bucket_name: str, page_key: bytes) -> ChainPage[ObjectInfo]:
+        """See ``FollowedChain.object_page``."""
+        query = self._dialect.queries.list_objects(bucket_name, page_key, PAGE_LIMIT)
+        return await self._page(query)
+
+    async def _page(self, query: Query[Page[T]]) -> ChainPage[T]:
+        try:
+            page, height = await self._query_at(query)
+        except QueryRefused as error:
+            raise self._rpc.invalid(str(error)) from error
+        return ChainPage(page.items, page.next_key, height)
 
     # --- storage ---------------------------------------------------------------------------------
 
@@ -475,15 +526,6 @@ def _parts(transactions: Sequence[bytes]) -> Iterator[list[bytes]]:
         size_bytes += len(tx_bytes)
     if part:
         yield part
-
-
-def _event(document: Any) -> tuple[str, dict[str, str]]:
-    """Type and attributes. Raises InvalidInput."""
-    try:
-        attributes = {one["key"]: one["value"] for one in document["attributes"]}
-        return document["type"], attributes
-    except (KeyError, TypeError) as error:
-        raise InvalidInput(f"an event has no {error}") from error
 
 
 def _decode_account(data: bytes) -> Account:

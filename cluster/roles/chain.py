@@ -26,5 +26,6 @@ def build(config: NodeConfig, host: HostServices) -> RpcChainClient:
 OFFERS = (
     offered(names.CHAIN, build),
     offered(names.CHAIN_HISTORY, build),
+    offered(names.FOLLOWED_CHAIN, build),
     offered(launch_names.CHAIN_IDENTITY, build),
 )

@@ -12,13 +12,18 @@ from greenray.seam.finder import offered
 
 def build(config: NodeConfig, host: HostServices) -> Collector:
     return Collector(
-        chain=host.finder.find(names.CHAIN_HISTORY),
+        chain=host.finder.find(names.FOLLOWED_CHAIN),
         journal=host.finder.find(names.COLLECTOR_JOURNAL),
         job_store=host.finder.find(names.JOB_STORE),
         piece_stores=host.open_stores(config.pieces, config.hosted),
         clock=host.clock,
+        index=host.finder.find(names.INDEX_ROWS),
         settings=config.collector,
     )
 
 
-OFFERS = (offered(names.COLLECTOR, build), offered(launch_names.COLLECTOR_RUNNER, build))
+OFFERS = (
+    offered(names.COLLECTOR, build),
+    offered(names.INDEX_FOLLOWER, build),
+    offered(launch_names.COLLECTOR_RUNNER, build),
+)

@@ -27,4 +27,6 @@ OFFERS = (
     offered(names.COLLECTOR_JOURNAL, build),
     offered(names.READ_LEDGER, build),
     offered(names.USER_KEYS, build),
+    offered(names.INDEX_ROWS, build),
+    offered(names.OBJECT_INDEX, build),
 )

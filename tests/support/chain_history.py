@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from greenray.chain.ports import ChainHistory
+from greenray.chain.ports import ChainPage, FollowedChain
 from greenray.protocol.collection import BlockNews, Cause, ChainTip, ObjectSighting, Removal
-from greenray.protocol.objects import ObjectInfo, ObjectStatus, Visibility
+from greenray.protocol.index_changes import BlockRecord
+from greenray.protocol.objects import BucketInfo, ObjectInfo, ObjectStatus, Visibility
 
 BUCKET = "bucket"
 
@@ -91,7 +92,7 @@ class Chain:
         return ObjectSighting(object_id, height, self.states[height - 1].objects.get(object_id))
 
 
-class NodeOfModel(ChainHistory):
+class NodeOfModel(FollowedChain):
     """A node of the model, as a Collector asks it; ``lag`` blocks behind. Each answer takes a step
     of the event loop, so that others go on meanwhile."""
 
@@ -119,6 +120,18 @@ class NodeOfModel(ChainHistory):
         if height > self.chain.tip(self.lag).height:
             return None
         return self.chain.states[height - 1].news
+
+    async def block_record(self, height: int) -> BlockRecord | None:
+        news = await self.block_news(height)
+        return None if news is None else BlockRecord(news)
+
+    async def bucket_page(self, page_key: bytes) -> ChainPage[BucketInfo]:
+        await asyncio.sleep(0)
+        return ChainPage((), b"", self.chain.tip(self.lag).height)
+
+    async def object_page(self, bucket_name: str, page_key: bytes) -> ChainPage[ObjectInfo]:
+        await asyncio.sleep(0)
+        return ChainPage((), b"", self.chain.tip(self.lag).height)
 
     async def sight_object(self, object_id: int) -> ObjectSighting:
         await asyncio.sleep(0)

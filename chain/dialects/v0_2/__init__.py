@@ -24,6 +24,7 @@ from greenray.chain.dialect import (
 from greenray.chain.dialects.v0_2 import queries as _queries
 from greenray.chain.dialects.v0_2 import secondaries as _secondaries
 from greenray.chain.dialects.v0_2.events import block_news
+from greenray.chain.dialects.v0_2.index_events import index_change
 from greenray.chain.dialects.v0_2.messages import (
     Description,
     Message,
@@ -129,6 +130,7 @@ __all__ = [
     "eip712_typed_data",
     "encode_message",
     "fee_denom",
+    "index_change",
     "message_from_json",
     "message_to_json",
     "must_be_sealed",

@@ -82,6 +82,34 @@ def verify_permission(
     return Query("/greenfield.storage.Query/VerifyPermission", request.SerializeToString(), decode)
 
 
+def list_buckets(page_key: bytes, limit: int) -> Query[Page[BucketInfo]]:
+    """One page; ``page_key`` empty for the first."""
+    request = wire.storage.QueryListBucketsRequest(
+        pagination=wire.query.PageRequest(key=page_key, limit=limit)
+    )
+
+    def decode(data: bytes) -> Page[BucketInfo]:
+        answer = wire.decode(wire.storage.QueryListBucketsResponse, data)
+        buckets = tuple(map(bucket_info_from_wire, answer.bucket_infos))
+        return Page(buckets, answer.pagination.next_key)
+
+    return Query("/greenfield.storage.Query/ListBuckets", request.SerializeToString(), decode)
+
+
+def list_objects(bucket_name: str, page_key: bytes, limit: int) -> Query[Page[ObjectInfo]]:
+    """As ``list_buckets``."""
+    request = wire.storage.QueryListObjectsRequest(
+        pagination=wire.query.PageRequest(key=page_key, limit=limit), bucket_name=bucket_name
+    )
+
+    def decode(data: bytes) -> Page[ObjectInfo]:
+        answer = wire.decode(wire.storage.QueryListObjectsResponse, data)
+        objects = tuple(map(object_info_from_wire, answer.object_infos))
+        return Page(objects, answer.pagination.next_key)
+
+    return Query("/greenfield.storage.Query/ListObjects", request.SerializeToString(), decode)
+
+
 def _decode_object(data: bytes) -> ObjectInfo:
     answer = wire.decode(wire.storage.QueryHeadObjectResponse, data)
     return object_info_from_wire(_present(answer, "object_info"))
