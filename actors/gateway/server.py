@@ -199,6 +199,7 @@ class Gateway:
     async def close(self) -> None:
         """Stop listening, let running requests end, close connections. Not to be used again."""
         await self._stop_listening()
+        await self._meter.close()
 
     async def _stop_listening(self) -> None:
         for listener in self._listeners:

@@ -162,9 +162,22 @@ async def test_on_a_full_disk_objects_are_read_and_not_counted(
 ) -> None:
     await rig.stored_object(PAYLOAD)
 
-    async def full(bucket: ReadBucket, read: Read, quota_bytes: int) -> None:
+    async def full(bucket: ReadBucket, reads: tuple[Read, ...], quota_bytes: int | None) -> int:
         raise JournalFull("no space left to write the journal", "journal.db")
 
-    monkeypatch.setattr(rig.job_store, "count_read", full)
+    monkeypatch.setattr(rig.job_store, "count_reads", full)
     assert (await rig.get("/album/photo")).body == PAYLOAD
-    assert "5000 bytes of photo is not counted" in caplog.text
+    assert "5000 bytes of album/photo are not counted" in caplog.text
+
+
+async def test_downloads_far_from_the_quota_are_counted_when_the_gateway_closes(
+    tmp_path: Path,
+) -> None:
+    rig = await GatewayRig.create(tmp_path)
+    await rig.stored_object(PAYLOAD)
+    for _ in range(3):
+        assert (await rig.get("/album/photo")).status == 200
+    await rig.gateway.close()
+    counted = ReadBucket(rig.sp.address, rig.chain.buckets["album"].id, "album")
+    assert await rig.job_store.consumed_bytes(counted, month_of(time.time())) == 3 * len(PAYLOAD)
+    await rig.close()

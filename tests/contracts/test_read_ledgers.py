@@ -41,20 +41,33 @@ async def ledger(tmp_path: Path, clock: Clock) -> AsyncIterator[SqliteJobStore]:
 async def test_reads_add_up_to_the_quota_and_what_is_too_much_is_not_counted(
     ledger: SqliteJobStore,
 ) -> None:
-    await ledger.count_read(BUCKET, read_of(60), 100)
+    await ledger.count_reads(BUCKET, (read_of(60),), 100)
     with pytest.raises(QuotaExceeded):
-        await ledger.count_read(BUCKET, read_of(41), 100)
-    await ledger.count_read(BUCKET, read_of(40), 100)
+        await ledger.count_reads(BUCKET, (read_of(41),), 100)
+    await ledger.count_reads(BUCKET, (read_of(40),), 100)
     assert await ledger.consumed_bytes(BUCKET, "2023-05") == 100
     assert len(await ledger.list_reads(BUCKET, EVERYTHING)) == 2
+
+
+async def test_reads_that_have_begun_are_counted_together_and_in_their_order(
+    ledger: SqliteJobStore,
+) -> None:
+    reads = tuple(read_of(number, f"photo-{number}") for number in (60, 50, 40))
+    assert await ledger.count_reads(BUCKET, reads, None) == 150
+    with pytest.raises(QuotaExceeded):
+        await ledger.count_reads(BUCKET, reads, 299)
+    assert await ledger.count_reads(BUCKET, (), None) == 150
+    records = await ledger.list_reads(BUCKET, EVERYTHING)
+    assert tuple(record.read for record in records) == reads
+    assert len({record.at_us for record in records}) == 3
 
 
 async def test_a_new_month_begins_with_nothing_and_the_last_one_stays(
     ledger: SqliteJobStore, clock: Clock
 ) -> None:
-    await ledger.count_read(BUCKET, read_of(100), 100)
+    await ledger.count_reads(BUCKET, (read_of(100),), 100)
     clock.now = JUNE
-    await ledger.count_read(BUCKET, read_of(7), 100)
+    await ledger.count_reads(BUCKET, (read_of(7),), 100)
     assert await ledger.consumed_bytes(BUCKET, "2023-05") == 100
     assert await ledger.consumed_bytes(BUCKET, "2023-06") == 7
     assert await ledger.consumed_bytes(BUCKET, "2023-07") == 0
@@ -64,9 +77,9 @@ async def test_reads_at_once_are_all_counted_and_never_beyond_the_quota(
     ledger: SqliteJobStore,
 ) -> None:
     ends = await asyncio.gather(
-        *(ledger.count_read(BUCKET, read_of(10), 95) for _ in range(20)), return_exceptions=True
+        *(ledger.count_reads(BUCKET, (read_of(10),), 95) for _ in range(20)), return_exceptions=True
     )
-    assert sum(end is None for end in ends) == 9
+    assert sum(isinstance(end, int) for end in ends) == 9
     assert await ledger.consumed_bytes(BUCKET, "2023-05") == 90
 
 
@@ -79,10 +92,10 @@ async def test_reads_at_once_are_all_counted_and_never_beyond_the_quota(
     ],
 )
 async def test_another_bucket_has_another_count(ledger: SqliteJobStore, other: ReadBucket) -> None:
-    await ledger.count_read(BUCKET, read_of(60), 100)
+    await ledger.count_reads(BUCKET, (read_of(60),), 100)
     assert await ledger.consumed_bytes(other, "2023-05") == 0
     assert await ledger.list_reads(other, EVERYTHING) == ()
-    await ledger.count_read(other, read_of(50), 100)
+    await ledger.count_reads(other, (read_of(50),), 100)
     assert await ledger.consumed_bytes(BUCKET, "2023-05") == 60
 
 
@@ -90,7 +103,7 @@ async def test_records_come_in_order_page_by_page_and_none_twice(
     ledger: SqliteJobStore, clock: Clock
 ) -> None:
     for number in range(7):
-        await ledger.count_read(BUCKET, read_of(number + 1, f"photo-{number}", ""), 100)
+        await ledger.count_reads(BUCKET, (read_of(number + 1, f"photo-{number}", ""),), 100)
         clock.now -= 1.0  # a clock that is set back makes no two records of one time
     seen: list[str] = []
     start_us = 0
@@ -110,7 +123,7 @@ async def test_of_a_bucket_the_last_records_are_kept_and_everything_is_counted(
 ) -> None:
     monkeypatch.setattr(read_rows, "KEPT_RECORDS", 3)
     for number in range(5):
-        await ledger.count_read(BUCKET, read_of(10, f"photo-{number}"), 100)
+        await ledger.count_reads(BUCKET, (read_of(10, f"photo-{number}"),), 100)
     records = await ledger.list_reads(BUCKET, EVERYTHING)
     assert [record.read.object_name for record in records] == ["photo-2", "photo-3", "photo-4"]
     assert await ledger.consumed_bytes(BUCKET, "2023-05") == 50
@@ -119,7 +132,7 @@ async def test_of_a_bucket_the_last_records_are_kept_and_everything_is_counted(
 async def test_what_was_counted_is_counted_in_the_next_process(
     tmp_path: Path, ledger: SqliteJobStore, clock: Clock
 ) -> None:
-    await ledger.count_read(BUCKET, read_of(60), 100)
+    await ledger.count_reads(BUCKET, (read_of(60),), 100)
     # Not closed: as after a kill, there is only what the commits have left.
     again = SqliteJobStore.open(tmp_path / "journal.db", clock)
     try:

@@ -13,6 +13,7 @@ from greenray.protocol.read_quota import (
     ReadRecord,
     RecordsWanted,
     check_quota,
+    is_far_from,
     is_month,
     next_start_us,
     records_wanted,
@@ -27,9 +28,15 @@ def read_of(size_bytes: int) -> Read:
 
 
 def test_a_bucket_may_be_read_to_the_last_byte_of_its_quota_and_no_further() -> None:
-    check_quota(BUCKET, 90, read_of(10), 100)
+    check_quota(BUCKET, 90, 10, 100)
     with pytest.raises(QuotaExceeded, match=r"90 of 100 bytes .* 11 more"):
-        check_quota(BUCKET, 90, read_of(11), 100)
+        check_quota(BUCKET, 90, 11, 100)
+
+
+def test_a_quota_is_far_until_a_sixteenth_of_it_is_left() -> None:
+    assert is_far_from(1600, 1500)
+    assert not is_far_from(1600, 1501)
+    assert not is_far_from(0, 1)
 
 
 def test_a_month_is_one_of_utc() -> None:

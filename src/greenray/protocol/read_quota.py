@@ -70,12 +70,18 @@ def is_month(text: str) -> bool:
     return _MONTH.fullmatch(text) is not None
 
 
-def check_quota(bucket: ReadBucket, consumed_bytes: int, read: Read, quota_bytes: int) -> None:
-    """``consumed_bytes``: of this month. Raises QuotaExceeded."""
-    if consumed_bytes + read.size_bytes > quota_bytes:
+def is_far_from(quota_bytes: int, consumed_bytes: int) -> bool:
+    """Whether so much of a quota is left that what other gateways count meanwhile does not matter:
+    a sixteenth."""
+    return consumed_bytes <= quota_bytes - quota_bytes // 16
+
+
+def check_quota(bucket: ReadBucket, consumed_bytes: int, size_bytes: int, quota_bytes: int) -> None:
+    """``consumed_bytes``: of this month, before ``size_bytes``. Raises QuotaExceeded."""
+    if consumed_bytes + size_bytes > quota_bytes:
         raise QuotaExceeded(
             f"{consumed_bytes} of {quota_bytes} bytes of the bucket's read quota of this month are "
-            f"used, and {read.size_bytes} more are asked for",
+            f"used, and {size_bytes} more are asked for",
             bucket.name,
             "Wait for the next month (UTC), or have the bucket's owner raise its charged read "
             "quota",

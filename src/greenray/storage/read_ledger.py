@@ -19,11 +19,14 @@ class ReadLedger(Protocol):
     JournalError when it fails; the time of a read is that of the store's own clock."""
 
     @grouped
-    async def count_read(self, bucket: ReadBucket, read: Read, quota_bytes: int) -> None:
-        """Count a read, and keep its record in the place of the oldest beyond ``KEPT_RECORDS``.
+    async def count_reads(
+        self, bucket: ReadBucket, reads: tuple[Read, ...], quota_bytes: int | None
+    ) -> int:
+        """Count these reads, in their order, and keep their records in the place of the oldest
+        beyond ``KEPT_RECORDS``. Returns what was read of the bucket in this month, in bytes.
 
-        ``quota_bytes``: what may be read of the bucket in this month, in all. Raises QuotaExceeded;
-        nothing is counted then.
+        ``quota_bytes``: what may be; None: they have begun already. Raises QuotaExceeded; nothing
+        is counted then.
         """
 
     @grouped

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
 from greenray.protocol.read_quota import (
     KEPT_RECORDS,
@@ -17,32 +18,44 @@ from greenray.storage.read_ledger import month_of
 _OF_BUCKET = "sp_address = ? AND bucket_id = ? AND bucket_name = ?"
 
 
-def count_read(
-    db: sqlite3.Connection, bucket: ReadBucket, read: Read, quota_bytes: int, now: float
-) -> None:
+def count_reads(
+    db: sqlite3.Connection,
+    bucket: ReadBucket,
+    reads: Sequence[Read],
+    quota_bytes: int | None,
+    now: float,
+) -> int:
     month = month_of(now)
-    check_quota(bucket, consumed_bytes(db, bucket, month), read, quota_bytes)
+    before = consumed_bytes(db, bucket, month)
+    size_bytes = sum(read.size_bytes for read in reads)
+    if quota_bytes is not None:
+        check_quota(bucket, before, size_bytes, quota_bytes)
     log_id, kept, last_us = _log_of(db, bucket)
-    at_us = max(int(now * 1e6), last_us + 1)
+    first_us = max(int(now * 1e6), last_us + 1)
     db.execute(
         "INSERT INTO bucket_months VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
         "consumed_bytes = consumed_bytes + excluded.consumed_bytes",
-        (log_id, month, read.size_bytes),
+        (log_id, month, size_bytes),
     )
-    db.execute(
+    db.executemany(
         "INSERT INTO read_records VALUES (?, ?, ?, ?, ?, ?)",
-        (log_id, at_us, str(read.object_id), read.object_name, read.account, read.size_bytes),
+        [
+            (log_id, at_us, str(read.object_id), read.object_name, read.account, read.size_bytes)
+            for at_us, read in enumerate(reads, first_us)
+        ],
     )
-    if kept >= KEPT_RECORDS:
+    kept += len(reads)
+    if kept > KEPT_RECORDS:
         db.execute(
-            "DELETE FROM read_records WHERE log_id = ? AND at_us = "
-            "(SELECT min(at_us) FROM read_records WHERE log_id = ?)",
-            (log_id, log_id),
+            "DELETE FROM read_records WHERE log_id = ? AND at_us IN (SELECT at_us FROM "
+            "read_records WHERE log_id = ? ORDER BY at_us LIMIT ?)",
+            (log_id, log_id, kept - KEPT_RECORDS),
         )
     db.execute(
         "UPDATE read_logs SET kept_records = ?, last_us = ? WHERE log_id = ?",
-        (min(kept + 1, KEPT_RECORDS), at_us, log_id),
+        (min(kept, KEPT_RECORDS), first_us + len(reads) - 1, log_id),
     )
+    return before + size_bytes
 
 
 def _log_of(db: sqlite3.Connection, bucket: ReadBucket) -> tuple[int, int, int]:

@@ -355,10 +355,12 @@ class SqliteJobStore:
 
     # --- what is downloaded ----------------------------------------------------------------------
 
-    async def count_read(self, bucket: ReadBucket, read: Read, quota_bytes: int) -> None:
-        await self._call(
-            f"count_read {read.object_id}",
-            lambda db: read_rows.count_read(db, bucket, read, quota_bytes, self._clock()),
+    async def count_reads(
+        self, bucket: ReadBucket, reads: tuple[Read, ...], quota_bytes: int | None
+    ) -> int:
+        return await self._call(
+            f"count_reads {bucket.id}",
+            lambda db: read_rows.count_reads(db, bucket, reads, quota_bytes, self._clock()),
         )
 
     async def consumed_bytes(self, bucket: ReadBucket, month: str) -> int:
