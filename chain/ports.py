@@ -134,11 +134,6 @@ class ChainClient(Protocol):
     async def transaction(self, tx_hash: str) -> TransactionResult | None:
         """The transaction if it is in a block, else None."""
 
-    @grouped
-    async def block_transactions(self, height: int) -> tuple[TransactionResult, ...] | None:
-        """All of a block, in its order: cheaper than to ask for several of them, each by its hash.
-        None: the node does not tell; ask for each."""
-
     @alone
     async def close(self) -> None: ...
 

@@ -119,15 +119,14 @@ class NonceLedger:
         """As of the last ``look``: its nonce is used, or its timeout height has come."""
         return needs_look_up(nonce=row.nonce, timeout_height=row.timeout_height, view=self.view)
 
-    async def settle(self, row: TransactionRow, found: TransactionResult | None = None) -> Settled:
-        """What has become of the transaction as of the last ``look``; an end is written down.
-        ``found``: it was seen in a block; None: it is looked up."""
+    async def settle(self, row: TransactionRow) -> Settled:
+        """What has become of the transaction as of the last ``look``; an end is written down."""
         view = self.view
         if not self.may_have_ended(row):
             return Settled(Fate.IN_FLIGHT, None)
         if view.sequence > row.nonce:
             self._consumed_since_height.setdefault(row.tx_hash, view.height)
-        result = found or await self._chain.transaction(row.tx_hash)
+        result = await self._chain.transaction(row.tx_hash)
         fate = transaction_fate(
             nonce=row.nonce,
             timeout_height=row.timeout_height,

@@ -2,20 +2,19 @@
 
 Per poll it asks for the height; only when that has grown, for each address' committed sequence; and
 only transactions whose nonce is consumed (or whose timeout height has come) are looked up. So a
-seal costs one or two requests however long it waits in the mempool; where many are looked up, the
-blocks are read instead, two requests for all of one.
+seal costs one or two requests however long it waits in the mempool.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from greenray.actors.ports import SealOrder, SealOutcome
 from greenray.actors.signer.seal_queue import SealQueue
 from greenray.actors.signer.settings import WatchSettings
-from greenray.chain.ports import ChainClient, TransactionResult
+from greenray.chain.ports import ChainClient
 from greenray.protocol.errors import (
     AnotherObject,
     ChainError,
@@ -29,11 +28,6 @@ from greenray.protocol.errors import (
 from greenray.protocol.nonce_plan import ChainView, Fate
 from greenray.protocol.objects import ObjectStatus
 from greenray.storage.ports import JobStore, TransactionRow, TransactionState
-
-_WORTH_BLOCKS = 8
-"""Transactions to look up for each block that would be read: a block has those of others too."""
-_BLOCKS_READ = 4
-"""At most, of those since the last look; older ones are looked up each."""
 
 
 @dataclass(slots=True, eq=False)
@@ -76,7 +70,6 @@ class SealWatcher:
         self._progress: dict[str, _Progress] = {}
         self._poller: asyncio.Task[None] | None = None
         self._height = 0
-        self._looked_at_height = 0
         self._trouble: GreenrayError | None = None
 
     def made(self, tx_hash: str) -> None:
@@ -169,7 +162,7 @@ class SealWatcher:
                     self._height = await self._chain.latest_height()
                     if self._height != looked_at_height:
                         await self._look()
-                        looked_at_height = self._looked_at_height = self._height
+                        looked_at_height = self._height
                         self._trouble = None
                 except ChainError as error:
                     # The watches go on; who runs out of time is told about it.
@@ -193,9 +186,8 @@ class SealWatcher:
         for queue, watches in by_queue.items():
             view = await queue.ledger.look()
             due = [watch for watch in watches if self._is_due(watch, view)]
-            found = await self._read_blocks(due, view)
             limit = asyncio.Semaphore(self._settings.parallel_looks)
-            await asyncio.gather(*(self._examine(watch, view, found, limit) for watch in due))
+            await asyncio.gather(*(self._examine(watch, view, limit) for watch in due))
             if queue.stale or self._stands_still(queue, view):
                 await self._send_again(queue, watches)
 
@@ -206,29 +198,10 @@ class SealWatcher:
             or view.height - watch.checked_height >= self._settings.object_check_blocks
         )
 
-    async def _read_blocks(
-        self, watches: Sequence[_Watch], view: ChainView
-    ) -> Mapping[str, TransactionResult]:
-        """What the blocks since the last look have of them, by hash, where that is cheaper than to
-        look up each. What is not there is looked up."""
-        first = max(self._looked_at_height + 1, view.height - _BLOCKS_READ + 1)
-        if len(watches) < _WORTH_BLOCKS * (view.height - first + 1):
-            return {}
-        blocks = await asyncio.gather(
-            *map(self._chain.block_transactions, range(first, view.height + 1))
-        )
-        return {one.tx_hash: one for block in blocks for one in block or ()}
-
-    async def _examine(
-        self,
-        watch: _Watch,
-        view: ChainView,
-        found: Mapping[str, TransactionResult],
-        limit: asyncio.Semaphore,
-    ) -> None:
+    async def _examine(self, watch: _Watch, view: ChainView, limit: asyncio.Semaphore) -> None:
         async with limit:
             try:
-                outcome = await self._outcome(watch, view, found.get(watch.row.tx_hash))
+                outcome = await self._outcome(watch, view)
             except (TransactionLost, TransactionFailed) as error:
                 watch.fail(error)
             except ChainError:
@@ -241,11 +214,9 @@ class SealWatcher:
             if watch.done.done():
                 self._seals.discard(watch.row.tx_hash)
 
-    async def _outcome(
-        self, watch: _Watch, view: ChainView, found: TransactionResult | None
-    ) -> SealOutcome | None:
+    async def _outcome(self, watch: _Watch, view: ChainView) -> SealOutcome | None:
         """None while nothing is decided. A committed seal is final: it needs no second look."""
-        settled = await watch.queue.ledger.settle(watch.row, found)
+        settled = await watch.queue.ledger.settle(watch.row)
         if settled.fate is Fate.COMMITTED and settled.result is not None:
             if watch.row.tx_hash not in self._seals:
                 # Found in the journal: it may be a rejection whose answer was lost, or have been

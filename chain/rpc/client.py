@@ -5,13 +5,11 @@ The embedded chain and a v0.2 node answer alike; nothing here knows which one it
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import math
 import re
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
-from functools import partial
 from typing import Any, TypeVar
 
 from greenray.chain import wire
@@ -37,7 +35,6 @@ from greenray.chain.rpc.settings import (
 from greenray.chain.transactions.signing import transaction_hash
 from greenray.protocol.collection import BlockNews, ChainTip, ObjectSighting
 from greenray.protocol.errors import (
-    ChainAnswerInvalid,
     GreenrayError,
     InvalidInput,
     NoSuchAccount,
@@ -430,28 +427,6 @@ class RpcChainClient:
             raise self._rpc.invalid(str(error)) from error
         return self._transaction_result(result)
 
-    async def block_transactions(self, height: int) -> tuple[TransactionResult, ...] | None:
-        """See ``ChainClient.block_transactions``: two requests of one array."""
-        if self._follower is not None:
-            await self._follower.confirm()
-        params = {"height": str(height)}
-        try:
-            found, executed = await asyncio.gather(
-                self._rpc.request("block", params), self._rpc.request("block_results", params)
-            )
-        except (RpcRefused, ChainAnswerInvalid):
-            return None  # it has no results of this block, or more than one answer may have
-        block = self._rpc.member(found, "block", dict, "block")
-        sent = self._rpc.member(block, "data", dict, "block").get("txs") or []
-        results = executed.get("txs_results") or []
-        if len(sent) != len(results):
-            raise self._rpc.invalid(f"block {height} has other results than transactions")
-        return tuple(map(partial(self._in_block, height), sent, results))
-
-    def _in_block(self, height: int, sent: Any, executed: Any) -> TransactionResult:
-        tx_hash = transaction_hash(self._rpc.base64_of(sent, "block"))
-        return self._executed(tx_hash, height, executed, "block_results")
-
     async def close(self) -> None:
         await self._rpc.close()
 
@@ -498,15 +473,10 @@ class RpcChainClient:
 
     def _transaction_result(self, result: Any) -> TransactionResult:
         rpc, what = self._rpc, "tx"
-        tx_hash = rpc.member(result, "hash", str, what).upper()
-        height = rpc.integer(result, "height", what)
-        return self._executed(tx_hash, height, rpc.member(result, "tx_result", dict, what), what)
-
-    def _executed(self, tx_hash: str, height: int, executed: Any, what: str) -> TransactionResult:
-        rpc = self._rpc
+        executed = rpc.member(result, "tx_result", dict, what)
         return TransactionResult(
-            tx_hash=tx_hash,
-            height=height,
+            tx_hash=rpc.member(result, "hash", str, what).upper(),
+            height=rpc.integer(result, "height", what),
             code=rpc.member(executed, "code", int, what),
             codespace=rpc.member(executed, "codespace", str, what),
             log=rpc.member(executed, "log", str, what),

@@ -85,22 +85,7 @@ class TestSealing:
         assert [o.tx_hash for o in outcomes] == [t.tx_hash for t in tickets]
         assert len({o.height for o in outcomes}) == 1
 
-    @pytest.mark.parametrize(("count", "looked_up"), [(40, 0), (3, 3)])
-    async def test_many_seals_of_a_block_are_found_in_it_and_few_by_their_hashes(
-        self, world: SealWorld, signer: Signer, count: int, looked_up: int
-    ) -> None:
-        jobs = await world.add_jobs(count)
-        tickets = await asyncio.gather(*(signer.submit_seal(order_of(job)) for job in jobs))
-        outcomes = await asyncio.gather(*(signer.watch_seal(order_of(job), 60.0) for job in jobs))
-        assert [o.tx_hash for o in outcomes] == [t.tx_hash for t in tickets]
-        told = {(outcome.tx_hash, outcome.height) for outcome in outcomes}
-        assert told == {(block.tx_hash, block.height) for block in world.chain.blocks}
-        assert world.chain.looked_up == looked_up
-        for job in jobs:
-            (row,) = await rows_of(world, job)
-            assert row.state is TransactionState.COMMITTED
-
-    async def test_seals_that_failed_are_told_by_their_block_as_by_their_hash(
+    async def test_each_of_many_seals_that_failed_in_a_block_is_told(
         self, world: SealWorld, signer: Signer
     ) -> None:
         jobs = await world.add_jobs(20)
@@ -111,7 +96,7 @@ class TestSealing:
         )
         assert [type(one) for one in told] == [TransactionFailed] * 20
 
-    async def test_seals_of_a_block_that_the_node_has_not_indexed_are_found_later(
+    async def test_many_seals_that_the_node_has_not_indexed_yet_are_found_later(
         self, world: SealWorld, signer: Signer
     ) -> None:
         world.chain.index_lag_blocks = 1

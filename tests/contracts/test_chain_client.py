@@ -185,23 +185,6 @@ async def test_client_finds_no_transaction_that_is_in_no_block(
         await client.transaction("not a hash")
 
 
-async def test_a_block_with_other_results_than_transactions_is_invalid(
-    client: RpcChainClient, node: ReplayNode
-) -> None:
-    node.answer("block", {"height": "7"}, {"block": {"data": {"txs": [_base64(b"tx")]}}})
-    node.answer("block_results", {"height": "7"}, {"txs_results": None})
-    with pytest.raises(ChainAnswerInvalid, match="block 7"):
-        await client.block_transactions(7)
-
-
-async def test_a_block_whose_results_the_node_has_not_is_no_answer(
-    client: RpcChainClient, node: ReplayNode
-) -> None:
-    node.answer("block", {"height": "7"}, {"block": {"data": {"txs": [_base64(b"tx")]}}})
-    node.refuse("block_results", {"height": "7"}, "could not find results for height #7")
-    assert await client.block_transactions(7) is None
-
-
 # --- storage providers, page by page ---------------------------------------------------------
 
 

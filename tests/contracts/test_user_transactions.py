@@ -17,7 +17,6 @@ from greenray.chain.dialects import get_dialect, get_local_dialect, v0_2
 from greenray.chain.local.ledger.genesis import Genesis, GenesisProvider, build_genesis
 from greenray.chain.local.mempool import Mempool, MempoolLimits
 from greenray.chain.local.server import RunningChain, running_chain
-from greenray.chain.ports import TransactionResult
 from greenray.chain.rpc.client import RpcChainClient
 from greenray.chain.transactions.signing import SignedTransaction, sign_transaction
 from greenray.chain.transactions.user import TransactionSender
@@ -130,21 +129,6 @@ async def test_transactions_of_one_sender_are_counted_without_gaps(world: World)
 
 async def transfer(sender: TransactionSender, recipient: str, amount: int) -> None:
     await sender.send(v0_2.MsgSend(sender.address, recipient, (v0_2.Coin("BNB", amount),)))
-
-
-async def test_the_transactions_of_a_block_are_what_each_is_by_its_hash(world: World) -> None:
-    assert await world.user.create_bucket(await world.approve(world.bucket("bucket"))) == 1
-    names = [f"object-{number}" for number in range(5)]
-    messages = [await world.approve(world.object("bucket", name)) for name in names]
-    await asyncio.gather(*(world.user.create_object(message) for message in messages))
-    found: list[TransactionResult] = []
-    for height in range(1, await world.chain.latest_height() + 1):
-        in_block = await world.chain.block_transactions(height)
-        assert in_block is not None
-        assert [await world.chain.transaction(one.tx_hash) for one in in_block] == list(in_block)
-        found += in_block
-    assert [one.code for one in found] == [0] * 6
-    assert await world.chain.block_transactions(10**6) is None
 
 
 async def test_two_senders_of_one_account_agree_on_the_sequence(world: World) -> None:

@@ -204,10 +204,6 @@ class FakeChain(ChainClient):
         self._called("transaction")
         return self.transactions.get(tx_hash.upper())
 
-    async def block_transactions(self, height: int) -> tuple[TransactionResult, ...] | None:
-        self._called("block_transactions")
-        return tuple(one for one in self.transactions.values() if one.height == height)
-
     async def simulate(self, tx_bytes: bytes) -> GasEstimate:
         self._called("simulate")
         self._check(_decode(tx_bytes)[0])

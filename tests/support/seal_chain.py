@@ -112,8 +112,6 @@ class SealChain(ChainClient):
         """By number of the broadcast call, counted from 0."""
         self.broadcasts = 0
         self.simulations = 0
-        self.looked_up = 0
-        """Transactions that were asked for by their hash."""
         self.on_broadcast: Callable[[bytes], None] = lambda tx_bytes: None
         self._wallets: dict[str, _Wallet] = {}
         self._checked: dict[str, _Wallet] = {}
@@ -225,15 +223,8 @@ class SealChain(ChainClient):
         wallet = self._wallets[address]
         return Account(address, wallet.number, max(0, wallet.sequence - self.sequence_lag))
 
-    async def block_transactions(self, height: int) -> tuple[TransactionResult, ...] | None:
-        self._answer()
-        if self.height < height + self.index_lag_blocks:
-            return None
-        return tuple(one for one in self._results.values() if one.height == height)
-
     async def transaction(self, tx_hash: str) -> TransactionResult | None:
         self._answer()
-        self.looked_up += 1
         result = self._results.get(tx_hash)
         if result is None or self.height < result.height + self.index_lag_blocks:
             return None
