@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from enum import Enum
 from types import MappingProxyType
@@ -44,6 +45,14 @@ class GatewayCode(Enum):
     INVALID_PAYLOAD = ("InvalidPayload", 400, "Payload is empty")
     INVALID_RANGE = ("InvalidRange", 400, "Range is invalid")
     INVALID_ADDRESS = ("InvalidAddress", 400, "Address is illegal")
+    INVALID_MAX_KEYS = ("InvalidMaxKeys", 400, "MaxKeys is illegal")
+    INVALID_START_AFTER = ("InvalidStartAfter", 400, "StartAfter is illegal")
+    INVALID_CONTINUATION_TOKEN = (
+        "InvalidContinuationToken",
+        400,
+        "ContinuationToken is illegal",
+    )
+    INVALID_PREFIX = ("InvalidPrefix", 400, "Prefix is illegal")
     INVALID_OBJECT_STATE = ("InvalidObjectState", 403, "Object state is invalid")
     SIGNATURE_DOES_NOT_MATCH = ("SignatureDoesNotMatch", 403, "SignatureDoesNotMatch")
     ACCESS_DENIED = ("AccessDenied", 403, "Access Denied")
@@ -153,6 +162,12 @@ def refusal_for(error: GreenrayError) -> Refusal:
         if kind in _CODES:
             return Refusal(_CODES[kind], error)
     return Refusal(GatewayCode.INTERNAL_ERROR, error)
+
+
+def error_json(code: GatewayCode, request_id: str) -> bytes:
+    """The body of an error answer of the routes that answer with JSON."""
+    answer = {"code": code.code, "message": code.message, "requestID": request_id}
+    return json.dumps(answer, separators=(",", ":")).encode()
 
 
 def error_xml(code: GatewayCode, request_id: str) -> bytes:

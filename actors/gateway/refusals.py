@@ -8,7 +8,7 @@ import math
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
 
-from greenray.actors.gateway.errors import GatewayCode, Refusal, error_xml
+from greenray.actors.gateway.errors import GatewayCode, Refusal, error_json, error_xml
 from greenray.actors.gateway.object_head import REQUEST_ID_HEADER
 from greenray.listening.heads import HeadPutOff, HeadTooLong, HeadTooSlow
 from greenray.protocol.errors import Overloaded
@@ -26,10 +26,30 @@ def shown_target(raw: web.BaseRequest) -> str:
 
 
 def refusal_answer(refusal: Refusal, request_id: str) -> web.Response:
-    code, cause = refusal.code, refusal.cause
-    response = web.Response(
-        status=code.status, body=error_xml(code, request_id), content_type="application/xml"
+    code = refusal.code
+    return _dressed(
+        web.Response(
+            status=code.status, body=error_xml(code, request_id), content_type="application/xml"
+        ),
+        refusal,
+        request_id,
     )
+
+
+def json_refusal_answer(refusal: Refusal, request_id: str) -> web.Response:
+    """Of the routes that answer with JSON."""
+    code = refusal.code
+    return _dressed(
+        web.Response(
+            status=code.status, body=error_json(code, request_id), content_type="application/json"
+        ),
+        refusal,
+        request_id,
+    )
+
+
+def _dressed(response: web.Response, refusal: Refusal, request_id: str) -> web.Response:
+    code, cause = refusal.code, refusal.cause
     if request_id:
         response.headers[REQUEST_ID_HEADER] = request_id
     if code.retry_after_s is not None:

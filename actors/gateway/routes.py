@@ -39,6 +39,9 @@ class Route(Enum):
     UPDATE_KEY = "UpdateUserPublicKey"
     REPLICATE_PIECE = "ReplicateObjectPiece"
     USER_BUCKETS = "GetUserBuckets"
+    LIST_OBJECTS = "ListObjectsByBucketName"
+    BUCKET_META = "GetBucketMeta"
+    OBJECT_META = "GetObjectMeta"
     NOT_IMPLEMENTED = "NotImplemented"
     """A route of the protocol that this gateway does not have."""
     WRONG_METHOD = "WrongMethod"
@@ -109,11 +112,14 @@ def match_route(method: str, host: str, path: str, query: RequestQuery, domain: 
 
 def _bucket_route(method: str, bucket_name: str, object_name: str, query: RequestQuery) -> Match:
     if not object_name:
+        if method != "GET":
+            return Match(Route.WRONG_METHOD, bucket_name)
+        if query.has("bucket-meta"):
+            return Match(Route.BUCKET_META, bucket_name)
         for names, route in _BUCKET_QUERIES:
-            if method == "GET" and all(map(query.has, names)):
+            if all(map(query.has, names)):
                 return Match(route, bucket_name)
-        # bucket-meta and the list of objects
-        return Match(Route.NOT_IMPLEMENTED if method == "GET" else Route.WRONG_METHOD, bucket_name)
+        return Match(Route.LIST_OBJECTS, bucket_name)
     if method == "PUT":
         return Match(Route.PUT_OBJECT, bucket_name, object_name)
     if method != "GET":
@@ -123,7 +129,7 @@ def _bucket_route(method: str, bucket_name: str, object_name: str, query: Reques
         ("job-status", Route.JOB_STATUS),
         ("job-timeline", Route.JOB_TIMELINE),
         (SOURCES_QUERY, Route.DOWNLOAD_SOURCES),
-        ("object-meta", Route.NOT_IMPLEMENTED),
+        ("object-meta", Route.OBJECT_META),
     ):
         if query.has(asked_for):
             return Match(route, bucket_name, object_name)

@@ -7,7 +7,6 @@ without a call to another process. A request is matched, authorized, and handed 
 from __future__ import annotations
 
 import errno
-import json
 import logging
 import secrets
 import time
@@ -37,9 +36,15 @@ from greenray.actors.gateway.downloads import ObjectDownloads
 from greenray.actors.gateway.errors import GatewayCode, Refusal, refusal_for
 from greenray.actors.gateway.job_status import job_status
 from greenray.actors.gateway.links import ObjectLinks
+from greenray.actors.gateway.lists import ListAnswers
 from greenray.actors.gateway.object_head import REQUEST_ID_HEADER
 from greenray.actors.gateway.reads import ReadMeter
-from greenray.actors.gateway.refusals import answer_to_fault, refusal_answer, shown_target
+from greenray.actors.gateway.refusals import (
+    answer_to_fault,
+    json_refusal_answer,
+    refusal_answer,
+    shown_target,
+)
 from greenray.actors.gateway.replicate import replicate_piece
 from greenray.actors.gateway.request_body import (
     ask_for_body,
@@ -125,15 +130,17 @@ class Gateway:
         signer: SignerPort,
         dialect: Dialect,
         challenges: ChallengeAnswers | None = None,
+        lists: ListAnswers | None = None,
         receiver: ReceiverPort | None = None,
         receiver_space: ObjectSpace | None = None,
         traces: Mapping[str, TraceSource] | None = None,
         settings: GatewaySettings | None = None,
         fault_points: FaultPoints = NO_FAULTS,
     ) -> None:
-        """``challenges``: None when this node gives no pieces out; ``receiver``: None when it takes
-        no replicate groups; ``receiver_space``: where their columns go when the receiver is in
-        another process; ``traces``: all processes that work on objects of these SPs, by name."""
+        """``challenges``: None when this node gives no pieces out; ``lists``: None when it has no
+        index; ``receiver``: None when it takes no replicate groups; ``receiver_space``: where their
+        columns go when the receiver is in another process; ``traces``: all processes that work on
+        objects of these SPs, by name."""
         self._settings = settings or GatewaySettings()
         self._points = fault_points
         self._bindings = tuple(bindings)
@@ -141,6 +148,7 @@ class Gateway:
         self._uploader = uploader
         self._jobs = job_store
         self._challenges = challenges
+        self._lists = lists
         self._receiver = receiver
         self._receiver_space = receiver_space
         self._traces = TraceCollector(traces or {})
@@ -341,9 +349,11 @@ class Gateway:
                         self._groups,
                         Borrower(address=raw.remote or ""),
                     )
-            case Route.USER_BUCKETS if not request.header("X-Gnfd-User-Address"):
-                return _invalid_address(request_id)
-            case Route.USER_BUCKETS | Route.NOT_IMPLEMENTED:
+            case Route.USER_BUCKETS | Route.LIST_OBJECTS | Route.BUCKET_META | Route.OBJECT_META:
+                if self._lists is None:
+                    return json_refusal_answer(Refusal(GatewayCode.NO_COMPONENT), request_id)
+                return await self._lists.answer(request, match)
+            case Route.NOT_IMPLEMENTED:
                 raise Refusal(GatewayCode.NOT_IMPLEMENTED)
             case Route.WRONG_METHOD:
                 return web.Response(
@@ -534,16 +544,6 @@ def _listen_limits(settings: GatewaySettings) -> ListenLimits:
 def _gave_way(info: ObjectInfo) -> Overloaded:
     return Overloaded(
         "others wait, and its sender is slow", info.name, "Send the payload again later."
-    )
-
-
-def _invalid_address(request_id: str) -> web.Response:
-    code = GatewayCode.INVALID_ADDRESS
-    answer = {"code": code.code, "message": code.message, "requestID": request_id}
-    return web.Response(
-        status=code.status,
-        body=json.dumps(answer, separators=(",", ":")).encode(),
-        content_type="application/json",
     )
 
 

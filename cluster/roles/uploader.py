@@ -12,6 +12,7 @@ from greenray.actors.downloader.lost_record import RecordMaker
 from greenray.actors.downloader.piece_directory import PieceDirectory
 from greenray.actors.downloader.pieces import HttpPieces
 from greenray.actors.gateway.challenge import ChallengeAnswers
+from greenray.actors.gateway.lists import ListAnswers
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.receiver.directory import ReceiverDirectory
@@ -72,6 +73,7 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
                 piece_stores=piece_stores,
                 receiver=receiver,
             ),
+            lists=ListAnswers(find(names.OBJECT_INDEX), find(names.INDEX_FOLLOWER)),
             receiver=receiver,
             receiver_space=space,
             traces={name.actor: find(name) for name in traces},

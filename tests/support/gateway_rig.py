@@ -15,15 +15,17 @@ from yarl import URL
 from greenray.actors.downloader.actor import Downloader
 from greenray.actors.downloader.lost_record import RecordMaker
 from greenray.actors.downloader.settings import DownloaderSettings
+from greenray.actors.gateway.lists import ListAnswers
 from greenray.actors.gateway.server import Binding, Gateway
 from greenray.actors.gateway.settings import GatewaySettings
-from greenray.actors.ports import ReceiverPort, TaskWaker
+from greenray.actors.ports import IndexFollower, ReceiverPort, TaskWaker
 from greenray.actors.uploader.actor import Uploader
 from greenray.actors.uploader.settings import UploaderSettings
 from greenray.chain.crypto import address_of, keccak256, sign_digest
 from greenray.chain.dialects import get_dialect
 from greenray.coding.checksums import hash_payload
 from greenray.coding.codec import get_codec
+from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.http_auth import (
     canonical_request,
     encode_path,
@@ -72,6 +74,19 @@ class SwitchableWaker(TaskWaker):
         self.followed.set()
 
 
+class CountingFollower(IndexFollower):
+    """``failing`` stands for a dead collector; the index is what a test has put into it."""
+
+    def __init__(self) -> None:
+        self.followed = 0
+        self.failing = False
+
+    async def follow(self) -> None:
+        self.followed += 1
+        if self.failing:
+            raise ComponentUnavailable("the collector is down", "collector", "Try again")
+
+
 @dataclass
 class GatewayRig:
     """``sp`` is hosted with a bucket ``album`` of ``user``; ``other_sp`` is hosted beside it."""
@@ -86,6 +101,7 @@ class GatewayRig:
     stores: dict[str, PieceStore] = field(default_factory=dict)
     space: MemorySpace = field(default_factory=MemorySpace)
     waker: SwitchableWaker = field(default_factory=SwitchableWaker)
+    follower: CountingFollower = field(default_factory=CountingFollower)
     receiver: ReceiverPort | None = None
     uploader: Uploader = field(init=False)
     downloader: Downloader = field(init=False)
@@ -144,6 +160,7 @@ class GatewayRig:
             user_keys=rig.job_store,
             signer=signer,
             dialect=get_dialect(),
+            lists=ListAnswers(rig.job_store, rig.follower),
             receiver=rig.receiver,
             settings=settings,
         )

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from greenray.chain.crypto import to_checksum_address
 from greenray.client.gateway_session import GatewaySession
+from greenray.client.patience import patiently
 from greenray.protocol.errors import BadAnswer, InvalidInput
 from greenray.protocol.foreign_text import printable
 from greenray.protocol.listing import (
@@ -25,17 +28,21 @@ from greenray.protocol.names import check_bucket_name
 USER_ADDRESS_HEADER = "X-Gnfd-User-Address"
 
 
-async def listed_buckets(session: GatewaySession, owner: str) -> tuple[BucketMeta, ...]:
-    """See ``StorageClient.list_buckets``."""
+async def listed_buckets(
+    session: GatewaySession, owner: str, patience_s: float = 0.0
+) -> tuple[BucketMeta, ...]:
+    """See ``StorageClient.list_buckets``. ``patience_s``: how long what passes is waited for."""
     headers = {USER_ADDRESS_HEADER: to_checksum_address(owner)}
-    async with session.request("GET", "/", headers=headers) as answer:
-        document = await answer.plain_document()
+    document = await patiently(lambda: _document(session, "/", "", headers), patience_s)
     with _bad_answer(session):
         return buckets_from_json(document)
 
 
-async def listed_objects(session: GatewaySession, query: ObjectQuery) -> AsyncIterator[ObjectPage]:
-    """The pages from ``query.start`` on; see ``StorageClient.list_objects``."""
+async def listed_objects(
+    session: GatewaySession, query: ObjectQuery, patience_s: float = 0.0
+) -> AsyncIterator[ObjectPage]:
+    """The pages from ``query.start`` on; see ``StorageClient.list_objects``. ``patience_s``: how
+    long what passes is waited for, before each."""
     check_bucket_name(query.bucket_name)
     if not 0 < query.page_size <= LARGEST_PAGE:
         raise InvalidInput(
@@ -43,7 +50,10 @@ async def listed_objects(session: GatewaySession, query: ObjectQuery) -> AsyncIt
         )
     token = token_of(query.start) if query.start else ""
     while True:
-        page = await _page(session, query, token)
+        path, asked = f"/{query.bucket_name}/", _query_text(query, token)
+        document = await patiently(partial(_document, session, path, asked, {}), patience_s)
+        with _bad_answer(session):
+            page = page_from_json(document)
         yield page
         if not page.next_token:
             return
@@ -52,7 +62,7 @@ async def listed_objects(session: GatewaySession, query: ObjectQuery) -> AsyncIt
         token = page.next_token
 
 
-async def _page(session: GatewaySession, query: ObjectQuery, token: str) -> ObjectPage:
+def _query_text(query: ObjectQuery, token: str) -> str:
     asked = {"max-keys": str(query.page_size)}
     if not query.with_removed:
         asked[WITHOUT_REMOVED_QUERY] = ""
@@ -63,11 +73,14 @@ async def _page(session: GatewaySession, query: ObjectQuery, token: str) -> Obje
     ):
         if value:
             asked[name] = value
-    text = urlencode(asked, quote_via=quote, safe="")
-    async with session.request("GET", f"/{query.bucket_name}/", text) as answer:
-        document = await answer.plain_document()
-    with _bad_answer(session):
-        return page_from_json(document)
+    return urlencode(asked, quote_via=quote, safe="")
+
+
+async def _document(
+    session: GatewaySession, path: str, query: str, headers: Mapping[str, str]
+) -> Any:
+    async with session.request("GET", path, query, headers) as answer:
+        return await answer.plain_document()
 
 
 @contextmanager

@@ -673,7 +673,7 @@ class StorageClient:
 
         Raises: InvalidInput (it is not an address), BadAnswer, ComponentUnavailable.
         """
-        yield await listed_buckets(self._gateway, owner or self._address)
+        yield await listed_buckets(self._gateway, owner or self._address, self._settings.outage_s)
 
     async def list_objects(
         self,
@@ -696,7 +696,7 @@ class StorageClient:
         """
         session = await self._session(await self._chain.head_bucket(bucket_name))
         query = ObjectQuery(bucket_name, prefix, delimiter, start, page_size, with_removed=False)
-        async for page in listed_objects(session, query):
+        async for page in listed_objects(session, query, self._settings.outage_s):
             yield page
 
     # --- delete ----------------------------------------------------------------------------------

@@ -50,6 +50,16 @@ def check_object_name(name: str) -> None:
         raise InvalidName('Object name contains a "//" is not supported', where)
 
 
+def is_object_prefix(text: str) -> bool:
+    """Whether names of objects may begin so, as a list of them is asked for (06 §5.1)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    parts = text.strip(_GO_BLANKS).split("/")
+    return "//" not in text and not any(part.strip(_GO_BLANKS) in (".", "..") for part in parts)
+
+
 def check_group_name(name: str) -> None:
     """Raises InvalidName with the chain's own text in ``what``."""
     where = f"group name {name[:80]!r}"
