@@ -14,14 +14,14 @@ from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.index_changes import (
     BlockRecord,
     BucketCreated,
+    BucketDeleted,
     BucketDiscontinued,
-    BucketRemoved,
     BucketUpdated,
     IndexChange,
     ObjectCopied,
     ObjectCreated,
+    ObjectDeleted,
     ObjectDiscontinued,
-    ObjectRemoved,
     ObjectSealed,
     ObjectUpdated,
     Stamp,
@@ -132,7 +132,7 @@ async def test_an_object_is_created_sealed_updated_and_removed(index: Index) -> 
     assert sealed["object_info"]["visibility"] == 1
     assert (sealed["operator"], sealed["seal_tx_hash"]) == (OWNER, TX)
     await apply(index, 14, ObjectDiscontinued(number, "no longer served", 5000))
-    await apply(index, 15, ObjectRemoved(place, number, secondary_sp_addresses=("0xSp1",)))
+    await apply(index, 15, ObjectDeleted(place, number, secondary_sp_addresses=("0xSp1",)))
     (removed,) = await listed(index)
     assert (removed["removed"], removed["update_at"]) == (True, "15")
     assert (removed["delete_reason"], removed["delete_at"]) == ("no longer served", "5000")
@@ -144,7 +144,7 @@ async def test_an_object_is_created_sealed_updated_and_removed(index: Index) -> 
 async def test_a_name_is_given_again(index: Index) -> None:
     await built(index)
     await apply(index, 11, ObjectCreated(info_of("a", 1)))
-    await apply(index, 12, ObjectRemoved(("photos", "a"), 1, OWNER))
+    await apply(index, 12, ObjectDeleted(("photos", "a"), 1, OWNER))
     await apply(index, 13, ObjectCreated(info_of("a", 2)))
     (again,) = await listed(index)
     assert (again["object_info"]["id"], again["removed"]) == ("2", False)
@@ -158,9 +158,9 @@ async def test_what_was_of_an_earlier_object_of_a_name_changes_nothing(index: In
         index,
         11,
         ObjectSealed(place, 1, "0xSeal", SEALED, ()),
-        ObjectRemoved(place, 1, OWNER),
+        ObjectDeleted(place, 1, OWNER),
         ObjectDiscontinued(1, "", 5),
-        ObjectRemoved(("photos", "never there"), 3),
+        ObjectDeleted(("photos", "never there"), 3),
     )
     assert await listed(index) == before
 
@@ -216,7 +216,7 @@ async def test_removed_buckets_take_no_place_from_others(index: Index) -> None:
     for number in range(2, 6):
         await apply(index, 10 + number, BucketCreated(bucket_of(f"b-{number}", number)))
     for number in (3, 4, 5):
-        await apply(index, 20 + number, BucketRemoved(f"b-{number}", number, OWNER))
+        await apply(index, 20 + number, BucketDeleted(f"b-{number}", number, OWNER))
     assert await buckets(index, limit=3) == ["b-5", "b-2", "photos"]
     assert await buckets(index, limit=1) == ["b-2", "photos"]
 
@@ -225,7 +225,7 @@ async def test_a_bucket_is_updated_discontinued_and_removed(index: Index) -> Non
     await built(index)
     await apply(index, 11, BucketUpdated("photos", 1, OWNER, 77, "0xPays", PUBLIC))
     await apply(index, 12, BucketDiscontinued("photos", 1, "no longer served", 5000))
-    await apply(index, 13, BucketRemoved("photos", 2, OTHER))
+    await apply(index, 13, BucketDeleted("photos", 2, OTHER))
     bucket = json.loads(await index.bucket_document("photos"))
     info = bucket["bucket_info"]
     assert (info["charged_read_quota"], info["payment_address"], info["visibility"]) == (
@@ -233,7 +233,7 @@ async def test_a_bucket_is_updated_discontinued_and_removed(index: Index) -> Non
     )  # fmt: skip
     assert (info["bucket_status"], bucket["removed"]) == (1, False)
     assert (bucket["update_at"], bucket["update_time"]) == ("12", "1012")
-    await apply(index, 14, BucketRemoved("photos", 1, OTHER))
+    await apply(index, 14, BucketDeleted("photos", 1, OTHER))
     removed = json.loads(await index.bucket_document("photos"))
     assert (removed["removed"], removed["operator"]) == (True, OTHER)
 
@@ -338,6 +338,6 @@ async def test_a_folder_of_which_all_is_removed_is_told_with_what_was_removed_on
     index: Index,
 ) -> None:
     await with_names(index)
-    await apply(index, 11, ObjectRemoved(("photos", "zz/1"), 7, OWNER))
+    await apply(index, 11, ObjectDeleted(("photos", "zz/1"), 7, OWNER))
     living = await index.list_objects(ObjectQuery("photos", delimiter="/", with_removed=False))
     assert living.common_prefixes == ("dir/", "é/")

@@ -16,12 +16,12 @@ from greenray.protocol.collection import BlockNews
 from greenray.protocol.index_changes import (
     BlockRecord,
     BucketCreated,
-    BucketRemoved,
+    BucketDeleted,
     IndexChange,
     ObjectCopied,
     ObjectCreated,
+    ObjectDeleted,
     ObjectDiscontinued,
-    ObjectRemoved,
     ObjectSealed,
     ObjectUpdated,
     Stamp,
@@ -64,7 +64,7 @@ class World:
             self.next_id += 1
             self.living[place] = info
         elif kind == 0:
-            changes.append(ObjectRemoved(place, info.id, "0xO"))
+            changes.append(ObjectDeleted(place, info.id, "0xO"))
             del self.living[place]
         elif kind == 1:
             sealed = ObjectStatus.OBJECT_STATUS_SEALED
@@ -203,7 +203,7 @@ def _churn(height: int, names: Sequence[str]) -> BlockRecord:
             info = ObjectInfo("0xO", *place, number, 1, PRIVATE, "", 5)
             changes.append(ObjectCreated(info))
         else:
-            changes.append(ObjectRemoved(place, number, "0xO"))
+            changes.append(ObjectDeleted(place, number, "0xO"))
     return BlockRecord(BlockNews(height), tuple((stamp, change) for change in changes))
 
 
@@ -232,7 +232,7 @@ def test_a_bucket_made_anew_is_one_bucket(times: int, removed: bool) -> None:
                 info = BucketInfo("0xO", "b", PRIVATE, number, 5, "0xO", "0xSp")
                 changes: list[IndexChange] = [BucketCreated(info)]
                 if removed or number + 1 < times:
-                    changes.append(BucketRemoved("b", number, "0xO"))
+                    changes.append(BucketDeleted("b", number, "0xO"))
                 stamped = tuple((Stamp(11 + number), change) for change in changes)
                 await index.apply_blocks(
                     [BlockRecord(BlockNews(11 + number), stamped)], 11 + number

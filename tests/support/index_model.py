@@ -9,8 +9,8 @@ from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.index_changes import (
     BlockRecord,
     BucketCreated,
+    BucketDeleted,
     BucketDiscontinued,
-    BucketRemoved,
     BucketUpdated,
     IndexChange,
     ObjectCopied,
@@ -83,7 +83,7 @@ class IndexModel(ObjectIndex):
 
     def _apply(self, stamp: Stamp, change: IndexChange) -> bool:
         match change:
-            case BucketCreated() | BucketUpdated() | BucketDiscontinued() | BucketRemoved():
+            case BucketCreated() | BucketUpdated() | BucketDiscontinued() | BucketDeleted():
                 name = change.bucket_name
                 bucket = change.applied(stamp, self.buckets.get(name))
                 if bucket is not None:

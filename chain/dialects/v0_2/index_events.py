@@ -16,14 +16,14 @@ from greenray.chain.dialects.v0_2.state import uint_of
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.index_changes import (
     BucketCreated,
+    BucketDeleted,
     BucketDiscontinued,
-    BucketRemoved,
     BucketUpdated,
     IndexChange,
     ObjectCopied,
     ObjectCreated,
+    ObjectDeleted,
     ObjectDiscontinued,
-    ObjectRemoved,
     ObjectSealed,
     ObjectUpdated,
 )
@@ -128,8 +128,8 @@ def _bucket_discontinued(event: _Fields) -> BucketDiscontinued:
     )
 
 
-def _bucket_removed(event: _Fields) -> BucketRemoved:
-    return BucketRemoved(
+def _bucket_removed(event: _Fields) -> BucketDeleted:
+    return BucketDeleted(
         event.text("bucket_name"), event.number("bucket_id"), event.text("operator")
     )
 
@@ -186,14 +186,14 @@ def _object_discontinued(event: _Fields) -> ObjectDiscontinued:
     )
 
 
-def _object_withdrawn(event: _Fields) -> ObjectRemoved:
+def _object_withdrawn(event: _Fields) -> ObjectDeleted:
     """Cancelled or rejected."""
-    return ObjectRemoved(event.place(), event.number("object_id"), event.text("operator"))
+    return ObjectDeleted(event.place(), event.number("object_id"), event.text("operator"))
 
 
-def _object_deleted(event: _Fields) -> ObjectRemoved:
+def _object_deleted(event: _Fields) -> ObjectDeleted:
     """The provider keeps the operator of before."""
-    return ObjectRemoved(
+    return ObjectDeleted(
         event.place(),
         event.number("object_id"),
         secondary_sp_addresses=event.texts("secondary_sp_addresses"),

@@ -143,7 +143,7 @@ class ObjectDiscontinued:
 
 
 @dataclass(frozen=True, slots=True)
-class ObjectRemoved:
+class ObjectDeleted:
     """Deleted, cancelled or rejected. ``operator``: empty where the provider keeps the one that it
     has; ``secondary_sp_addresses``: likewise."""
 
@@ -227,7 +227,7 @@ class BucketDiscontinued:
 
 
 @dataclass(frozen=True, slots=True)
-class BucketRemoved:
+class BucketDeleted:
     bucket_name: str
     bucket_id: int
     operator: str
@@ -239,9 +239,9 @@ class BucketRemoved:
         return _changed_bucket(replace(before, removed=True, operator=self.operator), stamp)
 
 
-ObjectChange: TypeAlias = ObjectCreated | ObjectSealed | ObjectUpdated | ObjectRemoved
+ObjectChange: TypeAlias = ObjectCreated | ObjectSealed | ObjectUpdated | ObjectDeleted
 """Those that name the object that they change."""
-BucketChange: TypeAlias = BucketCreated | BucketUpdated | BucketDiscontinued | BucketRemoved
+BucketChange: TypeAlias = BucketCreated | BucketUpdated | BucketDiscontinued | BucketDeleted
 IndexChange: TypeAlias = ObjectChange | ObjectCopied | ObjectDiscontinued | BucketChange
 
 

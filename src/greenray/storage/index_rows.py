@@ -15,8 +15,8 @@ from greenray.protocol.errors import ComponentUnavailable
 from greenray.protocol.index_changes import (
     BlockRecord,
     BucketCreated,
+    BucketDeleted,
     BucketDiscontinued,
-    BucketRemoved,
     BucketUpdated,
     IndexChange,
     ObjectCopied,
@@ -128,7 +128,7 @@ def forget(db: sqlite3.Connection) -> None:
 def _apply(db: sqlite3.Connection, stamp: Stamp, change: IndexChange, build: int) -> bool:
     """False: the index lacks what the change is of."""
     match change:
-        case BucketCreated() | BucketUpdated() | BucketDiscontinued() | BucketRemoved():
+        case BucketCreated() | BucketUpdated() | BucketDiscontinued() | BucketDeleted():
             bucket = change.applied(stamp, _bucket(db, change.bucket_name))
             if bucket is not None:
                 _put_bucket(db, bucket, build)
