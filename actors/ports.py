@@ -493,6 +493,18 @@ class CollectionReport:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class IndexReport:
+    """What an index was made of. ``height``: of the block that it was begun at."""
+
+    height: int
+    buckets: int
+    objects: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
 class CollectorPort(Protocol):
     """The Collector as an operator sees it."""
 
@@ -506,9 +518,9 @@ class CollectorPort(Protocol):
         """
 
     @alone
-    async def rebuild_index(self) -> None:
-        """Make the index of buckets and objects anew from the chain; returns when it is done. Until
-        then it answers as before.
+    async def rebuild_index(self) -> IndexReport:
+        """Make the index of buckets and objects anew by asking the chain; returns when it is done.
+        Until then it answers as before.
 
         Raises: ChainNotComparable, ChainError, StoreError.
         """

@@ -19,7 +19,7 @@ from greenray.actors.collector.index_keeper import IndexKeeper
 from greenray.actors.collector.leftovers import Leftover, Leftovers
 from greenray.actors.collector.settings import CollectorSettings
 from greenray.actors.collector.stored import Found, found_in_rows, found_in_stores, in_batches
-from greenray.actors.ports import Collected, CollectionReport, WaitingCollection
+from greenray.actors.ports import Collected, CollectionReport, IndexReport, WaitingCollection
 from greenray.chain.ports import FollowedChain
 from greenray.protocol.collection import (
     BlockNews,
@@ -34,7 +34,7 @@ from greenray.protocol.collection import (
     collectable_of,
     gone_error,
 )
-from greenray.protocol.errors import ChainNotComparable, GreenrayError
+from greenray.protocol.errors import ChainNotComparable, ComponentUnavailable, GreenrayError
 from greenray.protocol.job import JobError
 from greenray.protocol.layout import SEGMENTS
 from greenray.storage.object_index import IndexRows
@@ -133,11 +133,13 @@ class Collector:
         if self._index is not None:
             await self._follow(self._index)
 
-    async def rebuild_index(self) -> None:
+    async def rebuild_index(self) -> IndexReport:
         """See ``greenray.actors.ports.CollectorPort``."""
-        if self._index is not None:
-            await self._index.rebuild()
-            await self._catch_up()
+        if self._index is None:
+            raise ComponentUnavailable("this network keeps no index", "index")
+        report = await self._index.rebuild()
+        await self._catch_up()
+        return report
 
     async def close(self) -> None:
         """Let the pass that runs end."""

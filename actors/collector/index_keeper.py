@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from greenray.actors.ports import IndexReport
 from greenray.chain.ports import FollowedChain
 from greenray.protocol.errors import GreenrayError
 from greenray.protocol.index_changes import BlockRecord
@@ -23,7 +24,7 @@ class IndexKeeper:
     def __init__(self, chain: FollowedChain, rows: IndexRows) -> None:
         self._chain = chain
         self._rows = rows
-        self._building: asyncio.Task[None] | None = None
+        self._building: asyncio.Task[IndexReport | None] | None = None
         self._is_lost = False
         self._complaint = ""
 
@@ -66,15 +67,16 @@ class IndexKeeper:
         if self._building is not None and (state is None or not state.is_built):
             await asyncio.wait([self._building])
 
-    async def rebuild(self) -> None:
+    async def rebuild(self) -> IndexReport:
         """Build it anew; returns when it is done. One that is under way counts for nothing: it may
         have been begun before whatever is to be mended. Raises ChainError, JournalError."""
         await self.close()
-        self._building = asyncio.create_task(self._build(), name="index build")
+        building = self._building = asyncio.create_task(self._build(), name="index build")
         try:
-            await self._building
+            return await building
         finally:
-            self._building = None
+            if self._building is building:
+                self._building = None
 
     async def close(self) -> None:
         """End a build that is under way; it is begun anew another time."""
@@ -96,7 +98,7 @@ class IndexKeeper:
             if asyncio.current_task() is self._building:
                 self._building = None
 
-    async def _build(self) -> None:
+    async def _build(self) -> IndexReport:
         """Pages are of the state after the block that it is begun at, or later; the blocks since
         then are taken afterwards, and put right what is between."""
         tip = await self._chain.latest_block()
@@ -115,9 +117,9 @@ class IndexKeeper:
         while not await self._rows.end_build(state.build, _ROWS_AT_ONCE):
             continue
         self._is_lost = False
-        log.info(
-            "the index was built at height %d: %d buckets, %d objects", tip.height, buckets, objects
-        )
+        report = IndexReport(tip.height, buckets, objects)
+        log.info("the index was built: %s", report)
+        return report
 
     async def _put_objects(self, build: int, bucket_name: str) -> int:
         found = 0

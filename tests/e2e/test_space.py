@@ -61,12 +61,15 @@ def test_an_object_is_deleted_and_its_space_collected_by_commands(
     assert waiting["object_id"] == deletion["object_id"]
     usage = network.answer("du")["total"]
     assert (usage["size_bytes"], usage["collectable_bytes"]) == (2 * STORED_BYTES, STORED_BYTES)
+    rebuilt = network.answer("index", "rebuild")
+    assert (rebuilt["buckets"], rebuilt["objects"]) == (1, 1)
     report = until(lambda: _collected(network))
     assert (report["size_bytes"], report["waiting"]) == (STORED_BYTES, [])
     assert pieces_on_disk(surroundings.state_dir) == STORED_BYTES
     network.stop()
 
     assert surroundings.call("collect", "--json").error["reason"] == "not-running"
+    assert surroundings.call("index", "rebuild", "--json").error["reason"] == "not-running"
     assert surroundings.call("du", "nowhere", "--json").error["reason"] == "no-such-bucket"
     assert "in all" in surroundings.call("du", "album").stdout
 

@@ -32,6 +32,7 @@ COMMANDS = {
     "scrub": "Read all that is stored, compare it with the chain, repair it.",
     "du": "Where the space went, and what of it will come back.",
     "collect": "Remove what the chain has no more.",
+    "index": "Make the index anew that buckets and objects are listed from.",
     "journal": "Check the journal, back it up, restore it.",
     "hash": "All checksums and integrity hashes of a file.",
     "sign": "Print the headers of a signed request, for curl and other HTTP clients.",
