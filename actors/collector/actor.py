@@ -175,8 +175,8 @@ class Collector:
     async def _follow(self, index: IndexKeeper) -> None:
         """Take new blocks into the index, and begin to build it if it is not there."""
         tip = await self._chain.latest_block()
-        height = await index.height()
-        if height is None or height < tip.height:
+        height, known = await index.height(), await self._journal.load_knowledge()
+        if height is None or height < tip.height or known is None or known.anchor != tip:
             await self._catch_up()
         index.build_if_needed(await index.height())
         await index.wait_for_first()
