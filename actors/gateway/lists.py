@@ -172,7 +172,7 @@ def page_json(query: ObjectQuery, page: IndexPage) -> bytes:
         },
         sort_keys=False,
     )
-    return b'{"objects":[' + page.documents + b"]," + rest[1:].encode()
+    return b"".join((b'{"objects":[', page.documents, b"],", rest[1:].encode()))
 
 
 def _page_size(text: str) -> int:

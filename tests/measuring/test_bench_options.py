@@ -14,6 +14,7 @@ HAS_NO_USE_FOR: dict[str, set[str]] = {
     "hash": {"--sps", "--config", "--work-dir"},
     "store": {"--sps"},
     "seal": {"--sps"},
+    "list": {"--sps", "--config"},
     **{name: set() for name in ("gateway", "small", "bundle", "pipeline", "scaling")},
     **{name: set() for name in ("memory", "scrub", "timeline", "all")},
 }

@@ -12,6 +12,7 @@ from greenray.bench.by_segment_size import SegmentOptions
 from greenray.bench.ec import WORKER_KINDS, EcOptions, run_ec
 from greenray.bench.gateway import GatewayOptions, gateway_on
 from greenray.bench.hash import run_hash
+from greenray.bench.lists import ListOptions
 from greenray.bench.machine_watch import most_disturbed
 from greenray.bench.memory import MemoryBenchOptions
 from greenray.bench.pipeline import PipelineOptions, pipeline_on
@@ -129,14 +130,19 @@ class Plan:
         count = self.count if self.quick else self.repeats or SCRUB_REPEATS
         return ScrubOptions(self.settings, size_bytes, count, self.work_dir, self.quick)
 
+    def list(self) -> ListOptions:
+        return ListOptions(
+            100_000 if self.quick else 1_000_000, self.count, self.work_dir, self.quick
+        )
+
     def timeline(self) -> TimelineOptions:
         size_bytes = 256 * _MIB if self.quick else _GIB
         return TimelineOptions(self.settings, size_bytes, self.count, self.work_dir, self.quick)
 
 
 def run_all(plan: Plan, on_step: OnStep) -> Iterator[BenchResult]:
-    """Every benchmark but ``bundle``, ``memory``, ``scrub`` and ``timeline``, one after the other;
-    one network serves three of them."""
+    """Every benchmark but ``bundle``, ``list``, ``memory``, ``scrub`` and ``timeline``, one after
+    the other; one network serves three of them."""
     yield run_hash(plan.hash(), on_step)
     yield run_ec(plan.ec(), on_step)
     yield run_store(plan.store(), on_step)

@@ -351,6 +351,21 @@ def scrub(
     shared.finish(run_scrub(replace(usual, object_size_bytes=size_bytes), note))
 
 
+@app.command("list")
+@with_shared_options(without=("sps", "config"))
+def list_command(
+    shared: SharedOptions,
+    objects: Annotated[
+        int | None, typer.Option(min=1, help="In the bucket: 1000000; quick: 100000.")
+    ] = None,
+) -> None:
+    """Pages of a large bucket from the index, without HTTP."""
+    from greenray.bench.lists import run_list
+
+    usual = shared.plan(writes=False).list()
+    shared.finish(run_list(replace(usual, objects=objects or usual.objects), note))
+
+
 @app.command()
 @with_shared_options()
 def timeline(
@@ -373,7 +388,7 @@ def timeline(
 @app.command("all")
 @with_shared_options()
 def all_command(shared: SharedOptions) -> None:
-    """All of the above but bundle, memory, scrub and timeline; --quick takes under 3 minutes."""
+    """All of the above but bundle, list, memory, scrub, timeline; --quick takes under 3 minutes."""
     from greenray.bench.plans import combined, run_all
 
     plan = shared.plan()

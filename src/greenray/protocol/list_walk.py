@@ -16,8 +16,13 @@ K = TypeVar("K")
 NamedRow = tuple[bytes, K]
 """A name (UTF-8), and what its row is found by."""
 
-Seek = Callable[[bytes], Sequence[NamedRow[K]]]
-"""Some rows from a name on, in the order of their names' bytes; none: there are no more."""
+Seek = Callable[[bytes, int], Sequence[NamedRow[K]]]
+"""Rows from a name on, in the order of their names' bytes, so many at most; none: there are no
+more."""
+
+_SHORT_RUN, _LONG_RUN = 2, 128
+"""Rows that are looked at in one go: few where folders follow each other and are jumped over, more
+and more where objects do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +56,9 @@ def page_of_names(query: ObjectQuery, seek: Seek[K]) -> NamePage[K]:
     prefix, delimiter = utf8(query.prefix), utf8(query.delimiter)
     keys: list[K] = []
     common: list[str] = []
-    position = first_name(query)
-    while rows := seek(position):
+    position, run = first_name(query), _SHORT_RUN
+    while rows := seek(position, run):
+        run = min(2 * run, _LONG_RUN)
         names = [name for name, _ in rows]
         index = 0
         while index < len(rows):
@@ -65,6 +71,7 @@ def page_of_names(query: ObjectQuery, seek: Seek[K]) -> NamePage[K]:
                 common.append(shared.decode())
                 position = end_of_prefix(shared)
                 index = bisect_left(names, position, index)
+                run = _SHORT_RUN if index == len(rows) else run
             else:
                 keys.append(key)
                 position = name + b"\0"

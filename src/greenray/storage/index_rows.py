@@ -35,10 +35,6 @@ from greenray.protocol.listing import BucketMeta, ObjectMeta, ObjectQuery, docum
 from greenray.protocol.objects import BucketInfo, ObjectInfo
 from greenray.storage.object_index import IndexPage, IndexState
 
-SEEK_ROWS = 64
-"""A run of names that are looked at in a list with a delimiter: a folder with more of them is
-jumped over."""
-
 _BEHIND_ALL = b"\xff"
 """No name has that byte."""
 
@@ -238,10 +234,11 @@ def _plain_page(db: sqlite3.Connection, query: ObjectQuery) -> IndexPage:
 
 
 def _grouped_page(db: sqlite3.Connection, query: ObjectQuery) -> IndexPage:
-    seeking = f"SELECT object_name, rowid FROM index_objects {_within(query)} LIMIT {SEEK_ROWS}"
+    seeking = f"SELECT object_name, rowid FROM index_objects {_within(query)} LIMIT :rows"
 
-    def seek(name: bytes) -> Sequence[tuple[bytes, int]]:
-        return [tuple(row) for row in db.execute(seeking, _bounds(query, name))]
+    def seek(name: bytes, rows: int) -> Sequence[tuple[bytes, int]]:
+        found = db.execute(seeking, _bounds(query, name) | {"rows": rows})
+        return [(row[0], row[1]) for row in found]
 
     page = page_of_names(query, seek)
     documents = [
