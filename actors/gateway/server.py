@@ -352,7 +352,8 @@ class Gateway:
             case Route.USER_BUCKETS | Route.LIST_OBJECTS | Route.BUCKET_META | Route.OBJECT_META:
                 if self._lists is None:
                     return json_refusal_answer(Refusal(GatewayCode.NO_COMPONENT), request_id)
-                return await self._lists.answer(request, match)
+                async with self._admission.download():
+                    return await self._lists.answer(request, match)
             case Route.NOT_IMPLEMENTED:
                 raise Refusal(GatewayCode.NOT_IMPLEMENTED)
             case Route.WRONG_METHOD:
