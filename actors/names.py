@@ -16,7 +16,7 @@ from greenray.actors.ports import (
     TaskWaker,
     UploaderPort,
 )
-from greenray.chain.ports import ChainClient, ChainHistory, FollowedChain
+from greenray.chain.ports import ChainClient, ChainHistory, FollowedChain, StreamRecords
 from greenray.seam.finder import PortName
 from greenray.storage.object_index import IndexRows, ObjectIndex
 from greenray.storage.ports import CollectorJournal, JobStore
@@ -28,6 +28,7 @@ from greenray.timeline.stage_trace import TraceSource
 CHAIN = PortName("chain", ChainClient)
 CHAIN_HISTORY = PortName("chain", ChainHistory)
 FOLLOWED_CHAIN = PortName("chain", FollowedChain)
+STREAM_RECORDS = PortName("chain", StreamRecords)
 JOB_STORE = PortName("job_store", JobStore)
 SCRUB_JOURNAL = PortName("job_store", ScrubJournal)
 COLLECTOR_JOURNAL = PortName("job_store", CollectorJournal)

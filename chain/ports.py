@@ -8,6 +8,7 @@ from typing import Generic, Protocol, TypeVar
 
 from greenray.protocol.collection import BlockNews, ChainTip, ObjectSighting
 from greenray.protocol.index_changes import BlockRecord
+from greenray.protocol.listing import StreamRecord
 from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
@@ -166,6 +167,14 @@ class ChainHistory(Protocol):
     async def primary_of(self, bucket_name: str, height: int) -> str:
         """Operator address of the bucket's primary SP in a state that is not older than the one
         after block ``height``. Empty: there is no such bucket, or the node's state is older."""
+
+
+class StreamRecords(Protocol):
+    """What accounts pay. Raises as ``ChainClient``."""
+
+    @grouped
+    async def stream_record(self, payment_address: str) -> StreamRecord | None:
+        """None: the account has never paid for anything. Raises also InvalidInput: no address."""
 
 
 class FollowedChain(ChainHistory, Protocol):

@@ -7,6 +7,7 @@ signed and nobody is asked who they are: the chain tells everybody the same.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 from contextlib import suppress
@@ -19,6 +20,7 @@ from greenray.actors.gateway.refusals import json_refusal_answer
 from greenray.actors.gateway.routes import Match, Route
 from greenray.actors.ports import IndexFollower
 from greenray.chain.crypto import to_checksum_address
+from greenray.chain.ports import StreamRecords
 from greenray.protocol import go_json
 from greenray.protocol.errors import GreenrayError, InvalidInput, InvalidName
 from greenray.protocol.gateway_request import GatewayRequest
@@ -28,6 +30,7 @@ from greenray.protocol.listing import (
     LARGEST_PAGE,
     WITHOUT_REMOVED_QUERY,
     ObjectQuery,
+    document_of,
     name_of_token,
     token_of,
 )
@@ -49,8 +52,9 @@ _FRESHNESS_TIMEOUT_S = 2.0
 class ListAnswers:
     """Of all SPs of a Gateway."""
 
-    def __init__(self, index: ObjectIndex, follower: IndexFollower) -> None:
+    def __init__(self, index: ObjectIndex, follower: IndexFollower, records: StreamRecords) -> None:
         self._index = index
+        self._records = records
         self._newest = _NewestBlocks(follower)
 
     async def answer(self, request: GatewayRequest, match: Match) -> web.Response:
@@ -112,7 +116,10 @@ class ListAnswers:
         document = await self._index.bucket_document(match.bucket_name)
         if not document:
             raise Refusal(GatewayCode.NO_SUCH_BUCKET)
-        return b'{"bucket":' + document + b',"stream_record":null}'
+        payment_address = json.loads(document)["bucket_info"]["payment_address"]
+        record = await self._records.stream_record(payment_address)
+        paid = document_of(record) if record is not None else b"null"
+        return b"".join((b'{"bucket":', document, b',"stream_record":', paid, b"}"))
 
 
 class _NewestBlocks:

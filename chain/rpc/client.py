@@ -44,6 +44,7 @@ from greenray.protocol.errors import (
 )
 from greenray.protocol.index_changes import BlockRecord, IndexChange, Stamp
 from greenray.protocol.known_chain import KnownChain
+from greenray.protocol.listing import StreamRecord
 from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
@@ -335,21 +336,23 @@ class RpcChainClient:
         Raises:
             InvalidInput: it is not an address.
         """
+        record = await self.stream_record(payment_address)
+        active = StreamAccountStatus.STREAM_ACCOUNT_STATUS_ACTIVE
+        return record is None or record.status == active
+
+    async def stream_record(self, payment_address: str) -> StreamRecord | None:
+        """See ``StreamRecords.stream_record``."""
         account = to_checksum_address(payment_address)
         request = wire.payment.QueryGetStreamRecordRequest(account=account)
         query = Query(
-            "/greenfield.payment.Query/StreamRecord",
-            request.SerializeToString(),
-            lambda data: wire.decode(wire.payment.QueryGetStreamRecordResponse, data),
+            "/greenfield.payment.Query/StreamRecord", request.SerializeToString(), _decode_record
         )
         try:
-            answer = await self._query(query)
+            return await self._query(query)
         except QueryRefused as error:
             if error.codespace == _SDK and error.code == _NOT_FOUND:
-                return True
+                return None
             raise self._rpc.invalid(str(error)) from error
-        active = StreamAccountStatus.STREAM_ACCOUNT_STATUS_ACTIVE
-        return bool(answer.stream_record.status == active)
 
     # --- transactions ----------------------------------------------------------------------------
 
@@ -504,6 +507,21 @@ def _decode_account(data: bytes) -> Account:
         raise InvalidInput(f"an account of type {packed.type_url[:100]!r}")
     account = wire.decode(wire.auth.BaseAccount, packed.value)
     return Account(account.address, account.account_number, account.sequence)
+
+
+def _decode_record(data: bytes) -> StreamRecord:
+    record = wire.decode(wire.payment.QueryGetStreamRecordResponse, data).stream_record
+    return StreamRecord(
+        record.account,
+        record.crud_timestamp,
+        record.netflow_rate,
+        record.static_balance,
+        record.buffer_balance,
+        record.lock_balance,
+        record.status,
+        record.settle_timestamp,
+        tuple((flow.to_address, flow.rate) for flow in record.out_flows),
+    )
 
 
 def _decode_balance(data: bytes) -> int:

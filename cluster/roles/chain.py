@@ -27,5 +27,6 @@ OFFERS = (
     offered(names.CHAIN, build),
     offered(names.CHAIN_HISTORY, build),
     offered(names.FOLLOWED_CHAIN, build),
+    offered(names.STREAM_RECORDS, build),
     offered(launch_names.CHAIN_IDENTITY, build),
 )

@@ -73,7 +73,11 @@ def build(config: NodeConfig, host: HostServices) -> UploaderNode:
                 piece_stores=piece_stores,
                 receiver=receiver,
             ),
-            lists=ListAnswers(find(names.OBJECT_INDEX), find(names.INDEX_FOLLOWER)),
+            lists=ListAnswers(
+                find(names.OBJECT_INDEX),
+                find(names.INDEX_FOLLOWER),
+                find(names.STREAM_RECORDS),
+            ),
             receiver=receiver,
             receiver_space=space,
             traces={name.actor: find(name) for name in traces},

@@ -162,6 +162,12 @@ async def test_client_takes_a_missing_stream_record_for_active(
         value=_base64(frozen.SerializeToString()),
     )
     assert not await client.is_stream_active(UNKNOWN)
+    paid = await client.stream_record(_request_of(recording, "StreamRecord", cls).account)
+    missing = _request_of(recording, "StreamRecord missing", cls).account
+    assert await client.stream_record(missing) is None
+    assert paid is not None
+    assert int(paid.netflow_rate) <= 0
+    assert paid.crud_timestamp > 0
 
 
 async def test_client_reads_a_transaction_in_a_block(

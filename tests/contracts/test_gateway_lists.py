@@ -13,7 +13,7 @@ import pytest
 from greenray.client.gateway_session import GatewaySession
 from greenray.client.lists import listed_buckets, listed_objects
 from greenray.protocol.errors import BadAnswer, InvalidInput, InvalidName
-from greenray.protocol.listing import ObjectQuery
+from greenray.protocol.listing import ObjectQuery, StreamRecord
 from greenray.protocol.objects import BucketInfo, ObjectInfo, Visibility
 from tests.support.gateway_rig import Answer, GatewayRig
 
@@ -159,6 +159,15 @@ async def test_one_object_and_one_bucket_are_told(rig: GatewayRig) -> None:
     assert found["object"]["object_info"]["object_name"] == "dir/1"
     bucket = json.loads((await rig.send("GET", "/album/", "bucket-meta=")).body)
     assert bucket["bucket"]["bucket_info"]["owner"] == rig.user
+    assert bucket["stream_record"] is None
+    record = StreamRecord(rig.user, 5, "-7", "0", "9", "0", 0, 99, (("0xSp", "7"),))
+    rig.chain.stream_records[rig.user] = record
+    answer = await rig.send("GET", "/album/", "bucket-meta=")
+    assert answer.body.decode().endswith(
+        ',"stream_record":{"account":"' + rig.user + '","crud_timestamp":"5",'
+        '"netflow_rate":"-7","static_balance":"0","buffer_balance":"9","lock_balance":"0",'
+        '"status":0,"settle_timestamp":"99","out_flows":[{"to_address":"0xSp","rate":"7"}]}}'
+    )
     missing = await rig.send("GET", "/album/nothing", "object-meta=")
     assert refusal(missing) == (404, "NoSuchKey")
     missing = await rig.send("GET", "/nothing/", "bucket-meta=")

@@ -60,3 +60,10 @@ def test_the_lists_of_the_document_are_what_it_says(surroundings: dict[str, str]
     assert names == ["2026/one.jpg", "2026/two.jpg", "cat.jpg"]
     assert page_from_json(page).next_token
     assert page_from_json(grouped).common_prefixes == ("2026/",)
+
+
+def test_a_bucket_is_told_with_what_its_account_pays(surroundings: dict[str, str]) -> None:
+    document = answer(COMMANDS[5], surroundings)
+    assert isinstance(document, dict)
+    assert document["stream_record"]["account"] == surroundings["ACCOUNT"]
+    assert int(document["stream_record"]["netflow_rate"]) < 0

@@ -30,6 +30,7 @@ from greenray.protocol.errors import (
     NoSuchObject,
     TransactionRefused,
 )
+from greenray.protocol.listing import StreamRecord
 from greenray.protocol.objects import (
     ActionType,
     BucketInfo,
@@ -60,6 +61,7 @@ class FakeChain(ChainClient):
         self.grants: set[tuple[str, str, str, ActionType]] = set()
         """(operator, bucket, object, action) that a policy allows."""
         self.frozen_payment_addresses: set[str] = set()
+        self.stream_records: dict[str, StreamRecord] = {}
         self.balances: dict[str, int] = {}
         """Of accounts that have another one than ``PLENTY``."""
         self.transactions: dict[str, TransactionResult] = {}
@@ -195,6 +197,10 @@ class FakeChain(ChainClient):
     async def balance(self, address: str) -> int:
         self._called("balance")
         return self.balances.get(address, PLENTY)
+
+    async def stream_record(self, payment_address: str) -> StreamRecord | None:
+        self._called("stream_record")
+        return self.stream_records.get(payment_address)
 
     async def is_stream_active(self, payment_address: str) -> bool:
         self._called("is_stream_active")

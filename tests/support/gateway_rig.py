@@ -160,7 +160,7 @@ class GatewayRig:
             user_keys=rig.job_store,
             signer=signer,
             dialect=get_dialect(),
-            lists=ListAnswers(rig.job_store, rig.follower),
+            lists=ListAnswers(rig.job_store, rig.follower, rig.chain),
             receiver=rig.receiver,
             settings=settings,
         )

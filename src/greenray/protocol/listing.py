@@ -193,6 +193,35 @@ class BucketMeta:
 
 
 @dataclass(frozen=True, slots=True)
+class StreamRecord:
+    """What an account pays and holds (protocol 05 §5); amounts in the smallest unit of the coin, as
+    the chain writes them. ``out_flows``: (address, amount per second)."""
+
+    account: str
+    crud_timestamp: int
+    netflow_rate: str
+    static_balance: str
+    buffer_balance: str
+    lock_balance: str
+    status: int
+    settle_timestamp: int
+    out_flows: tuple[tuple[str, str], ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "account": self.account,
+            "crud_timestamp": str(self.crud_timestamp),
+            "netflow_rate": self.netflow_rate,
+            "static_balance": self.static_balance,
+            "buffer_balance": self.buffer_balance,
+            "lock_balance": self.lock_balance,
+            "status": self.status,
+            "settle_timestamp": str(self.settle_timestamp),
+            "out_flows": [{"to_address": to, "rate": rate} for to, rate in self.out_flows],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class ObjectQuery:
     """Which objects of a bucket a page is wanted of, and from where on.
 
@@ -251,7 +280,7 @@ def page_from_json(document: Any) -> ObjectPage:
     )
 
 
-def document_of(meta: ObjectMeta | BucketMeta) -> bytes:
+def document_of(meta: ObjectMeta | BucketMeta | StreamRecord) -> bytes:
     """Its JSON as it stands in an answer."""
     return go_json.dump(meta.to_json(), sort_keys=False).encode()
 
