@@ -42,8 +42,6 @@ class Route(Enum):
     LIST_OBJECTS = "ListObjectsByBucketName"
     BUCKET_META = "GetBucketMeta"
     OBJECT_META = "GetObjectMeta"
-    NOT_IMPLEMENTED = "NotImplemented"
-    """A route of the protocol that this gateway does not have."""
     WRONG_METHOD = "WrongMethod"
     NO_ROUTER = "NoRouter"
 

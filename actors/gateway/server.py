@@ -354,8 +354,6 @@ class Gateway:
                     return json_refusal_answer(Refusal(GatewayCode.NO_COMPONENT), request_id)
                 async with self._admission.download():
                     return await self._lists.answer(request, match)
-            case Route.NOT_IMPLEMENTED:
-                raise Refusal(GatewayCode.NOT_IMPLEMENTED)
             case Route.WRONG_METHOD:
                 return web.Response(
                     status=405, headers={"Allow": self._allowed(request, binding.domain)}

@@ -18,7 +18,7 @@ from greenray.protocol.percent_encoding import unescape
 from greenray.protocol.request_query import MAX_PAIRS, parse_query
 
 DOMAIN = "gnfd.local"
-_REFUSED = (Route.WRONG_METHOD, Route.NO_ROUTER, Route.NOT_IMPLEMENTED)
+_REFUSED = (Route.WRONG_METHOD, Route.NO_ROUTER)
 _ARGUMENTS = ("action", SOURCES_QUERY)
 
 _names = st.sampled_from(["job-status", "upload-progress", "action", SOURCES_QUERY, "a"])
