@@ -88,6 +88,16 @@ def load_key(path: Path, password: str) -> bytes:
         raise KeystoreError("not a keystore file", str(path)) from None
 
 
+def first_line(path: Path) -> str:
+    """Without its end. Raises KeystoreError."""
+    try:
+        lines = path.expanduser().read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise KeystoreError(f"cannot read: {reason}", str(path)) from None
+    return lines[0] if lines else ""
+
+
 def _accounts() -> Any:
     # eth-account takes half a second to import; development keys do not need it.
     with kept_recursion_limit():

@@ -88,7 +88,7 @@ class RpcChainClient:
     ) -> None:
         """``follow``: hold the node to what it, and ``history``, has told before; None: every
         answer stands for itself."""
-        self._dialect = dialect or get_dialect()
+        self._dialect = self.dialect = dialect or get_dialect()
         self._rpc = JsonRpc(endpoint, timeout_s, max_answer_bytes)
         self._follower = (
             ChainFollower(self._rpc, history or KnownChain(), follow) if follow else None

@@ -23,6 +23,7 @@ from pydantic_settings import (
 )
 
 from greenray.chain.keystore import ENVIRONMENT_PREFIX
+from greenray.client.access import ACCESS_VARIABLES
 from greenray.cluster.config.journal_freeze import FREEZE_VARIABLE
 from greenray.cluster.config.settings import VARIABLE_PREFIX, VARIABLE_SEPARATOR, Settings
 from greenray.protocol.errors import InvalidSetting
@@ -127,7 +128,9 @@ def _check_variables(environment: Mapping[str, str]) -> None:
 
 
 def _is_read_elsewhere(variable: str) -> bool:
-    return variable == FREEZE_VARIABLE or variable.startswith(ENVIRONMENT_PREFIX)
+    is_of_clients = variable in ACCESS_VARIABLES.values()
+    is_key = variable.startswith(ENVIRONMENT_PREFIX)
+    return variable == FREEZE_VARIABLE or is_key or is_of_clients
 
 
 def _kind_of(path: list[str], model: type[BaseModel]) -> type | None:

@@ -101,6 +101,8 @@ def test_variables_that_other_parts_read_are_no_settings(monkeypatch: pytest.Mon
     monkeypatch.setenv("GREENRAY_KEY_PASSWORD", "x")
     monkeypatch.setenv("GREENRAY_KEY_SP_0_SEAL", "x")
     monkeypatch.setenv("GREENRAY_FREEZE_AFTER_COMMIT", "crashes")
+    for variable in ("GREENRAY_PROFILE", "GREENRAY_CHAIN_URL", "GREENRAY_KEY"):
+        monkeypatch.setenv(variable, "a client's")
     load_settings()
 
 

@@ -42,8 +42,9 @@ from greenray.bench.network_process import (
 )
 from greenray.bench.uploads import BUCKET, PATH_OF_NO_OBJECT, ObjectTimes
 from greenray.chain.crypto import address_of
-from greenray.client.coins import send_coins
+from greenray.client.coins import sent_coins
 from greenray.client.network_file import NetworkFile
+from greenray.client.user import open_chain, user_key
 from greenray.cluster.config.settings import Settings
 from greenray.protocol.layout import SEGMENTS
 from greenray.protocol.objects import StorageParams
@@ -199,7 +200,7 @@ class MeasuredNetwork:
         name = f"client-{next(self._numbers)}"
         key = os.urandom(32) if of_another_user else None
         if key is not None:
-            asyncio.run(send_coins(self._found, address_of(key), _COINS))
+            asyncio.run(_given_coins(self._found, address_of(key)))
         bucket_name = f"{BUCKET}-{name}" if of_another_user else BUCKET
         log_file = self._folder / f"{name}.log"
         with Child(name, user_service, self._found, key, log_file=log_file) as child:
@@ -285,3 +286,9 @@ def started_network(settings: Settings, root: Path) -> Iterator[MeasuredNetwork]
             Child("client", client_service, found, log_file=root / "client.log")
         )
         yield MeasuredNetwork(network, client, found, root)
+
+
+async def _given_coins(network: NetworkFile, receiver: str) -> None:
+    """By the network's own user."""
+    async with open_chain(network) as chain:
+        await sent_coins(chain, user_key(network, None), receiver, _COINS)

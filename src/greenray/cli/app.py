@@ -37,6 +37,7 @@ COMMANDS = {
     "hash": "All checksums and integrity hashes of a file.",
     "sign": "Print the headers of a signed request, for curl and other HTTP clients.",
     "bench": "Measure what each stage costs, beside what the machine allows.",
+    "profile": "Keep networks by name: which chain, which gateway, whose key.",
     "keys": "Make, import and show encrypted keys, and give their addresses coins.",
     "bank": "Send coins to an address, and show what it has.",
     "chain": "Run the embedded Greenfield chain alone.",

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, GatewayOption, KeyOption, StateDirOption
+from greenray.cli.options import with_access
 from greenray.cli.output import Json, command_app, print_result, reporting_errors
+from greenray.client.access import Access
 from greenray.display.units import format_size
 from greenray.protocol.foreign_text import printable
 
@@ -26,6 +27,7 @@ def bundle() -> None:
 
 
 @app.command("ls")
+@with_access
 def list_entries(
     name: Annotated[
         str,
@@ -33,22 +35,20 @@ def list_entries(
             metavar="BUCKET/OBJECT", help="With //PREFIX only entries whose names begin so."
         ),
     ],
-    state_dir: StateDirOption = DEFAULT_STATE_DIR,
-    key: KeyOption = None,
-    gateway: GatewayOption = None,
+    *,
+    access: Access,
     as_json: Json = False,
 ) -> None:
     """List the entries of a bundle with their sizes; only its index is read."""
     from greenray.client.bundle_reading import open_bundle
-    from greenray.client.network_file import read_network
-    from greenray.client.user import open_client, split_name
+    from greenray.client.user import open_access, split_name
     from greenray.protocol.bundle_plan import split_entry
 
     bundle_name, prefix = split_entry(name) or (name, "")
 
     async def run() -> list[BundleEntry]:
         bucket_name, object_name = split_name(bundle_name)
-        async with open_client(read_network(state_dir), key, gateway) as client:
+        async with open_access(access) as client:
             opened = await open_bundle(client, bucket_name, object_name)
             entries = (await opened.entries()).values()
             return [entry for entry in entries if entry.name.startswith(prefix)]

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
+from greenray.cli.options import with_access
 from greenray.cli.output import Json, command_app, print_result, reporting_errors
+from greenray.client.access import Access
 
 if TYPE_CHECKING:
     from greenray.client.deletion import Deletion
@@ -17,23 +18,23 @@ app = command_app()
 
 
 @app.command()
+@with_access
 def delete(
     name: Annotated[
         str, typer.Argument(metavar="BUCKET[/OBJECT]", help="An object, or an empty bucket.")
     ],
-    state_dir: StateDirOption = DEFAULT_STATE_DIR,
-    key: KeyOption = None,
+    *,
+    access: Access,
     as_json: Json = False,
 ) -> None:
     """Delete an object (or cancel one that is not sealed yet), or an empty bucket, on chain.
 
     Storage providers remove what they have stored of it some time later: see greenray collect.
     """
-    from greenray.client.network_file import read_network
-    from greenray.client.user import open_client, split_name
+    from greenray.client.user import open_access, split_name
 
     async def run() -> Deletion:
-        async with open_client(read_network(state_dir), key) as client:
+        async with open_access(access) as client:
             if "/" in name:
                 return await client.delete(*split_name(name))
             return await client.delete_bucket(name)

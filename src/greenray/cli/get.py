@@ -8,14 +8,16 @@ from typing import Annotated
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, GatewayOption, KeyOption, StateDirOption
+from greenray.cli.options import with_access
 from greenray.cli.output import Json, command_app, print_result, reporting_errors
+from greenray.client.access import Access
 from greenray.display.units import format_size
 
 app = command_app()
 
 
 @app.command()
+@with_access
 def get(
     name: Annotated[
         str,
@@ -35,9 +37,8 @@ def get(
         str | None,
         typer.Option("--range", metavar="FIRST-LAST", help="Only these bytes of an entry, from 0."),
     ] = None,
-    state_dir: StateDirOption = DEFAULT_STATE_DIR,
-    key: KeyOption = None,
-    gateway: GatewayOption = None,
+    *,
+    access: Access,
     as_json: Json = False,
 ) -> None:
     """Read a sealed object back, verified against the chain's checksums.
@@ -48,14 +49,13 @@ def get(
     from greenray.cli.get_entries import get_entries
     from greenray.cli.transfer import transfer_display
     from greenray.client.download_sources import DownloadSources
-    from greenray.client.network_file import read_network
     from greenray.client.payload_io import download_target
-    from greenray.client.user import open_client, split_name
+    from greenray.client.user import open_access, split_name
     from greenray.protocol.bundle_plan import split_entry
     from greenray.protocol.objects import ObjectInfo
 
     if (entry := split_entry(name)) is not None:
-        get_entries(*entry, file or Path(), byte_range, state_dir, key, gateway, as_json)
+        get_entries(*entry, file or Path(), byte_range, access, as_json)
         return
     if byte_range is not None:
         raise typer.BadParameter("--range goes with an entry of a bundle: BUCKET/OBJECT//ENTRY")
@@ -66,7 +66,7 @@ def get(
 
     async def run() -> ObjectInfo:
         bucket, object_name = split_name(name)
-        async with open_client(read_network(state_dir), key, gateway) as client:
+        async with open_access(access) as client:
             with transfer_display() as display:
                 return await client.get(
                     bucket,

@@ -11,12 +11,12 @@ import typer
 
 from greenray.cli.output import print_result, reporting_errors
 from greenray.cli.transfer import transfer_display
+from greenray.client.access import Access
 from greenray.client.bundle_reading import Bundle, Extraction, open_bundle, verified_bundle
-from greenray.client.network_file import read_network
 from greenray.client.payload_io import download_target
 from greenray.client.progress import OnProgress
 from greenray.client.storage_client import StorageClient
-from greenray.client.user import open_client, split_name
+from greenray.client.user import open_access, split_name
 from greenray.display.units import format_size
 from greenray.protocol.bundle import BundleEntry
 from greenray.protocol.bundle_plan import is_prefix
@@ -29,9 +29,7 @@ def get_entries(
     entry_name: str,
     target: Path,
     byte_range: str | None,
-    state_dir: Path,
-    key: Path | None,
-    gateway: str | None,
+    access: Access,
     as_json: bool,
 ) -> None:
     """``entry_name`` empty: all entries; with a slash at its end: all below."""
@@ -41,7 +39,7 @@ def get_entries(
 
     async def run() -> tuple[dict[str, Any], str]:
         names = split_name(bundle_name)
-        async with open_client(read_network(state_dir), key, gateway) as client:
+        async with open_access(access) as client:
             with transfer_display() as display:
                 if is_prefix(entry_name):
                     return await _extracted(client, *names, entry_name, target, display.show)

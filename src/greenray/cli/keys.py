@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenray.chain.keystore import PASSWORD_VARIABLE
-from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
+from greenray.chain.keystore import PASSWORD_VARIABLE, first_line
+from greenray.cli.options import with_access
 from greenray.cli.output import Json, command_app, print_result, reporting_errors
+from greenray.client.access import Access
 from greenray.protocol.errors import KeystoreError
 
 if TYPE_CHECKING:
@@ -74,14 +75,15 @@ def show(file: KeystoreFile, password_file: PasswordFile = None, as_json: Json =
 
 
 @app.command()
+@with_access
 def fund(
     receiver: Annotated[
         str, typer.Argument(metavar="ADDRESS|FILE", help="An address, or a keystore of its key.")
     ],
     amount: Annotated[str, typer.Argument(metavar="AMOUNT", help="In BNB.")] = "10",
-    state_dir: StateDirOption = DEFAULT_STATE_DIR,
-    key: KeyOption = None,
     password_file: PasswordFile = None,
+    *,
+    access: Access,
     as_json: Json = False,
 ) -> None:
     """Give an address coins of the network's own user, so that its key can put.
@@ -96,7 +98,7 @@ def fund(
         file = Path(receiver)
         if file.is_file():
             receiver = address_of(load_key(file, _password(password_file, confirm=False)))
-        send_and_print(receiver, amount, state_dir, key, as_json)
+        send_and_print(receiver, amount, access, as_json)
 
 
 def _print_address(address: str, file: Path, as_json: bool) -> None:
@@ -107,7 +109,7 @@ def _print_address(address: str, file: Path, as_json: bool) -> None:
 def _password(password_file: Path | None, *, confirm: bool) -> str:
     """From the file, the environment or a question at the terminal. Raises KeystoreError."""
     if password_file is not None:
-        password, where = _first_line(password_file), str(password_file)
+        password, where = first_line(password_file), str(password_file)
     elif PASSWORD_VARIABLE in os.environ:
         password, where = os.environ[PASSWORD_VARIABLE], PASSWORD_VARIABLE
     elif sys.stdin.isatty():
@@ -127,17 +129,7 @@ def _key_text(key_file: str | None) -> tuple[str, str]:
     if key_file == "-":
         return sys.stdin.readline(), "stdin"
     if key_file is not None:
-        return _first_line(Path(key_file)), key_file
+        return first_line(Path(key_file)), key_file
     if sys.stdin.isatty():
         return str(typer.prompt("Private key (hexadecimal)", hide_input=True, err=True)), "terminal"
     raise KeystoreError("no key was given", "", "Use --from PATH, or --from - for stdin")
-
-
-def _first_line(path: Path) -> str:
-    """Without the end of the line. Raises KeystoreError."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
-        raise KeystoreError(f"cannot read: {reason}", str(path)) from None
-    return lines[0] if lines else ""

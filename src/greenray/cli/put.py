@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, GatewayOption, KeyOption, StateDirOption
+from greenray.cli.options import with_access
 from greenray.cli.output import Json, command_app, print_result, reporting_errors
+from greenray.client.access import Access
 from greenray.display.units import format_size
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ app = command_app()
 
 
 @app.command()
+@with_access
 def put(
     names: Annotated[
         list[str],
@@ -65,9 +67,8 @@ def put(
         Path | None,
         typer.Option(help="With --bundle: where it is written first; else with temporary files."),
     ] = None,
-    state_dir: StateDirOption = DEFAULT_STATE_DIR,
-    key: KeyOption = None,
-    gateway: GatewayOption = None,
+    *,
+    access: Access,
     as_json: Json = False,
 ) -> None:
     """Store a file as BUCKET/OBJECT, and create both if they do not exist.
@@ -96,7 +97,7 @@ def put(
             raise typer.BadParameter("--from-list and --manifest make no bundle")
         files = [Path(source) for source in sources]
         order = BundleOrder(files, target, wait_for, redundancy, skip_unreadable, spool)
-        put_bundle(order, state_dir, key, gateway, as_json)
+        put_bundle(order, access, as_json)
         return
     if skip_unreadable or spool is not None:
         raise typer.BadParameter("--skip-unreadable and --spool go with --bundle")
@@ -108,9 +109,7 @@ def put(
             target,
             wait_for,
             options,
-            state_dir,
-            key,
-            gateway,
+            access,
             as_json=as_json,
         )
         return
@@ -118,9 +117,7 @@ def put(
 
     put_many(
         ManyPutOrder(tuple(sources), target, recursive, from_list, manifest, wait_for, options),
-        state_dir,
-        key,
-        gateway,
+        access,
         as_json=as_json,
     )
 
@@ -134,19 +131,16 @@ def _put_one(
     name: str,
     wait: WaitFor,
     options: PutOptions,
-    state_dir: Path,
-    key: Path | None,
-    gateway: str | None,
+    access: Access,
     *,
     as_json: bool,
 ) -> None:
     from greenray.cli.transfer import transfer_display
-    from greenray.client.network_file import read_network
-    from greenray.client.user import open_client, split_name
+    from greenray.client.user import open_access, split_name
 
     async def run() -> PutResult:
         bucket_name, object_name = split_name(name)
-        async with open_client(read_network(state_dir), key, gateway) as client:
+        async with open_access(access) as client:
             with transfer_display() as display:
                 return await client.put(
                     file,

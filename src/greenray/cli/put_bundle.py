@@ -12,12 +12,12 @@ import typer
 
 from greenray.cli.output import EXIT_ERROR, print_result, reporting_errors
 from greenray.cli.transfer import transfer_display
+from greenray.client.access import Access
 from greenray.client.bundle_put import BundleOptions, StoredBundle, StoredVolume
 from greenray.client.bundle_put import put_bundle as put
 from greenray.client.creation import PutOptions
-from greenray.client.network_file import read_network
 from greenray.client.storage_client import WaitFor
-from greenray.client.user import open_client, split_name
+from greenray.client.user import open_access, split_name
 from greenray.display.units import format_size
 from greenray.protocol.objects import RedundancyType
 
@@ -34,9 +34,7 @@ class BundleOrder:
     spool_dir: Path | None
 
 
-def put_bundle(
-    order: BundleOrder, state_dir: Path, key: Path | None, gateway: str | None, as_json: bool
-) -> None:
+def put_bundle(order: BundleOrder, access: Access, as_json: bool) -> None:
     """Exit code 1 when something was left out."""
     options = BundleOptions(
         spool_dir=order.spool_dir,
@@ -46,7 +44,7 @@ def put_bundle(
 
     async def run() -> StoredBundle:
         bucket_name, object_name = split_name(order.name)
-        async with open_client(read_network(state_dir), key, gateway) as client:
+        async with open_access(access) as client:
             with transfer_display() as display:
                 return await put(
                     client,

@@ -16,14 +16,14 @@ from pathlib import Path
 import typer
 
 from greenray.cli.output import EXIT_ERROR, note, reporting_errors, terminal_progress
+from greenray.client.access import Access
 from greenray.client.creation import PutOptions
-from greenray.client.network_file import read_network
 from greenray.client.put_entries import Destination, PutEntry, entries_of, entries_of_list
 from greenray.client.put_manifest import opened_manifest
 from greenray.client.put_many import OnManyProgress, PutMany
 from greenray.client.put_outcome import ManyProgress, PutOutcome, PutStatus
 from greenray.client.storage_client import WaitFor
-from greenray.client.user import open_client
+from greenray.client.user import open_access
 from greenray.display.units import format_size
 from greenray.protocol.errors import UnreadableFile
 from greenray.protocol.foreign_text import printable
@@ -87,16 +87,14 @@ class _Sum:
         return {"summary": {**counts, "size_bytes": self.size_bytes, "seconds": seconds}}
 
 
-def put_many(
-    order: ManyPutOrder, state_dir: Path, key: Path | None, gateway: str | None, *, as_json: bool
-) -> None:
+def put_many(order: ManyPutOrder, access: Access, *, as_json: bool) -> None:
     """Exits with 1 when one has failed."""
     so_far, stopped = _Sum(), threading.Event()
 
     async def run() -> None:
         Destination.parse(order.target)
         async with (
-            open_client(read_network(state_dir), key, gateway) as client,
+            open_access(access) as client,
             opened_manifest(order.manifest, client) as manifest,
         ):
             with _display(order) as on_progress, _stopping(stopped):

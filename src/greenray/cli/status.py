@@ -12,8 +12,9 @@ from typing import Annotated, Any
 
 import typer
 
-from greenray.cli.options import DEFAULT_STATE_DIR, KeyOption, StateDirOption
+from greenray.cli.options import with_access
 from greenray.cli.output import EXIT_ERROR, Json, command_app, note, print_result, reporting_errors
+from greenray.client.access import Access
 
 app = command_app()
 
@@ -24,6 +25,7 @@ _WIDTH = 120
 
 
 @app.command()
+@with_access
 def status(
     name: Annotated[str | None, typer.Argument(metavar="[BUCKET/OBJECT]")] = None,
     watch: Annotated[bool, typer.Option("--watch", help="Until it is sealed or given up.")] = False,
@@ -37,8 +39,8 @@ def status(
             metavar="FILE", help="Write the timeline as a trace that ui.perfetto.dev opens."
         ),
     ] = None,
-    state_dir: StateDirOption = DEFAULT_STATE_DIR,
-    key: KeyOption = None,
+    *,
+    access: Access,
     as_json: Json = False,
 ) -> None:
     """The state of an object's job, or of the network when no object is named.
@@ -49,11 +51,11 @@ def status(
         if name is None:
             if timeline or perfetto:
                 raise typer.BadParameter("a timeline is of one object: name BUCKET/OBJECT")
-            _network_status(state_dir, as_json)
+            _network_status(access, as_json)
             return
-        document = asyncio.run(_object_status(name, watch, state_dir, key))
+        document = asyncio.run(_object_status(name, watch, access))
         if timeline or perfetto:
-            shown = asyncio.run(_object_timeline(name, state_dir, key))
+            shown = asyncio.run(_object_timeline(name, access))
             print_result(shown, _timeline_text(shown, perfetto), as_json)
         else:
             print_result(document, describe(document), as_json)
@@ -61,19 +63,17 @@ def status(
             raise typer.Exit(EXIT_ERROR)
 
 
-async def _object_status(
-    name: str, watch: bool, state_dir: Path, key: Path | None
-) -> dict[str, Any]:
+async def _object_status(name: str, watch: bool, access: Access) -> dict[str, Any]:
     from greenray.client.network_file import read_network
     from greenray.client.network_health import answered
     from greenray.client.setbacks import Setbacks
     from greenray.client.storage_client import ClientSettings
-    from greenray.client.user import open_client, split_name
+    from greenray.client.user import open_access, split_name
     from greenray.protocol.errors import GreenrayError
 
     bucket, object_name = split_name(name)
-    network = read_network(state_dir)
-    async with open_client(network, key) as client:
+    network = None if access.chain else read_network(access.state_dir)
+    async with open_access(access) as client:
         shown, setbacks, answered_at = "", Setbacks(), time.monotonic()
         while True:
             try:
@@ -95,11 +95,10 @@ async def _object_status(
             await asyncio.sleep(_WATCH_INTERVAL_S)
 
 
-async def _object_timeline(name: str, state_dir: Path, key: Path | None) -> dict[str, Any]:
-    from greenray.client.network_file import read_network
-    from greenray.client.user import open_client, split_name
+async def _object_timeline(name: str, access: Access) -> dict[str, Any]:
+    from greenray.client.user import open_access, split_name
 
-    async with open_client(read_network(state_dir), key) as client:
+    async with open_access(access) as client:
         return dict(await client.timeline(*split_name(name)))
 
 
@@ -116,11 +115,15 @@ def _timeline_text(document: Mapping[str, Any], perfetto: Path | None) -> str:
     return picture(shown, shutil.get_terminal_size((_WIDTH, 0)).columns)
 
 
-def _network_status(state_dir: Path, as_json: bool) -> None:
+def _network_status(access: Access, as_json: bool) -> None:
     from greenray.client.network_file import read_network
     from greenray.client.network_health import NetworkState, ask_health, status_document
 
-    network = read_network(state_dir)
+    if access.chain:
+        raise typer.BadParameter(
+            "name BUCKET/OBJECT: a network on another machine does not tell how it is"
+        )
+    network = read_network(access.state_dir)
     health = asyncio.run(ask_health(network))
     lines = [
         f"{health} as process {network.pid}, chain {network.chain_id} at {network.chain_endpoint}"

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 from greenray.chain.addresses import address_problem, address_text, parse_address
 from greenray.chain.crypto import address_of
-from greenray.chain.dialects import get_dialect
+from greenray.chain.rpc.client import RpcChainClient
 from greenray.chain.transactions.user import TransactionSender
-from greenray.client.network_file import NetworkFile
-from greenray.client.user import open_chain, user_key
+from greenray.client.access import Access
+from greenray.client.user import access_chain, access_key
 from greenray.protocol.errors import InvalidInput
 
 
@@ -30,33 +29,33 @@ class CoinTransfer:
         return asdict(self) | {"amount": str(self.amount), "balance": str(self.balance)}
 
 
-async def send_coins(
-    network: NetworkFile, receiver: str, amount: int, key_file: Path | None = None
-) -> CoinTransfer:
-    """Send ``amount`` wei of the user whose keystore ``key_file`` is, else of the network's own.
+async def send_coins(access: Access, receiver: str, amount: int) -> CoinTransfer:
+    """Send ``amount`` wei of the user that ``access`` names.
 
     Raises: InvalidInput (not an address), KeyMissing, KeystoreError, InsufficientFunds,
         NoSuchAccount, TransactionRefused, TransactionFailed, ChainError.
     """
     receiver = _checked(receiver)
-    dialect = get_dialect(network.dialect)
-    key = user_key(network, key_file)
-    async with open_chain(network) as chain:
-        sender = TransactionSender(chain, dialect, key)
-        try:
-            result = await sender.send_coins(receiver, amount)
-            balance = await chain.balance(receiver)
-        finally:
-            await sender.close()
+    key = access_key(access)
+    async with access_chain(access) as chain:
+        return await sent_coins(chain, key, receiver, amount)
+
+
+async def sent_coins(chain: RpcChainClient, key: bytes, receiver: str, amount: int) -> CoinTransfer:
+    """``send_coins`` of the account of ``key`` to the valid address ``receiver``."""
+    sender = TransactionSender(chain, chain.dialect, key)
+    try:
+        result = await sender.send_coins(receiver, amount)
+        balance = await chain.balance(receiver)
+    finally:
+        await sender.close()
     return CoinTransfer(sender.address, receiver, amount, balance, result.tx_hash, result.height)
 
 
-async def balance_of(
-    network: NetworkFile, address: str | None, key_file: Path | None = None
-) -> tuple[str, int]:
+async def balance_of(access: Access, address: str | None) -> tuple[str, int]:
     """An address, else the user's own, and what it has, in wei. Raises as ``send_coins``."""
-    known = _checked(address) if address else address_of(user_key(network, key_file))
-    async with open_chain(network) as chain:
+    known = _checked(address) if address else address_of(access_key(access))
+    async with access_chain(access) as chain:
         return known, await chain.balance(known)
 
 

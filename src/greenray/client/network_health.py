@@ -82,8 +82,9 @@ async def answering_network(state_dir: Path) -> NetworkFile:
     return network
 
 
-async def answered(question: Coroutine[Any, Any, T], network: NetworkFile, about: str) -> T:
-    """What the question returns or raises.
+async def answered(question: Coroutine[Any, Any, T], network: NetworkFile | None, about: str) -> T:
+    """What the question returns or raises. ``network`` None: it is not on this machine, and nobody
+    can tell how it is.
 
     Raises ComponentUnavailable, naming what does not answer, after ``ANSWER_TIMEOUT_S``.
     """
@@ -91,7 +92,7 @@ async def answered(question: Coroutine[Any, Any, T], network: NetworkFile, about
     try:
         await asyncio.wait([asking], timeout=ANSWER_TIMEOUT_S - _HEALTH_TIMEOUT_S)
         if not asking.done():
-            examining = asyncio.create_task(ask_health(network))
+            examining = asyncio.create_task(_health_for_people(network))
             await asyncio.wait([asking], timeout=_HEALTH_TIMEOUT_S)
             health = await examining
         if asking.done():
@@ -99,10 +100,14 @@ async def answered(question: Coroutine[Any, Any, T], network: NetworkFile, about
     finally:
         asking.cancel()
     raise ComponentUnavailable(
-        f"no answer within {ANSWER_TIMEOUT_S:g} s; the network is {health}",
+        f"no answer within {ANSWER_TIMEOUT_S:g} s{health}",
         about,
         "Try again: what does not answer is replaced within seconds; see greenray status",
     )
+
+
+async def _health_for_people(network: NetworkFile | None) -> str:
+    return "" if network is None else f"; the network is {await ask_health(network)}"
 
 
 def status_document(network: NetworkFile, health: NetworkHealth) -> dict[str, Any]:
