@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from greenray.chain.crypto import address_of, to_checksum_address
+from greenray.chain.keystore_form import NotAKeystore, WrongPassword, opened_key
 from greenray.chain.lazy_imports import kept_recursion_limit
 from greenray.protocol.errors import InvalidInput, KeyMissing, KeystoreError
 
@@ -24,6 +25,7 @@ ENVIRONMENT_PREFIX = "GREENRAY_KEY_"
 PASSWORD_VARIABLE = "GREENRAY_KEY_PASSWORD"
 PURPOSES = ("operator", "seal", "approval")
 
+_MAX_FILE_BYTES = 1 << 20
 _KEY_TEXT = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 _SP_KEY_NAME = re.compile(r"(?P<sp>.*sp[-_][0-9]+)[-_](?P<purpose>operator|seal|approval)", re.I)
 
@@ -80,12 +82,15 @@ def load_key(path: Path, password: str) -> bytes:
     """
     document = _read_json(path)
     try:
-        return bytes(_accounts().decrypt(document, password))
-    except ValueError as error:
-        what = "wrong password" if "MAC mismatch" in str(error) else "not a keystore file"
-        raise KeystoreError(what, str(path)) from None
-    except (KeyError, TypeError, AttributeError):
-        raise KeystoreError("not a keystore file", str(path)) from None
+        return opened_key(document, password)
+    except WrongPassword:
+        raise KeystoreError("wrong password", str(path)) from None
+    except NotAKeystore as error:
+        raise KeystoreError(
+            f"not a keystore file that can be opened: {error}",
+            str(path),
+            "Export the key again as a keystore of version 3, or see greenray keys import",
+        ) from None
 
 
 def first_line(path: Path) -> str:
@@ -99,7 +104,7 @@ def first_line(path: Path) -> str:
 
 
 def _accounts() -> Any:
-    # eth-account takes half a second to import; development keys do not need it.
+    # eth-account takes half a second to import; opening a key does not need it.
     with kept_recursion_limit():
         from eth_account import Account
     return Account
@@ -129,10 +134,16 @@ def _write_private(path: Path, text: str) -> None:
 
 def _read_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text())
+        if path.exists() and not path.is_file():
+            raise KeystoreError("it is no regular file", str(path), "Name a file with keys")
+        with path.open("rb") as file:
+            text = file.read(_MAX_FILE_BYTES + 1)
+        if len(text) > _MAX_FILE_BYTES:
+            raise KeystoreError("it is too large to be a file with keys", str(path))
+        return json.loads(text)
     except OSError as error:
         raise KeystoreError(f"cannot read: {error.strerror}", str(path)) from error
-    except ValueError:
+    except (ValueError, RecursionError):
         # The cause may quote the file.
         raise KeystoreError("the file is not JSON", str(path)) from None
 
@@ -320,6 +331,11 @@ class KeyRing:
         directory = Path(directory)
         paths = sorted(directory.glob("*.json"))
         if not paths:
-            raise KeystoreError("there are no keystore files (*.json)", str(directory))
+            raise KeystoreError(
+                "there are no keystore files (*.json)",
+                str(directory),
+                "Name each for what it signs: sp-0-operator.json, sp-0-seal.json, "
+                "sp-0-approval.json; geth's names (UTC--...) do not tell",
+            )
         keys = {path.stem: load_key(path, password_of(path)) for path in paths}
         return cls.from_named_keys(keys, source=str(directory))

@@ -356,6 +356,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=VARIABLE_PREFIX,
         env_nested_delimiter=VARIABLE_SEPARATOR,
+        env_ignore_empty=True,
         extra="forbid",
         frozen=True,
         use_attribute_docstrings=True,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
@@ -95,7 +96,7 @@ def _section(field: FieldInfo) -> type[BaseModel] | None:
 def _read(file: Path) -> dict[str, Any]:
     """Raises InvalidSetting."""
     try:
-        document = yaml.safe_load(file.read_text(encoding="utf-8"))
+        document = yaml.load(file.read_text(encoding="utf-8"), Loader=_PlainNumbers)
     except OSError as error:
         raise InvalidSetting(
             f"cannot be read ({error.strerror})", str(file), "Check the path and its permissions"
@@ -106,7 +107,40 @@ def _read(file: Path) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict) or not all(isinstance(key, str) for key in document):
         raise InvalidSetting("is not a mapping of settings", str(file), f"Correct it, {_SEE}")
-    return document
+    return _said(document, Settings)
+
+
+class _PlainNumbers(yaml.SafeLoader):
+    """Digits are a decimal number, as in YAML 1.2 and in variables, also behind a zero; YAML 1.1
+    takes 026750 for an octal number, and 1:30 for ninety."""
+
+
+def _decimal(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
+    return int(str(loader.construct_scalar(node)))
+
+
+_PlainNumbers.yaml_implicit_resolvers = {
+    first: [(tag, regexp) for tag, regexp in resolvers if tag != "tag:yaml.org,2002:int"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_PlainNumbers.add_implicit_resolver(
+    "tag:yaml.org,2002:int", re.compile(r"[-+]?[0-9]+"), list("-+0123456789")
+)
+_PlainNumbers.add_constructor("tag:yaml.org,2002:int", _decimal)
+
+
+def _said(document: Mapping[str, Any], model: type[BaseModel]) -> dict[str, Any]:
+    """Without sections in which nothing stands: who leaves one empty says nothing."""
+    said = {}
+    for name, value in document.items():
+        section = _section(model.model_fields[name]) if name in model.model_fields else None
+        if section is None:
+            said[name] = value
+        elif isinstance(value, dict):
+            said[name] = _said(value, section)
+        elif value is not None:
+            said[name] = value
+    return said
 
 
 def _check_variables(environment: Mapping[str, str]) -> None:
@@ -123,7 +157,7 @@ def _check_variables(environment: Mapping[str, str]) -> None:
                 variable,
                 f"Correct or unset it, {_SEE}",
             )
-        if kind is dict and not _is_json_object(value):
+        if kind is dict and value and not _is_json_object(value):
             raise InvalidSetting("must be a JSON object", variable, f"Correct it, {_SEE}")
 
 

@@ -69,6 +69,33 @@ def test_the_clients_room_loads_neither_ray_nor_web3_nor_servers() -> None:
     assert (ran.returncode, ran.stdout.strip()) == (0, "[]"), ran.stderr
 
 
+_OF_A_CLIENT = {
+    *("aiohttp", "aiohappyeyeballs", "aiosignal", "attr", "frozenlist", "idna", "multidict"),
+    *("propcache", "yarl", "google", "typer", "shellingham", "annotated_doc", "annotated_types"),
+    *("typing_extensions", "coincurve", "_libsecp256k1", "_cffi_backend", "btclib_libsecp256k1"),
+    *("eth_hash", "sha3", "_pysha3", "greenray"),
+}
+"""Packages that what a client's command does may load before it asks anybody."""
+
+
+_COMMANDS_OF_CLIENTS = "bank, bundle, delete, discontinue, get, profile, put, status"
+
+
+def test_a_clients_commands_load_few_packages_until_they_know_what_to_do() -> None:
+    program = (
+        "import sys\n"
+        "before = set(sys.modules)\n"
+        f"from greenray.cli import app, transfer, {_COMMANDS_OF_CLIENTS}\n"
+        "from greenray.client import user, payload_io, download_sources\n"
+        "names = {name.partition('.')[0] for name in set(sys.modules) - before}\n"
+        "print(*sorted(names - sys.stdlib_module_names))"
+    )
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    loaded = {name for name in ran.stdout.split() if "cython" not in name}
+    assert loaded <= _OF_A_CLIENT
+
+
 def test_pictures_cost_nothing_until_they_are_drawn() -> None:
     code = "import sys, greenray.cli.app, greenray.bench.plans; print('matplotlib' in sys.modules)"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -193,6 +193,23 @@ def test_a_wrong_consensus_parameter_is_refused_by_name(params: str, named: str)
     assert "chain.genesis_params" in error.what
 
 
+@pytest.mark.parametrize("variable", ["GREENRAY_STATE_DIR", "GREENRAY_CHAIN", "GREENRAY_SPS"])
+def test_an_empty_variable_says_nothing(monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
+    monkeypatch.setenv(variable, "")
+    assert load_settings().model_dump() == Settings.model_construct().model_dump()
+
+
+def test_an_empty_section_says_nothing() -> None:
+    Path("greenray.yaml").write_text("chain:\nbudget:\nsps: 9\n")
+    assert load_settings().model_dump() == Settings(sps=9).model_dump()
+
+
+def test_digits_behind_a_zero_are_the_number_that_they_look_like() -> None:
+    Path("greenray.yaml").write_text("chain: {port: 026750, block_interval_s: 1.5}\nsps: 08\n")
+    found = load_settings()
+    assert (found.chain.port, found.chain.block_interval_s, found.sps) == (26750, 1.5, 8)
+
+
 def test_a_file_that_was_asked_for_must_be_there() -> None:
     assert refusal(Path("none.yaml")).where == "none.yaml"
     assert refusal(Path()).where == "."

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from greenray.chain.dialects import Dialect, Message
 from greenray.chain.ports import ChainClient
 from greenray.chain.transactions.user import TransactionSender, object_id_of
 from greenray.client.gateway_session import GatewaySession
 from greenray.client.patience import patiently
-from greenray.coding.checksums import PayloadChecksums
 from greenray.protocol.errors import (
     AnotherObject,
     BadAnswer,
@@ -23,6 +23,9 @@ from greenray.protocol.errors import (
 )
 from greenray.protocol.go_json import sorted_compact
 from greenray.protocol.objects import BucketInfo, ObjectInfo, RedundancyType, Visibility
+
+if TYPE_CHECKING:
+    from greenray.coding.checksums import PayloadChecksums
 
 _APPROVAL_PATH = "/greenfield/admin/v1/get-approval"
 _EXISTS = "already exists"

@@ -11,7 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from greenray.chain.crypto import address_of
 from greenray.chain.dialects import Dialect, get_dialect
@@ -36,8 +36,6 @@ from greenray.client.progress import Activity, OnProgress, ProgressReporter
 from greenray.client.seal_news import SealNews
 from greenray.client.sealed_object import SealedObject
 from greenray.client.setbacks import OnSetback, Setback
-from greenray.coding.checksums import PayloadChecksums, hash_payload
-from greenray.coding.codec import Codec, get_codec
 from greenray.peer.session import AnswerLimits
 from greenray.protocol.content_type import check_content_type, served_content_type
 from greenray.protocol.errors import (
@@ -71,6 +69,10 @@ from greenray.protocol.objects import (
     RedundancyType,
     StorageParams,
 )
+
+if TYPE_CHECKING:
+    from greenray.coding.checksums import PayloadChecksums
+    from greenray.coding.codec import Codec
 
 log = logging.getLogger(__name__)
 
@@ -390,6 +392,10 @@ class StorageClient:
         redundancy_type: RedundancyType,
         reporter: ProgressReporter,
     ) -> PayloadChecksums:
+        # numpy takes longer to load than the rest of a client, and only a put needs it.
+        from greenray.coding.checksums import hash_payload
+        from greenray.coding.codec import get_codec
+
         loop = asyncio.get_running_loop()
 
         def on_progress(done_bytes: int) -> None:
