@@ -286,6 +286,10 @@ class Dialect(Protocol):
         self, operator: str, bucket_name: str, object_name: str
     ) -> Message: ...
 
+    def update_object_info_message(
+        self, operator: str, bucket_name: str, object_name: str, visibility: Visibility
+    ) -> Message: ...
+
     def delete_bucket_message(self, operator: str, bucket_name: str) -> Message: ...
 
     def discontinue_object_message(

@@ -20,6 +20,7 @@ from greenray.chain.transactions.pipeline import AccountPipeline
 from greenray.chain.transactions.signing import SignedTransaction
 from greenray.chain.transactions.window import ApprovalWindow
 from greenray.protocol.errors import ChainAnswerInvalid, InvalidInput, TransactionRefused
+from greenray.protocol.objects import Visibility
 
 _MOST_APPROVALS_AHEAD = 256
 _APPROVAL_TRIES = 10
@@ -124,6 +125,16 @@ class TransactionSender:
         """Delete an object that is sealed or discontinued. Raises as ``send``."""
         message = self._dialect.delete_object_message(self.address, bucket_name, object_name)
         return await self.send(message)
+
+    async def set_visibility(
+        self, bucket_name: str, object_name: str, visibility: Visibility
+    ) -> TransactionResult:
+        """Say who may read an object. Raises as ``send``."""
+        return await self.send(
+            self._dialect.update_object_info_message(
+                self.address, bucket_name, object_name, visibility
+            )
+        )
 
     async def delete_bucket(self, bucket_name: str) -> TransactionResult:
         """Delete an empty bucket. Raises as ``send``."""

@@ -11,7 +11,8 @@ from typing import Any
 from typer.testing import CliRunner, Result
 
 import greenray
-from greenray.chain.keystore import KeyRing, import_key
+from greenray.chain.keystore import KeyRing
+from greenray.chain.lazy_imports import kept_recursion_limit
 from greenray.cli.app import app
 from greenray.cluster.config.state_dir import StateDir
 from greenray.cluster.local_chain.keys import USER_KEY_NAME
@@ -32,7 +33,11 @@ class Client:
         home.mkdir(parents=True, exist_ok=True)
         keystore = home / "me.json"
         keys = KeyRing.from_key_file(StateDir(network.state_dir).keys_file)
-        import_key(keystore, keys.user_key(USER_KEY_NAME), PASSWORD)
+        with kept_recursion_limit():
+            from eth_account import Account
+        # Opened by each command: one whose key is derived at once.
+        document = Account.encrypt(keys.user_key(USER_KEY_NAME), PASSWORD, "pbkdf2", iterations=1)
+        keystore.write_text(json.dumps(document))
         return cls(
             home,
             {

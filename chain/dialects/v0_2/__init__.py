@@ -142,6 +142,7 @@ __all__ = [
     "send_message",
     "signer_address",
     "type_url",
+    "update_object_info_message",
     "validate_basic",
     "with_approval",
 ]
@@ -240,6 +241,12 @@ def cancel_create_object_message(
     operator: str, bucket_name: str, object_name: str
 ) -> MsgCancelCreateObject:
     return MsgCancelCreateObject(operator, bucket_name, object_name)
+
+
+def update_object_info_message(
+    operator: str, bucket_name: str, object_name: str, visibility: Visibility
+) -> MsgUpdateObjectInfo:
+    return MsgUpdateObjectInfo(operator, bucket_name, object_name, visibility)
 
 
 def send_message(sender: str, receiver: str, amount: int) -> MsgSend:

@@ -46,6 +46,8 @@ class ManyPutOrder:
     manifest: Path | None
     wait: WaitFor
     options: PutOptions
+    dry_run: bool = False
+    quiet: bool = False
 
     def entries(self, stopped: threading.Event) -> Iterator[PutEntry]:
         """Raises InvalidName (the target), UnreadableFile (the list)."""
@@ -90,6 +92,10 @@ class _Sum:
 def put_many(order: ManyPutOrder, access: Access, *, as_json: bool) -> None:
     """Exits with 1 when one has failed."""
     so_far, stopped = _Sum(), threading.Event()
+    if order.dry_run:
+        with reporting_errors(as_json):
+            _say_dry_run(order, stopped, as_json)
+        return
 
     async def run() -> None:
         Destination.parse(order.target)
@@ -117,7 +123,7 @@ def put_many(order: ManyPutOrder, access: Access, *, as_json: bool) -> None:
         except KeyboardInterrupt:
             note(f"until now: {so_far.text()}; what was on its way is found when it is run again")
             raise
-        _tell(so_far, as_json)
+        _tell(so_far, as_json, quiet=order.quiet)
     if so_far.failed:
         raise typer.Exit(EXIT_ERROR)
 
@@ -131,7 +137,24 @@ def _stopping(stopped: threading.Event) -> Iterator[None]:
         stopped.set()
 
 
-def _tell(so_far: _Sum, as_json: bool) -> None:
+def _say_dry_run(order: ManyPutOrder, stopped: threading.Event, as_json: bool) -> None:
+    """Exits with 1 when something could not be put."""
+    failed = 0
+    for entry in order.entries(stopped):
+        failed += entry.error is not None
+        document: dict[str, object] = {"source": str(entry.source), "name": entry.name}
+        if entry.error is None:
+            text = f"would put {entry.source} as {entry.name}"
+        else:
+            text = f"cannot put {entry.source}: {entry.error}"
+            document["reason"] = entry.error.reason
+        line = json.dumps(document | {"dry_run": True}) if as_json else printable(text)
+        typer.echo(line)
+    if failed:
+        raise typer.Exit(EXIT_ERROR)
+
+
+def _tell(so_far: _Sum, as_json: bool, *, quiet: bool) -> None:
     for outcome in so_far.failures:
         note(f"failed: {printable(outcome.name)}: {outcome.reason}: {outcome.error}")
     if so_far.failed > len(so_far.failures):
@@ -140,7 +163,7 @@ def _tell(so_far: _Sum, as_json: bool) -> None:
         )
     if as_json:
         typer.echo(json.dumps(so_far.to_json()))
-    else:
+    elif not quiet:
         typer.echo(so_far.text())
 
 
@@ -150,7 +173,7 @@ def _tell(so_far: _Sum, as_json: bool) -> None:
 @contextmanager
 def _display(order: ManyPutOrder) -> Iterator[OnManyProgress]:
     """One line on stderr, where that is a terminal: objects, failures, bytes, rate, time left."""
-    display = terminal_progress()
+    display = None if order.quiet else terminal_progress()
     if display is None:
         yield lambda progress: None
         return

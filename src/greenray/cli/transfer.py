@@ -35,8 +35,11 @@ class TransferDisplay:
 
 
 @contextmanager
-def transfer_display() -> Iterator[TransferDisplay]:
+def transfer_display(*, quiet: bool = False) -> Iterator[TransferDisplay]:
     """On stderr; progress is silent when that is no terminal."""
+    if quiet:
+        yield TransferDisplay(lambda progress: None, lambda text: None)
+        return
     display = terminal_progress()
     if display is None:
         yield TransferDisplay(lambda progress: None, note)

@@ -44,6 +44,8 @@ class PutOptions:
     bucket_visibility: Visibility = Visibility.VISIBILITY_TYPE_PRIVATE
     redundancy_type: RedundancyType = RedundancyType.REDUNDANCY_EC_TYPE
     content_type: str = "application/octet-stream"
+    replace_created: bool = False
+    """Whether an object that is created and waits for another payload is cancelled first."""
 
 
 class Creator:

@@ -16,7 +16,7 @@ from greenray.protocol.errors import (
     WrongObjectStatus,
 )
 from greenray.protocol.names import check_bucket_name, check_object_name
-from greenray.protocol.objects import ObjectStatus
+from greenray.protocol.objects import ObjectStatus, Visibility
 
 _NOT_EMPTY = "Bucket is not empty"
 _DENIED = "Access denied"
@@ -58,19 +58,40 @@ class Deleter:
         """Send nothing any more."""
         await self._sender.close()
 
-    async def delete_object(self, bucket_name: str, object_name: str) -> Deletion:
-        """Raises: InvalidName, NoSuchObject, AccessDenied, TransactionRefused, TransactionFailed,
+    async def delete_object(
+        self, bucket_name: str, object_name: str, *, only_created: bool = False
+    ) -> Deletion:
+        """``only_created``: take back its creation, or refuse. Raises: InvalidName, NoSuchObject,
+        WrongObjectStatus (it is sealed), AccessDenied, TransactionRefused, TransactionFailed,
         ChainError."""
         check_bucket_name(bucket_name)
         check_object_name(object_name)
         info = await self._chain.head_object(bucket_name, object_name)
         cancels = info.object_status is ObjectStatus.OBJECT_STATUS_CREATED
+        if only_created and not cancels:
+            raise WrongObjectStatus(
+                f"the object is {info.object_status.name}: there is nothing to cancel",
+                info.name,
+                f"Delete it with greenray rm {info.name}",
+            )
         send = self._sender.cancel_create_object if cancels else self._sender.delete_object
         try:
             result = await send(bucket_name, object_name)
         except TransactionRefused as error:
             raise _told(error, info.name) from error
         return Deletion(bucket_name, object_name, info.id, cancels, result.tx_hash, result.height)
+
+    async def set_visibility(
+        self, bucket_name: str, object_name: str, visibility: Visibility
+    ) -> str:
+        """Say who may read an object; the hash of the transaction. Raises: NoSuchObject,
+        AccessDenied, TransactionRefused, TransactionFailed, ChainError."""
+        info = await self._chain.head_object(bucket_name, object_name)
+        try:
+            result = await self._sender.set_visibility(bucket_name, object_name, visibility)
+        except TransactionRefused as error:
+            raise _told(error, info.name) from error
+        return result.tx_hash
 
     async def delete_bucket(self, bucket_name: str) -> Deletion:
         """Raises: InvalidName, InvalidInput (it is not empty), NoSuchBucket, AccessDenied,
@@ -110,11 +131,13 @@ def _told(error: TransactionRefused, name: str) -> Exception:
     """What the chain's refusal means to a user, where there is something to do about it."""
     if _NOT_EMPTY in error.what:
         return InvalidInput(
-            "the bucket is not empty", name, f"Delete its objects first: greenray delete {name}/..."
+            "the bucket is not empty",
+            name,
+            f"Delete its objects first, or with it: greenray rb --force {name}",
         )
     if _DENIED in error.what:
         return AccessDenied(
-            "only its owner, or who has a policy for it, may delete this", name, "Name another key"
+            "only its owner, or who has a policy for it, may do this", name, "Name another key"
         )
     return error
 

@@ -54,17 +54,18 @@ def opened(source: Path | PayloadFile) -> Iterator[tuple[PayloadFile, str]]:
         try:
             opened_file = source.open("rb", buffering=0)
         except OSError as error:
+            next_step = "Check the path and its permissions."
+            if source.is_dir():
+                next_step = "Put the files below it with --recursive."
             raise UnreadableFile(
-                f"the file cannot be read ({error.strerror})",
-                str(source),
-                "Check the path and its permissions.",
+                f"the file cannot be read ({error.strerror})", str(source), next_step
             ) from error
         with opened_file as file:
             if not file.seekable():
                 raise _not_seekable(str(source))
             yield file, str(source)
         return
-    name = str(getattr(source, "name", "stream"))
+    name = _name_of(source)
     if not source.seekable():
         raise _not_seekable(name)
     source.seek(0)
@@ -101,7 +102,7 @@ class OutgoingPayload(Payload):
         self._file = file
         self._size = self._size_bytes = size_bytes
         self._on_sent = on_sent
-        self._name = str(getattr(file, "name", "stream"))
+        self._name = _name_of(file)
         self.failure: GreenrayError | None = None
         self.when_sent: Callable[[], None] = lambda: None
 
@@ -185,6 +186,12 @@ class OutgoingPayload(Payload):
         )
 
 
+def _name_of(file: PayloadFile) -> str:
+    """What is unnamed has a number, or None."""
+    name = getattr(file, "name", None)
+    return str(name) if isinstance(name, (str, os.PathLike)) else "stream"
+
+
 def _is_on_disk(file: PayloadFile) -> TypeGuard[IO[bytes]]:
     """Whether what is read from it is what its descriptor shows: other classes may unpack."""
     raw = file.raw if isinstance(file, io.BufferedReader) else file
@@ -194,8 +201,10 @@ def _is_on_disk(file: PayloadFile) -> TypeGuard[IO[bytes]]:
 class VerifiedDownload:
     """Writes an object beside its target and moves it there once its integrity hash is right."""
 
-    def __init__(self, target: Path, segment_size_bytes: int) -> None:
-        """Raises UnreadableFile when nothing can be written there."""
+    def __init__(self, target: Path, segment_size_bytes: int, *, replacing: bool = True) -> None:
+        """``replacing``: a file that is there when it is committed. Raises UnreadableFile when
+        nothing can be written there."""
+        self._replacing = replacing
         self._target = target
         self._segment_size_bytes = segment_size_bytes
         self._segment = hashlib.sha256()
@@ -241,7 +250,7 @@ class VerifiedDownload:
                 "Nothing was kept; get the object again.",
             )
         try:
-            self._whole.commit()
+            self._whole.commit(replacing=self._replacing)
         except OSError as error:
             raise self._not_written(error) from error
 

@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -68,6 +68,7 @@ from greenray.protocol.objects import (
     ObjectStatus,
     RedundancyType,
     StorageParams,
+    Visibility,
 )
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ _MAX_STATUS_PER_S = 40.0
 """How often a gateway is asked how jobs are, while many wait."""
 _QUIET_PAUSE_S = 5.0
 """The same, where blocks are expected to tell."""
+_OTHER_PAYLOAD = "Choose another name; or cancel it, or put again with --replace-created."
 _SOURCES_QUERY = re.compile(rf"{SOURCES_QUERY}=[0-9]{{1,20}}", re.ASCII)
 
 
@@ -273,12 +275,18 @@ class StorageClient:
         size_bytes = size_of(file)
         params = await self._chain.storage_params()
         _check_size(size_bytes, params, source)
-        existing = await self._existing(bucket_name, object_name, size_bytes, source, skip_sealed)
+        existing = await self._existing(bucket_name, object_name, skip_sealed)
+        if existing is not None and existing.payload_size != size_bytes:
+            await self._cancel_if_asked(existing, options, size_bytes, source)
+            existing = None
         kind = existing.redundancy_type if existing else options.redundancy_type
         checksums = await self._hash(file, size_bytes, params, kind, reporter)
         on_lap(Activity.HASHING)
         bucket = await self._bucket(bucket_name, options, reporter)
         session = await self._session(bucket)
+        if existing is not None and _may_be_cancelled(existing, options, checksums):
+            await self._cancel_if_asked(existing, options, size_bytes, source)
+            existing, options = None, replace(options, redundancy_type=kind)
         if existing is not None:
             _check_same_payload(existing, checksums)
             info, is_new = existing, False
@@ -309,13 +317,24 @@ class StorageClient:
         except TransactionRefused as error:
             if OBJECT_EXISTS not in error.what:
                 raise
-            existing = await self._existing(
-                bucket_name, object_name, checksums.payload_size_bytes, source, False
-            )
+            existing = await self._existing(bucket_name, object_name, False)
             if existing is None:
                 raise
             _check_same_payload(existing, checksums)
             return existing, False
+
+    async def _cancel_if_asked(
+        self, existing: ObjectInfo, options: PutOptions, size_bytes: int, source: str
+    ) -> None:
+        """Make room for another payload. Raises PayloadSizeMismatch: it was not asked for, or the
+        object is sealed."""
+        if not options.replace_created or _is_sealed(existing):
+            raise PayloadSizeMismatch(
+                f"the object on chain has {existing.payload_size} bytes, {source} has {size_bytes}",
+                existing.name,
+                _OTHER_PAYLOAD,
+            )
+        await self._deleter.delete_object(existing.bucket_name, existing.object_name)
 
     async def send_payload(
         self, prepared: PreparedPut, file: PayloadFile, reporter: ProgressReporter
@@ -361,7 +380,7 @@ class StorageClient:
         return info if checksums.integrity_hashes == info.checksums else None
 
     async def _existing(
-        self, bucket_name: str, object_name: str, size_bytes: int, source: str, skip_sealed: bool
+        self, bucket_name: str, object_name: str, skip_sealed: bool
     ) -> ObjectInfo | None:
         try:
             info = await self._chain.head_object(bucket_name, object_name)
@@ -375,12 +394,6 @@ class StorageClient:
                 f"the object is {info.object_status.name} already",
                 info.name,
                 "Choose another name.",
-            )
-        if info.payload_size != size_bytes:
-            raise PayloadSizeMismatch(
-                f"the object on chain has {info.payload_size} bytes, {source} has {size_bytes}",
-                info.name,
-                "Cancel it, or choose another name.",
             )
         return info
 
@@ -609,8 +622,10 @@ class StorageClient:
         *,
         on_progress: OnProgress | None = None,
         on_sources: OnSources | None = None,
+        replacing: bool = True,
     ) -> ObjectInfo:
-        """Download a sealed object to ``target``, which appears only complete and verified.
+        """Download a sealed object to ``target``, which appears only complete and verified; with
+        ``replacing`` it takes the place of a file that is there, else that stays.
 
         ``on_sources`` is told afterwards where its bytes came from, by a gateway that can tell.
 
@@ -627,8 +642,11 @@ class StorageClient:
         session = await self._session(bucket)
 
         async def attempt() -> str:
-            download = VerifiedDownload(target, params.max_segment_size_bytes)
+            download = VerifiedDownload(target, params.max_segment_size_bytes, replacing=replacing)
             try:
+                if info.payload_size == 0:
+                    await asyncio.to_thread(download.commit, info.checksums[0])
+                    return ""
                 sources_query = await self._download(session, info, download, reporter)
                 await asyncio.to_thread(download.commit, info.checksums[0])
             finally:
@@ -705,7 +723,52 @@ class StorageClient:
         async for page in listed_objects(session, query, self._settings.outage_s):
             yield page
 
+    # --- buckets and what is known of objects ----------------------------------------------------
+
+    async def head_bucket(self, bucket_name: str) -> BucketInfo:
+        """Raises: NoSuchBucket, ChainError."""
+        return await self._chain.head_bucket(bucket_name)
+
+    async def head_object(self, bucket_name: str, object_name: str) -> ObjectInfo:
+        """Raises: NoSuchBucket, NoSuchObject, ChainError."""
+        await self._chain.head_bucket(bucket_name)
+        return await self._chain.head_object(bucket_name, object_name)
+
+    async def make_bucket(self, bucket_name: str, options: PutOptions | None = None) -> BucketInfo:
+        """Create a bucket. Raises: InvalidName, InvalidInput (there is one), TransactionRefused,
+        TransactionFailed, ChainError, BadAnswer."""
+        check_bucket_name(bucket_name)
+        with suppress(NoSuchBucket):
+            found = await self._chain.head_bucket(bucket_name)
+            whose = "yours" if found.owner == self._address else f"that of {found.owner}"
+            raise InvalidInput(f"the bucket exists, it is {whose}", bucket_name, "Choose another")
+        return await self._creator.create_bucket(
+            self._gateway, bucket_name, await self._own_sp(), options or PutOptions()
+        )
+
+    async def gateway_of(self, bucket_name: str) -> str:
+        """The endpoint that serves a bucket. Raises: NoSuchBucket, UnknownStorageProvider,
+        ChainError."""
+        session = await self._session(await self._chain.head_bucket(bucket_name))
+        return session.endpoint
+
+    async def set_visibility(
+        self, bucket_name: str, object_name: str, visibility: Visibility
+    ) -> str:
+        """Say who may read an object; the hash of the transaction. Raises:
+        ``Deleter.set_visibility``."""
+        return await self._deleter.set_visibility(bucket_name, object_name, visibility)
+
+    async def max_payload_bytes(self) -> int:
+        """How large an object may be on this chain. Raises ChainError."""
+        return (await self._chain.storage_params()).max_payload_size_bytes
+
     # --- delete ----------------------------------------------------------------------------------
+
+    async def cancel(self, bucket_name: str, object_name: str) -> Deletion:
+        """Take back the creation of an object that waits for its payload. Raises: what
+        ``Deleter.delete_object`` raises."""
+        return await self._deleter.delete_object(bucket_name, object_name, only_created=True)
 
     async def delete(self, bucket_name: str, object_name: str) -> Deletion:
         """Delete an object; one that is not sealed yet is cancelled. What providers have stored of
@@ -833,12 +896,27 @@ def _check_sealed(info: ObjectInfo) -> None:
 
 
 def _check_same_payload(existing: ObjectInfo, checksums: PayloadChecksums) -> None:
-    if existing.checksums != checksums.integrity_hashes:
+    if not _is_of(existing, checksums):
         raise IntegrityHashMismatch(
             "the object on chain has other checksums than the file",
             existing.name,
-            "Cancel it, or choose another name.",
+            _OTHER_PAYLOAD,
         )
+
+
+def _may_be_cancelled(
+    existing: ObjectInfo, options: PutOptions, checksums: PayloadChecksums
+) -> bool:
+    is_waiting = options.replace_created and not _is_sealed(existing)
+    return is_waiting and not _is_of(existing, checksums)
+
+
+def _is_of(existing: ObjectInfo, checksums: PayloadChecksums) -> bool:
+    return existing.checksums == checksums.integrity_hashes
+
+
+def _is_sealed(info: ObjectInfo) -> bool:
+    return info.object_status is ObjectStatus.OBJECT_STATUS_SEALED
 
 
 def _needs_payload(status: Mapping[str, Any]) -> bool:

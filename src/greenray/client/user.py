@@ -22,6 +22,9 @@ from greenray.protocol.errors import (
     UnknownStorageProvider,
 )
 
+SCHEME = "gnfd://"
+"""How other clients of Greenfield write names; it may be left out."""
+
 
 @asynccontextmanager
 async def open_access(access: Access) -> AsyncIterator[StorageClient]:
@@ -162,9 +165,15 @@ def _keystore_key(
     return load_key(file, password)
 
 
+def split_place(name: str) -> tuple[str, str]:
+    """``bucket`` or ``bucket/prefix`` as (bucket, prefix)."""
+    bucket, _, prefix = name.removeprefix(SCHEME).partition("/")
+    return bucket, prefix
+
+
 def split_name(name: str) -> tuple[str, str]:
-    """``bucket/object`` as (bucket, object). Raises InvalidName."""
-    bucket, slash, object_name = name.partition("/")
+    """``bucket/object``, or ``gnfd://bucket/object``, as (bucket, object). Raises InvalidName."""
+    bucket, slash, object_name = name.removeprefix(SCHEME).partition("/")
     if not (bucket and slash and object_name):
         raise InvalidName("is not BUCKET/OBJECT", name, "For example photos/2026/cat.jpg")
     return bucket, object_name

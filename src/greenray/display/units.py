@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 
 def number(value: float) -> str:
     """Three significant digits, without an exponent."""
@@ -32,3 +34,11 @@ def format_size(size_bytes: int) -> str:
             return f"{size:.4g} {unit}"
         size /= 1024
     return f"{size:.4g} GiB"
+
+
+def utc_text(seconds: int) -> str:
+    """``2026-11-29 13:44:04 UTC`` of unix seconds."""
+    try:
+        return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S} UTC"
+    except (OverflowError, ValueError, OSError):  # what a chain says need not be a date
+        return str(seconds)

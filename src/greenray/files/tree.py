@@ -29,15 +29,24 @@ class FileTree:
 
         Raises OSError: something else stands there.
         """
+        return WholeFile(self.place(path))
+
+    def place(self, path: Sequence[str]) -> Path:
+        """Where such a file is to be; its folders are made. Raises OSError."""
         self._make_folder(tuple(path[:-1]))
         target = self._root.joinpath(*path)
         try:
             kind = target.lstat().st_mode
         except FileNotFoundError:
-            return WholeFile(target)
+            return target
         if not stat.S_ISREG(kind):
             raise OSError(errno.EEXIST, "what is there now is no regular file", str(target))
-        return WholeFile(target)
+        return target
+
+    def folder(self, path: Sequence[str]) -> Path:
+        """One that is made if it is not there. Raises OSError."""
+        self._make_folder(tuple(path))
+        return self._root.joinpath(*path)
 
     def _make_folder(self, path: tuple[str, ...]) -> None:
         if path in self._known:

@@ -43,10 +43,16 @@ class WholeFile:
         """Append all of it. Raises OSError."""
         write_all(self.file, data)
 
-    def commit(self) -> None:
-        """Now it is there, with the mode of what it replaces, else of any new file. Raises OSError;
-        ``abort`` is still to be called then."""
+    def commit(self, *, replacing: bool = True) -> None:
+        """Now it is there, with the mode of what it replaces, else of any new file; with
+        ``replacing`` false nothing is replaced. Raises OSError; ``abort`` is still to be called
+        then."""
         self.file.close()
+        if self._stream is None and not replacing:
+            self._part.chmod(_mode(self._target))
+            os.link(self._part, self._target)
+            self._part.unlink()
+            return
         if self._stream is None:
             self._part.chmod(_mode(self._target))
             self._part.replace(self._target)
