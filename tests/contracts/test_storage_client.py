@@ -25,7 +25,6 @@ from greenray.protocol.errors import (
     BadAnswer,
     ComponentUnavailable,
     CorruptPiece,
-    EmptyPayload,
     IntegrityHashMismatch,
     InvalidName,
     InvalidSetting,
@@ -277,7 +276,6 @@ async def test_a_bucket_goes_to_its_own_primary_whatever_gateway_was_given(
     [
         ("Bad", "photo", PAYLOAD, InvalidName),
         ("album", "a//b", PAYLOAD, InvalidName),
-        ("album", "photo", b"", EmptyPayload),
     ],
 )
 async def test_put_refuses_what_can_never_be_an_object(

@@ -49,6 +49,7 @@ COMMANDS = {
     "profile": "Keep networks by name: which chain, which gateway, whose key.",
     "keys": "Make, import and show encrypted keys, and give their addresses coins.",
     "bank": "Send coins to an address, and show what it has.",
+    "completion": "Scripts by which bash, zsh and fish complete the command.",
     "chain": "Run the embedded Greenfield chain alone.",
 }
 

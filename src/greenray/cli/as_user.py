@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from greenray.cli.output import EXIT_ERROR, reporting_errors
+from greenray.cli.output import EXIT_ERROR, note, reporting_errors
 from greenray.client.access import Access
 from greenray.display.units import format_size
 
@@ -23,8 +23,14 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Bytes = Annotated[bool, typer.Option("--bytes", help="Sizes as numbers of bytes.")]
 
 
-def as_user(access: Access, as_json: bool, work: Callable[[StorageClient], Awaitable[T]]) -> T:
-    """What ``work`` returns; its errors are reported as every command's are."""
+def as_user(
+    access: Access,
+    as_json: bool,
+    work: Callable[[StorageClient], Awaitable[T]],
+    if_interrupted: Callable[[], str] = lambda: "",
+) -> T:
+    """What ``work`` returns; its errors are reported as every command's are. ``if_interrupted``
+    says what is there now, and how to go on."""
     from greenray.client.user import open_access
 
     async def run() -> T:
@@ -32,7 +38,12 @@ def as_user(access: Access, as_json: bool, work: Callable[[StorageClient], Await
             return await work(client)
 
     with reporting_errors(as_json):
-        return asyncio.run(run())
+        try:
+            return asyncio.run(run())
+        except KeyboardInterrupt:
+            if said := if_interrupted():
+                note(said)
+            raise
 
 
 def size_text(size_bytes: int, in_bytes: bool) -> str:

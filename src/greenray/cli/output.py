@@ -20,13 +20,17 @@ from greenray.protocol.errors import GreenrayError
 from greenray.protocol.foreign_text import printable_lines
 
 if TYPE_CHECKING:
-    from rich.progress import Progress
+    from rich.console import RenderableType
+    from rich.progress import Progress, ProgressColumn
 
 EXIT_ERROR = 1
 EXIT_INTERRUPTED = 130
 
 Json = Annotated[bool, typer.Option("--json", help="Print exactly one JSON document on stdout.")]
 """The type of every command's ``--json`` option."""
+
+_WIDE_COLUMNS = 80
+"""A narrower terminal has no place for rates and times."""
 
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "ki": 1 << 10, "mi": 1 << 20, "gi": 1 << 30}
 _SIZE = re.compile(r"(\d+)(?:\.(\d+))?\s*([kmg]i?)?b?", re.IGNORECASE | re.ASCII)
@@ -115,24 +119,42 @@ def terminal_progress() -> Progress | None:
     if not sys.stderr.isatty():
         return None
     from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    is_narrow = console.width < _WIDE_COLUMNS
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=8 if is_narrow else 30),
+        *_columns_of_bytes(is_narrow),
+        console=console,
+        transient=True,
+    )
+
+
+def _columns_of_bytes(is_narrow: bool) -> Iterator[ProgressColumn]:
+    """Empty in rows of steps, which have no bytes and no rate."""
     from rich.progress import (
-        BarColumn,
         DownloadColumn,
-        Progress,
-        TextColumn,
+        ProgressColumn,
+        Task,
         TimeRemainingColumn,
         TransferSpeedColumn,
     )
+    from rich.text import Text
 
-    return Progress(
-        TextColumn("{task.description}", markup=False),
-        BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        transient=True,
-    )
+    class OfBytes(ProgressColumn):
+        def __init__(self, column: ProgressColumn) -> None:
+            super().__init__()
+            self._column = column
+
+        def render(self, task: Task) -> RenderableType:
+            return self._column.render(task) if task.fields.get("in_bytes", True) else Text()
+
+    yield OfBytes(DownloadColumn(binary_units=True))
+    if not is_narrow:
+        yield OfBytes(TransferSpeedColumn())
+        yield OfBytes(TimeRemainingColumn(compact=True))
 
 
 @contextmanager

@@ -6,7 +6,7 @@ import asyncio
 import glob
 import os
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from greenray.display.units import format_size
 if TYPE_CHECKING:
     from greenray.client.creation import PutOptions
     from greenray.client.payload_io import PayloadFile
+    from greenray.client.progress import Activity, Progress
     from greenray.client.storage_client import PutResult, StorageClient, WaitFor
 
 app = command_app()
@@ -217,14 +218,21 @@ def _put_one(order: PutOrder, wait: WaitFor, access: Access, *, as_json: bool) -
     from greenray.cli.transfer import transfer_display
     from greenray.client.user import split_name
 
+    seen: dict[Activity, Progress] = {}
+
     async def work(client: StorageClient) -> PutResult:
         async with payload_of(order.sources[0], client) as payload:
             with transfer_display(quiet=order.quiet) as display:
+
+                def on_progress(progress: Progress) -> None:
+                    seen[progress.activity] = progress
+                    display.show(progress)
+
                 return await client.put(
                     payload,
                     *names,
                     wait=wait,
-                    on_progress=display.show,
+                    on_progress=on_progress,
                     on_setback=lambda setback: display.note(f"{order.target}: {setback}"),
                     options=order.options,
                 )
@@ -234,11 +242,29 @@ def _put_one(order: PutOrder, wait: WaitFor, access: Access, *, as_json: bool) -
         if order.dry_run:
             _say_dry_run(order, as_json)
             return
-    result = as_user(access, as_json, work)
+    result = as_user(access, as_json, work, lambda: how_to_go_on(order.target, seen))
     seconds = {f"{stage.value}_s": s for stage, s in result.seconds.items()}
     if as_json or not order.quiet:
         document = {**result.status, "stages": seconds}
         print_result(document, put_text(order.target, result), as_json)
+
+
+def how_to_go_on(name: str, seen: Mapping[Activity, Progress]) -> str:
+    """After a put was interrupted: whether the object exists, and what to do about it. ``seen``:
+    how far each activity was."""
+    from greenray.client.progress import Activity
+
+    upload, creating = seen.get(Activity.UPLOAD), seen.get(Activity.CREATING)
+    if upload is not None and upload.done == upload.total:
+        return f"{name} is stored, and is sealed without this: greenray status {name} --watch"
+    if upload is not None or (creating is not None and creating.done == creating.total):
+        return (
+            f"{name} exists on chain and waits for its payload. Put the same file again to go on, "
+            f"or take it back: greenray cancel {name}"
+        )
+    if creating is not None:
+        return f"{name} may exist on chain, without its payload: see greenray stat {name}"
+    return f"nothing was created: {name} is put from the beginning"
 
 
 def put_text(name: str, result: PutResult) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from greenray.cluster.config.settings import Settings
 
 app = command_app()
+
+_SAY_EVERY_S = 15.0
 
 
 @app.command()
@@ -168,6 +172,10 @@ def _detached(settings: Settings, as_json: bool) -> None:
             text=True,
         )
     assert child.stdout is not None
+    note(f"starting as process {child.pid}, its log is {state.log_dir / 'up.log'}")
+    began_at = time.monotonic()
+    while not select.select([child.stdout], [], [], _SAY_EVERY_S)[0]:
+        note(f"still starting, after {time.monotonic() - began_at:.0f} s")
     line = child.stdout.readline()
     if not line:
         note(f"error: the network did not start, see {state.log_dir / 'up.log'}")

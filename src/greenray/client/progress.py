@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+from greenray.client.job_words import words_of
 from greenray.client.setbacks import OnSetback, Setback, Setbacks
 
 
@@ -24,7 +25,7 @@ class Activity(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """``done`` of ``total``: bytes while hashing and transferring, steps otherwise.
+    """``done`` of ``total``: bytes, but steps while creating and sealing.
 
     REPLICATION has one series per secondary (``redundancy_index``); ``detail`` says what is waited
     for, or why something is tried again.
@@ -70,14 +71,18 @@ class ProgressReporter:
         if self._on_progress is not None:
             self._on_progress(progress)
 
-    def report_job(self, status: Mapping[str, Any], secondary_count: int) -> None:
-        """Replication, seal and setbacks, from a job-status document."""
+    def report_job(
+        self, status: Mapping[str, Any], secondary_count: int, column_bytes: int
+    ) -> None:
+        """Replication, seal and setbacks, from a job-status document. ``column_bytes``: what each
+        secondary gets."""
         for setback in self._setbacks.new_in(status):
             if self._on_setback is not None:
                 self._on_setback(setback)
-        detail = status["error"]["message"] if status["error"] else status["state"]
+        detail = status["error"]["message"] if status["error"] else words_of(status["state"])
         finished = {entry["redundancy_index"] for entry in status["secondaries"]}
         for index in range(secondary_count):
             # A secondary may be replaced after it finished; what was reported stays reported.
-            self.report(Activity.REPLICATION, int(index in finished), 1, index, detail)
+            done_bytes = column_bytes if index in finished else 0
+            self.report(Activity.REPLICATION, done_bytes, column_bytes, index, detail)
         self.report(Activity.SEAL, int(status["sealed"]), 1, detail=detail)

@@ -132,6 +132,8 @@ class PreparedPut:
     session: GatewaySession
     sp_address: str
     secondary_count: int
+    column_bytes: int
+    """What each secondary gets."""
 
     @property
     def is_sealed(self) -> bool:
@@ -297,7 +299,9 @@ class StorageClient:
             )
             reporter.report(Activity.CREATING, 2, 2)
         on_lap(Activity.CREATING)
-        return PreparedPut(info, is_new, session, bucket.primary_sp_address, params.n)
+        is_ec = info.redundancy_type is RedundancyType.REDUNDANCY_EC_TYPE
+        column_bytes = -(-info.payload_size // params.k) if is_ec else info.payload_size
+        return PreparedPut(info, is_new, session, bucket.primary_sp_address, params.n, column_bytes)
 
     async def _created(
         self,
@@ -534,7 +538,7 @@ class StorageClient:
                 await patience.wait_after(error)
             else:
                 patience.restart()
-                reporter.report_job(status, prepared.secondary_count)
+                reporter.report_job(status, prepared.secondary_count, prepared.column_bytes)
                 if _reached(status, wait):
                     return status
                 _raise_final(status, info)
@@ -597,7 +601,12 @@ class StorageClient:
         Raises: NoSuchBucket, NoSuchObject, AccessDenied, ComponentUnavailable, BadAnswer.
         """
         session = await self._session(await self._chain.head_bucket(bucket_name))
-        return await _job_status(session, f"{bucket_name}/{object_name}")
+        try:
+            return await _job_status(session, f"{bucket_name}/{object_name}")
+        except NoSuchObject:
+            # In the words of every other command, if the chain does not have it either.
+            await self._chain.head_object(bucket_name, object_name)
+            raise
 
     async def _status_of(self, prepared: PreparedPut) -> Mapping[str, Any]:
         return _of(prepared.info, await _job_status(prepared.session, prepared.info.name))
