@@ -17,7 +17,8 @@ import pytest
 import greenray
 from greenray.client.creation import PutOptions
 from greenray.client.network_file import read_network
-from greenray.client.progress import ProgressReporter
+from greenray.client.payload_io import VerifiedDownload
+from greenray.client.progress import Progress, ProgressReporter
 from greenray.client.user import open_client, split_name
 from tests.support.client_commands import Client
 
@@ -196,6 +197,36 @@ def test_quiet_says_nothing(client: Client, source: Path) -> None:
     assert (quiet.exit_code, quiet.output) == (0, "")
     got = client.run("get", "quiet/one", source, "--quiet")
     assert (got.exit_code, got.output) == (0, "")
+
+
+def test_a_download_that_broke_off_goes_on_from_what_came(
+    client: Client, net: greenray.Network, tmp_path: Path
+) -> None:
+    payload, came = random.Random(8).randbytes(9 << 20), 8 << 20
+    client.text("put", _file(client, payload), "shelf/large")
+    target, reports = tmp_path / "large", list[Progress]()
+
+    async def get() -> None:
+        async with open_client(read_network(net.state_dir)) as user:
+            info = await user.head_object("shelf", "large")
+            broken = VerifiedDownload(target, SEGMENT_SIZE_BYTES)
+            broken.go_on(info.checksums[0], len(payload))
+            broken.write(payload[:came])
+            broken.keep()
+            broken.abort()
+            await user.get("shelf", "large", target, on_progress=reports.append)
+
+    asyncio.run(get())
+    assert (reports[0].done, reports[-1].done) == (came, len(payload))
+    assert target.read_bytes() == payload
+    assert os.listdir(tmp_path) == ["large"]
+
+
+def test_status_says_of_something_missing_what_get_says(client: Client, stored: str) -> None:
+    for name in ("shelf/none", "no-such-bucket/none"):
+        said = client.refusal("status", name)
+        assert said == client.refusal("get", name, client.home / "none")
+        assert "http" not in said["message"]
 
 
 # --- empty objects -------------------------------------------------------------------------------

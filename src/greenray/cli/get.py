@@ -153,7 +153,8 @@ def _to_file(order: GetOrder, access: Access, *, as_json: bool) -> None:
                 replacing=not order.no_clobber,
             )
 
-    info = as_user(access, as_json, work)
+    kept = "from 8 MiB on what came is kept beside it: get it again to go on from there"
+    info = as_user(access, as_json, work, lambda: f"{target} was not written; {kept}")
     document = download_document(info, target) | {
         "sources": told[0].to_json() if told else None,
     }

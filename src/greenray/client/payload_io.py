@@ -9,7 +9,7 @@ import os
 import stat
 from abc import abstractmethod
 from collections.abc import AsyncGenerator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, suppress
 from pathlib import Path
 from typing import IO, Protocol, TypeGuard, cast
 
@@ -31,6 +31,10 @@ from greenray.protocol.integrity import integrity_hash
 
 SEND_BLOCK_BYTES = 256 * 1024
 READ_BLOCK_BYTES = 4 * 1024 * 1024
+_KEPT_FROM_BYTES = 8 * 1024 * 1024
+"""Less is sooner got again than a file that nobody knows is removed."""
+_MARK_DIGITS = 16
+"""Of the integrity hash, in the name of what is kept."""
 
 
 class PayloadFile(Protocol):
@@ -205,6 +209,7 @@ class VerifiedDownload:
         """``replacing``: a file that is there when it is committed. Raises UnreadableFile when
         nothing can be written there."""
         self._replacing = replacing
+        self._kept: Path | None = None
         self._target = target
         self._segment_size_bytes = segment_size_bytes
         self._segment = hashlib.sha256()
@@ -220,6 +225,40 @@ class VerifiedDownload:
                 "Name a file in a directory that can be written.",
             ) from error
 
+    def go_on(self, object_hash: bytes, limit_bytes: int) -> int:
+        """Take what an earlier download of the object with this integrity hash has kept, unless it
+        is more than ``limit_bytes``; how many bytes there are. Raises UnreadableFile."""
+        self._kept = self._whole.beside(object_hash.hex()[:_MARK_DIGITS])
+        try:
+            if self._kept is None or not self._whole.take_over(self._kept):
+                return 0
+            while block := self._whole.file.read(READ_BLOCK_BYTES):
+                self.size_bytes += len(block)
+                self._hash(memoryview(block))
+        except OSError as error:
+            raise self._not_written(error) from error
+        if self.size_bytes > limit_bytes:
+            self.start_anew()
+        return self.size_bytes
+
+    def start_anew(self) -> None:
+        """Forget what there is. Raises UnreadableFile."""
+        try:
+            self._whole.file.seek(0)
+            self._whole.file.truncate()
+        except OSError as error:
+            raise self._not_written(error) from error
+        self._segment, self._in_segment = hashlib.sha256(), 0
+        self._checksums.clear()
+        self.size_bytes = 0
+
+    def keep(self) -> None:
+        """When it has broken off: leave what came for the next one, if it is worth while."""
+        if self._kept is None or self.size_bytes < _KEPT_FROM_BYTES:
+            return
+        with suppress(OSError):  # it is removed then, as everything else that broke off
+            self._whole.keep(self._kept)
+
     def write(self, data: bytes) -> None:
         """Append. Raises NoSpaceLeft, UnreadableFile."""
         view = memoryview(data)
@@ -228,6 +267,9 @@ class VerifiedDownload:
             self._whole.write(view)
         except OSError as error:
             raise self._not_written(error) from error
+        self._hash(view)
+
+    def _hash(self, view: memoryview) -> None:
         while len(view):
             taken = view[: self._segment_size_bytes - self._in_segment]
             self._segment.update(taken)

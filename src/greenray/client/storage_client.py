@@ -81,6 +81,7 @@ _HASHED_AT_ONCE = 2
 """Each uses all cores; two, so that one reads while the other one computes."""
 _MAX_STATUS_PER_S = 40.0
 """How often a gateway is asked how jobs are, while many wait."""
+_PARTIAL_CONTENT = 206
 _QUIET_PAUSE_S = 5.0
 """The same, where blocks are expected to tell."""
 _OTHER_PAYLOAD = "Choose another name; or cancel it, or put again with --replace-created."
@@ -636,6 +637,9 @@ class StorageClient:
         """Download a sealed object to ``target``, which appears only complete and verified; with
         ``replacing`` it takes the place of a file that is there, else that stays.
 
+        What came of a download that broke off, or was cancelled, is kept beside ``target`` from 8
+        MiB on; the next one goes on from there, and verifies all of it.
+
         ``on_sources`` is told afterwards where its bytes came from, by a gateway that can tell.
 
         Raises:
@@ -656,8 +660,12 @@ class StorageClient:
                 if info.payload_size == 0:
                     await asyncio.to_thread(download.commit, info.checksums[0])
                     return ""
+                await asyncio.to_thread(download.go_on, info.checksums[0], info.payload_size)
                 sources_query = await self._download(session, info, download, reporter)
                 await asyncio.to_thread(download.commit, info.checksums[0])
+            except (asyncio.CancelledError, ComponentUnavailable):
+                download.keep()
+                raise
             finally:
                 download.abort()
             return sources_query
@@ -675,10 +683,15 @@ class StorageClient:
         reporter: ProgressReporter,
     ) -> str:
         """Returns the query that asks for its sources; empty where nobody can tell."""
-        reporter.report(Activity.DOWNLOAD, 0, info.payload_size)
-        async with session.request("GET", f"/{info.name}") as answer:
+        reporter.report(Activity.DOWNLOAD, download.size_bytes, info.payload_size)
+        if download.size_bytes == info.payload_size:
+            return ""
+        wanted = {"Range": f"bytes={download.size_bytes}-"} if download.size_bytes else {}
+        async with session.request("GET", f"/{info.name}", "", wanted) as answer:
             sources_query = answer.headers.get(SOURCES_HEADER, "")
-            async for block in answer.blocks(info.payload_size):
+            if wanted and answer.status != _PARTIAL_CONTENT:
+                await asyncio.to_thread(download.start_anew)
+            async for block in answer.blocks(info.payload_size - download.size_bytes):
                 await asyncio.to_thread(download.write, block)
                 reporter.report(Activity.DOWNLOAD, download.size_bytes, info.payload_size)
         if download.size_bytes != info.payload_size:

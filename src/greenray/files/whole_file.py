@@ -68,6 +68,34 @@ class WholeFile:
         self._close_stream()
         self._part.unlink(missing_ok=True)
 
+    def beside(self, mark: str) -> Path | None:
+        """Where what is written could be kept for later, under a name with ``mark``; None for a
+        device or a pipe."""
+        if self._stream is not None:
+            return None
+        return self._part.parent / f".{self._target.name[:_NAME_CHARACTERS]}.{mark}.part"
+
+    def keep(self, kept: Path) -> None:
+        """Leave what was written there. Raises OSError."""
+        self.file.close()
+        self._part.replace(kept)
+
+    def take_over(self, kept: Path) -> bool:
+        """Go on from what was kept there, read from its beginning; whether there was something.
+        Nobody else goes on from it then. Raises OSError."""
+        try:
+            kept.replace(self._part)
+        except FileNotFoundError:
+            return False
+        self.file.close()
+        # In a directory of others, somebody may have put a link there.
+        handle = os.open(self._part, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        self.file = os.fdopen(handle, "r+b", buffering=0)
+        found = os.fstat(handle)
+        if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1 or found.st_uid != os.geteuid():
+            raise OSError(errno.EEXIST, "what was kept there is not of this user")
+        return True
+
     def _close_stream(self) -> None:
         if self._stream is not None:
             os.close(self._stream)
