@@ -25,7 +25,7 @@ ENVIRONMENT_PREFIX = "GREENRAY_KEY_"
 PASSWORD_VARIABLE = "GREENRAY_KEY_PASSWORD"
 PURPOSES = ("operator", "seal", "approval")
 
-_MAX_FILE_BYTES = 1 << 20
+_MAX_FILE_BYTES = 16 << 20
 _KEY_TEXT = re.compile(r"(?:0x)?([0-9a-fA-F]{64})")
 _SP_KEY_NAME = re.compile(r"(?P<sp>.*sp[-_][0-9]+)[-_](?P<purpose>operator|seal|approval)", re.I)
 

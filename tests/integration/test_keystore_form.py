@@ -168,6 +168,6 @@ def test_what_is_no_file_with_keys_is_not_read_for_ever(tmp_path: Path) -> None:
     with pytest.raises(KeystoreError, match="no regular file"):
         load_key(Path("/dev/zero"), PASSWORD)
     large = tmp_path / "large"
-    large.write_bytes(b" " * (2 << 20))
+    large.write_bytes(b" " * (17 << 20))
     with pytest.raises(KeystoreError, match="too large"):
         load_key(large, PASSWORD)
