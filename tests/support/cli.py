@@ -197,7 +197,9 @@ def databases(state_dir: Path) -> list[str]:
 def start_network(surroundings: Surroundings, *arguments: object, **variables: str) -> UpNetwork:
     """``greenray up`` in the foreground of a process; returns once it is up."""
     up = surroundings.start("up", "--json", *arguments, **variables)
-    return UpNetwork(surroundings, up, json.loads(up.line()))
+    document = json.loads(up.line())
+    assert "error" not in document, document
+    return UpNetwork(surroundings, up, document)
 
 
 @dataclass(frozen=True, slots=True)
