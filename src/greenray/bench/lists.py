@@ -74,9 +74,9 @@ def _page_from(folder: int) -> ObjectQuery:
 def run_list(options: ListOptions, on_step: OnStep) -> BenchResult:
     """Objects are put in random order, so that neighbours in a list lie apart on disk. Raises
     JournalError, NoSpaceLeft."""
+    environment = describe_environment({"repeats": options.repeats, "objects": options.objects})
     with work_dir(options.work_dir, options.objects * BYTES_PER_OBJECT) as folder:
         rows = asyncio.run(_measured(options, folder / "jobs.sqlite", on_step))
-    environment = describe_environment({"repeats": options.repeats, "objects": options.objects})
     peak_bytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return result_of("list", options.quick, environment, rows, _summary(rows), peak_bytes, 0)
 

@@ -234,6 +234,13 @@ _PLANS = {
             Measure("Memory after 1000 queries", "MB", f"MB ({_LOWER})"),
         ),
     ),
+    "list": _Plan(
+        "Pages of a large bucket, without HTTP",
+        (
+            Measure("Pages", "pages/s", f"pages/s ({_HIGHER})"),
+            _milliseconds("CPU of a page", "CPU of a page"),
+        ),
+    ),
     "memory": _Plan("Peak memory by object size", (_memory(),)),
 }
 _AXES = {

@@ -19,6 +19,7 @@ _TITLES = {
     "ec": "Erasure coding",
     "gateway": "The HTTP gateway",
     "hash": "SHA-256",
+    "list": "Lists of a large bucket",
     "memory": "Memory by object size",
     "pipeline": "Put to sealed, and the floor",
     "scaling": "What more cores and nodes bring",
@@ -58,6 +59,10 @@ _EXPLANATIONS = {
     "hash": (
         "Rates are of payload: with its pieces, a payload byte is hashed 2.5 times at 4+2. "
         "Streams are whole segments, one per thread."
+    ),
+    "list": (
+        "Pages of a bucket whose objects lie in random order, from the index, and as the answers "
+        "that a gateway sends; without HTTP."
     ),
     "memory": (
         "The peak of the summed PSS of all server processes, sampled every 0.2 s, in a network of "
