@@ -4,6 +4,7 @@ served."""
 from __future__ import annotations
 
 import asyncio
+import re
 import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -175,3 +176,26 @@ async def test_a_request_before_a_broken_one_is_answered(make_rig: MakeRig) -> N
     async with connected(port_of(rig)) as (reader, writer):
         await send(writer, BEGINNING + b"\r\n" + BEGINNING + HEADER * 2 + b"\r\n")
         assert parsed(await reader.readuntil(b"\r\n\r\n")).status == 404
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        b"CONNECT \r\n\r\n",
+        b"CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n",
+        BEGINNING + b"Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+    ],
+    ids=["no target", "a tunnel", "another protocol"],
+)
+@pytest.mark.parametrize("follows", [BEGINNING + HEADER, BEGINNING + b"Connection: close\r\n\r\n"])
+async def test_who_asks_for_another_protocol_is_answered_in_this_one_and_bounded(
+    make_rig: MakeRig, asks: bytes, follows: bytes
+) -> None:
+    rig = await make_rig(head_timeout_s=0.2)
+    async with connected(port_of(rig)) as (reader, writer):
+        await send(writer, asks + follows)
+        async with asyncio.timeout(30.0):  # without a target the connection stayed for ever
+            received = await reader.read()
+    assert re.match(rb"HTTP/1\.[01] 4", received)
+    if follows.endswith(b"close\r\n\r\n") and asks != b"CONNECT \r\n\r\n":
+        assert received.count(b"HTTP/1.1 4") == 2

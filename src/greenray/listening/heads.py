@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp.http_exceptions import BadHttpMessage, HttpProcessingError
 from aiohttp.streams import EMPTY_PAYLOAD, StreamReader
 
 from greenray.listening.limits import ListenLimits
@@ -163,38 +163,54 @@ class BoundedParser:
         fed = self._feed_head(data[:room_bytes])
         if len(data) <= room_bytes:
             return fed
-        messages, is_upgraded, rest = fed
-        if is_upgraded:
-            return messages, True, rest + data[room_bytes:]
-        if not messages:
+        if not fed[0]:
             raise HeadTooLong(message=f"the head has more than {self._limits.max_head_bytes} bytes")
+        return self._with_more(fed[0], data[room_bytes:])
+
+    def _with_more(self, messages: Messages, data: bytes) -> Fed:
+        """``messages``, and what is in ``data`` behind them."""
         try:
-            more, is_upgraded, rest = self._feed(data[room_bytes:])
+            more, _, _ = self._feed(data)
         except HttpProcessingError as fault:
             self.refuse(fault)  # what came before is answered first
-            return fed
-        return [*messages, *more], is_upgraded, rest
+            more = ()
+        return [*messages, *more], False, b""
 
     def _feed_head(self, data: bytes) -> Fed:
-        fed = self._parser.feed_data(data)
-        if fed[0]:
-            self._found(fed[0], data)
+        messages, rest = self._parsed(data)
+        if messages:
+            self._found(messages, data[: len(data) - len(rest)])
         else:
             self._hold(self._held_bytes + len(data))
-        return fed
+        return self._with_more(messages, rest) if rest else (messages, False, b"")
+
+    def _parsed(self, data: bytes) -> tuple[Messages, bytes]:
+        """What is found, and what is behind it when the last one asks for another protocol. None is
+        spoken here (RFC 9110 §7.8, §9.3.6): that is HTTP as well."""
+        messages, is_upgraded, rest = self._parser.feed_data(data)
+        if is_upgraded:
+            self._parser.set_upgraded(False)
+        if not messages or messages[-1][0].path is not None:
+            return messages, rest
+        # The parser takes it, and what makes requests of its heads breaks.
+        fault = BadHttpMessage("CONNECT has no target")
+        if len(messages) == 1:
+            raise fault
+        self.refuse(fault)  # what came before is answered first
+        return messages[:-1], b""
 
     def _feed_body(self, data: bytes) -> Fed:
         body = self._body
         assert body is not None
         received_bytes = body.total_bytes
-        fed = self._parser.feed_data(data)
-        if fed[0]:
-            self._found(fed[0], data)
+        messages, rest = self._parsed(data)
+        if messages:
+            self._found(messages, data[: len(data) - len(rest)])
         elif body.is_eof() or body.total_bytes > received_bytes:
             self._hold(0)
         else:
             self._hold_trailers(body, len(data))
-        return fed
+        return self._with_more(messages, rest) if rest else (messages, False, b"")
 
     def _hold_trailers(self, body: StreamReader, size_bytes: int) -> None:
         """Bytes of a body that are none of its payload; their time is the body's."""

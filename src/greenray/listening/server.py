@@ -222,6 +222,16 @@ class BoundedHandler(RequestHandler):
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._gone.wait(), _LINGER_S)
 
+    async def start(self) -> None:
+        """Answer one request after the other. The library leaves a connection open for ever when
+        this breaks."""
+        try:
+            await super().start()
+        except Exception:
+            log.exception("a connection is given up")
+            if self.transport is not None:
+                self.transport.abort()
+
     def _is_idle(self) -> bool:
         return self._waiter is not None and not self._waiter.done()
 
