@@ -176,7 +176,7 @@ async def _put(client: BenchClient, message: PutObjects, tell: Tell) -> PutTimes
 
     async def upload(info: ObjectInfo) -> tuple[float, float]:
         async with at_once:
-            return await client.upload(info, message.source)
+            return await client.upload(info, message.source, laid_out=message.laid_out)
 
     tell(UploadBegins())
     uploaded = await asyncio.gather(*map(upload, infos))
