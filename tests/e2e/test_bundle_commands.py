@@ -119,8 +119,8 @@ def test_an_interrupted_bundle_is_not_there_and_goes_on_when_it_is_put_again(
     for number in range(10_001):  # one more than a volume takes
         (top / str(number)).write_bytes(b"%d" % number)
     arguments = ("put", "--bundle", top, "photos/many", "--spool", spool)
-    putting = here.start(*arguments)
     with greenray.connect(here.state_dir) as net:
+        putting = here.start(*arguments)
         while not _exists(net, "photos/many.2"):
             time.sleep(0.01)
         interrupted = putting.stop(signal.SIGINT)

@@ -19,7 +19,6 @@ from jupyter_client.manager import start_new_kernel
 import greenray
 from greenray.protocol.errors import (
     AlreadyRunning,
-    EmptyPayload,
     InvalidInput,
     NoSuchObject,
     NotRunning,
@@ -105,8 +104,11 @@ def test_blocks_that_are_none_are_refused(net: greenray.Network) -> None:
         net.put([ray.put(b"abc"), b"def"], "photos/blocks.bin")
     with pytest.raises(InvalidInput, match="a dict is not a contiguous run of bytes"):
         net.put([ray.put({"a": 1})], "photos/blocks.bin")
-    with pytest.raises(EmptyPayload):
-        net.put([], "photos/blocks.bin")
+
+
+def test_no_blocks_are_an_empty_object(net: greenray.Network) -> None:
+    net.put([], "photos/nothing.bin")
+    assert net.get("photos/nothing.bin") == b""
 
 
 @ray.remote

@@ -24,8 +24,8 @@ Break = Callable[[World], None]
 
 
 def _column(world: World, index: int) -> Path:
-    """The only file of that column."""
-    places = [Path(world.config.pieces.place(sp.address, ColumnKey(1, index))) for sp in world.sps]
+    """The only file of that column; object 1 is the client's empty one."""
+    places = [Path(world.config.pieces.place(sp.address, ColumnKey(2, index))) for sp in world.sps]
     [file] = [place for place in places if place.is_file()]
     return file
 
