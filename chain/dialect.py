@@ -20,6 +20,7 @@ from greenray.protocol.objects import (
     StorageProvider,
     Visibility,
 )
+from greenray.protocol.peers import Ping, Pong
 from greenray.protocol.replication_plan import ReplicationPlan
 
 T = TypeVar("T")
@@ -128,7 +129,7 @@ class Queries(Protocol):
 
 
 class P2pWire(Protocol):
-    """How providers ask each other for approvals; the decoders raise InvalidInput."""
+    """How providers find each other and ask for approvals; the decoders raise InvalidInput."""
 
     def encode_request(self, request: ApprovalRequest) -> bytes: ...
 
@@ -137,6 +138,14 @@ class P2pWire(Protocol):
     def encode_approval(self, approval: Approval) -> bytes: ...
 
     def decode_approval(self, data: bytes) -> Approval: ...
+
+    def encode_ping(self, ping: Ping) -> bytes: ...
+
+    def decode_ping(self, data: bytes) -> Ping: ...
+
+    def encode_pong(self, pong: Pong) -> bytes: ...
+
+    def decode_pong(self, data: bytes) -> Pong: ...
 
 
 class Secondaries(Protocol):

@@ -10,6 +10,7 @@ from greenray.chain.dialects.v0_2.state import object_info_from_wire, object_inf
 from greenray.protocol.approvals import Approval, ApprovalRequest
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.objects import ObjectInfo
+from greenray.protocol.peers import Node, Ping, Pong
 
 
 def encode_request(request: ApprovalRequest) -> bytes:
@@ -52,6 +53,37 @@ def decode_approval(data: bytes) -> Approval:
         message.refused_reason,
         message.signature,
     )
+
+
+def encode_ping(ping: Ping) -> bytes:
+    """A Ping."""
+    message = wire.p2p.Ping(sp_operator_address=ping.sp_operator_address, signature=ping.signature)
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+def decode_ping(data: bytes) -> Ping:
+    """Raises InvalidInput for bytes that are no Ping."""
+    message = wire.decode(wire.p2p.Ping, data)
+    return Ping(message.sp_operator_address, message.signature)
+
+
+def encode_pong(pong: Pong) -> bytes:
+    """A Pong."""
+    message = wire.p2p.Pong(
+        nodes=[wire.p2p.Node(node_id=n.node_id, multi_addr=n.multi_addr) for n in pong.nodes],
+        sp_operator_address=pong.sp_operator_address,
+        signature=pong.signature,
+    )
+    encoded: bytes = message.SerializeToString()
+    return encoded
+
+
+def decode_pong(data: bytes) -> Pong:
+    """Raises InvalidInput for bytes that are no Pong."""
+    message = wire.decode(wire.p2p.Pong, data)
+    nodes = tuple(Node(node.node_id, tuple(node.multi_addr)) for node in message.nodes)
+    return Pong(nodes, message.sp_operator_address, message.signature)
 
 
 def _object_info(message: Any) -> ObjectInfo:

@@ -352,6 +352,26 @@ class SecondaryLied(SecondaryFailed):
     reason = "secondary-lied"
 
 
+class NoPeerKnown(GreenrayError):
+    """Nobody in the P2P network is known to stand for an SP."""
+
+    reason = "no-peer-known"
+    retryable = True
+
+
+class PeerUnreachable(GreenrayError):
+    """A peer of the P2P network takes no connection, or not in time."""
+
+    reason = "peer-unreachable"
+    retryable = True
+
+
+class PeerNetworkUnavailable(GreenrayError):
+    """What speaks to other providers is not installed, or does not start."""
+
+    reason = "peer-network-unavailable"
+
+
 class GroupNotOpen(GreenrayError):
     reason = "group-not-open"
     retryable = True
