@@ -70,7 +70,7 @@ def import_key(path: Path, private_key: bytes, password: str) -> str:
     if path.exists():
         raise KeystoreError("the file exists already", str(path), "Choose another name")
     document = _accounts().encrypt(private_key, password)
-    _write_private(path, json.dumps(document))
+    write_private_file(path, json.dumps(document))
     return address
 
 
@@ -110,7 +110,12 @@ def _accounts() -> Any:
     return Account
 
 
-def _write_private(path: Path, text: str) -> None:
+def write_private_file(path: Path, text: str) -> None:
+    """Make the file ``path``, whole or not at all, for its owner alone.
+
+    Raises:
+        KeystoreError: the file exists, or cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")

@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Protocol
 
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.p2p.settings import P2PSettings
+from greenray.actors.p2p.transport import PeerTransport
 from greenray.actors.ports import ApprovalRound, SignerPort
 from greenray.chain.crypto import recover_signer
 from greenray.chain.dialect import Dialect
@@ -22,6 +22,7 @@ from greenray.protocol.approvals import (
     ApprovalRequest,
     approval_sign_bytes,
     request_sign_bytes,
+    verify_answer,
 )
 from greenray.protocol.errors import GreenrayError, InvalidInput, SignatureError
 from greenray.protocol.objects import ObjectInfo, StorageProvider
@@ -38,13 +39,6 @@ time, and each would ask again: the SPs hosted here answer with this process, to
 
 _REQUESTS_REMEMBERED = 256
 """All SPs hosted here get the same bytes."""
-
-
-class PeerTransport(Protocol):
-    """Carries one GetApprovalRequest to an SP and its GetApprovalResponse back."""
-
-    async def request_approval(self, provider: StorageProvider, message: bytes) -> bytes | None:
-        """None: the peer dropped the request. Raises GreenrayError when it cannot be reached."""
 
 
 class P2P:
@@ -70,6 +64,10 @@ class P2P:
         self._transport = transport or LoopbackTransport(self)
         self._rounds = asyncio.Semaphore(ROUNDS_AT_ONCE)
         self._verified_request = lru_cache(_REQUESTS_REMEMBERED)(self._read_request)
+
+    def reach_through(self, transport: PeerTransport) -> None:
+        """From now on. A transport that asks this node back is made after it."""
+        self._transport = transport
 
     def hosts(self, sp_address: str) -> bool:
         return sp_address in self._hosted
@@ -139,25 +137,15 @@ class P2P:
         if len(answer) > MAX_MESSAGE_BYTES:
             return f"invalid-input: {len(answer)} bytes, of at most {MAX_MESSAGE_BYTES}"
         try:
-            return self._verified(self._wire.decode_approval(answer), peer, object_info)
+            return verify_answer(
+                self._wire.decode_approval(answer),
+                sp_address=peer.operator_address,
+                object_info=object_info,
+                now_s=self._clock(),
+                recover=recover_signer,
+            )
         except GreenrayError as error:
             return f"{error.reason}: {error}"
-
-    def _verified(
-        self, approval: Approval, peer: StorageProvider, object_info: ObjectInfo
-    ) -> Approval:
-        if approval.sp_operator_address != peer.operator_address:
-            raise SignatureError("the answer speaks for another SP", peer.operator_address)
-        if approval.object_info != object_info:
-            raise InvalidInput("the answer is about another object", peer.operator_address)
-        if approval.refused_reason:
-            raise InvalidInput(f"refused: {approval.refused_reason}", peer.operator_address)
-        if approval.expired_time <= self._clock():
-            raise InvalidInput("the approval has expired already", peer.operator_address)
-        signer = recover_signer(approval_sign_bytes(approval), approval.signature)
-        if signer != peer.operator_address:
-            raise SignatureError("the answer is signed by someone else", peer.operator_address)
-        return approval
 
     async def answer(self, sp_address: str, message: bytes) -> bytes | None:
         """What the SP ``sp_address`` answers to a GetApprovalRequest; None drops it silently."""
@@ -186,12 +174,15 @@ class P2P:
 
 
 class LoopbackTransport:
-    """Reaches the SPs hosted by the same P2P node; for others there is no way yet."""
+    """Reaches the SPs hosted by the same P2P node; ``beyond`` it, if there is one, the others."""
 
-    def __init__(self, node: P2P) -> None:
+    def __init__(self, node: P2P, beyond: PeerTransport | None = None) -> None:
         self._node = node
+        self._beyond = beyond
 
     async def request_approval(self, provider: StorageProvider, message: bytes) -> bytes | None:
-        if not self._node.hosts(provider.operator_address):
-            raise InvalidInput("this SP is not hosted in this cluster", provider.operator_address)
-        return await self._node.answer(provider.operator_address, message)
+        if self._node.hosts(provider.operator_address):
+            return await self._node.answer(provider.operator_address, message)
+        if self._beyond is not None:
+            return await self._beyond.request_approval(provider, message)
+        raise InvalidInput("this SP is not hosted in this cluster", provider.operator_address)

@@ -12,9 +12,9 @@ from greenray.actors.p2p.actor import (
     APPROVAL_VALIDITY_S,
     P2P,
     ROUNDS_AT_ONCE,
-    PeerTransport,
 )
 from greenray.actors.p2p.settings import P2PSettings
+from greenray.actors.p2p.transport import PeerTransport
 from greenray.actors.ports import ApprovalRound
 from greenray.chain.crypto import sign_bytes
 from greenray.chain.dialects import get_dialect

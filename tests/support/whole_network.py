@@ -28,7 +28,8 @@ from greenray.actors.downloader.settings import DownloaderSettings
 from greenray.actors.gateway.node import UploaderNode
 from greenray.actors.gateway.server import Binding
 from greenray.actors.gateway.settings import GatewaySettings
-from greenray.actors.p2p.actor import P2P, PeerTransport
+from greenray.actors.p2p.actor import P2P
+from greenray.actors.p2p.transport import PeerTransport
 from greenray.actors.ports import ReceiverPort, SealerPort, UploaderPort
 from greenray.actors.replication.settings import InClusterSettings, ReplicationSettings
 from greenray.actors.scrubber.actor import Scrubber

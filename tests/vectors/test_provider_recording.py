@@ -12,8 +12,12 @@ import pytest
 from greenray.chain.crypto import recover_signer, sign_bytes
 from greenray.chain.dialects.v0_2.p2p_wire import (
     decode_approval,
+    decode_ping,
+    decode_pong,
     decode_request,
     encode_approval,
+    encode_ping,
+    encode_pong,
     encode_request,
 )
 from greenray.protocol.approvals import (
@@ -24,6 +28,7 @@ from greenray.protocol.approvals import (
 )
 from greenray.protocol.integrity import UnverifiedReceipt, secondary_sign_bytes, verify_receipt
 from greenray.protocol.objects import StorageParams
+from greenray.protocol.peers import ping_sign_bytes, pong_sign_bytes, public_key_in, tcp_address
 from greenray.protocol.receiving import check_group, check_received, parse_replicate_headers
 from tests.support.protocol_values import provider
 
@@ -135,3 +140,22 @@ def test_recorded_approval_has_our_sign_bytes_and_encoding(recorded: dict[str, A
     )
     assert approval.signature.hex() == recorded["signature"]
     assert encode_approval(approval) == wire
+
+
+@pytest.mark.parametrize("recorded", _of_type("Ping"))
+def test_recorded_pings_are_read_and_written_identically(recorded: dict[str, Any]) -> None:
+    ping = decode_ping(bytes.fromhex(recorded["protobuf_hex"]))
+
+    assert encode_ping(ping).hex() == recorded["protobuf_hex"]
+    assert recover_signer(ping_sign_bytes(ping), ping.signature) == ping.sp_operator_address
+
+
+@pytest.mark.parametrize("recorded", _of_type("Pong"))
+def test_recorded_pongs_are_read_and_written_identically(recorded: dict[str, Any]) -> None:
+    pong = decode_pong(bytes.fromhex(recorded["protobuf_hex"]))
+
+    assert encode_pong(pong).hex() == recorded["protobuf_hex"]
+    assert recover_signer(pong_sign_bytes(pong), pong.signature) == pong.sp_operator_address
+    for node in pong.nodes:
+        public_key_in(node.node_id)
+        assert all(tcp_address(address, node.node_id) for address in node.multi_addr)

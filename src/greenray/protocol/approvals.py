@@ -12,7 +12,7 @@ from enum import IntEnum
 from functools import lru_cache
 from typing import Any, TypeVar
 
-from greenray.protocol.errors import ApprovalError, InvalidHeader, SignatureError
+from greenray.protocol.errors import ApprovalError, InvalidHeader, InvalidInput, SignatureError
 from greenray.protocol.go_json import dump, replace_surrogates
 from greenray.protocol.objects import (
     ObjectInfo,
@@ -288,6 +288,33 @@ def check_approval(
         raise ApprovalError(f"its signature is not valid: {error.what}", where) from error
     if signer != approval.sp_operator_address:
         raise ApprovalError(f"it was signed by {signer}", where)
+
+
+def verify_answer(
+    approval: Approval,
+    *,
+    sp_address: str,
+    object_info: ObjectInfo,
+    now_s: float,
+    recover: Recover,
+) -> Approval:
+    """``approval``, if ``sp_address`` has with it approved of ``object_info``, as it was asked.
+
+    Raises:
+        SignatureError: it speaks for another SP, or is signed by somebody else.
+        InvalidInput: it is about another object, a refusal, or has expired.
+    """
+    if approval.sp_operator_address != sp_address:
+        raise SignatureError("the answer speaks for another SP", sp_address)
+    if approval.object_info != object_info:
+        raise InvalidInput("the answer is about another object", sp_address)
+    if approval.refused_reason:
+        raise InvalidInput(f"refused: {approval.refused_reason}", sp_address)
+    if approval.expired_time <= now_s:
+        raise InvalidInput("the approval has expired already", sp_address)
+    if recover(approval_sign_bytes(approval), approval.signature) != sp_address:
+        raise SignatureError("the answer is signed by someone else", sp_address)
+    return approval
 
 
 _APPROVED_FACTS = (

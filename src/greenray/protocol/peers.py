@@ -176,7 +176,8 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """The answer to a ping. Go providers leave its signature empty."""
+    """The answer to a ping: itself and the peers that it knows. One with an empty signature stands
+    for no SP."""
 
     nodes: tuple[Node, ...]
     sp_operator_address: str
