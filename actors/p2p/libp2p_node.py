@@ -22,6 +22,7 @@ from libp2p.peer.id import ID
 from libp2p.peer.peerinfo import PeerInfo
 from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
 from libp2p.security.noise.transport import Transport as NoiseTransport
+from libp2p.stream_muxer.muxer_multistream import MuxerMultistream
 from libp2p.stream_muxer.yamux.yamux import PROTOCOL_ID as YAMUX
 from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
@@ -141,14 +142,17 @@ class Libp2pNode:
             outbound_upgrade_timeout=limits.send_timeout_s,
             auto_connect_interval=86400.0,
         )
-        return new_host(
+        muxers = {YAMUX: _bounded(limits)}
+        host = new_host(
             key_pair=pair,
             sec_opt={NOISE: noise},
-            muxer_opt={YAMUX: _bounded(limits)},
+            muxer_opt=muxers,
             connection_config=config,
             listen_addrs=[Multiaddr(self._listen.multiaddr)],
             announce_addrs=[Multiaddr(self._announce.multiaddr)] if self._announce else None,
         )
+        host.get_network().upgrader.muxer_multistream = _Muxers(muxers)
+        return host
 
     def _listens_at(self) -> TcpAddress:
         own = str(self._host.get_id())
@@ -243,9 +247,13 @@ class Libp2pNode:
                     what = f"a message of more than {MAX_MESSAGE_BYTES[protocol]} bytes"
                     await self._refuse(stream, peer_id, f"{what} on {protocol}")
                     return None
+            is_whole = True
         except StreamEOF:
-            pass
+            # It says so as well of a stream that was reset, or whose connection broke.
+            is_whole = not stream.muxed_stream.reset_received
         except Exception:
+            is_whole = False
+        if not is_whole:
             self._misbehaved(peer_id, f"a message cut off on {protocol}")
             return None
         return bytes(message)
@@ -302,6 +310,16 @@ def _bounded(limits: StreamLimits) -> type[Yamux]:
         open_streams = 4 * limits.streams_of_one_peer
 
     return Bounded
+
+
+class _Muxers(MuxerMultistream):
+    """The package's own makes a Yamux of its own, whatever it was given for one."""
+
+    async def new_conn(self, conn: Any, peer_id: Any) -> Any:
+        protocol, muxer = await self._selector.select(
+            conn, conn.is_initiator, self.negotiate_timeout
+        )
+        return self._annotate_connection(muxer(conn, peer_id), conn, protocol)
 
 
 class _BoundedYamux(Yamux):
