@@ -138,9 +138,7 @@ def _load() -> type[Libp2pNode]:
         from greenray.actors.p2p.libp2p_node import Libp2pNode
     except ImportError as error:
         raise PeerNetworkUnavailable(
-            f"the package libp2p cannot be imported ({error})",
-            "p2p.listen",
-            "Install greenray[p2p], or leave p2p.listen empty",
+            f"the package libp2p cannot be imported ({error})", "P2P", "Install greenray[p2p]"
         ) from error
     return Libp2pNode
 
@@ -153,7 +151,7 @@ def _check_free(listen: TcpAddress) -> None:
             probe.bind((listen.host, listen.port))
         except OSError as error:
             raise PortInUse(
-                f"cannot listen there: {error.strerror}", str(listen), "Set p2p.listen to another"
+                f"cannot listen there: {error.strerror}", str(listen), "Choose another port"
             ) from error
 
 

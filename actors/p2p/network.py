@@ -119,7 +119,9 @@ class PeerNetwork:
         peers = self.book.to_ask(sp_address)
         if not peers:
             raise NoPeerKnown(
-                "no peer of this SP is known", sp_address, "Add one to p2p.bootstrap, or wait"
+                "no peer of this SP is known",
+                sp_address,
+                "Name one as a bootstrap peer, or wait until another peer tells of one",
             )
         info = self._wire.decode_request(message).object_info
         waiter = _Waiter(sp_address, info, {p.peer_id for p in peers if sp_address in p.sps})

@@ -7,7 +7,7 @@ over libp2p.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 import pytest
@@ -18,14 +18,10 @@ from greenray.chain.crypto import sign_bytes
 from greenray.chain.dialects.v0_2.p2p_wire import (
     decode_approval,
     encode_approval,
-    encode_ping,
-    encode_pong,
     encode_request,
 )
 from greenray.protocol.approvals import (
-    Approval,
     ApprovalRequest,
-    approval_sign_bytes,
     request_sign_bytes,
 )
 from greenray.protocol.objects import ObjectInfo
@@ -36,10 +32,6 @@ from greenray.protocol.peers import (
     REQUEST_PROTOCOL,
     RESPONSE_PROTOCOL,
     Node,
-    Ping,
-    Pong,
-    ping_sign_bytes,
-    pong_sign_bytes,
 )
 from tests.support.peer_clusters import (
     NOW,
@@ -48,12 +40,15 @@ from tests.support.peer_clusters import (
     Cluster,
     Hub,
     HubStreams,
+    approval_of,
     chain_of,
     cluster,
     knows,
+    ping_of,
+    pong_of,
     until,
 )
-from tests.support.sps import SpKeys, test_key
+from tests.support.sps import test_key
 
 SECONDARIES, VICTIM = SPS[1:7], SPS[1]
 
@@ -113,25 +108,6 @@ async def world() -> AsyncIterator[World]:
         await b.network.ping_all()
         await until(lambda: knows(a, SECONDARIES))
         yield World(hub, a, b, info)
-
-
-def ping_of(sp: SpKeys, key: bytes | None = None) -> bytes:
-    ping = Ping(sp.address)
-    return encode_ping(
-        replace(ping, signature=sign_bytes(key or sp.operator, ping_sign_bytes(ping)))
-    )
-
-
-def pong_of(sp: SpKeys, nodes: Sequence[Node] = ()) -> bytes:
-    pong = Pong(tuple(nodes), sp.address)
-    return encode_pong(replace(pong, signature=sign_bytes(sp.operator, pong_sign_bytes(pong))))
-
-
-def approval_of(sp: SpKeys, info: ObjectInfo, expired_time: int = int(NOW) + 60) -> bytes:
-    approval = Approval(info, sp.address, expired_time)
-    return encode_approval(
-        replace(approval, signature=sign_bytes(sp.operator, approval_sign_bytes(approval)))
-    )
 
 
 def fault_of(of: Cluster, peer: Stranger) -> str:

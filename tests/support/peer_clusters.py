@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.p2p.actor import P2P, LoopbackTransport
@@ -15,10 +15,21 @@ from greenray.actors.p2p.network import Answer, PeerNetwork
 from greenray.actors.p2p.node_key import peer_id_of_key
 from greenray.actors.p2p.settings import P2PSettings
 from greenray.actors.p2p.streams import Incoming, PeerHandler, PeerStreams, StreamLimits
+from greenray.chain.crypto import sign_bytes
 from greenray.chain.dialects import get_dialect
+from greenray.chain.dialects.v0_2.p2p_wire import encode_approval, encode_ping, encode_pong
+from greenray.protocol.approvals import Approval, approval_sign_bytes
 from greenray.protocol.errors import PeerUnreachable
 from greenray.protocol.objects import ObjectInfo
-from greenray.protocol.peers import KnownAddress, TcpAddress
+from greenray.protocol.peers import (
+    KnownAddress,
+    Node,
+    Ping,
+    Pong,
+    TcpAddress,
+    ping_sign_bytes,
+    pong_sign_bytes,
+)
 from tests.support.fake_chain import FakeChain
 from tests.support.sps import KeySigner, SpKeys, test_key
 
@@ -104,6 +115,24 @@ def chain_of(sps: Sequence[SpKeys]) -> tuple[FakeChain, ObjectInfo]:
     return chain, info
 
 
+def network_of(
+    streams: PeerStreams,
+    sps: Sequence[SpKeys],
+    chain: FakeChain,
+    bootstrap: Sequence[KnownAddress] = (),
+) -> PeerNetwork:
+    return PeerNetwork(
+        streams=streams,
+        hosted=[sp.address for sp in sps],
+        providers=ProviderBook(chain, lambda: NOW),
+        signer=KeySigner(sps),
+        dialect=get_dialect(),
+        clock=lambda: NOW,
+        bootstrap=bootstrap,
+        ping_period_s=86400.0,
+    )
+
+
 @asynccontextmanager
 async def cluster(
     name: str,
@@ -114,22 +143,12 @@ async def cluster(
 ) -> AsyncIterator[Cluster]:
     """It pings when it starts, and then when its test says so."""
     streams = make_streams(test_key(f"node-{name}"))
-    providers, signer = ProviderBook(chain, lambda: NOW), KeySigner(sps)
+    network = network_of(streams, sps, chain, bootstrap)
     hosted = [sp.address for sp in sps]
-    network = PeerNetwork(
-        streams=streams,
-        hosted=hosted,
-        providers=providers,
-        signer=signer,
-        dialect=get_dialect(),
-        clock=lambda: NOW,
-        bootstrap=bootstrap,
-        ping_period_s=86400.0,
-    )
     p2p = P2P(
         hosted=hosted,
-        providers=providers,
-        signer=signer,
+        providers=ProviderBook(chain, lambda: NOW),
+        signer=KeySigner(sps),
         dialect=get_dialect(),
         clock=lambda: NOW,
         settings=P2PSettings(spare_grace_s=0.05),
@@ -155,3 +174,25 @@ async def until(ask: Callable[[], object]) -> None:
 
 def knows(cluster: Cluster, sps: Sequence[SpKeys]) -> bool:
     return all(cluster.network.book.standing_for(sp.address) for sp in sps)
+
+
+# --- what peers say ------------------------------------------------------------------------------
+
+
+def ping_of(sp: SpKeys, key: bytes | None = None) -> bytes:
+    ping = Ping(sp.address)
+    return encode_ping(
+        replace(ping, signature=sign_bytes(key or sp.operator, ping_sign_bytes(ping)))
+    )
+
+
+def pong_of(sp: SpKeys, nodes: Sequence[Node] = ()) -> bytes:
+    pong = Pong(tuple(nodes), sp.address)
+    return encode_pong(replace(pong, signature=sign_bytes(sp.operator, pong_sign_bytes(pong))))
+
+
+def approval_of(sp: SpKeys, info: ObjectInfo, expired_time: int = int(NOW) + 60) -> bytes:
+    approval = Approval(info, sp.address, expired_time)
+    return encode_approval(
+        replace(approval, signature=sign_bytes(sp.operator, approval_sign_bytes(approval)))
+    )
