@@ -32,11 +32,11 @@ from greenray.protocol.peers import (
     REQUEST_PROTOCOL,
     RESPONSE_PROTOCOL,
     KnownAddress,
-    Node,
     Peer,
     PeerBook,
     Ping,
     Pong,
+    PongNode,
     TcpAddress,
     addresses_to_take,
     ping_sign_bytes,
@@ -210,11 +210,11 @@ class PeerNetwork:
         message = self._wire.encode_pong(replace(pong, signature=signature))
         await self._send_to(incoming.peer_id, PONG_PROTOCOL, message)
 
-    def _nodes(self) -> tuple[Node, ...]:
-        own = Node(self._streams.peer_id, tuple(a.multiaddr for a in self._own_addresses))
+    def _nodes(self) -> tuple[PongNode, ...]:
+        own = PongNode(self._streams.peer_id, tuple(a.multiaddr for a in self._own_addresses))
         others = sorted(self.book, key=lambda peer: (peer.failures, -peer.last_seen_s))
         told = [
-            Node(peer.peer_id, tuple(a.multiaddr for a in peer.addresses if a.is_numeric))
+            PongNode(peer.peer_id, tuple(a.multiaddr for a in peer.addresses if a.is_numeric))
             for peer in others[: MAX_NODES_TAKEN - 1]
         ]
         return (own, *(node for node in told if node.multi_addr))
@@ -235,7 +235,7 @@ class PeerNetwork:
 
     def _met(self, incoming: Incoming, sps: Iterable[str]) -> None:
         self.book.met(incoming.peer_id, sps, self._clock())
-        own_word = Pong((Node(incoming.peer_id, incoming.listens_at),), "")
+        own_word = Pong((PongNode(incoming.peer_id, incoming.listens_at),), "")
         for known in self._to_take(own_word, incoming):
             self.book.listens_at(known.peer_id, known.addresses)
 

@@ -31,7 +31,7 @@ from greenray.protocol.peers import (
     PONG_PROTOCOL,
     REQUEST_PROTOCOL,
     RESPONSE_PROTOCOL,
-    Node,
+    PongNode,
 )
 from tests.support.peer_clusters import (
     NOW,
@@ -170,7 +170,7 @@ async def test_many_strangers_that_flood_are_one(world: World) -> None:
 
 async def test_a_pong_that_nobody_asked_for_is_not_read(world: World) -> None:
     stranger = await world.stranger()
-    node = Node(stranger.streams.peer_id, ("/ip4/127.0.0.1/tcp/1",))
+    node = PongNode(stranger.streams.peer_id, ("/ip4/127.0.0.1/tcp/1",))
     await stranger.send(world.a, PONG_PROTOCOL, pong_of(VICTIM, [node]))
     await until(lambda: "nobody asked for" in fault_of(world.a, stranger))
 
@@ -181,8 +181,8 @@ async def test_a_pong_of_ten_thousand_nodes_leaves_a_bounded_book(world: World) 
     await until(lambda: world.a.network.book.find(stranger.streams.peer_id))
     await world.a.network.ping_all()
     template = HubStreams(world.hub, test_key("x")).peer_id
-    nodes = [Node(template, ("/ip4/127.0.0.1/tcp/1",))] * 5000
-    nodes += [Node(world.a.streams.peer_id, (world.a.address.multiaddr,))] * 5000
+    nodes = [PongNode(template, ("/ip4/127.0.0.1/tcp/1",))] * 5000
+    nodes += [PongNode(world.a.streams.peer_id, (world.a.address.multiaddr,))] * 5000
     await stranger.send(world.a, PONG_PROTOCOL, pong_of(VICTIM, nodes))
     await until(lambda: world.a.network.book.find(template))
     assert len(world.a.network.book) <= 1 + 2 * PEERS_PER_SP

@@ -11,10 +11,10 @@ from greenray.protocol.errors import InvalidInput
 from greenray.protocol.peers import (
     PEERS_PER_SP,
     KnownAddress,
-    Node,
     PeerBook,
     Ping,
     Pong,
+    PongNode,
     TcpAddress,
     peer_id_of,
     public_key_in,
@@ -71,7 +71,7 @@ def test_a_ping_comes_back_from_its_bytes(ping: Ping) -> None:
     assert decode_ping(encode_ping(ping)) == ping
 
 
-nodes = st.builds(Node, text, st.lists(text, max_size=3).map(tuple))
+nodes = st.builds(PongNode, text, st.lists(text, max_size=3).map(tuple))
 
 
 @given(st.builds(Pong, st.lists(nodes, max_size=5).map(tuple), text, st.binary(max_size=70)))

@@ -18,7 +18,7 @@ from greenray.protocol.peers import (
     PONG_PROTOCOL,
     REQUEST_PROTOCOL,
     RESPONSE_PROTOCOL,
-    Node,
+    PongNode,
     TcpAddress,
     peer_id_of,
 )
@@ -56,7 +56,7 @@ good = st.sampled_from(
     [
         ping_of(SPS[1]),
         ping_of(PRIMARY),
-        pong_of(SPS[2], [Node(p, ("/ip4/127.0.0.1/tcp/1",)) for p in PEERS]),
+        pong_of(SPS[2], [PongNode(p, ("/ip4/127.0.0.1/tcp/1",)) for p in PEERS]),
         approval_of(SPS[1], INFO),
     ]
 )

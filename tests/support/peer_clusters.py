@@ -23,9 +23,9 @@ from greenray.protocol.errors import PeerUnreachable
 from greenray.protocol.objects import ObjectInfo
 from greenray.protocol.peers import (
     KnownAddress,
-    Node,
     Ping,
     Pong,
+    PongNode,
     TcpAddress,
     ping_sign_bytes,
     pong_sign_bytes,
@@ -186,7 +186,7 @@ def ping_of(sp: SpKeys, key: bytes | None = None) -> bytes:
     )
 
 
-def pong_of(sp: SpKeys, nodes: Sequence[Node] = ()) -> bytes:
+def pong_of(sp: SpKeys, nodes: Sequence[PongNode] = ()) -> bytes:
     pong = Pong(tuple(nodes), sp.address)
     return encode_pong(replace(pong, signature=sign_bytes(sp.operator, pong_sign_bytes(pong))))
 

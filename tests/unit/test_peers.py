@@ -9,10 +9,10 @@ from greenray.protocol.peers import (
     MAX_NODES_TAKEN,
     PEERS_PER_SP,
     KnownAddress,
-    Node,
     PeerBook,
     Ping,
     Pong,
+    PongNode,
     TcpAddress,
     addresses_to_take,
     parse_bootstrap,
@@ -118,7 +118,7 @@ def test_a_ping_is_signed_as_go_providers_sign_it() -> None:
 
 
 def test_what_is_signed_of_a_pong_has_its_nodes() -> None:
-    pong = Pong((Node("x", ("/ip4/1.2.3.4/tcp/1",)), Node("y")), SP)
+    pong = Pong((PongNode("x", ("/ip4/1.2.3.4/tcp/1",)), PongNode("y")), SP)
     assert (
         pong_sign_bytes(pong)
         == (
@@ -128,7 +128,7 @@ def test_what_is_signed_of_a_pong_has_its_nodes() -> None:
     )
 
 
-def taken(*nodes: Node, told_by: str = "127.0.0.1") -> tuple[KnownAddress, ...]:
+def taken(*nodes: PongNode, told_by: str = "127.0.0.1") -> tuple[KnownAddress, ...]:
     return addresses_to_take(
         Pong(nodes, SP), told_by=told_by, own_peer_id=OWN, own_addresses=[address(1)]
     )
@@ -136,7 +136,7 @@ def taken(*nodes: Node, told_by: str = "127.0.0.1") -> tuple[KnownAddress, ...]:
 
 def test_of_ten_thousand_nodes_a_bounded_number_is_taken() -> None:
     nodes = [
-        Node(peer_id(2 + n), tuple(f"/ip4/8.8.8.8/tcp/{p + 1}" for p in range(50)))
+        PongNode(peer_id(2 + n), tuple(f"/ip4/8.8.8.8/tcp/{p + 1}" for p in range(50)))
         for n in range(MAX_NODES_TAKEN + 5)
     ]
     found = taken(*nodes * 100, told_by="8.8.4.4")
@@ -146,12 +146,13 @@ def test_of_ten_thousand_nodes_a_bounded_number_is_taken() -> None:
 
 def test_own_id_and_own_addresses_are_left() -> None:
     assert (
-        taken(Node(OWN, ("/ip4/9.9.9.9/tcp/1",)), Node(peer_id(2), (address(1).multiaddr,))) == ()
+        taken(PongNode(OWN, ("/ip4/9.9.9.9/tcp/1",)), PongNode(peer_id(2), (address(1).multiaddr,)))
+        == ()
     )
 
 
 def test_nobody_afar_makes_a_node_dial_into_its_own_network() -> None:
-    inside = Node(peer_id(2), ("/ip4/127.0.0.1/tcp/22", "/ip4/10.0.0.7/tcp/22"))
+    inside = PongNode(peer_id(2), ("/ip4/127.0.0.1/tcp/22", "/ip4/10.0.0.7/tcp/22"))
     assert taken(inside, told_by="8.8.8.8") == ()
     [near] = taken(inside, told_by="10.0.0.9")
     assert near.addresses == (TcpAddress("10.0.0.7", 22),)
@@ -160,7 +161,7 @@ def test_nobody_afar_makes_a_node_dial_into_its_own_network() -> None:
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "224.0.0.1", "255.255.255.255"])
 def test_an_address_of_nobody_is_left(host: str) -> None:
-    assert taken(Node(peer_id(2), (f"/ip4/{host}/tcp/1",))) == ()
+    assert taken(PongNode(peer_id(2), (f"/ip4/{host}/tcp/1",))) == ()
 
 
 # --- the book ----------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from greenray.chain.dialects.v0_2.state import object_info_from_wire, object_inf
 from greenray.protocol.approvals import Approval, ApprovalRequest
 from greenray.protocol.errors import InvalidInput
 from greenray.protocol.objects import ObjectInfo
-from greenray.protocol.peers import Node, Ping, Pong
+from greenray.protocol.peers import Ping, Pong, PongNode
 
 
 def encode_request(request: ApprovalRequest) -> bytes:
@@ -82,7 +82,7 @@ def encode_pong(pong: Pong) -> bytes:
 def decode_pong(data: bytes) -> Pong:
     """Raises InvalidInput for bytes that are no Pong."""
     message = wire.decode(wire.p2p.Pong, data)
-    nodes = tuple(Node(node.node_id, tuple(node.multi_addr)) for node in message.nodes)
+    nodes = tuple(PongNode(node.node_id, tuple(node.multi_addr)) for node in message.nodes)
     return Pong(nodes, message.sp_operator_address, message.signature)
 
 

@@ -167,7 +167,7 @@ class Ping:
 
 
 @dataclass(frozen=True, slots=True)
-class Node:
+class PongNode:
     """A peer that a pong tells of; ``multi_addr`` as text, since anything may stand there."""
 
     node_id: str
@@ -179,7 +179,7 @@ class Pong:
     """The answer to a ping: itself and the peers that it knows. One with an empty signature stands
     for no SP."""
 
-    nodes: tuple[Node, ...]
+    nodes: tuple[PongNode, ...]
     sp_operator_address: str
     signature: bytes = b""
 
