@@ -6,9 +6,11 @@ come; ``_BoundedYamux`` ends the connection of one that does not.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import trio
@@ -33,7 +35,7 @@ from greenray.protocol.peers import TcpAddress, tcp_address
 
 _READ_BYTES = 16 * 1024
 _ADDRESSES_LOOKED_AT = 16
-_FORGET_EVERY_S = 30.0
+_ENDED = "the P2P node has ended"
 
 Tell = Callable[[str | None], None]
 
@@ -71,6 +73,7 @@ class Libp2pNode:
         self._token: Any = None
         self._nursery: Any = None
         self._host: Any = None
+        self._is_ending = False
 
     # --- from other threads ----------------------------------------------------------------------
 
@@ -98,7 +101,7 @@ class Libp2pNode:
             self._token.run_sync_soon(call, *arguments)
         except trio.RunFinishedError:
             if tell is not None:
-                tell("the P2P node has ended")
+                tell(_ENDED)
 
     # --- in its thread ---------------------------------------------------------------------------
 
@@ -116,7 +119,7 @@ class Libp2pNode:
         address = Multiaddr(self._listen.multiaddr)
         self._host = host = self._new_host()
         for protocol in MAX_MESSAGE_BYTES:
-            host.set_stream_handler(protocol, _with(self._take, protocol))
+            host.set_stream_handler(protocol, partial(self._take, protocol))
         # It would dial whoever a peer has told of, wherever that is said to be.
         host.get_network().auto_connector.maybe_connect = _connect_to_nobody
         async with host.run([address]), trio.open_nursery() as nursery:
@@ -169,10 +172,21 @@ class Libp2pNode:
             event.set()
 
     def _cancel(self) -> None:
+        self._is_ending = True
         self._nursery.cancel_scope.cancel()
 
-    def _start_sending(self, peer_id: str, *rest: Any) -> None:
-        self._nursery.start_soon(self._send, peer_id, *rest)
+    def _start_sending(
+        self,
+        peer_id: str,
+        addresses: Sequence[TcpAddress],
+        protocol: str,
+        message: bytes,
+        tell: Tell,
+    ) -> None:
+        if self._is_ending:
+            tell(_ENDED)
+        else:
+            self._nursery.start_soon(self._send, peer_id, addresses, protocol, message, tell)
 
     async def _send(
         self,
@@ -182,12 +196,10 @@ class Libp2pNode:
         message: bytes,
         tell: Tell,
     ) -> None:
-        fault: str | None = "the P2P node has ended"
+        fault: str | None = _ENDED
         try:
             with trio.move_on_after(self._limits.send_timeout_s) as scope:
-                fault = await self._try_to_send(
-                    ID.from_base58(peer_id), addresses, protocol, message
-                )
+                fault = await self._try_to_send(peer_id, addresses, protocol, message)
             if scope.cancelled_caught:
                 fault = f"no connection, or nothing taken, within {self._limits.send_timeout_s} s"
                 # A frame may have been cut: what follows it would be read as the rest of it.
@@ -196,9 +208,10 @@ class Libp2pNode:
             tell(fault)
 
     async def _try_to_send(
-        self, peer: Any, addresses: Sequence[TcpAddress], protocol: str, message: bytes
+        self, peer_id: str, addresses: Sequence[TcpAddress], protocol: str, message: bytes
     ) -> str | None:
         try:
+            peer = ID.from_base58(peer_id)
             if not self._host.get_network().get_connections(peer):
                 if not addresses:
                     return "it is not connected, and no address of it is known"
@@ -233,8 +246,11 @@ class Libp2pNode:
             if scope.cancelled_caught:
                 await self._refuse(stream, peer_id, "a message that does not end in time")
             elif message is not None:
-                await stream.close()
+                with contextlib.suppress(Exception):  # it may be closed already
+                    await stream.close()
                 await self._hand_over(protocol, stream, peer_id, message)
+        except Exception as error:  # its connection may end at any moment
+            self._misbehaved(peer_id, f"{protocol}: {type(error).__name__}: {error}"[:300])
         finally:
             self._places.give_back(peer_id, is_known=is_known)
 
@@ -279,14 +295,22 @@ class Libp2pNode:
 
     async def _refuse(self, stream: Any, peer_id: str, what: str) -> None:
         self._misbehaved(peer_id, what)
-        with trio.move_on_after(1.0):
+        with trio.move_on_after(1.0), contextlib.suppress(Exception):
             await stream.reset()
 
     async def _forget_strangers(self) -> None:
-        """libp2p remembers every peer that was ever connected."""
+        """A connection of a stranger is somebody else's place; who has something to say comes
+        again. And libp2p remembers every peer that was ever connected."""
+        stayed: set[str] = set()
         while True:
-            await trio.sleep(_FORGET_EVERY_S)
+            await trio.sleep(self._limits.stranger_stays_s)
             store, network = self._host.get_peerstore(), self._host.get_network()
+            strangers = {
+                peer_id for peer in network.connections if not self._is_known(peer_id := str(peer))
+            }
+            for peer_id in strangers & stayed:
+                await self._hang_up(peer_id)
+            stayed = strangers
             for peer in store.peer_ids():
                 is_self = peer == self._host.get_id()
                 if not is_self and not network.get_connections(peer):
@@ -295,13 +319,6 @@ class Libp2pNode:
 
 async def _connect_to_nobody() -> None:
     """Who is dialled, and where, is the peer book's."""
-
-
-def _with(take: Any, protocol: str) -> Any:
-    async def handle(stream: Any) -> None:
-        await take(protocol, stream)
-
-    return handle
 
 
 def _bounded(limits: StreamLimits) -> type[Yamux]:

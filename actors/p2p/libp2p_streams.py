@@ -123,14 +123,14 @@ class Libp2pStreams:
             raise PeerUnreachable(fault, where)
 
     async def stop(self) -> None:
+        for task in tuple(self._handling):
+            task.cancel()
+        await asyncio.gather(*self._handling, return_exceptions=True)
         node, thread = self._node, self._thread
         self._node = None
         if node is not None and thread is not None:
             node.stop()
             await asyncio.to_thread(thread.join)
-        for task in tuple(self._handling):
-            task.cancel()
-        await asyncio.gather(*self._handling, return_exceptions=True)
 
 
 def _load() -> type[Libp2pNode]:

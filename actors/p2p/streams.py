@@ -55,6 +55,8 @@ class StreamLimits:
     """Held of one connection, of whatever its peer has sent and nobody has read."""
     message_timeout_s: float = 10.0
     """From the first byte of a message to its end."""
+    stranger_stays_s: float = 30.0
+    """A stranger's connection is ended after this time, and before twice this time."""
     send_timeout_s: float = 5.0
     """To dial, where it is needed, and to hand a message over."""
 

@@ -207,6 +207,18 @@ async def test_a_connection_with_too_many_streams_is_ended() -> None:
         assert await is_reached(node, listener, at)
 
 
+async def test_a_stranger_that_only_stays_is_sent_away() -> None:
+    limits = StreamLimits(stranger_stays_s=0.1)
+
+    async def stays(host: Any, peer: Any) -> None:
+        [connection] = host.get_network().get_connections(peer)
+        await connection.muxed_conn.event_closed.wait()
+
+    async with listening(limits=limits) as (node, listener, at):
+        await attack(node, at, stays)
+        assert await is_reached(node, listener, at)
+
+
 async def test_who_never_speaks_noise_does_not_keep_others_out() -> None:
     async with listening() as (node, listener, at):
         silent = [socket.create_connection((at.host, at.port)) for _ in range(4)]
