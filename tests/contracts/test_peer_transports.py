@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,6 +11,7 @@ from greenray.actors.chain_view.provider_book import ProviderBook
 from greenray.actors.p2p.actor import P2P, LoopbackTransport
 from greenray.actors.p2p.transport import PeerTransport
 from greenray.chain.dialects import get_dialect
+from greenray.protocol.errors import PeerNetworkUnavailable
 from greenray.protocol.objects import ObjectInfo
 from tests.contracts.peer_transport_contract import ASKED, PeerTransportContract
 from tests.support.peer_clusters import (
@@ -23,6 +25,7 @@ from tests.support.peer_clusters import (
     cluster,
     knows,
     libp2p_streams,
+    network_of,
     until,
 )
 from tests.support.sps import KeySigner
@@ -74,3 +77,17 @@ class TestPeersOverLibp2p(PeerTransportContract):
     async def world(self) -> AsyncIterator[World]:
         async with two_clusters(libp2p_streams) as world:
             yield world
+
+
+async def test_without_the_extra_a_node_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(sys.modules, "greenray.actors.p2p.libp2p_node", None)
+    network = network_of(libp2p_streams(bytes([0x12]) * 32), [PRIMARY], chain_of(SPS)[0])
+    with pytest.raises(PeerNetworkUnavailable, match=r"Install greenray\[p2p\]"):
+        await network.start(_no_answer)
+    await network.stop()
+
+
+async def _no_answer(sp_address: str, message: bytes) -> bytes | None:
+    return None
