@@ -68,6 +68,7 @@ class Libp2pNode:
         self._places = StreamPlaces(
             limits.streams, limits.streams_of_one_peer, limits.streams_of_one_stranger
         )
+        self._given_back = trio.Event()
         self._tickets = itertools.count()
         self._waiting: dict[int, trio.Event] = {}
         self._token: Any = None
@@ -145,7 +146,7 @@ class Libp2pNode:
             outbound_upgrade_timeout=limits.send_timeout_s,
             auto_connect_interval=86400.0,
         )
-        muxers = {YAMUX: _bounded(limits)}
+        muxers = {YAMUX: _bounded(limits, self._is_known)}
         host = new_host(
             key_pair=pair,
             sec_opt={NOISE: noise},
@@ -237,7 +238,7 @@ class Libp2pNode:
         """One stream of a peer, from its first byte until its message is handled."""
         peer_id = str(stream.muxed_conn.peer_id)
         is_known = self._is_known(peer_id)
-        if not self._places.take(peer_id, is_known=is_known):
+        if not await self._takes_place(peer_id, is_known=is_known):
             await self._refuse(stream, peer_id, "too many streams at a time")
             return
         try:
@@ -253,6 +254,16 @@ class Libp2pNode:
             self._misbehaved(peer_id, f"{protocol}: {type(error).__name__}: {error}"[:300])
         finally:
             self._places.give_back(peer_id, is_known=is_known)
+            self._given_back.set()
+            self._given_back = trio.Event()
+
+    async def _takes_place(self, peer_id: str, *, is_known: bool) -> bool:
+        """Who stands for an SP waits for one: what it sends is not sent again."""
+        with trio.move_on_after(self._limits.message_timeout_s if is_known else 0):
+            while not self._places.take(peer_id, is_known=is_known):
+                await self._given_back.wait()
+            return True
+        return False
 
     async def _read(self, protocol: str, stream: Any, peer_id: str) -> bytes | None:
         message = bytearray()
@@ -321,10 +332,14 @@ async def _connect_to_nobody() -> None:
     """Who is dialled, and where, is the peer book's."""
 
 
-def _bounded(limits: StreamLimits) -> type[Yamux]:
+def _bounded(limits: StreamLimits, is_known: Callable[[str], bool]) -> type[Yamux]:
     class Bounded(_BoundedYamux):
         connection_bytes = limits.connection_bytes
-        open_streams = 4 * limits.streams_of_one_peer
+
+        def most_streams(self) -> int:
+            if is_known(str(self.peer_id)):
+                return limits.open_streams_of_one_peer
+            return limits.open_streams_of_one_stranger
 
     return Bounded
 
@@ -343,7 +358,9 @@ class _BoundedYamux(Yamux):
     """Ends a connection that sends more than it may before it is read, or opens too much."""
 
     connection_bytes: int
-    open_streams: int
+
+    def most_streams(self) -> int:
+        raise NotImplementedError
 
     async def _read_data_body(self, length: int) -> bytes:
         held = sum(map(len, self.stream_buffers.values()))
@@ -356,6 +373,6 @@ class _BoundedYamux(Yamux):
 
     async def accept_stream(self) -> Any:
         stream = await super().accept_stream()
-        if len(self.streams) > self.open_streams:
+        if len(self.streams) > self.most_streams():
             await self._cleanup_on_error()
         return stream

@@ -13,9 +13,9 @@ import socket
 import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
 from greenray.actors.p2p.node_key import peer_id_of_key
-from greenray.actors.p2p.stream_places import StreamPlaces
 from greenray.actors.p2p.streams import Incoming, PeerHandler, StreamLimits
 from greenray.protocol.errors import PeerNetworkUnavailable, PeerUnreachable, PortInUse
 from greenray.protocol.peers import TcpAddress
@@ -41,8 +41,7 @@ class Libp2pStreams:
         self._listen = listen
         self._announce = announce
         self._limits = limits or StreamLimits()
-        most = self._limits.streams_of_one_peer
-        self._sends = StreamPlaces(self._limits.streams, most, most)
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._node: Libp2pNode | None = None
         self._thread: threading.Thread | None = None
         self._handling: set[asyncio.Task[None]] = set()
@@ -99,8 +98,22 @@ class Libp2pStreams:
     ) -> None:
         if self._node is None:
             raise PeerUnreachable("the P2P node has not started", peer_id)
-        if not self._sends.take(peer_id, is_known=True):
-            raise PeerUnreachable("too many messages are on their way to it", peer_id)
+        turns = self._turns.setdefault(peer_id, asyncio.Semaphore(self._limits.sends_to_one_peer))
+        async with turns:
+            fault = await self._sent(self._node, peer_id, addresses, protocol, message)
+        if fault is not None:
+            where = f"{peer_id} at {', '.join(map(str, addresses)) or 'no known address'}"
+            raise PeerUnreachable(fault, where)
+
+    async def _sent(
+        self,
+        node: Libp2pNode,
+        peer_id: str,
+        addresses: Sequence[TcpAddress],
+        protocol: str,
+        message: bytes,
+    ) -> str | None:
+        """None, or why it is not handed over."""
         loop = asyncio.get_running_loop()
         sent: asyncio.Future[str | None] = loop.create_future()
 
@@ -112,15 +125,8 @@ class Libp2pStreams:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(is_sent, fault)
 
-        try:
-            resolved = await _resolved(addresses)
-            self._node.send(peer_id, resolved, protocol, message, tell)
-            fault = await sent
-        finally:
-            self._sends.give_back(peer_id, is_known=True)
-        if fault is not None:
-            where = f"{peer_id} at {', '.join(map(str, addresses)) or 'no known address'}"
-            raise PeerUnreachable(fault, where)
+        node.send(peer_id, await _resolved(addresses), protocol, message, tell)
+        return await sent
 
     async def stop(self) -> None:
         for task in tuple(self._handling):

@@ -46,11 +46,16 @@ class StreamLimits:
     connections: int = 64
     """Taken from others at a time; as many more are left for those that are dialled."""
     streams: int = 256
-    """Taken from others at a time, and as many on their way to others."""
+    """Taken from others at a time."""
     streams_of_one_peer: int = 64
-    """Each way: a round of approvals is a message, and so many begin together."""
+    """Of one that stands for an SP; further ones wait for their turn."""
     streams_of_one_stranger: int = 8
-    """Of a peer that stands for no SP."""
+    """Of a peer that stands for no SP; further ones are refused."""
+    open_streams_of_one_peer: int = 1024
+    """Of a connection, also of those that wait: six SPs answer 64 rounds at a time."""
+    open_streams_of_one_stranger: int = 64
+    sends_to_one_peer: int = 16
+    """On their way at a time; further ones wait for their turn."""
     connection_bytes: int = 1024 * 1024
     """Held of one connection, of whatever its peer has sent and nobody has read."""
     message_timeout_s: float = 10.0

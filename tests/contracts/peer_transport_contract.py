@@ -70,6 +70,17 @@ class PeerTransportContract:
         )
         assert all(verified(a, ASKED[0], i) for a, i in zip(answers, infos, strict=True))
 
+    async def test_rounds_that_begin_together_each_have_all_their_answers(
+        self, reached: tuple[PeerTransport, ObjectInfo]
+    ) -> None:
+        """Far more answers than one peer may have on their way at a time."""
+        transport, info = reached
+        asked = [(sp, replace(info, id=number)) for number in range(200, 230) for sp in ASKED]
+        answers = await asyncio.gather(
+            *(transport.request_approval(sp.provider(), request(i)) for sp, i in asked)
+        )
+        assert all(verified(a, sp, i) for a, (sp, i) in zip(answers, asked, strict=True))
+
     async def test_the_same_request_is_answered_again(
         self, reached: tuple[PeerTransport, ObjectInfo]
     ) -> None:
