@@ -116,7 +116,7 @@ def test_an_interrupted_bundle_is_not_there_and_goes_on_when_it_is_put_again(
     top, spool = here.folder / "many", here.folder / "spool"
     top.mkdir()
     spool.mkdir()
-    for number in range(10_001):  # one more than a volume takes
+    for number in range(20_001):  # one more than two volumes take
         (top / str(number)).write_bytes(b"%d" % number)
     arguments = ("put", "--bundle", top, "photos/many", "--spool", spool)
     with greenray.connect(here.state_dir) as net:
@@ -130,7 +130,7 @@ def test_an_interrupted_bundle_is_not_there_and_goes_on_when_it_is_put_again(
             net.open_bundle("photos/many")
         assert here.run(*arguments).exit_code == 0
         bundle = net.open_bundle("photos/many")
-        assert len(bundle) == 10_001
+        assert len(bundle) == 20_001
         assert bundle["9999"] == b"9999"
 
 
