@@ -4,6 +4,7 @@ process they ran in."""
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,10 @@ from hypothesis import HealthCheck, settings
 # How long an example takes says something of the machine, and nothing of the code.
 settings.register_profile("greenray", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("greenray")
+
+# A shell has what it starts in the background ignore Ctrl-C, and so would whatever tests start.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 SHOWN = "shown at the end"
 SLOW_LAYERS = (
