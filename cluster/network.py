@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager
@@ -37,6 +36,7 @@ from greenray.cluster.local_chain.process import (
     ChainProcess,
     ask_node,
 )
+from greenray.cluster.local_ports import HOST, free_ports, gateway_ports, is_free, port_in_use
 from greenray.cluster.lost_ends import begin_lost_ends_again
 from greenray.cluster.processes import ProcessRecord, children_started
 from greenray.cluster.roles import launch_names
@@ -53,7 +53,6 @@ from greenray.protocol.errors import (
     InvalidSetting,
     NetworkFailed,
     NoSpaceLeft,
-    PortInUse,
 )
 from greenray.seam.finder import Finder
 from greenray.storage.direct_io import store_errors
@@ -63,7 +62,6 @@ T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
-HOST = "127.0.0.1"
 _ALL_ADDRESSES = ("0.0.0.0", "::")
 _RESTART_PAUSE_S = 0.2
 _LONGEST_RESTART_PAUSE_S = 5.0
@@ -356,8 +354,8 @@ class LocalNetwork:
         chain = self._settings.chain
         if chain.endpoint is not None:
             return chain.endpoint, chain.keys
-        if chain.port != 0 and not _is_free(chain.port):
-            raise _port_in_use(chain.port, "chain.port")
+        if chain.port != 0 and not is_free(chain.port):
+            raise port_in_use(chain.port, "chain.port")
         if not self.state.genesis_file.exists():
             self._make_genesis()
         options = ChainOptions(
@@ -407,7 +405,7 @@ class LocalNetwork:
 
     def _make_genesis(self) -> None:
         """Keys, gateway ports and genesis of a new local network, written once."""
-        ports = _gateway_ports(self._settings.gateway.port, self._settings.sps)
+        ports = gateway_ports(self._settings.gateway.port, self._settings.sps)
         write_local_genesis(
             self.state.keys_file,
             self.state.genesis_file,
@@ -462,9 +460,9 @@ class LocalNetwork:
         someone else's chain, and when the settings leave the port open."""
         port = urlsplit(endpoint).port or 0
         must_be_this = self._settings.chain.endpoint is None and self._settings.gateway.port != 0
-        if must_be_this or (port and _is_free(port)):
+        if must_be_this or (port and is_free(port)):
             return port
-        return _free_ports(1)[0]
+        return free_ports(1)[0]
 
     async def _ready(
         self, config: NodeConfig, topology: Topology, bindings: tuple[Binding, ...]
@@ -620,42 +618,3 @@ def _default_user(ring: KeyRing) -> str:
     if local_keys.USER_KEY_NAME in ring.users:
         return local_keys.USER_KEY_NAME
     return next(iter(ring.users), "")
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def _free_ports(count: int) -> list[int]:
-    """Ports that are free now; all are held open together so that they differ."""
-    probes = [socket.socket() for _ in range(count)]
-    try:
-        for probe in probes:
-            probe.bind((HOST, 0))
-        return [probe.getsockname()[1] for probe in probes]
-    finally:
-        for probe in probes:
-            probe.close()
-
-
-def _gateway_ports(first: int, count: int) -> list[int]:
-    """Raises PortInUse."""
-    if first == 0:
-        return _free_ports(count)
-    ports = list(range(first, first + count))
-    taken = [port for port in ports if not _is_free(port)]
-    if taken:
-        raise _port_in_use(taken[0], "gateway.port")
-    return ports
-
-
-def _port_in_use(port: int, setting: str) -> PortInUse:
-    return PortInUse(
-        f"port {port} is in use", HOST, f"Free it, or set {setting} to another (0: any free one)"
-    )
