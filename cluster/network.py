@@ -448,10 +448,10 @@ class LocalNetwork:
         params = await chain.storage_params()
         check_providers(providers, params, config.hosted, config.chain_endpoint)
         on_chain = {provider.operator_address: provider for provider in providers}
+        gateway = self._settings.gateway
         bindings = []
         for address in config.hosted:
             port = self._port_of(on_chain[address].endpoint)
-            gateway = self._settings.gateway
             bindings.append(Binding(address, gateway.host, port, gateway.domain))
         return tuple(bindings)
 
