@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from mmap import PAGESIZE
 from typing import Any, TypeVar
 from weakref import WeakValueDictionary
@@ -31,6 +31,14 @@ from greenray.actors.receiver.column_intake import (
     piece_checksums,
     store_batch,
     store_whole,
+)
+from greenray.actors.receiver.open_group import (
+    OpenGroup,
+    check_batch,
+    check_same_batches,
+    is_of_another,
+    not_open,
+    where,
 )
 from greenray.actors.receiver.settings import ReceiverSettings
 from greenray.actors.traffic import Traffic
@@ -56,7 +64,6 @@ from greenray.protocol.objects import ObjectInfo, StorageParams
 from greenray.protocol.receiving import check_group, check_received, check_repaired_group
 from greenray.storage.ports import (
     ColumnKey,
-    ColumnWriter,
     Fence,
     GroupKey,
     GroupRow,
@@ -67,15 +74,6 @@ from greenray.storage.ports import (
 from greenray.timeline.stage_trace import ObjectStages, Stage, StageTrace, TracePart
 
 T = TypeVar("T")
-
-
-@dataclass(slots=True)
-class _OpenGroup:
-    """A group in memory. ``writer`` is None once the column is finished."""
-
-    row: GroupRow
-    layout: ColumnLayout
-    writer: ColumnWriter | None
 
 
 class Receiver:
@@ -112,7 +110,7 @@ class Receiver:
         self._dialect = dialect
         self._clock = clock
         self._pool = ThreadPoolExecutor(self._settings.threads, thread_name_prefix="receiver")
-        self._groups: dict[GroupKey, _OpenGroup] = {}
+        self._groups: dict[GroupKey, OpenGroup] = {}
         self._locks: WeakValueDictionary[GroupKey, asyncio.Lock] = WeakValueDictionary()
         self._running: set[asyncio.Task[Any]] = set()
         self._trace = StageTrace()
@@ -246,7 +244,7 @@ class Receiver:
         layout = PayloadLayout.of(object_info, order.params, order.batch_segments).pieces
         async with self._lock(key):
             group = self._groups.get(key)
-            if group is not None and _is_of_another(group.row, object_info):
+            if group is not None and is_of_another(group.row, object_info):
                 await self._forget(key)
                 group = None
             if group is None:
@@ -256,14 +254,14 @@ class Receiver:
                     key, object_info, order.params, order.batch_segments, 0, (), self._clock()
                 )
                 row = await self._jobs.open_group(fresh)
-                if _is_of_another(row, object_info):
+                if is_of_another(row, object_info):
                     await self._forget(key)
                     row = await self._jobs.open_group(fresh)
-                _check_same_batches(row, order)
+                check_same_batches(row, order)
                 group = await self._continue(store, row, layout)
                 await self._make_room()
                 self._groups[key] = group
-            _check_same_batches(group.row, order)
+            check_same_batches(group.row, order)
             return group.row.batches_acknowledged
 
     async def _open_row(self, store: PieceStore, row: GroupRow) -> None:
@@ -297,26 +295,26 @@ class Receiver:
             return False
         return await self._in_pool(store.exists, _column_key(key))
 
-    async def _continue(self, store: PieceStore, row: GroupRow, layout: ColumnLayout) -> _OpenGroup:
+    async def _continue(self, store: PieceStore, row: GroupRow, layout: ColumnLayout) -> OpenGroup:
         """The row's column, cut to what was acknowledged; a new one when those bytes are gone."""
         key, column = row.key, _column_key(row.key)
         if row.batches_acknowledged:
             size_bytes = layout.prefix_size_bytes(row.batches_acknowledged)
             try:
                 writer = await self._in_pool(store.resume, column, layout, size_bytes, key.fence)
-                return _OpenGroup(row, layout, writer)
+                return OpenGroup(row, layout, writer)
             except NoSuchPiece:
                 complete = row.batches_acknowledged == layout.batch_count
                 if complete and await self._in_pool(store.exists, column):
                     # Killed between finishing the column and recording it. Only bytes that match
                     # the chain's checksum are ever finished, so the column is this group's.
-                    return _OpenGroup(row, layout, None)
+                    return OpenGroup(row, layout, None)
             await self._jobs.drop_group(key)
             row = await self._jobs.open_group(
                 replace(row, batches_acknowledged=0, piece_checksums=())
             )
         writer = await self._in_pool(store.create, column, layout, key.fence)
-        return _OpenGroup(row, layout, writer)
+        return OpenGroup(row, layout, writer)
 
     async def _make_room(self) -> None:
         """Set the longest unused group aside when too many are open."""
@@ -340,9 +338,9 @@ class Receiver:
         async with self._lock(key):
             group = self._groups.pop(key, None)
             if group is None or group.writer is None:
-                raise _not_open(key)
+                raise not_open(key)
             self._groups[key] = group  # now the most recently used one
-            _check_batch(group, batch_index, column)
+            check_batch(group, batch_index, column)
             if batch_index < group.row.batches_acknowledged:
                 await self._check_same_bytes(group, batch_index, column)
                 return
@@ -361,20 +359,20 @@ class Receiver:
                 raise
             except StaleJob as error:
                 await self._set_aside(key)
-                raise _not_open(key) from error  # somebody else has written to the group
+                raise not_open(key) from error  # somebody else has written to the group
             except BaseException:
                 # The column may be ahead of its row; opening the group again cuts it back.
                 await self._set_aside(key)
                 raise
 
     async def _check_same_bytes(
-        self, group: _OpenGroup, batch_index: int, column: IncomingColumn
+        self, group: OpenGroup, batch_index: int, column: IncomingColumn
     ) -> None:
         pieces = group.layout.batch_range(batch_index)
         checksums = await piece_checksums(self._pool, group.layout, column)
         if checksums != group.row.piece_checksums[pieces.start : pieces.stop]:
             raise InvalidInput(
-                f"batch {batch_index} was acknowledged with other bytes", _where(group.row.key)
+                f"batch {batch_index} was acknowledged with other bytes", where(group.row.key)
             )
 
     # --- finishing -------------------------------------------------------------------------------
@@ -387,14 +385,14 @@ class Receiver:
                     key.sp_address, key.object_id, key.redundancy_index
                 )
                 if record is None:
-                    raise _not_open(key)
+                    raise not_open(key)
                 # Signed anew: the approval key may be another one by now.
                 return await self._vouch(key, record.piece_checksums, record.integrity_hash)
             digest = await self._checked_integrity_hash(group)
             with self._stages(key).during(Stage.SIGNED):
                 return await self._finish_and_sign(group, digest)
 
-    async def _finish_and_sign(self, group: _OpenGroup, digest: bytes) -> UnverifiedReceipt:
+    async def _finish_and_sign(self, group: OpenGroup, digest: bytes) -> UnverifiedReceipt:
         key = group.row.key
         if group.writer is not None:
             try:
@@ -429,13 +427,13 @@ class Receiver:
         await self._jobs.finish_group(key, record)
         return _receipt(record)
 
-    async def _checked_integrity_hash(self, group: _OpenGroup) -> bytes:
+    async def _checked_integrity_hash(self, group: OpenGroup) -> bytes:
         """The group's integrity hash if it is the chain's; else the group is forgotten."""
         key, row = group.row.key, group.row
         if row.batches_acknowledged < group.layout.batch_count:
             raise InvalidInput(
                 f"only {row.batches_acknowledged} of {group.layout.batch_count} batches are there",
-                _where(key),
+                where(key),
             )
         try:
             return check_received(
@@ -464,7 +462,7 @@ class Receiver:
             raise PayloadSizeMismatch(
                 f"the group has {layout.size_bytes} bytes in {layout.batch_count} batches, "
                 f"{column.size_bytes} came at once",
-                _where(key),
+                where(key),
             )
         async with self._lock(key):
             await self._set_aside(key)
@@ -593,43 +591,7 @@ def _column_key(key: GroupKey) -> ColumnKey:
     return ColumnKey(key.object_id, key.redundancy_index)
 
 
-def _where(key: GroupKey) -> str:
-    return f"object {key.object_id}, redundancy index {key.redundancy_index} at {key.sp_address}"
-
-
-def _not_open(key: GroupKey) -> GroupNotOpen:
-    return GroupNotOpen("the group is not open", _where(key), "Open it and go on from there")
-
-
 def _receipt(record: IntegrityRecord) -> UnverifiedReceipt:
     return UnverifiedReceipt(
         record.redundancy_index, record.sp_address, record.integrity_hash, record.signature
     )
-
-
-def _is_of_another(row: GroupRow, object_info: ObjectInfo) -> bool:
-    """Whether the chain has given the group's object id to another object since it was opened."""
-    return row.object_info.identity != object_info.identity
-
-
-def _check_same_batches(row: GroupRow, order: GroupOrder) -> None:
-    if (row.batch_segments, row.params) != (order.batch_segments, order.params):
-        raise InvalidInput(
-            f"the group was opened with {row.batch_segments} segments per batch, "
-            f"now {order.batch_segments}, or with other parameters",
-            _where(row.key),
-            "Abort it, or use a new fence",
-        )
-
-
-def _check_batch(group: _OpenGroup, batch_index: int, column: IncomingColumn) -> None:
-    key = group.row.key
-    expected = group.layout.batch_size_bytes(batch_index)
-    if column.size_bytes != expected:
-        raise PayloadSizeMismatch(
-            f"batch {batch_index} has {expected} bytes, {column.size_bytes} came", _where(key)
-        )
-    if batch_index > group.row.batches_acknowledged:
-        raise InvalidInput(
-            f"batch {batch_index} came before batch {group.row.batches_acknowledged}", _where(key)
-        )
