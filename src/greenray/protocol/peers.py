@@ -31,6 +31,9 @@ MAX_NODES_TAKEN = 100
 MAX_ADDRESSES = 4
 """Of one peer. A Go provider also tells the ports that others have dialled from."""
 
+_NO_SP = ""
+"""Peers of whom nobody knows what they stand for are a group, too."""
+
 _PUBLIC_KEY_PREFIX = bytes.fromhex("002508021221")
 """An identity multihash of 37 bytes: a protobuf of a secp256k1 key (type 2) of 33 bytes."""
 
@@ -370,12 +373,8 @@ class PeerBook:
 
     def _keep(self, peer: Peer) -> None:
         self._peers[peer.peer_id] = peer
-        for sp_address in peer.sps or {""}:
-            group = [
-                p for p in self if not p.is_bootstrap and (sp_address in p.sps or not sp_address)
-            ]
-            if not sp_address:
-                group = [p for p in group if not p.sps]
+        for sp_address in peer.sps or {_NO_SP}:
+            group = [p for p in self if not p.is_bootstrap and sp_address in (p.sps or {_NO_SP})]
             if len(group) > PEERS_PER_SP:
                 self._leave(max(group, key=lambda p: _badness(p, sp_address)), sp_address)
 
