@@ -323,12 +323,14 @@ class Lending:
 
     space: RayObjectSpace
     encoder: RayEncoder
-    told: list[WorkTime]
+    told: asyncio.Queue[WorkTime]
 
     @classmethod
     def create(cls) -> Lending:
         space = RayObjectSpace()
-        return cls(space, RayEncoder(get_codec().name, space.placing, ONE_LOAN_BYTES), [])
+        return cls(
+            space, RayEncoder(get_codec().name, space.placing, ONE_LOAN_BYTES), asyncio.Queue()
+        )
 
     async def encoded(self, seed: int) -> tuple[list[Any], list[bytes]]:
         """References to parity, and what it has to be."""
@@ -336,7 +338,7 @@ class Lending:
         data = [random.integers(0, 256, PARITY_BYTES, dtype=np.uint8) for _ in range(4)]
         refs = tuple([await self.space.put(column) for column in data])
         parity = await self.encoder.encode(
-            refs, 2, self.told.append, column_size_bytes=PARITY_BYTES
+            refs, 2, self.told.put_nowait, column_size_bytes=PARITY_BYTES
         )
         return list(parity), [column.tobytes() for column in get_codec().encode(data, 2)]
 
@@ -361,8 +363,9 @@ async def test_parity_is_read_from_memory_that_is_lent_and_used_again(
         read = await asyncio.gather(*(far_receiver.copy(ref) for ref in refs))
         assert read == [(True, column) for column in expected]
         del refs
+        await lending.told.get()
     assert len(blocks) == 1
-    assert len(lending.told) == 3
+    assert lending.told.empty()
 
 
 async def test_parity_for_which_no_memory_is_left_goes_through_the_object_store(
@@ -398,8 +401,7 @@ async def test_a_process_that_is_killed_while_it_may_encode_costs_nothing() -> N
     lending = Lending.create()
     refs, expected = await lending.encoded(1)
     await lending.space.get(refs[0])
-    await asyncio.sleep(0)
-    os.kill(lending.told[0].pid, signal.SIGKILL)
+    os.kill((await lending.told.get()).pid, signal.SIGKILL)
     for seed in range(2, 4):
         refs, expected = await lending.encoded(seed)
         assert [(await lending.space.get(ref)).tobytes() for ref in refs] == expected
