@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -30,7 +30,7 @@ from libp2p.stream_muxer.yamux.yamux import Yamux
 from multiaddr import Multiaddr
 
 from greenray.actors.p2p.stream_places import StreamPlaces
-from greenray.actors.p2p.streams import MAX_MESSAGE_BYTES, Incoming, StreamLimits
+from greenray.actors.p2p.streams import MAX_MESSAGE_BYTES, Incoming, Outgoing, StreamLimits
 from greenray.protocol.peers import TcpAddress, tcp_address
 
 _READ_BYTES = 16 * 1024
@@ -78,16 +78,9 @@ class Libp2pNode:
 
     # --- from other threads ----------------------------------------------------------------------
 
-    def send(
-        self,
-        peer_id: str,
-        addresses: Sequence[TcpAddress],
-        protocol: str,
-        message: bytes,
-        tell: Tell,
-    ) -> None:
+    def send(self, outgoing: Outgoing, tell: Tell) -> None:
         """``tell`` gets None when it is handed over, or why it is not."""
-        self._soon(self._start_sending, (peer_id, tuple(addresses), protocol, message, tell), tell)
+        self._soon(self._start_sending, (outgoing, tell), tell)
 
     def handled(self, ticket: int) -> None:
         self._soon(self._set_handled, (ticket,), None)
@@ -176,52 +169,36 @@ class Libp2pNode:
         self._is_ending = True
         self._nursery.cancel_scope.cancel()
 
-    def _start_sending(
-        self,
-        peer_id: str,
-        addresses: Sequence[TcpAddress],
-        protocol: str,
-        message: bytes,
-        tell: Tell,
-    ) -> None:
+    def _start_sending(self, outgoing: Outgoing, tell: Tell) -> None:
         if self._is_ending:
             tell(_ENDED)
         else:
-            self._nursery.start_soon(self._send, peer_id, addresses, protocol, message, tell)
+            self._nursery.start_soon(self._send, outgoing, tell)
 
-    async def _send(
-        self,
-        peer_id: str,
-        addresses: Sequence[TcpAddress],
-        protocol: str,
-        message: bytes,
-        tell: Tell,
-    ) -> None:
+    async def _send(self, outgoing: Outgoing, tell: Tell) -> None:
         fault: str | None = _ENDED
         try:
             with trio.move_on_after(self._limits.send_timeout_s) as scope:
-                fault = await self._try_to_send(peer_id, addresses, protocol, message)
+                fault = await self._try_to_send(outgoing)
             if scope.cancelled_caught:
                 fault = f"no connection, or nothing taken, within {self._limits.send_timeout_s} s"
                 # A frame may have been cut: what follows it would be read as the rest of it.
-                await self._hang_up(peer_id)
+                await self._hang_up(outgoing.peer_id)
         finally:
             tell(fault)
 
-    async def _try_to_send(
-        self, peer_id: str, addresses: Sequence[TcpAddress], protocol: str, message: bytes
-    ) -> str | None:
+    async def _try_to_send(self, outgoing: Outgoing) -> str | None:
         try:
-            peer = ID.from_base58(peer_id)
+            peer = ID.from_base58(outgoing.peer_id)
             if not self._host.get_network().get_connections(peer):
-                if not addresses:
+                if not outgoing.addresses:
                     return "it is not connected, and no address of it is known"
                 # What it, or others, have said of its addresses is not dialled.
                 self._host.get_peerstore().clear_addrs(peer)
-                multiaddrs = [Multiaddr(address.multiaddr) for address in addresses]
+                multiaddrs = [Multiaddr(address.multiaddr) for address in outgoing.addresses]
                 await self._host.connect(PeerInfo(peer, multiaddrs))
-            stream = await self._host.new_stream(peer, [protocol])
-            await stream.write(message)
+            stream = await self._host.new_stream(peer, [outgoing.protocol])
+            await stream.write(outgoing.message)
             await stream.close()
         except Exception as error:
             return f"{type(error).__name__}: {error}"[:300]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from greenray.actors.p2p.node_key import peer_id_of_key
-from greenray.actors.p2p.streams import Incoming, PeerHandler, StreamLimits
+from greenray.actors.p2p.streams import Incoming, Outgoing, PeerHandler, StreamLimits
 from greenray.protocol.errors import PeerNetworkUnavailable, PeerUnreachable, PortInUse
 from greenray.protocol.peers import TcpAddress
 
@@ -100,19 +100,13 @@ class Libp2pStreams:
             raise PeerUnreachable("the P2P node has not started", peer_id)
         turns = self._turns.setdefault(peer_id, asyncio.Semaphore(self._limits.sends_to_one_peer))
         async with turns:
-            fault = await self._sent(self._node, peer_id, addresses, protocol, message)
+            outgoing = Outgoing(peer_id, await _resolved(addresses), protocol, message)
+            fault = await self._sent(self._node, outgoing)
         if fault is not None:
             where = f"{peer_id} at {', '.join(map(str, addresses)) or 'no known address'}"
             raise PeerUnreachable(fault, where)
 
-    async def _sent(
-        self,
-        node: Libp2pNode,
-        peer_id: str,
-        addresses: Sequence[TcpAddress],
-        protocol: str,
-        message: bytes,
-    ) -> str | None:
+    async def _sent(self, node: Libp2pNode, outgoing: Outgoing) -> str | None:
         """None, or why it is not handed over."""
         loop = asyncio.get_running_loop()
         sent: asyncio.Future[str | None] = loop.create_future()
@@ -125,7 +119,7 @@ class Libp2pStreams:
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(is_sent, fault)
 
-        node.send(peer_id, await _resolved(addresses), protocol, message, tell)
+        node.send(outgoing, tell)
         return await sent
 
     async def stop(self) -> None:
@@ -161,7 +155,7 @@ def _check_free(listen: TcpAddress) -> None:
             ) from error
 
 
-async def _resolved(addresses: Sequence[TcpAddress]) -> list[TcpAddress]:
+async def _resolved(addresses: Sequence[TcpAddress]) -> tuple[TcpAddress, ...]:
     """Host names as IPv4 addresses, all of them; a name that is not found is left out."""
     found: list[TcpAddress] = []
     for address in addresses:
@@ -172,4 +166,4 @@ async def _resolved(addresses: Sequence[TcpAddress]) -> list[TcpAddress]:
         except OSError:
             continue
         found += [TcpAddress(str(info[4][0]), address.port) for info in infos]
-    return found
+    return tuple(found)

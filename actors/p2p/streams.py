@@ -40,6 +40,16 @@ class Incoming:
 
 
 @dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One message to be sent. ``addresses``: where the peer is dialled if it is not connected."""
+
+    peer_id: str
+    addresses: tuple[TcpAddress, ...]
+    protocol: str
+    message: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class StreamLimits:
     """Of one node."""
 
