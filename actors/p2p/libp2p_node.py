@@ -9,7 +9,8 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable
+import socket
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -191,11 +192,12 @@ class Libp2pNode:
         try:
             peer = ID.from_base58(outgoing.peer_id)
             if not self._host.get_network().get_connections(peer):
-                if not outgoing.addresses:
+                addresses = await _resolved(outgoing.addresses)
+                if not addresses:
                     return "it is not connected, and no address of it is known"
                 # What it, or others, have said of its addresses is not dialled.
                 self._host.get_peerstore().clear_addrs(peer)
-                multiaddrs = [Multiaddr(address.multiaddr) for address in outgoing.addresses]
+                multiaddrs = [Multiaddr(address.multiaddr) for address in addresses]
                 await self._host.connect(PeerInfo(peer, multiaddrs))
             stream = await self._host.new_stream(peer, [outgoing.protocol])
             await stream.write(outgoing.message)
@@ -303,6 +305,20 @@ class Libp2pNode:
                 is_self = peer == self._host.get_id()
                 if not is_self and not network.get_connections(peer):
                     store.clear_peerdata(peer)
+
+
+async def _resolved(addresses: Sequence[TcpAddress]) -> list[TcpAddress]:
+    """Host names as IPv4 addresses, all of them; a name that is not found is left out."""
+    found: list[TcpAddress] = []
+    for address in addresses:
+        try:
+            infos = await trio.socket.getaddrinfo(
+                address.host, address.port, family=socket.AF_INET, type=socket.SOCK_STREAM
+            )
+        except OSError:
+            continue
+        found += [TcpAddress(str(info[4][0]), address.port) for info in infos]
+    return found
 
 
 async def _connect_to_nobody() -> None:

@@ -100,7 +100,7 @@ class Libp2pStreams:
             raise PeerUnreachable("the P2P node has not started", peer_id)
         turns = self._turns.setdefault(peer_id, asyncio.Semaphore(self._limits.sends_to_one_peer))
         async with turns:
-            outgoing = Outgoing(peer_id, await _resolved(addresses), protocol, message)
+            outgoing = Outgoing(peer_id, tuple(addresses), protocol, message)
             fault = await self._sent(self._node, outgoing)
         if fault is not None:
             where = f"{peer_id} at {', '.join(map(str, addresses)) or 'no known address'}"
@@ -153,17 +153,3 @@ def _check_free(listen: TcpAddress) -> None:
             raise PortInUse(
                 f"cannot listen there: {error.strerror}", str(listen), "Choose another port"
             ) from error
-
-
-async def _resolved(addresses: Sequence[TcpAddress]) -> tuple[TcpAddress, ...]:
-    """Host names as IPv4 addresses, all of them; a name that is not found is left out."""
-    found: list[TcpAddress] = []
-    for address in addresses:
-        try:
-            infos = await asyncio.get_running_loop().getaddrinfo(
-                address.host, address.port, family=socket.AF_INET, type=socket.SOCK_STREAM
-            )
-        except OSError:
-            continue
-        found += [TcpAddress(str(info[4][0]), address.port) for info in infos]
-    return tuple(found)

@@ -101,7 +101,7 @@ class PeerStreams(Protocol):
     async def send(
         self, peer_id: str, addresses: Sequence[TcpAddress], protocol: str, message: bytes
     ) -> None:
-        """On a stream of its own, over a connection that is there or is dialled; a name in
+        """On a stream of its own, over a connection that is there or is dialled; then a name in
         ``addresses`` is resolved. Returns when the bytes are handed over, for nothing is
         acknowledged. Raises PeerUnreachable."""
 

@@ -246,6 +246,16 @@ async def test_a_slow_reader_costs_its_own_messages_only() -> None:
                 await to_dead
 
 
+async def test_a_peer_is_dialled_by_its_name_which_nobody_needs_afterwards() -> None:
+    async with listening() as (node, listener, at), listening(HONEST) as (own, _, _):
+        await own.send(node.peer_id, [TcpAddress("localhost", at.port)], PING_PROTOCOL, b"1")
+        no_name = TcpAddress("x" * 64, at.port)
+        await own.send(node.peer_id, [no_name], PING_PROTOCOL, b"2")
+        await until(lambda: len(listener.came) == 2)
+        with pytest.raises(PeerUnreachable):
+            await own.send(peer_id_of_key(HOSTILE), [no_name], PING_PROTOCOL, b"x")
+
+
 async def test_an_address_where_somebody_else_listens_is_refused() -> None:
     """Whose key is another than the one that was meant."""
     async with listening() as (_, listener, at), listening(HONEST) as (own, _, _):
