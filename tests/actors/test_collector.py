@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from tests.support.collector_world import (
     SPARE,
     CollectorWorld,
 )
+from tests.support.waiting import eventually
 
 
 @pytest.fixture
@@ -33,14 +34,6 @@ async def world() -> AsyncIterator[CollectorWorld]:
     await world.collect()  # it knows the chain
     yield world
     await world.journal.close()
-
-
-async def eventually(reached: Callable[[], bool]) -> None:
-    """The test's own timeout ends a wait in vain."""
-    while True:
-        if reached():
-            return
-        await asyncio.sleep(0.005)
 
 
 async def stored_object(world: CollectorWorld) -> int:

@@ -26,9 +26,9 @@ from tests.support.peer_clusters import (
     knows,
     libp2p_streams,
     network_of,
-    until,
 )
 from tests.support.sps import KeySigner
+from tests.support.waiting import eventually
 
 World = tuple[PeerTransport, ObjectInfo]
 
@@ -55,9 +55,9 @@ async def two_clusters(make_streams: MakeStreams) -> AsyncIterator[World]:
         cluster("b", ASKED, chain, make_streams) as b,
         cluster("a", [PRIMARY], chain, make_streams, [b.known_address]) as a,
     ):
-        await until(lambda: knows(b, [PRIMARY]))
+        await eventually(lambda: knows(b, [PRIMARY]))
         await b.network.ping_all()
-        await until(lambda: knows(a, ASKED))
+        await eventually(lambda: knows(a, ASKED))
         yield LoopbackTransport(a.p2p, a.network), info
 
 

@@ -46,9 +46,9 @@ from tests.support.peer_clusters import (
     knows,
     ping_of,
     pong_of,
-    until,
 )
 from tests.support.sps import test_key
+from tests.support.waiting import eventually
 
 SECONDARIES, VICTIM = SPS[1:7], SPS[1]
 
@@ -104,9 +104,9 @@ async def world() -> AsyncIterator[World]:
         cluster("b", SECONDARIES, chain, streams) as b,
         cluster("a", [PRIMARY], chain, streams, [b.known_address]) as a,
     ):
-        await until(lambda: knows(b, [PRIMARY]))
+        await eventually(lambda: knows(b, [PRIMARY]))
         await b.network.ping_all()
-        await until(lambda: knows(a, SECONDARIES))
+        await eventually(lambda: knows(a, SECONDARIES))
         yield World(hub, a, b, info)
 
 
@@ -121,7 +121,7 @@ async def test_garbage_is_named_by_its_protocol(world: World, protocol: str) -> 
     stranger = await world.stranger()
     for message in (b"\xff\xff\xff", b"", b"\x00", ping_of(VICTIM)[:20]):
         await stranger.send(world.a, protocol, message)
-        await until(lambda: fault_of(world.a, stranger))
+        await eventually(lambda: fault_of(world.a, stranger))
     assert fault_of(world.a, stranger).startswith(protocol)
     assert await world.approvals() == 6
 
@@ -129,21 +129,21 @@ async def test_garbage_is_named_by_its_protocol(world: World, protocol: str) -> 
 async def test_nobody_stands_for_an_sp_that_has_not_signed(world: World) -> None:
     stranger = await world.stranger()
     await stranger.send(world.a, PING_PROTOCOL, ping_of(VICTIM, key=SPS[8].operator))
-    await until(lambda: "has not signed" in fault_of(world.a, stranger))
+    await eventually(lambda: "has not signed" in fault_of(world.a, stranger))
     assert world.a.network.book.find(stranger.streams.peer_id) is None
 
 
 async def test_nobody_else_stands_for_an_sp_hosted_here(world: World) -> None:
     stranger = await world.stranger()
     await stranger.send(world.a, PING_PROTOCOL, ping_of(PRIMARY))
-    await until(lambda: "hosted here" in fault_of(world.a, stranger))
+    await eventually(lambda: "hosted here" in fault_of(world.a, stranger))
     assert world.a.network.book.find(stranger.streams.peer_id) is None
 
 
 async def test_an_sp_that_the_chain_does_not_have_has_no_group(world: World) -> None:
     stranger = await world.stranger()
     await stranger.send(world.a, PING_PROTOCOL, ping_of(SPS[8]))
-    await until(lambda: stranger.came)
+    await eventually(lambda: stranger.came)
     assert not world.a.network.book.standing_for(SPS[8].address)
     assert not world.a.network.is_known(stranger.streams.peer_id)
 
@@ -153,7 +153,7 @@ async def test_a_flood_of_pings_is_answered_for_a_while_only(world: World) -> No
     most = int(RATES[PING_PROTOCOL].burst)
     for _ in range(10 * most):
         await stranger.send(world.a, PING_PROTOCOL, ping_of(VICTIM))
-    await until(lambda: "too many" in fault_of(world.a, stranger))
+    await eventually(lambda: "too many" in fault_of(world.a, stranger))
     assert await world.approvals() == 6
     assert len(stranger.came) <= most + 2  # a request for the SP that it claims
 
@@ -163,7 +163,7 @@ async def test_many_strangers_that_flood_are_one(world: World) -> None:
     strangers = [await world.stranger(f"s-{n}") for n in range(2 * most)]
     for stranger in strangers:
         await stranger.send(world.a, PING_PROTOCOL, ping_of(SPS[8]))
-    await until(lambda: any("too many" in fault_of(world.a, s) for s in strangers))
+    await eventually(lambda: any("too many" in fault_of(world.a, s) for s in strangers))
     assert sum(len(s.came) for s in strangers) <= most
     assert await world.approvals() == 6
 
@@ -172,19 +172,19 @@ async def test_a_pong_that_nobody_asked_for_is_not_read(world: World) -> None:
     stranger = await world.stranger()
     node = PongNode(stranger.streams.peer_id, ("/ip4/127.0.0.1/tcp/1",))
     await stranger.send(world.a, PONG_PROTOCOL, pong_of(VICTIM, [node]))
-    await until(lambda: "nobody asked for" in fault_of(world.a, stranger))
+    await eventually(lambda: "nobody asked for" in fault_of(world.a, stranger))
 
 
 async def test_a_pong_of_ten_thousand_nodes_leaves_a_bounded_book(world: World) -> None:
     stranger = await world.stranger()
     await stranger.send(world.a, PING_PROTOCOL, ping_of(VICTIM))
-    await until(lambda: world.a.network.book.find(stranger.streams.peer_id))
+    await eventually(lambda: world.a.network.book.find(stranger.streams.peer_id))
     await world.a.network.ping_all()
     template = HubStreams(world.hub, test_key("x")).peer_id
     nodes = [PongNode(template, ("/ip4/127.0.0.1/tcp/1",))] * 5000
     nodes += [PongNode(world.a.streams.peer_id, (world.a.address.multiaddr,))] * 5000
     await stranger.send(world.a, PONG_PROTOCOL, pong_of(VICTIM, nodes))
-    await until(lambda: world.a.network.book.find(template))
+    await eventually(lambda: world.a.network.book.find(template))
     assert len(world.a.network.book) <= 1 + 2 * PEERS_PER_SP
     assert world.a.network.book.find(world.a.streams.peer_id) is None
     assert await world.approvals() == 6
@@ -195,7 +195,7 @@ async def test_a_replayed_ping_costs_an_sp_nothing(world: World) -> None:
     strangers = [await world.stranger(f"s-{n}") for n in range(PEERS_PER_SP)]
     for stranger in strangers:
         await stranger.send(world.a, PING_PROTOCOL, ping_of(VICTIM))
-        await until(lambda s=stranger: s.came)  # type: ignore[misc]
+        await eventually(lambda s=stranger: s.came)  # type: ignore[misc]
         old = approval_of(VICTIM, world.info, expired_time=int(NOW) - 1)
         await stranger.send(world.a, RESPONSE_PROTOCOL, old)
     assert await world.approvals() == 6
@@ -223,7 +223,7 @@ async def test_an_answer_in_anothers_name_does_not_come_before_the_true_one(worl
         ),
     ):
         await stranger.send(world.a, RESPONSE_PROTOCOL, bad)
-    await until(lambda: fault_of(world.a, stranger))
+    await eventually(lambda: fault_of(world.a, stranger))
     assert not asked.done()
     true_answer.set()
     assert await asked == 6
@@ -249,7 +249,7 @@ async def test_a_request_in_anothers_name_is_not_answered(world: World) -> None:
     forged = sign_bytes(SPS[8].operator, request_sign_bytes(request))
     message = encode_request(replace(request, signature=forged))
     await stranger.send(world.b, REQUEST_PROTOCOL, message)
-    await until(lambda: "nobody signed" in fault_of(world.b, stranger))
+    await eventually(lambda: "nobody signed" in fault_of(world.b, stranger))
     assert stranger.came == []
 
 
@@ -259,7 +259,7 @@ async def test_a_clusters_own_request_that_comes_back_is_not_answered(world: Wor
     signature = sign_bytes(VICTIM.operator, request_sign_bytes(request))
     message = encode_request(replace(request, signature=signature))
     await stranger.send(world.b, REQUEST_PROTOCOL, message)
-    await until(lambda: "hosted here" in fault_of(world.b, stranger))
+    await eventually(lambda: "hosted here" in fault_of(world.b, stranger))
     assert stranger.came == []
 
 

@@ -20,8 +20,9 @@ from greenray.actors.p2p.node_key import peer_id_of_key
 from greenray.actors.p2p.streams import MAX_MESSAGE_BYTES, Incoming, StreamLimits
 from greenray.protocol.errors import PeerUnreachable, PortInUse
 from greenray.protocol.peers import PING_PROTOCOL, REQUEST_PROTOCOL, TcpAddress
-from tests.support.peer_clusters import LOCALHOST, until
+from tests.support.peer_clusters import LOCALHOST
 from tests.support.sps import test_key
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.skipif(
     importlib.util.find_spec("libp2p") is None, reason="libp2p is not installed (greenray[p2p])"
@@ -117,7 +118,7 @@ async def is_reached(node: Libp2pStreams, listener: Listener, at: TcpAddress) ->
     before = len(listener.came)
     async with listening(HONEST) as (honest, _, _):
         await honest.send(node.peer_id, [at], PING_PROTOCOL, b"hello")
-        await until(lambda: len(listener.came) > before)
+        await eventually(lambda: len(listener.came) > before)
     return listener.came[-1].message == b"hello"
 
 
@@ -130,7 +131,9 @@ async def test_a_message_of_a_hundred_megabytes_is_refused_after_its_bound() -> 
     async with listening() as (node, listener, at):
         before = psutil.Process().memory_info().rss
         await attack(node, at, floods)
-        await until(lambda: listener.has_fault(f"more than {MAX_MESSAGE_BYTES[REQUEST_PROTOCOL]}"))
+        await eventually(
+            lambda: listener.has_fault(f"more than {MAX_MESSAGE_BYTES[REQUEST_PROTOCOL]}")
+        )
         assert psutil.Process().memory_info().rss - before < 50 * MIB
         assert listener.came == []
         assert await is_reached(node, listener, at)
@@ -162,7 +165,7 @@ async def test_half_a_message_is_named_and_not_handled() -> None:
 
     async with listening() as (node, listener, at):
         await attack(node, at, cuts)
-        await until(lambda: listener.has_fault("cut off"))
+        await eventually(lambda: listener.has_fault("cut off"))
         assert listener.came == []
 
 
@@ -176,7 +179,7 @@ async def test_a_message_that_does_not_end_gives_its_place_back() -> None:
 
     async with listening(limits=limits) as (node, listener, at):
         await attack(node, at, dawdles)
-        await until(lambda: listener.has_fault("does not end in time"))
+        await eventually(lambda: listener.has_fault("does not end in time"))
         assert await is_reached(node, listener, at)
 
 
@@ -190,7 +193,7 @@ async def test_a_stranger_has_few_streams_at_a_time_and_leaves_the_others_theirs
     async with listening() as (node, listener, at):
         listener.known.add(peer_id_of_key(HONEST))
         await attack(node, at, opens)
-        await until(lambda: listener.has_fault("too many streams"))
+        await eventually(lambda: listener.has_fault("too many streams"))
         assert await is_reached(node, listener, at)
 
 
@@ -241,7 +244,7 @@ async def test_a_slow_reader_costs_its_own_messages_only() -> None:
                 own.send(peer_id_of_key(HOSTILE), [dead], PING_PROTOCOL, b"x")
             )
             await own.send(node.peer_id, [at], PING_PROTOCOL, b"hello")
-            await until(lambda: listener.came)
+            await eventually(lambda: listener.came)
             with pytest.raises(PeerUnreachable, match=str(dead)):
                 await to_dead
 
@@ -251,7 +254,7 @@ async def test_a_peer_is_dialled_by_its_name_which_nobody_needs_afterwards() -> 
         await own.send(node.peer_id, [TcpAddress("localhost", at.port)], PING_PROTOCOL, b"1")
         no_name = TcpAddress("x" * 64, at.port)
         await own.send(node.peer_id, [no_name], PING_PROTOCOL, b"2")
-        await until(lambda: len(listener.came) == 2)
+        await eventually(lambda: len(listener.came) == 2)
         with pytest.raises(PeerUnreachable):
             await own.send(peer_id_of_key(HOSTILE), [no_name], PING_PROTOCOL, b"x")
 

@@ -16,6 +16,7 @@ from greenray.listening.limits import ListenLimits
 from greenray.listening.listener import HttpListener, bound_sockets
 from greenray.listening.server import BoundedServer, read_ahead
 from tests.support.raw_client import connected, exchange, parsed
+from tests.support.waiting import eventually
 
 KIB = 1024
 LIMITS = ListenLimits(100, 100, keepalive_timeout_s=60.0)
@@ -28,13 +29,6 @@ BODIES = {
     ),
 }
 Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    while True:
-        if holds():
-            return
-        await asyncio.sleep(0.001)
 
 
 def reads(request: web.BaseRequest) -> bool:
@@ -63,7 +57,7 @@ async def test_a_body_that_nobody_reads_yet_holds_a_small_part_of_it(kind: str) 
 
     async def answer(request: web.BaseRequest) -> web.StreamResponse:
         nonlocal held_bytes
-        await until(lambda: not reads(request))
+        await eventually(lambda: not reads(request))
         held_bytes = request.content.total_bytes
         read_ahead(request, 256 * KIB)
         read_bytes = 0
@@ -87,8 +81,8 @@ async def test_answers_that_nobody_takes_do_not_keep_a_connection() -> None:
     async with listening(answer, limits) as (port, connections):
         with socket.create_connection(("127.0.0.1", port)) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: h\r\n\r\n" * 3)
-            await until(lambda: connections.open_connections == 1)
-            await until(lambda: connections.open_connections == 0)  # it never was, before
+            await eventually(lambda: connections.open_connections == 1)
+            await eventually(lambda: connections.open_connections == 0)  # it never was, before
 
 
 async def test_an_answer_that_is_taken_slowly_comes_whole() -> None:

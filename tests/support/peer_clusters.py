@@ -166,12 +166,6 @@ async def cluster(
         await network.stop()
 
 
-async def until(ask: Callable[[], object]) -> None:
-    """The test's own time-out ends a wait in vain."""
-    while not ask():  # noqa: ASYNC110  # what is waited for has no event
-        await asyncio.sleep(0.01)
-
-
 def knows(cluster: Cluster, sps: Sequence[SpKeys]) -> bool:
     return all(cluster.network.book.standing_for(sp.address) for sp in sps)
 
