@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import resource
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from types import TracebackType
+from typing import Self
 
 import psutil
 
@@ -77,18 +80,53 @@ class ProcessTrees:
         return list(found.values())
 
 
-class PeakMemory:
-    """Samples the memory of process trees in a thread while it is entered.
+def ended_children_cpu_s() -> float:
+    """User and system time of all children of this process that were waited for, and of theirs."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+class Watch(ABC):
+    """Looks when it is entered, then in a thread every ``interval_s``, and when it is left."""
+
+    def __init__(self, name: str, interval_s: float) -> None:
+        self._interval_s = interval_s
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    @abstractmethod
+    def _look(self) -> None: ...
+
+    def __enter__(self) -> Self:
+        self._look()
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._ended.set()
+        self._thread.join()
+        self._look()
+
+    def _run(self) -> None:
+        while not self._ended.wait(self._interval_s):
+            self._look()
+
+
+class PeakMemory(Watch):
+    """Samples the memory of process trees while it is entered.
 
     A sample of a network takes about 40 ms of one core, so that ``interval_s`` decides how much
     the sampling itself disturbs.
     """
 
     def __init__(self, trees: ProcessTrees, interval_s: float) -> None:
+        super().__init__("peak-memory", interval_s)
         self._trees = trees
-        self._interval_s = interval_s
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="peak-memory", daemon=True)
         self._samples: list[tuple[float, int]] = []
 
     @property
@@ -104,25 +142,6 @@ class PeakMemory:
         first, last = max(before, default=start), min(after, default=end)
         return max(size_bytes for at, size_bytes in self._samples if first <= at <= last)
 
-    def __enter__(self) -> PeakMemory:
-        self._sample()
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._sample()
-
-    def _run(self) -> None:
-        while not self._ended.wait(self._interval_s):
-            self._sample()
-
-    def _sample(self) -> None:
+    def _look(self) -> None:
         self._samples.append((time.time(), self._trees.memory_bytes()))
         self._trees.cpu_s()

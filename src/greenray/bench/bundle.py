@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from greenray.bench.accounting import PeakMemory, ProcessTrees
+from greenray.bench.accounting import PeakMemory, ProcessTrees, ended_children_cpu_s
 from greenray.bench.machine_watch import watched
 from greenray.bench.records import BenchResult, Case, Row
 from greenray.bench.runner import OnStep, result_of
@@ -146,9 +145,9 @@ def _cost(site: Site, files: Path, trees: ProcessTrees) -> BundleCost:
     [object_name] = site.network.new_names(1)
     name = f"{BUCKET}/{object_name}"
     servers_before_s = trees.cpu_s()
-    client_before_s = _children_cpu_s()
+    client_before_s = ended_children_cpu_s()
     put, put_s = _command(site, "put", "--bundle", files, name, "--spool", site.root)
-    client_cpu_s = _children_cpu_s() - client_before_s
+    client_cpu_s = ended_children_cpu_s() - client_before_s
     servers_cpu_s = trees.cpu_s() - servers_before_s
     out = site.root / f"bundle-{object_name}"
     _, get_all_s = _command(site, "get", f"{name}//", out)
@@ -173,12 +172,6 @@ def _command(site: Site, *arguments: object) -> tuple[dict[str, Any], float]:
         error = document["error"]
         raise error_for_reason(error["reason"], error["message"], str(arguments[0]))
     return document, seconds
-
-
-def _children_cpu_s() -> float:
-    """Of processes that have ended."""
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
 
 
 def _floor_s(files: Path, target: Path) -> float:

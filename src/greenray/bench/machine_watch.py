@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import os
-import resource
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
-from types import TracebackType
 from typing import Any, ParamSpec
 
 import psutil
 
-from greenray.bench.accounting import ProcessTrees
+from greenray.bench.accounting import ProcessTrees, Watch, ended_children_cpu_s
 from greenray.bench.records import BenchResult
 
 P = ParamSpec("P")
@@ -48,65 +45,43 @@ def disturbance(first: CpuSeconds, last: CpuSeconds) -> dict[str, float]:
     }
 
 
-class MachineWatch:
-    """Looks now and then while it is entered."""
+class MachineWatch(Watch):
+    """Sees what was busy while it is entered."""
 
     def __init__(self) -> None:
+        super().__init__("machine-watch", _INTERVAL_S)
         self._cores = sorted(os.sched_getaffinity(0))
         self._trees = ProcessTrees([os.getpid()])
-        self._reaped_before_s = _reaped_s()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="machine-watch", daemon=True)
-        self._first = self._last = self._look()
-
-    def __enter__(self) -> MachineWatch:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._ended.set()
-        self._thread.join()
-        self._last = self._look()
+        self._ended_before_s = ended_children_cpu_s()
+        self._looks: list[CpuSeconds] = []
 
     @property
     def ours_s(self) -> float:
-        """CPU time of this process and of all below it, at the last look that counts."""
-        return self._last.ours
+        """CPU time of this process and of all below it, at the last look."""
+        return self._looks[-1].ours
 
     def seen(self) -> dict[str, float]:
         """For an environment."""
+        first, last = self._looks[0], self._looks[-1]
         return {
-            "run_s": self._last.at_s - self._first.at_s,
+            "run_s": last.at_s - first.at_s,
             "load_average_after": os.getloadavg()[0],
-            **disturbance(self._first, self._last),
+            **disturbance(first, last),
         }
 
-    def _run(self) -> None:
-        while not self._ended.wait(_INTERVAL_S):
-            self._look()
-
-    def _look(self) -> CpuSeconds:
+    def _look(self) -> None:
         of_all = psutil.cpu_times(percpu=True)
         times = [of_all[core] for core in self._cores if core < len(of_all)]
         running_s, ended_s = self._trees.cpu_s_of_running_and_ended()
         # Of children that were waited for, all is known; of what else has ended, until a look.
-        ended_s = max(ended_s, _reaped_s() - self._reaped_before_s)
-        return CpuSeconds(
+        ended_s = max(ended_s, ended_children_cpu_s() - self._ended_before_s)
+        look = CpuSeconds(
             time.monotonic(),
             sum(t.user + t.nice + t.system + t.irq + t.softirq for t in times),
             sum(t.steal for t in times),
             running_s + ended_s,
         )
-
-
-def _reaped_s() -> float:
-    used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return used.ru_utime + used.ru_stime
+        self._looks.append(look)
 
 
 def watched(run: Callable[P, BenchResult]) -> Callable[P, BenchResult]:
