@@ -8,10 +8,10 @@ named as left out.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
-from greenray.bench.records import CPU_METRIC, EVERYTHING
+from greenray.bench.records import CPU_METRIC, EVERYTHING, Case, Row
 from greenray.bench.table import case_parts, shared_parts, size_part
 
 RowJson = Mapping[str, Any]
@@ -335,20 +335,8 @@ def _derived(plan: _Plan, rows: Sequence[RowJson]) -> list[RowJson]:
 
 def ratio_row(row: RowJson, metric: str, values: Sequence[float]) -> RowJson:
     """Of the case of ``row``; of ratios more is better."""
-    ordered = sorted(values)
-    middle = len(ordered) // 2
-    median = ordered[middle] if len(ordered) % 2 else (ordered[middle - 1] + ordered[middle]) / 2
-    return {
-        **row,
-        "metric": metric,
-        "unit": _RATIO,
-        "higher_is_better": True,
-        "repeats": len(ordered),
-        "values": list(values),
-        "median": median,
-        "minimum": ordered[0],
-        "maximum": ordered[-1],
-    }
+    case = Case(**{part.name: row[part.name] for part in fields(Case)})
+    return {**row, **Row(case, metric, _RATIO, tuple(values)).to_json()}
 
 
 def _left_out(rows: Sequence[RowJson], drawn: Collection[tuple[str, str]]) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from matplotlib.ticker import StrMethodFormatter
 
 from greenray.bench.ec_plot import draw_ec
 from greenray.bench.panels import Group, Measure, PanelLine, panels_of
+from greenray.bench.table import shown_unit
 from greenray.bench.trust import busy_mark
 from greenray.display.plot_parts import (
     COLOURS,
@@ -46,7 +47,6 @@ _LEAST_WIDTH_INCHES = 8.5
 _LABEL_INCHES = 0.075
 """Of a character."""
 _ROOM_FOR_NUMBERS = 1.25
-_BYTES_PER_MB = 1e6
 
 
 def draw(document: Mapping[str, Any], directory: Path, mark: str = "") -> Path:
@@ -148,9 +148,9 @@ def _panel(axis: Axes, measure: Measure, lines: Sequence[PanelLine], position: i
 
 
 def _bar(axis: Axes, measure: Measure, place: int, row: Mapping[str, Any]) -> None:
-    scale = _scale(measure)
-    median, low, high = (row[name] * scale for name in ("median", "minimum", "maximum"))
-    repeats = [value * scale for value in row["values"]]
+    scale, _ = shown_unit(measure.unit)
+    median, low, high = (row[name] / scale for name in ("median", "minimum", "maximum"))
+    repeats = [value / scale for value in row["values"]]
     style = bar_style(who_of(row))
     if measure.logarithmic:
         axis.plot([median], [place], "D", color=style["facecolor"], markersize=8)
@@ -188,16 +188,12 @@ def _reference(axis: Axes, measure: Measure) -> None:
 
 def _limit(axis: Axes, measure: Measure, rows: Sequence[Mapping[str, Any]]) -> None:
     """From zero, where it is not logarithmic, and with room for the numbers at the bars."""
-    scale = _scale(measure)
-    largest = max(row["maximum"] for row in rows) * scale
+    scale, _ = shown_unit(measure.unit)
+    largest = max(row["maximum"] for row in rows) / scale
     if measure.reference is not None:
         largest = max(largest, measure.reference[0])
     if measure.logarithmic:
-        smallest = min(row["minimum"] for row in rows) * scale
+        smallest = min(row["minimum"] for row in rows) / scale
         axis.set_xlim(smallest / 1.6, largest * 4)
     elif largest > 0:
         axis.set_xlim(0, largest * _ROOM_FOR_NUMBERS)
-
-
-def _scale(measure: Measure) -> float:
-    return 1 / _BYTES_PER_MB if measure.unit == "bytes" else 1.0
