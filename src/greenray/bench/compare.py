@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 from enum import Enum
 from typing import Any
 
 from greenray.bench.records import Case
 from greenray.bench.table import case_text
-from greenray.bench.trust import PASSING, differing_fields, warnings_between
+from greenray.bench.trust import PASSING, Pairs, differing_fields, warnings_between
 
 MIN_CHANGE = 0.05
 MIN_REPEATS = 3
@@ -80,11 +80,13 @@ def compare(before: Iterable[Mapping[str, Any]], after: Iterable[Mapping[str, An
     first, second = list(before), list(after)
     old, new = _by_identity(first), _by_identity(second)
     changes = [_change(old.get(key), new.get(key)) for key in dict.fromkeys([*old, *new])]
+    others = {document["bench"]: document for document in second}
+    pairs = [(one, others[one["bench"]]) for one in first if one["bench"] in others]
     return Comparison(
         tuple(changes),
-        _differences(first, second),
-        tuple(_fields(first, second)),
-        tuple(warnings_between(first, second)),
+        _differences(pairs),
+        tuple(_fields(pairs)),
+        tuple(warnings_between(pairs)),
     )
 
 
@@ -129,34 +131,26 @@ def _verdict(old: Mapping[str, Any] | None, new: Mapping[str, Any] | None) -> Ve
     return Verdict.BETTER if rose == old["higher_is_better"] else Verdict.WORSE
 
 
-def _differences(
-    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]
-) -> dict[str, tuple[Any, Any]]:
-    """By name of what differs, of the benchmarks that are in both."""
+def _differences(pairs: Pairs) -> dict[str, tuple[Any, Any]]:
+    """By name of what differs."""
     return {
         f"{bench}: {name}": (here.get(name), there.get(name))
-        for bench, here, there in _around_both(first, second)
+        for bench, here, there in _around_both(pairs)
         for name in sorted((here.keys() | there.keys()) - PASSING)
         if here.get(name) != there.get(name)
     }
 
 
-def _fields(
-    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[str, Any, Any]]:
-    for bench, here, there in _around_both(first, second):
+def _fields(pairs: Pairs) -> Iterator[tuple[str, Any, Any]]:
+    for bench, here, there in _around_both(pairs):
         for name, *values in differing_fields(here, there):
             yield (f"{bench}: {name}", *values)
 
 
-def _around_both(
-    first: Sequence[Mapping[str, Any]], second: Sequence[Mapping[str, Any]]
-) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
+def _around_both(pairs: Pairs) -> Iterator[tuple[str, dict[str, Any], dict[str, Any]]]:
     """Benchmark, and what is around it in both."""
-    others = {document["bench"]: document for document in second}
-    for document in first:
-        if other := others.get(document["bench"]):
-            yield document["bench"], _around(document), _around(other)
+    for one, other in pairs:
+        yield one["bench"], _around(one), _around(other)
 
 
 def _around(document: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,8 +5,11 @@ Every table, picture and document that shows a result says so.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+Pairs: TypeAlias = Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]]
+"""Result documents of one benchmark each, of a first and of a second run."""
 
 BUSY_SHARE = 0.05
 """Of all cores: what others may take of them, on average, from a run that counts as alone."""
@@ -111,8 +114,7 @@ def differing_fields(
     first: Mapping[str, Any], second: Mapping[str, Any]
 ) -> list[tuple[str, Any, Any]]:
     """(name, first, second) of the innermost fields that differ, ``settings.writes.durable``; None
-    is what one of the two has not. What differs in every run is left
-    out."""
+    is what one of the two has not. What differs in every run is left out."""
     here, there = dict(_fields(first)), dict(_fields(second))
     return [
         (name, here.get(name), there.get(name))
@@ -131,31 +133,19 @@ def _fields(environment: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[
             yield f"{prefix}{name}", value
 
 
-def warnings_between(
-    first: Iterable[Mapping[str, Any]], second: Iterable[Mapping[str, Any]]
-) -> list[str]:
-    """Why two runs may differ without a change of the code: result documents, by benchmark."""
-    others = {document["bench"]: document for document in second}
+def warnings_between(pairs: Pairs) -> list[str]:
+    """Why two runs may differ without a change of the code."""
     found = []
-    for document in first:
-        other = others.get(document["bench"])
-        if other is None:
-            continue
-        bench, here, there = document["bench"], document["environment"], other["environment"]
-        differing = [
-            f"{name} {texts[0]} / {texts[1]}"
-            for name in _MACHINE
-            if name in here and name in there
-            for texts in [[_machine_text(name, of[name]) for of in (here, there)]]
-            if texts[0] != texts[1]
-        ]
+    for one, other in pairs:
+        bench, sides = one["bench"], (("first", one), ("second", other))
+        differing = _differing_machines([one, other])
         if differing:
-            told = "; ".join(differing)
+            told = "; ".join(f"{name} {' / '.join(texts)}" for name, texts in differing.items())
             found.append(f"{bench}: two kinds of machine, so what differs may be theirs: {told}")
-        for which, environment in (("first", here), ("second", there)):
-            mark = busy_mark(environment)
+        for which, of in sides:
+            mark = busy_mark(of["environment"])
             found += [f"{bench}: in the {which}, {mark}"] if mark else []
-        for which, of in (("first", document), ("second", other)):
+        for which, of in sides:
             found += [f"{bench}: the {which} is a quick run"] if of["quick"] else []
     return found
 
