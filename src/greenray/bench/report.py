@@ -230,11 +230,8 @@ def _section(document: Mapping[str, Any], has_picture: bool) -> str:
 def _alone(environment: Mapping[str, Any]) -> list[str]:
     """At which load it was measured, and whether that takes from what it is worth."""
     mark = busy_mark(environment)
-    return [*([f"**{mark.capitalize()}.**", ""] if mark else ()), f"{_sentence(environment)}", ""]
-
-
-def _sentence(environment: Mapping[str, Any]) -> str:
-    return f"Measured at: {load_text(environment)}."
+    told = [f"**{mark.capitalize()}.**", ""] if mark else []
+    return [*told, f"Measured at: {load_text(environment)}.", ""]
 
 
 def _table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
