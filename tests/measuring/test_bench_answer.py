@@ -142,6 +142,17 @@ def test_a_measurement_is_answered_from_and_kept_as_it_is(tmp_path: Path) -> Non
     assert json.loads((tmp_path / "out" / "ec.json").read_text()) == document
 
 
+def test_every_segment_size_that_was_asked_for_is_answered_for(tmp_path: Path) -> None:
+    little = ["--codec", "auto", "--shape", "4+2", "--worker-kind", "threads", "--workers", "1"]
+    sizes = ["--segment-size", "64KiB", "--segment-size", "128KiB"]
+    arguments = ["ec", "--quick", "--repeats", "1", *little, *sizes, "--work-dir", str(tmp_path)]
+    ran = CliRunner().invoke(app, [*arguments, "--answer", "1MB/s", "--json"])
+    assert ran.exit_code == 0, ran.output
+    answer = json.loads(ran.stdout)["answer"]
+    assert [way["way"].split("of ")[-1] for way in answer["ways"]] == ["64 KiB", "128 KiB"]
+    assert answer["left_out"] == []
+
+
 @pytest.mark.parametrize(
     ("arguments", "exit_code", "told"),
     [

@@ -118,7 +118,8 @@ def ec(
     shared.keep(result)
     if not shared.as_json:
         show(result.to_json())
-    show_answer(result.to_json(), wanted_gb_s, (), {}, shared.as_json)
+    sizes = {"segment_size_bytes": chosen["segment_size_bytes"]}  # all else that was measured
+    show_answer(result.to_json(), wanted_gb_s, (), sizes, shared.as_json)
     fail_if_failed(result.failures)
 
 
