@@ -11,6 +11,7 @@ import pytest
 
 import greenray
 from tests.support.client_commands import Client
+from tests.support.waiting import until
 
 CHAIN = {"block_interval_s": 0.1, "genesis_params": {"max_segment_size": 65536}}
 FILES = {
@@ -43,9 +44,8 @@ def bucket(client: Client, tmp_path: Path) -> str:
 
 
 def listed(client: Client, bucket: str, count: int) -> None:
-    """Wait until the index has followed the chain; the test's timeout ends a wait in vain."""
-    while len(client.text("ls", "-r", bucket).splitlines()) != count:
-        time.sleep(0.05)
+    """Wait until the index has followed the chain."""
+    until(lambda: len(client.text("ls", "-r", bucket).splitlines()) == count)
 
 
 def test_a_bucket_is_listed_by_folders_by_prefixes_and_whole(client: Client, bucket: str) -> None:
