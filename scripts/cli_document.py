@@ -11,10 +11,9 @@ from typer._click import Command, Context
 from typer.core import TyperGroup
 
 from greenray.cli.app import COMMANDS
+from scripts.marked_part import with_part
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "cli.md"
-BEGIN = "<!-- commands: begin -->"
-END = "<!-- commands: end -->"
 _COLUMNS = 100
 
 
@@ -29,9 +28,7 @@ def commands_markdown() -> str:
 
 def with_commands(text: str) -> str:
     """``text`` with the sections between their two marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{commands_markdown()}\n{END}{after}"
+    return with_part(text, "commands", f"\n{commands_markdown()}\n")
 
 
 def _command(name: str) -> Command:

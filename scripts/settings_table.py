@@ -10,10 +10,9 @@ import annotated_types
 from pydantic.fields import FieldInfo
 
 from greenray.cluster.config.settings_loading import settings_by_name, variable_of
+from scripts.marked_part import with_part
 
 DOCUMENT = Path(__file__).parent.parent / "docs" / "settings.md"
-BEGIN = "<!-- settings: begin -->"
-END = "<!-- settings: end -->"
 
 _HEAD = "| setting | default | takes | meaning |\n| --- | --- | --- | --- |\n"
 
@@ -33,9 +32,7 @@ def settings_markdown() -> str:
 
 def with_tables(text: str) -> str:
     """``text`` with the tables between their two marks."""
-    before, _, rest = text.partition(BEGIN)
-    _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{settings_markdown()}\n{END}{after}"
+    return with_part(text, "settings", f"\n{settings_markdown()}\n")
 
 
 def _row(name: str, field: FieldInfo) -> str:
