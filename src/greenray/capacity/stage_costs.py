@@ -15,6 +15,7 @@ from types import MappingProxyType
 
 import psutil
 
+from greenray.capacity.cpu_clock import process_cpu_s
 from greenray.capacity.planning import Place, StageCost
 from greenray.protocol.errors import InvalidInput
 
@@ -71,10 +72,8 @@ def network_use(pid: int) -> Use:
 
 
 def _use_of(process: psutil.Process, stage: str) -> ProcessUse:
-    with process.oneshot():
-        times = process.cpu_times()
-        threads_s = {t.id: t.user_time + t.system_time for t in process.threads()}
-    return ProcessUse(stage, times.user + times.system, threads_s)
+    threads_s = {t.id: t.user_time + t.system_time for t in process.threads()}  # in ticks
+    return ProcessUse(stage, process_cpu_s(process), threads_s)
 
 
 def stage_of(command: list[str], name: str) -> str | None:
