@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 from greenray.api.notebook_logging import hide_widget_hints
+from greenray.bench.answer import serial_share
 from greenray.bench.by_segment_size import SegmentOptions
 from greenray.bench.copy import run_copy
 from greenray.bench.ec import EcOptions, run_ec
@@ -272,11 +273,9 @@ class Scaling:
 
     @property
     def serial_share(self) -> float:
-        """The share of one worker's time that workers do not share, if Amdahl's law were all
-        (Karp and Flatt, 1990); below zero when more workers are more than that many times faster.
-        """
-        times = self.workers / min(self.gb_s)
-        return (1 / self.speedup - 1 / times) / (1 - 1 / times)
+        """The share of one worker's time that workers do not share; below zero when more workers
+        are more than that many times faster."""
+        return serial_share(self.speedup, self.workers / min(self.gb_s))
 
     @property
     def limit_gb_s(self) -> float:

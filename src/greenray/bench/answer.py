@@ -153,11 +153,17 @@ def _limit_gb_s(points: Sequence[Point], cores: int) -> float:
     room = min(most.workers / few.workers, cores / most.cpu_s_per_gb / few.gb_s)
     if room < _LEAST_ROOM_TO_GROW:
         return math.inf
-    grew = most.gb_s / few.gb_s
-    serial_share = (1 / grew - 1 / room) / (1 - 1 / room)
-    if serial_share <= _LEAST_SERIAL_SHARE:
+    share = serial_share(most.gb_s / few.gb_s, room)
+    if share <= _LEAST_SERIAL_SHARE:
         return math.inf
-    return max(few.gb_s / serial_share, *(point.gb_s for point in points))
+    return max(few.gb_s / share, *(point.gb_s for point in points))
+
+
+def serial_share(speedup: float, times: float) -> float:
+    """The share of the fewest workers' time that workers do not share, if Amdahl's law were all
+    (Karp and Flatt, 1990), of what became so much faster with so many ``times`` as much to work
+    with; below zero when it became more than that many times faster."""
+    return (1 / speedup - 1 / times) / (1 - 1 / times)
 
 
 def _limit_text(points: Sequence[Point], limit_gb_s: float, cores: int) -> str:
