@@ -19,7 +19,7 @@ from greenray.cli.bench_options import (
     sizes_option,
     with_shared_options,
 )
-from greenray.cli.bench_output import fail_if_failed, show, show_comparison
+from greenray.cli.bench_output import fail_if_failed, show, show_comparison, warn_if_busy
 from greenray.cli.output import Json, command_app, note, print_result, reporting_errors
 
 app = command_app()
@@ -96,7 +96,9 @@ def ec(
             raise typer.BadParameter(
                 "needs --answer, which says what to read there", param_hint="--from"
             )
-        show_answer(ec_result(kept), wanted_gb_s, shapes, chosen, shared.as_json)
+        kept_result = ec_result(kept)
+        show_answer(kept_result, wanted_gb_s, shapes, chosen, shared.as_json)
+        warn_if_busy(kept_result)
         return
     from greenray.bench.ec import run_ec
 
@@ -116,10 +118,13 @@ def ec(
         shared.finish(result)
         return
     shared.keep(result)
-    if not shared.as_json:
-        show(result.to_json())
+    document = result.to_json()
+    if shared.as_json:
+        warn_if_busy(document)
+    else:
+        show(document)
     sizes = {"segment_size_bytes": chosen["segment_size_bytes"]}  # all else that was measured
-    show_answer(result.to_json(), wanted_gb_s, (), sizes, shared.as_json)
+    show_answer(document, wanted_gb_s, (), sizes, shared.as_json)
     fail_if_failed(result.failures)
 
 

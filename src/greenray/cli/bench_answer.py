@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from greenray.cli.bench_output import warn_if_busy
 from greenray.cli.bench_table import print_table
 from greenray.cli.output import print_result
 from greenray.protocol.errors import InvalidInput
@@ -50,7 +49,6 @@ def show_answer(
         print_result({**document, "answer": found.to_json()}, "", as_json)
     else:
         _print_answer(found, busy_mark(document["environment"]))
-    warn_if_busy(document)
 
 
 def _print_answer(found: Answer, mark: str) -> None:
